@@ -1,0 +1,30 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install test check fix images first bench clean
+
+install: .venv/complete  ## leakscan and all that its tests need, in .venv
+
+.venv/complete: pyproject.toml
+	$(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --editable '.[dev]' && touch $@
+
+test: install  ## the whole suite; tests of a real engine need root and Debian's docker.io
+	$(BIN)/python -m pytest --numprocesses 2
+
+check: install  ## lint, types, and the floors of docs/architecture.md
+	$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/python -m pytest --quiet tests/test_floors.py
+
+fix: install  ## what the linter can mend by itself
+	$(BIN)/ruff check --fix .
+
+images: install  ## build every case of testimages with the engine of DOCKER_HOST
+	$(BIN)/python -m testimages.build
+
+first: install  ## make the image of README's first command anew
+	$(BIN)/python testimages/first/make.py
+
+bench: install  ## speed and memory on ARCHIVE=image.tar beside the bare loop and Kingfisher
+	$(BIN)/python bench/compare.py $(ARCHIVE) --kingfisher
+
+clean:  ## what the targets above leave behind
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

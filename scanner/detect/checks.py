@@ -1,0 +1,432 @@
+"""Offline checks by name: pure functions from the groups of a match to an outcome.
+
+Checksums of issuers, structures that decode, keys that parse. Nothing here reads a clock, a file or the network.
+An outcome's *detail* never holds the secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from scanner.detect import checksums, plausible
+from scanner.evidence import Severity
+
+
+class Verdict(Enum):
+    """What an outcome does to a match."""
+
+    SURE = auto()  #: confidence becomes high
+    FITS = auto()  #: confidence stays
+    DOUBT = auto()  #: confidence falls by one step
+    PUBLIC = auto()  #: confidence becomes low: real, but no secret
+    DROP = auto()  #: no match
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one check says.
+
+    Attributes:
+        check: the name that evidence carries, such as crc32 or jwt-exp.
+        result: one word or two: valid, mismatch, encrypted ...
+        severity: replaces the rule's, if given.
+    """
+
+    verdict: Verdict
+    check: str
+    result: str
+    detail: str = ""
+    severity: Severity | None = None
+
+
+Groups = Mapping[str, bytes]
+Check = Callable[[Groups], Outcome]
+
+
+def _crc(right: bool, what: str = "crc32") -> Outcome:
+    # A token of this length without its checksum was never issued; text that was altered is still worth a look.
+    return Outcome(Verdict.SURE, what, "valid") if right else Outcome(Verdict.DOUBT, what, "mismatch")
+
+
+def _text(groups: Groups) -> str:
+    return groups["secret"].decode("latin-1")
+
+
+def github_crc32(groups: Groups) -> Outcome:
+    """Last six digits: CRC32 of what stands between them and the last `_`, in base62 (GitHub, npm, Vercel ...)."""
+    body = _text(groups).rpartition("_")[2]
+    return _crc(checksums.crc32_base62(body[:-6].encode("latin-1")) == body[-6:])
+
+
+def deno_crc32(groups: Groups) -> Outcome:
+    """As GitHub's, over the prefix too."""
+    text = _text(groups)
+    return _crc(checksums.crc32_base62(text[:-6].encode("latin-1")) == text[-6:])
+
+
+def apify_crc32(groups: Groups) -> Outcome:
+    """As Deno's, with the lower-case digits first."""
+    text = _text(groups)
+    return _crc(checksums.crc32_base62(text[:-6].encode("latin-1"), checksums.BASE62_LOWER_FIRST) == text[-6:])
+
+
+def body_crc32_hex(groups: Groups) -> Outcome:
+    """Last eight digits: CRC32 of the body before them in hexadecimal, prefix and separator left out."""
+    text = _text(groups)
+    body = text[:-8].rstrip("_").rpartition("_")[2]
+    return _crc(f"{checksums.crc32(body.encode('latin-1')):08x}" == text[-8:].lower())
+
+
+def grafana_crc32(groups: Groups) -> Outcome:
+    """CRC32 over prefix and body, its bytes little-endian, in hexadecimal."""
+    body, _, check = groups["secret"].rpartition(b"_")
+    return _crc(checksums.crc32(body).to_bytes(4, "little").hex().encode() == check)
+
+
+def confluent_crc32(groups: Groups) -> Outcome:
+    """CRC32 over the 54 characters after `cflt`, little-endian, in base64."""
+    secret = groups["secret"]
+    check = base64.b64encode(checksums.crc32(secret[4:58]).to_bytes(4, "little"))[:6]
+    return _crc(check == secret[58:64])
+
+
+def atlassian_crc32(groups: Groups) -> Outcome:
+    """Last eight digits: CRC32 over everything before them, in upper-case hexadecimal."""
+    secret = groups["secret"]
+    return _crc(f"{checksums.crc32(secret[:-8]):08X}".encode() == secret[-8:])
+
+
+def gitlab_crc32(groups: Groups) -> Outcome:
+    """Routable tokens: the last seven characters are CRC32 over all before, two before them the payload's length."""
+    text = _text(groups)
+    payload = text.split(".")[0].partition("-")[2]
+    payload = payload[3:] if text.startswith("glrt-t") and payload[2:3] == "_" else payload
+    right = checksums.base36(checksums.crc32(text[:-7].encode("latin-1")), 7) == text[-7:]
+    return _crc(right and text[-9:-7] == checksums.base36(len(payload), 2)) if right else _crc(False)
+
+
+def aws_account(groups: Groups) -> Outcome:
+    """The account that an access key id names, for ids issued since about 2019."""
+    key_id = groups.get("id") or groups["secret"]
+    try:
+        number = int.from_bytes(base64.b32decode(key_id[4:20])[:6], "big")
+    except (binascii.Error, ValueError):
+        return Outcome(Verdict.DOUBT, "base32-account", "undecodable")
+    if key_id[4:5] < b"Q":
+        return Outcome(Verdict.FITS, "base32-account", "unknown", "an id from before accounts were encoded")
+    return Outcome(Verdict.FITS, "base32-account", "decoded", f"account {(number & 0x7FFFFFFFFF80) >> 7:012d}")
+
+
+def aws_secret(groups: Groups) -> Outcome:
+    """40 characters of base64 that are neither a hash, a path nor words."""
+    secret = groups["secret"]
+    classes = sum(bool(re.search(kind, secret)) for kind in (rb"[a-z]", rb"[A-Z]", rb"[0-9]"))
+    if re.fullmatch(rb"[0-9a-f]{40}|[0-9A-F]{40}", secret) or classes < 3:
+        return Outcome(Verdict.DROP, "key-shape", "no base64")
+    if secret.count(b"/") > 6 or len(set(secret)) < 18:
+        return Outcome(Verdict.DROP, "key-shape", "not random")
+    return Outcome(Verdict.FITS, "key-shape", "valid")
+
+
+_AZURE_SEEDS: Mapping[bytes, tuple[bytes, ...]] = {
+    b"+ASt": (b"Default0",),
+    b"ACDb": (b"SysAll00", b"Resour00", b"MastRO00", b"SystRO00", b"Encryp00", b"MastRW00", b"SystRW00"),
+    b"+ABa": (b"AbAcct00",),
+    b"+AMC": (b"Classic0",),
+    b"APIM": (b"Tenant00", b"IoTHub00", b"Gatewy00", b"GitKey00"),
+    b"+ASb": (b"Send0000", b"Manage00", b"Listen00", b"System00", b"Unknown0"),
+    b"+AEh": (b"Send0000", b"Manage00", b"Listen00", b"System00", b"Unknown0"),
+    b"+ARm": (b"Send0000", b"Manage00", b"Listen00", b"System00", b"Unknown0"),
+    b"AIoT": (b"IoTHub00", b"DpsKey00", b"Device00"),
+    b"AzCa": (b"Access00",),
+    b"AzFu": (b"Master00", b"System00", b"Functi00"),
+    b"AzSe": (b"Query000", b"PAdmin00"),
+    b"+ACR": (b"ACRDflt0",),
+}
+
+
+def azure_marvin(groups: Groups) -> Outcome:
+    """Microsoft's identifiable keys: the last four bytes are Marvin32 of the rest under the service's seed."""
+    secret = groups["secret"].replace(b"-", b"+").replace(b"_", b"/")
+    raw = _decoded(secret)
+    if raw is None:
+        return Outcome(Verdict.DOUBT, "marvin32", "undecodable")
+    check = int.from_bytes(raw[-4:], "little")
+    for signature, seeds in _AZURE_SEEDS.items():
+        if signature in secret[-14:]:
+            for seed in seeds:
+                if checksums.marvin32(seed, raw[:-4]) == check:
+                    return Outcome(Verdict.SURE, "marvin32", "valid", f"seed {seed.decode()}")
+    return Outcome(Verdict.DOUBT, "marvin32", "mismatch")
+
+
+def base64_bytes(groups: Groups) -> Outcome:
+    """The value is base64 of 32 or 64 bytes, as symmetric keys of Azure are."""
+    raw = _decoded(groups["secret"])
+    if raw is None or len(raw) not in (32, 64):
+        return Outcome(Verdict.DROP, "key-length", "wrong")
+    return Outcome(Verdict.FITS, "key-length", "valid", f"{len(raw)} bytes")
+
+
+def entra_secret(groups: Groups) -> Outcome:
+    """Client secrets with `8Q~` end with three base-66 digits of Marvin32."""
+    secret = groups["secret"]
+    if secret[3:4] != b"8":
+        return Outcome(Verdict.FITS, "marvin32", "none", "the older form has no checksum")
+    digits = checksums.base66(checksums.marvin32(b"AadPwd00", secret[:-3]), 6)
+    return _crc(digits[:3].encode() == secret[-3:], "marvin32")
+
+
+def _decoded(text: bytes) -> bytes | None:
+    """*text* from either base64, padded or not; None if it is none."""
+    text = text.replace(b"-", b"+").replace(b"_", b"/").rstrip(b"=")
+    try:
+        return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _json_object(raw: bytes | None) -> dict[str, object] | None:
+    if raw is None or len(raw) > 64 << 10:
+        return None
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+#: what tokens in use carry at least one of: RFC 7519 section 4.1, and the names that issuers share
+_CLAIMS = frozenset(
+    "iss sub aud exp nbf iat jti scope scp role roles client_id clientId uid user user_id userId email name azp sid"
+    " account_id".split()
+)
+
+
+def jwt(groups: Groups) -> Outcome:
+    """Header and claims of a JSON web token: algorithm, issuer, expiry."""
+    parts = groups["secret"].split(b".")
+    header, claims = _json_object(_decoded(parts[0])), _json_object(_decoded(parts[1]))
+    algorithm = header.get("alg") if header is not None else None
+    if not isinstance(algorithm, str):
+        return Outcome(Verdict.DROP, "jwt-exp", "no header")
+    if claims is None:
+        return Outcome(Verdict.FITS, "jwt-exp", "opaque", "claims do not decode")
+    if claims.get("sub") == "1234567890" or claims.get("iss") in ("joe", "supabase-demo"):
+        return Outcome(Verdict.DROP, "jwt-exp", "public example")
+    if claims.get("role") == "anon":
+        return Outcome(Verdict.PUBLIC, "jwt-exp", "public", "role anon")
+    if algorithm == "none":
+        return Outcome(Verdict.DOUBT, "jwt-exp", "unsigned")
+    if not _CLAIMS & set(claims):
+        return Outcome(Verdict.DOUBT, "jwt-exp", "decoded", "no registered claim")
+    issuer = claims.get("iss")
+    told = f"alg {algorithm[:16]}" + (f", issuer {issuer[:80]}" if isinstance(issuer, str) else "")
+    return Outcome(Verdict.FITS, "jwt-exp", "decoded", told + _expiry(claims.get("exp")))
+
+
+def _expiry(seconds: object) -> str:
+    if not isinstance(seconds, (int, float)) or not 0 < seconds < 1 << 36:
+        return ", no expiry"
+    return f", expires {datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%d}"
+
+
+def _fields(check: str, wanted: tuple[str, ...], prefix: bytes = b"", until: bytes = b"") -> Check:
+    """A check that a token is *prefix* and base64 of a JSON object with the *wanted* fields."""
+
+    def run(groups: Groups) -> Outcome:
+        text = groups["secret"].removeprefix(prefix)
+        text = text.rpartition(until)[0] if until else text
+        value = _json_object(_decoded(text))
+        if value is None:
+            return Outcome(Verdict.DOUBT, check, "undecodable")
+        if any(name not in value for name in wanted):
+            return Outcome(Verdict.DOUBT, check, "fields missing")
+        return Outcome(Verdict.SURE, check, "valid", "fields " + ", ".join(wanted))
+
+    return run
+
+
+def basic_auth(groups: Groups) -> Outcome:
+    """Base64 of `user:password`, as HTTP basic authentication, Docker and npm write it."""
+    raw = _decoded(groups["secret"])
+    user, colon, password = (raw or b"").partition(b":")
+    if not raw or not colon or not password or not raw.isascii() or not raw.decode("ascii").isprintable():
+        return Outcome(Verdict.DROP, "basic-auth", "undecodable")
+    if plausible.password(password) is not None:
+        return Outcome(Verdict.DROP, "basic-auth", "placeholder")
+    return Outcome(Verdict.SURE, "basic-auth", "decoded", f"user {user.decode('ascii')[:80]}")
+
+
+def bech32(groups: Groups) -> Outcome:
+    """age and nostr: the checksum of BIP 173."""
+    right = checksums.bech32_valid(_text(groups))
+    return Outcome(Verdict.SURE, "bech32", "valid") if right else Outcome(Verdict.DROP, "bech32", "mismatch")
+
+
+def base58check(groups: Groups) -> Outcome:
+    """Bitcoin's keys: base58 with a double SHA-256."""
+    right = checksums.base58check_decode(_text(groups)) is not None
+    return Outcome(Verdict.SURE, "base58check", "valid") if right else Outcome(Verdict.DROP, "base58check", "mismatch")
+
+
+def crc16_base32(groups: Groups) -> Outcome:
+    """Stellar and NATS seeds: base32 whose last two bytes are CRC16 of the rest."""
+    text = groups["secret"]
+    try:
+        raw = base64.b32decode(text + b"=" * (-len(text) % 8))
+    except (binascii.Error, ValueError):
+        return Outcome(Verdict.DROP, "crc16", "undecodable")
+    right = int.from_bytes(raw[-2:], "little") == checksums.crc16_xmodem(raw[:-2])
+    return Outcome(Verdict.SURE, "crc16", "valid") if right else Outcome(Verdict.DROP, "crc16", "mismatch")
+
+
+def discord_id(groups: Groups) -> Outcome:
+    """The first part of a Discord token is base64 of a decimal id made since 2015."""
+    raw = _decoded(groups["secret"].split(b".")[0])
+    if raw is None or not raw.isdigit() or not 15 <= len(raw) <= 20:
+        return Outcome(Verdict.DROP, "snowflake", "no id")
+    return Outcome(Verdict.SURE, "snowflake", "valid")
+
+
+def macaroon(groups: Groups) -> Outcome:
+    """A version 2 macaroon after the prefix: version byte, location, identifier."""
+    raw = _decoded(groups["secret"].partition(b"-")[2] or groups["secret"])
+    if raw is None or not raw.startswith(b"\x02\x01") or len(raw) < 40:
+        return Outcome(Verdict.DOUBT, "macaroon", "malformed")
+    return Outcome(Verdict.FITS, "macaroon", "parsed")
+
+
+_ESCAPED_BREAK = re.compile(rb"\\+[nrt]|\\\r?\n")
+_JOINT = re.compile(rb"[\"'`]\s*[+.,]?\s*[\"'`]|[\"'`]")
+_ARMOUR_HEADER = re.compile(rb"^[ \t]*[A-Za-z-]{3,20}: [^\n]*$", re.MULTILINE)
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]+")
+_LEAST_BODY = 64
+
+
+def pem(groups: Groups) -> Outcome:
+    """A private key in armour: body long enough, base64, and of the structure its label promises."""
+    label = groups.get("label", b"").decode("latin-1")
+    inner, headers, text = _unwrapped(groups)
+    if len(text) < _LEAST_BODY or len(set(text)) < 12 or b"..." in inner or b"xxxxxxxx" in inner.lower():
+        return Outcome(Verdict.DROP, "pem-parse", "no body")
+    raw = _decoded(text[: len(text) // 4 * 4]) or b""
+    return _armoured(label, headers, raw)
+
+
+def _unwrapped(groups: Groups) -> tuple[bytes, bytes, bytes]:
+    """What stands between the lines BEGIN and END without escapes and quotes, its headers, and its base64 alone."""
+    inner = re.sub(rb"-{4,5} ?(?:BEGIN|END)[^-]{0,60}-{4,5}", b"", groups["secret"])
+    inner = _JOINT.sub(b"", _ESCAPED_BREAK.sub(b"\n", inner))
+    headers = b"\n".join(_ARMOUR_HEADER.findall(inner))
+    body = _ARMOUR_HEADER.sub(b"", inner)
+    if b"PGP" in groups.get("label", b""):
+        body = re.sub(rb"^=[A-Za-z0-9+/]{4}\s*$", b"", body, flags=re.MULTILINE)
+    return inner, headers, _NOT_BASE64.sub(b"", body).rstrip(b"=")
+
+
+def key_digest(groups: Groups) -> str:
+    """SHA-256 of the base64 of a key in armour, however its lines are broken, quoted or indented: names it for ever."""
+    return hashlib.sha256(_unwrapped(groups)[2]).hexdigest()
+
+
+def test_mode(_groups: Groups) -> Outcome:  # noqa: PT019  (no test: a check named in rules)
+    """The rule's shape is that of an issuer's sandbox: real, but nothing of worth behind it."""
+    return Outcome(Verdict.PUBLIC, "mode", "test", "opens the issuer's sandbox only")
+
+
+def _armoured(label: str, headers: bytes, raw: bytes) -> Outcome:
+    if b"ENCRYPTED" in headers or "ENCRYPTED" in label:
+        return Outcome(Verdict.FITS, "pem-parse", "encrypted", "needs a passphrase", Severity.MEDIUM)
+    if raw.startswith(b"openssh-key-v1\0"):
+        cipher = raw[19 : 19 + min(int.from_bytes(raw[15:19], "big"), 32)]
+        if cipher != b"none":
+            return Outcome(Verdict.FITS, "pem-parse", "encrypted", "needs a passphrase", Severity.MEDIUM)
+        return Outcome(Verdict.SURE, "pem-parse", "valid", "openssh-key-v1, not encrypted")
+    if raw[:1] == b"\x30" and _der_length_fits(raw):
+        return Outcome(Verdict.SURE, "pem-parse", "valid", "DER, not encrypted")
+    if "PGP" in label and raw[:1] and raw[0] & 0x80 and (raw[0] >> 2 & 15 == 5 or raw[0] & 63 == 5):
+        return Outcome(Verdict.SURE, "pem-parse", "valid", "OpenPGP secret key packet")
+    return Outcome(Verdict.FITS, "pem-parse", "unparsed", "the body is base64 of unknown structure")
+
+
+def _der_length_fits(raw: bytes) -> bool:
+    """Whether the outer length of a DER value covers *raw*, up to the bytes that cutting to whole groups lost."""
+    if len(raw) < 4:
+        return False
+    count = raw[1] & 0x7F if raw[1] & 0x80 else 0
+    length = int.from_bytes(raw[2 : 2 + count], "big") + 2 + count if count else raw[1] + 2
+    return count <= 4 and abs(length - len(raw)) <= 3
+
+
+def service_account(groups: Groups) -> Outcome:
+    """The key inside a Google service account file."""
+    return pem({"secret": groups["secret"], "label": b"PRIVATE KEY"})
+
+
+def wireguard(groups: Groups) -> Outcome:
+    """32 bytes; keys that tools make have three bits cleared and one set."""
+    raw = _decoded(groups["secret"])
+    if raw is None or len(raw) != 32:
+        return Outcome(Verdict.DROP, "key-length", "wrong")
+    clamped = not raw[0] & 7 and not raw[31] & 0x80 and bool(raw[31] & 0x40)
+    return Outcome(Verdict.SURE if clamped else Verdict.FITS, "key-length", "valid", "32 bytes")
+
+
+def mixed_classes(groups: Groups) -> Outcome:
+    """A value of random characters has letters and digits, or both cases."""
+    secret = groups["secret"]
+    classes = sum(bool(re.search(kind, secret)) for kind in (rb"[a-z]", rb"[A-Z]", rb"[0-9]"))
+    if classes < 2:
+        return Outcome(Verdict.DROP, "classes", "one class")
+    return Outcome(Verdict.FITS, "classes", "mixed")
+
+
+def no_words(groups: Groups) -> Outcome:
+    """A value of random characters does not read like a name."""
+    if plausible.words(groups["secret"], 0.3) is not None:
+        return Outcome(Verdict.DROP, "randomness", "words")
+    return Outcome(Verdict.FITS, "randomness", "random")
+
+
+CHECKS: Mapping[str, Check] = {
+    "apify-crc32": apify_crc32,
+    "atlassian-crc32": atlassian_crc32,
+    "aws-account": aws_account,
+    "aws-secret": aws_secret,
+    "azure-marvin": azure_marvin,
+    "base58check": base58check,
+    "base64-bytes": base64_bytes,
+    "basic-auth": basic_auth,
+    "bech32": bech32,
+    "body-crc32-hex": body_crc32_hex,
+    "cloudflare-tunnel": _fields("base64-json", ("a", "t", "s")),
+    "confluent-crc32": confluent_crc32,
+    "crc16-base32": crc16_base32,
+    "deno-crc32": deno_crc32,
+    "discord-id": discord_id,
+    "entra-secret": entra_secret,
+    "github-crc32": github_crc32,
+    "gitlab-crc32": gitlab_crc32,
+    "grafana-cloud-json": _fields("base64-json", ("o", "n", "k"), b"glc_"),
+    "grafana-crc32": grafana_crc32,
+    "grafana-json": _fields("base64-json", ("k", "n", "id")),
+    "jwt": jwt,
+    "macaroon": macaroon,
+    "mixed-classes": mixed_classes,
+    "no-words": no_words,
+    "onepassword-json": _fields("base64-json", ("email", "signInAddress"), b"ops_"),
+    "pem": pem,
+    "sentry-json": _fields("base64-json", ("iat", "url"), b"sntrys_", b"_"),
+    "service-account": service_account,
+    "test-mode": test_mode,
+    "wireguard": wireguard,
+}

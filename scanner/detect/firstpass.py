@@ -1,0 +1,196 @@
+"""The first pass: the triggers of all detectors in Hyperscan databases, run over every byte.
+
+Compiling a database costs seconds, so it is kept on disk under a name that digests the triggers, the engine's version
+and the machine's kind. A kept database is used only if its checksum holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import platform
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import hyperscan
+
+from scanner.detect.base import Detector, Trigger
+from scanner.errors import RulePackError
+from scanner.evidence import Match
+
+_FORMAT = b"leakscan first pass 2\n"
+
+
+def _flags(trigger: Trigger) -> int:
+    flags = int(hyperscan.HS_FLAG_DOTALL)
+    if trigger.caseless:
+        flags |= int(hyperscan.HS_FLAG_CASELESS)
+    if trigger.single:
+        flags |= int(hyperscan.HS_FLAG_SINGLEMATCH)
+    return flags
+
+
+def _halves(triggers: Sequence[Trigger]) -> list[list[int]]:
+    """Positions of the triggers of each database; a database of none is left out."""
+    halves: list[list[int]] = [[], []]
+    for position, trigger in enumerate(triggers):
+        halves[trigger.apart].append(position)
+    return [half for half in halves if half]
+
+
+def compile_database(triggers: Sequence[Trigger]) -> bytes:
+    """The serialized databases of *triggers*, each with its length in front; ids are positions in *triggers*.
+
+    Raises RulePackError naming the bad one.
+    """
+    serialized = b""
+    for half in _halves(triggers):
+        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        try:
+            database.compile(
+                expressions=[triggers[position].expression for position in half],
+                ids=half,
+                elements=len(half),
+                flags=[_flags(triggers[position]) for position in half],
+            )
+        except hyperscan.error as error:
+            bad = next((trigger for trigger in triggers if not _compiles(trigger)), None)
+            what = f"the first pass refuses {bad.expression!r}: {error}" if bad else str(error)
+            raise RulePackError(what) from error
+        one = bytes(hyperscan.dumpb(database))
+        serialized += len(one).to_bytes(8, "little") + one
+    return serialized
+
+
+def _databases(serialized: bytes) -> Iterator[Any]:
+    """The databases of what `compile_database` made. Raises hyperscan.error."""
+    at = 0
+    while at < len(serialized):
+        size = int.from_bytes(serialized[at : at + 8], "little")
+        yield hyperscan.loadb(serialized[at + 8 : at + 8 + size], hyperscan.HS_MODE_BLOCK)
+        at += 8 + size
+
+
+def _compiles(trigger: Trigger) -> bool:
+    try:
+        hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK).compile(
+            expressions=[trigger.expression], ids=[0], elements=1, flags=[_flags(trigger)]
+        )
+    except hyperscan.error:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseCache:
+    """Compiled databases on disk, in a directory that only the user can write."""
+
+    directory: Path
+
+    def path(self, triggers: Sequence[Trigger]) -> Path:
+        """Where the database of *triggers* is kept."""
+        digest = hashlib.sha256(_FORMAT)
+        for part in (version("hyperscan"), platform.machine(), _cpu_kind()):
+            digest.update(part.encode() + b"\0")
+        for trigger in triggers:
+            digest.update(b"%d %d %d " % (_flags(trigger), trigger.apart, len(trigger.expression)) + trigger.expression)
+        return self.directory / f"first-pass-{digest.hexdigest()[:32]}.hsdb"
+
+    def load(self, triggers: Sequence[Trigger]) -> bytes | None:
+        """The kept database, None if there is none, it is damaged, or somebody else could have written it."""
+        try:
+            fd = os.open(self.path(triggers), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return None
+        with open(fd, "rb") as file:
+            status = os.fstat(fd)
+            if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                return None
+            kept = file.read()
+        checksum, body = kept[:32], kept[32:]
+        return body if hmac.compare_digest(hashlib.sha256(_FORMAT + body).digest(), checksum) else None
+
+    def save(self, triggers: Sequence[Trigger], database: bytes) -> None:
+        """Keep *database*, whole or not at all. A directory that cannot be written costs time, not the scan."""
+        target = self.path(triggers)
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+                file.write(hashlib.sha256(_FORMAT + database).digest() + database)
+            os.replace(temporary, target)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def _cpu_kind() -> str:
+    """What of the machine a database depends on: instruction sets, as Linux names them."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            flags = next((line for line in file if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        return platform.processor()
+    return " ".join(word for word in flags.split() if word.startswith(("ssse3", "sse4", "avx", "asimd", "sve", "bmi")))
+
+
+def database(triggers: Sequence[Trigger], cache: DatabaseCache | None) -> bytes:
+    """The compiled database, from *cache* if it is there, else compiled and kept. Raises RulePackError."""
+    kept = cache.load(triggers) if cache else None
+    if kept is not None and _loads(kept):
+        return kept
+    compiled = compile_database(triggers)
+    if cache:
+        cache.save(triggers, compiled)
+    return compiled
+
+
+def _loads(kept: bytes) -> bool:
+    """Whether this engine on this machine accepts the database."""
+    try:
+        list(_databases(kept))
+    except hyperscan.error:
+        return False
+    return True
+
+
+class FirstPass:
+    """Runs the database over contents and lets the detectors confirm what fired. One for each process."""
+
+    def __init__(self, detectors: Sequence[Detector], serialized: bytes) -> None:
+        self._owners = [owner for owner, detector in enumerate(detectors) for _ in detector.triggers]
+        self._detectors = tuple(detectors)
+        self._databases = tuple(_databases(serialized))
+        for database in self._databases:
+            database.scratch = hyperscan.Scratch(database)
+        self._events: list[tuple[int, int]] = []
+        events = self._events
+        self._on_match = lambda trigger, _start, end, _flags, _context: events.append((trigger, end))
+
+    def matches(self, data: memoryview, path: str) -> list[Match]:
+        """Every match in *data* of all detectors, in order of place."""
+        for database in self._databases:
+            database.scan(data, match_event_handler=self._on_match)
+        if not self._events:
+            return []
+        ends: dict[int, set[int]] = {}
+        for trigger, end in self._events:
+            ends.setdefault(self._owners[trigger], set()).add(end)
+        self._events.clear()
+        found: list[Match] = []
+        for owner, places in ends.items():
+            found += self._detectors[owner].confirm(data, sorted(places), path)
+        found.sort(key=lambda match: (match.start, match.end, match.rule_id))
+        return found
+
+
+def triggers_of(detectors: Sequence[Detector]) -> list[Trigger]:
+    """All triggers in the order that `FirstPass` expects them in the database."""
+    return [trigger for detector in detectors for trigger in detector.triggers]

@@ -1,0 +1,351 @@
+"""A rule of the pack as a detector: from where its trigger fired to matches with exact spans, checked offline."""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from scanner.detect import dialect, plausible
+from scanner.detect.assigned import judge_assigned, judge_command_password, judge_url_password
+from scanner.detect.base import Trigger
+from scanner.detect.checks import CHECKS, Outcome, Verdict, key_digest
+from scanner.detect.context import Context, context_of
+from scanner.detect.rulepack import LARGEST_MATCH, Rule, RulePack
+from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
+
+#: bytes around a window, for word edges
+_MARGIN = 16
+#: a window is copied in portions of this many bytes, so that a content full of triggers costs no copy of it all
+_PORTION = 1 << 20
+#: companions are named in evidence, up to so many bytes
+_NAMED_BYTES = 80
+#: a pair looks at so many candidates on each side of its companion
+_TRIES = 16
+#: no rule spells out more leading bytes than this
+_LONGEST_PREFIX = 80
+_COMPANIONS = ("user", "host", "id", "name")
+_WORD = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+#: a letter before a match that ends no word: an escape, or the length byte of a string among binary data
+_ESCAPE_BEFORE = re.compile(
+    rb"(?:\\[nrtbf0]|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|[\x00-\x08\x0e-\x1f\x80-\xff].)\Z", re.DOTALL
+)
+_SECRETS = ("secret", "secret2", "secret3")
+_STEP_DOWN = {Confidence.HIGH: Confidence.MEDIUM, Confidence.MEDIUM: Confidence.LOW, Confidence.LOW: Confidence.LOW}
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """A place with the shape of a secret that was judged to be none; *reason* as in `plausible`."""
+
+    rule_id: str
+    start: int
+    end: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A match of the pattern; offsets in the content."""
+
+    groups: Mapping[str, bytes]
+    start: int
+    end: int
+    secret_start: int
+    secret_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """What a rule needs when it first confirms."""
+
+    pattern: Any
+    names: Mapping[str, int]
+    near: Any
+    near_names: Mapping[str, int]
+    near_span: int
+    span: int
+    lead: int
+    bounded: bool
+    after: frozenset[int]
+    secrets: tuple[dialect.Node, ...]
+
+
+def detectors(pack: RulePack) -> tuple[PatternDetector, ...]:
+    """A detector for each rule of *pack*. Raises RulePackError."""
+    return tuple(PatternDetector(rule, pack.known) for rule in pack.rules)
+
+
+class PatternDetector:
+    """Runs one rule (`base.Detector`). Compiled at first use, and again in each process it is sent to."""
+
+    def __init__(self, rule: Rule, known: Mapping[str, str] | None = None) -> None:
+        self.rule = rule
+        self._known = known or {}
+        self._triggers = (rule.first_pass,)
+        self._compiled: _Compiled | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return PatternDetector, (self.rule, dict(self._known))
+
+    @property
+    def triggers(self) -> Sequence[Trigger]:
+        """The one expression of the first pass."""
+        return self._triggers
+
+    def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
+        """The matches in *data*, each once (`base.Detector`)."""
+        return (found for found in self.explain(data, ends, path) if isinstance(found, Match))
+
+    def explain(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match | Suppressed]:
+        """As `confirm`, with what was judged to be no secret, and why."""
+        context = context_of(path)
+        seen = -1
+        for found in self._found(data, ends):
+            if found.secret_start < seen:
+                continue
+            result = self._judge(found, context)
+            if isinstance(result, Match):
+                seen = found.secret_end
+            yield result
+
+    # --- where ---------------------------------------------------------------------------------------------------
+
+    def _ready(self) -> _Compiled:
+        if self._compiled is None:
+            rule = self.rule
+            node = dialect.parse(rule.pattern)
+            near = dialect.compile_pattern(rule.near.pattern) if rule.near else None
+            tail = dialect.last_bytes(node)
+            tail = tail if tail.bit_count() < 100 else 0  # a class that is nearly everything is no alphabet
+            after = frozenset(byte for byte in range(256) if tail >> byte & 1)
+            near_node = dialect.parse(rule.near.pattern) if rule.near else None
+            pattern = dialect.compile_pattern(rule.pattern)
+            self._compiled = _Compiled(
+                pattern,
+                _names_of(pattern),
+                near,
+                _names_of(near) if near is not None else {},
+                (dialect.max_width(near_node) or _MARGIN) + _MARGIN if near_node is not None else 0,
+                rule.span,
+                rule.lead or rule.span,
+                dialect.max_width(node) is not None,
+                after | (_WORD - {0x2D}),
+                tuple(group for name in _SECRETS if (group := dialect.find_group(node, name)) is not None),
+            )
+        return self._compiled
+
+    def _found(self, data: memoryview, ends: Sequence[int]) -> Iterator[_Found]:
+        compiled = self._ready()
+        if compiled.near is not None:
+            yield from self._found_near(data, ends, compiled)
+            return
+        floor = 0
+        for low, high in _ranges(ends, compiled.lead):
+            for start in range(low, high, _PORTION):
+                for found in self._search(data, max(start, floor), min(high, start + _PORTION), compiled):
+                    floor = found.secret_end
+                    yield found
+
+    def _search(self, data: memoryview, start: int, stop: int, compiled: _Compiled) -> Iterator[_Found]:
+        """The matches that begin in data[start:stop]."""
+        base = max(0, start - _MARGIN)
+        limit = min(len(data), stop + compiled.span + _MARGIN)
+        window = bytes(data[base:limit])
+        at = start - base
+        while (match := compiled.pattern.search(window, at)) is not None and base + match.start() < stop:
+            if match.end() == len(window) and limit < len(data) and limit - base - match.start() < LARGEST_MATCH:
+                # what matched touches the cut: look again with more behind it
+                limit = min(len(data), base + match.start() + LARGEST_MATCH)
+                window = bytes(data[base:limit])
+                continue
+            if not self._edges_hold(window, match, compiled):
+                at = match.start() + 1 if compiled.bounded else max(match.start() + 1, match.end())
+                continue
+            found = _found_of(match, base, compiled.names)
+            yield found
+            at = max(found.secret_end - base, match.start() + 1)
+
+    def _edges_hold(self, window: bytes, match: Any, compiled: _Compiled) -> bool:
+        edges = self.rule.edges
+        start, end = match.start(), match.end()
+        joined = edges in ("word", "left") and start and window[start] in _WORD and window[start - 1] in _WORD
+        if joined and _ESCAPE_BEFORE.search(window[max(0, start - 6) : start]) is None:
+            return False
+        return edges not in ("word", "right") or end == len(window) or window[end] not in compiled.after
+
+    def _found_near(self, data: memoryview, ends: Sequence[int], compiled: _Compiled) -> Iterator[_Found]:
+        """Secrets near a companion: each takes the nearest plausible one behind it, else the nearest before it."""
+        near = self.rule.near
+        assert near is not None
+        reach = near.within + compiled.span + _MARGIN
+        taken: set[int] = set()
+        for low, high in _ranges(ends, compiled.near_span):
+            for start in range(low, high, _PORTION):
+                stop = min(high, start + _PORTION)
+                base = max(0, start - reach)
+                window = bytes(data[base : stop + compiled.near_span + reach])
+                companions = [
+                    companion
+                    for companion in compiled.near.finditer(window, start - base)
+                    if base + companion.start() < stop
+                ]
+                if companions:
+                    yield from self._pairs(companions, window, base, compiled, taken)
+
+    def _pairs(
+        self, companions: Sequence[Any], window: bytes, base: int, compiled: _Compiled, taken: set[int]
+    ) -> Iterator[_Found]:
+        """*taken* holds the offsets in the content of secrets that have their companion already."""
+        near = self.rule.near
+        assert near is not None
+        candidates = [_found_of(match, base, compiled.names) for match in self._candidates(window, compiled)]
+        starts = [found.secret_start for found in candidates]
+        for companion in companions:
+            begin, end = base + companion.start(), base + companion.end()
+            place = bisect.bisect_left(starts, end)
+            behind = _free(candidates[place : place + _TRIES], taken, end, near.within)
+            before = _free(candidates[max(0, place - _TRIES) : place][::-1], taken, begin, near.within)
+            found = behind or (None if near.after else before)
+            if found is not None:
+                taken.add(found.secret_start)
+                groups = {**_groups_of(companion, compiled.near_names), **found.groups}
+                yield replace(found, groups=groups)
+
+    def _candidates(self, window: bytes, compiled: _Compiled) -> Iterator[Any]:
+        at = 0
+        while (match := compiled.pattern.search(window, at)) is not None:
+            at = match.start() + 1
+            if self._edges_hold(window, match, compiled):
+                at = max(at, match.end())
+                if self._no_candidate(_groups_of(match, compiled.names)) is None:
+                    yield match
+
+    # --- whether -------------------------------------------------------------------------------------------------
+
+    def _no_candidate(self, groups: Mapping[str, bytes]) -> str | None:
+        """For candidates of a pair: a reason to take the next one."""
+        if (reason := plausible.token(groups["secret"])) is not None:
+            return reason
+        outcomes = (CHECKS[name](groups) for name in self.rule.checks)
+        return next((outcome.result for outcome in outcomes if outcome.verdict is Verdict.DROP), None)
+
+    def _judge(self, found: _Found, context: Context) -> Match | Suppressed:
+        rule, value = self.rule, found.groups["secret"]
+        confidence, reason = self._value(found, context)
+        if reason is None and rule.min_entropy and plausible.entropy(value) < rule.min_entropy:
+            reason = "low-entropy"
+        if reason is None and self._known and (source := self._known.get(hashlib.sha256(value).hexdigest())):
+            reason = f"public-example: {source}"
+        if reason is None and "pem" in rule.checks and (source := self._known.get(key_digest(found.groups))):
+            reason = f"public-key-pair: {source}"
+        if reason is not None:
+            return Suppressed(rule.id, found.secret_start, found.secret_end, reason)
+        severity = rule.severity
+        evidence = list(_companions(found.groups))
+        for name in rule.checks:
+            outcome = CHECKS[name](found.groups)
+            if outcome.verdict is Verdict.DROP:
+                return Suppressed(
+                    rule.id, found.secret_start, found.secret_end, f"{outcome.check}: {outcome.result}"
+                )
+            confidence = _moved(confidence, outcome)
+            severity = outcome.severity or severity
+            evidence.append(Evidence(outcome.check, outcome.result, outcome.detail))
+        return self._match(found, severity, confidence, tuple(evidence))
+
+    def _value(self, found: _Found, context: Context) -> tuple[Confidence, str | None]:
+        rule, value = self.rule, found.groups["secret"]
+        if rule.value == "assigned":
+            return judge_assigned(found.groups, context, rule.confidence)
+        if rule.value in ("url-password", "env-url-password"):
+            return judge_url_password(found.groups, context, rule.value)
+        if rule.value == "password":
+            return judge_command_password(value, context, rule.confidence)
+        test = {"token": plausible.token, "long-text": plausible.long_text}.get(rule.value)
+        return rule.confidence, test(value) if test else None
+
+    def _match(
+        self, found: _Found, severity: Severity, confidence: Confidence, evidence: tuple[Evidence, ...]
+    ) -> Match:
+        return Match(
+            self.rule.id,
+            "pattern",
+            self.rule.title,
+            severity,
+            confidence,
+            found.secret_start,
+            found.secret_end,
+            Secret(found.groups["secret"]),
+            evidence,
+            self._fixed(found.groups["secret"]),
+            self.rule.gains,
+        )
+
+    def _fixed(self, value: bytes) -> int:
+        """How many leading bytes of *value* the rule spells out."""
+        head = value[:_LONGEST_PREFIX]
+        return max(dialect.fixed_prefix(group, head) for group in self._ready().secrets)
+
+
+def _ranges(ends: Sequence[int], lead: int) -> Iterator[tuple[int, int]]:
+    """Merged ranges in which a match can begin, for triggers that ended at *ends*, ascending."""
+    low = high = -1
+    for end in ends:
+        begin = max(0, end - lead)
+        if begin > high:
+            if high >= 0:
+                yield low, high
+            low = begin
+        high = end
+    if high >= 0:
+        yield low, high
+
+
+def _free(candidates: Sequence[_Found], taken: set[int], place: int, within: int) -> _Found | None:
+    """The first of *candidates* that has no companion yet and stands at most *within* bytes from *place*."""
+    for found in candidates:
+        if found.secret_start not in taken:
+            distance = found.secret_start - place if found.secret_start >= place else place - found.secret_end
+            return found if 0 <= distance <= within else None
+    return None
+
+
+def _groups_of(match: Any, names: Mapping[str, int]) -> dict[str, bytes]:
+    """The named groups that took part, `secret2` and `secret3` under the name `secret`."""
+    return {
+        "secret" if name in _SECRETS else name: match.group(number)
+        for name, number in names.items()
+        if match.start(number) >= 0
+    }
+
+
+def _names_of(pattern: Any) -> dict[str, int]:
+    return {name.decode("ascii"): number for name, number in pattern.groupindex.items()}
+
+
+def _found_of(match: Any, base: int, names: Mapping[str, int]) -> _Found:
+    start, end = next(
+        span for name in _SECRETS if name in names and (span := match.span(names[name])) != (-1, -1)
+    )
+    return _Found(_groups_of(match, names), base + match.start(), base + match.end(), base + start, base + end)
+
+
+def _companions(groups: Mapping[str, bytes]) -> Iterator[Evidence]:
+    """What the match names beside the secret."""
+    for name in _COMPANIONS:
+        value = groups.get(name)
+        if value:
+            shown = value[:_NAMED_BYTES].decode("ascii", "backslashreplace")
+            yield Evidence("companion", name, "".join(char if char.isprintable() else "?" for char in shown))
+
+
+def _moved(confidence: Confidence, outcome: Outcome) -> Confidence:
+    if outcome.verdict is Verdict.SURE:
+        return Confidence.HIGH
+    if outcome.verdict is Verdict.PUBLIC:
+        return Confidence.LOW
+    return _STEP_DOWN[confidence] if outcome.verdict is Verdict.DOUBT else confidence

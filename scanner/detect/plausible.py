@@ -1,0 +1,194 @@
+"""Why a value that has the shape of a secret is none: placeholders, references, words, sequences.
+
+Every judgement is a reason, a short code with dashes, so that what is left out can be listed. None means that the
+value may well be a secret.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+
+#: letter pairs that make up 93 % of those in English words and names of programs, by first letter
+_COMMON_PAIRS = frozenset(
+    group[0] + second
+    for group in (
+        "abcdgiklmnprstuvy baeilou cacehiklortu dadeiosu eacdefglmnpqrstvxy faefioru gehinsu haeio iabcdefglmnoprstvz "
+        "ke ladeilostuy mabeiopsu nacdeginostuv obcdilmnoprstuvw paeiloprtu qu racdegimnorstuy sacehiopstuy "
+        "tacehilorstuy uabceilmnprst vaei waehior xct ypst ze"
+    ).split()
+    for second in group[1:]
+)
+
+# Python's re is linear here: no nested or overlapping repeats.
+_REFERENCE = re.compile(
+    rb"\$[A-Za-z_{(]|\{\{|\}\}|<[A-Za-z][^<>]{0,60}>|%\([A-Za-z_]|%[sdr](?![A-Za-z0-9])|\{[A-Za-z_][\w.:,-]{0,60}\}"
+    rb"|%[A-Z_]{3,40}%|^@[A-Za-z_]{3,40}@$|^\{[0-9]?\}$|^__[A-Za-z_]+__$|^#\{|\[[A-Z_ -]{4,40}\]"
+    rb"|^env[.:(]|^!(?:Ref|Sub|GetAtt)"
+    rb"|^(?:vault|ssm|secretsmanager|op|azkv|gcpsm|keyring|awssm)[:+]"
+)
+_MASKED = re.compile(rb"\*{3}|\.\.\.|\xe2\x80\xa6|xxxx|XXXX|\xe2\x80\xa2{2}|#{4}|_{4}|-{6}(?!BEGIN|END)")
+_PLACEHOLDER_WORDS = re.compile(
+    rb"example|redacted|placeholder|change[-_ ]?(?:me|it|this)|your[-_]|yourpass|replace[-_ ]?(?:me|this|with)"
+    rb"|insert[-_]"
+    rb"|dummy|not[-_]?a[-_]?real|notreal|foobar|deadbeef|cafebabe|lorem|todo[-_:]|[-_]here$|fake|sample|mytoken|mysecret"
+    rb"|my[-_](?:secret|token|password|pass|key|api)|my(?:password|apikey)|some[-_](?:secret|token|password|key)"
+    rb"|^[a-z]+[-_](?:pwd|pass|passwd|password|secret|token)$|<your|abc123|secret[-_]?(?:key|token|value)$|s3cr3t$|test[-_](?:secret|token|password|key)",
+    re.IGNORECASE,
+)
+_TOKEN_PLACEHOLDERS = re.compile(
+    rb"example|redacted|placeholder|change[-_]?me|your[-_]|replace[-_]?me|insert[-_]|dummy[-_]|not[-_]a[-_]real"
+    rb"|deadbeefdeadbeef|foobarfoobar|fakefake|^my_?token",
+    re.IGNORECASE,
+)
+_EQUAL_RUN = re.compile(rb"(.)\1{4}", re.DOTALL)
+_LONG_EQUAL_RUN = re.compile(rb"(.)\1{9}", re.DOTALL)
+_PIECES = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+_NOT_VALUES = frozenset(
+    b"true false null none nil undefined yes no on off auto default required optional disabled enabled empty "
+    b"string str int integer bool boolean number object array any text password passwd pass pwd secret token "
+    b"key bearer basic user username login admin root guest test testing test123 hello changeme change_me foo "
+    b"bar baz foobar value name unknown hidden masked env file prompt ask stdin keyring inherit plain md5 sha1 "
+    b"sha256 bcrypt scram-sha-256 xxx xxxx postgres mysql redis mongo rabbitmq elastic minio minioadmin "
+    b"administrator letmein qwerty welcome sa toor vagrant example sample dummy fake mock secret123 password1 "
+    b"password123 passw0rd p@ssw0rd admin123 12345 123456 1234567 12345678 123456789 1234567890 s3cr3t s3cret "
+    b"hunter2 abc123 mysecretpassword my-secret-pw your-secret-key keyboard some_password somepassword "
+    b"your_password yourpassword my_password mypassword userpass user_pass pass123 pass1234 secretkey "
+    b"secret_key secret-key".split()
+)
+_SEQUENCES = (
+    b"0123456789abcdefghijklmnopqrstuvwxyz",
+    b"abcdefghijklmnopqrstuvwxyz0123456789",
+    b"12345678901234567890",
+    b"qwertyuiopasdfghjklzxcvbnm",
+    b"98765432109876543210",
+)
+_SEQUENCE_LENGTH = 8
+_SEQUENCE_PARTS = frozenset(
+    sequence[at : at + _SEQUENCE_LENGTH]
+    for sequence in _SEQUENCES
+    for at in range(len(sequence) - _SEQUENCE_LENGTH + 1)
+)
+_PATH = re.compile(rb"(?:[A-Za-z]:)?[./~\\]{1,3}[\w.@+-]+(?:[/\\][\w.@+-]*)*|[\w.-]+(?:/[\w.-]+){2,}")
+_URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]{1,20}:(?://|\\/\\/)|arn:")
+_CALL = re.compile(rb"[A-Za-z_$][\w$.]*(?:\(|\[|->|::|\s*\?|=>)")
+_ATTRIBUTE = re.compile(
+    rb"(?:self|this|cls|args|opts|options|config|conf|settings|process\.env|os|req|request|ctx|data)[.\[]"
+)
+_ENCODED_HASH = re.compile(
+    rb"\$(?:1|2[abxy]?|5|6|7|y|gy|argon2(?:id?|d)|apr1|P|H|S|scrypt|pbkdf2)[$.]|\{(?:SSHA|SHA|PBKDF2|CRYPT|MD5)[0-9]*\}"
+    rb"|pbkdf2[_:]|scrypt:|sha(?:1|256|384|512)[:-]|bcrypt|ENC\[|ENC\(|SCRAM-SHA|md5[0-9a-f]{32}$"
+)
+_DATE_OR_NUMBER = re.compile(rb"[0-9.,:/_ TZ+-]*|0x[0-9a-fA-F]{1,8}|v?[0-9]+(?:\.[0-9a-z-]+)+")
+
+
+def entropy(value: bytes) -> float:
+    """Shannon's entropy in bits for each byte."""
+    size = len(value)
+    return -sum(count / size * math.log2(count / size) for count in Counter(value).values()) if size else 0.0
+
+
+def disorder(value: bytes) -> float:
+    """How little *value* looks like words, from 0.
+
+    Counted for each byte: letter pairs rare in words, and the borders where letters and digits meet or the case
+    changes other than to begin a word. Names and prose stay below 0.25, random text lies above 0.35.
+    """
+    pieces = list(_PIECES.finditer(value))
+    signs = 0
+    for piece, following in zip(pieces, [*pieces[1:], None], strict=False):
+        text = piece.group().lower().decode("ascii")
+        if text.isalpha():
+            signs += sum(text[at : at + 2] not in _COMMON_PAIRS for at in range(len(text) - 1))
+        if following is not None and following.start() == piece.end():
+            digits = piece.group().isdigit() or following.group().isdigit()
+            signs += digits or len(piece.group()) < 3 or len(following.group()) < 3
+    return signs / len(value) if value else 0.0
+
+
+def has_sequence(value: bytes) -> bool:
+    """Whether eight neighbours of a keyboard row, the alphabet or the digits stand in a row."""
+    lower = value.lower()
+    return any(
+        lower[at : at + _SEQUENCE_LENGTH] in _SEQUENCE_PARTS for at in range(len(lower) - _SEQUENCE_LENGTH + 1)
+    )
+
+
+def reference(value: bytes) -> str | None:
+    """A reason if *value* only points at a secret or masks it."""
+    if _REFERENCE.search(value):
+        return "reference"
+    return "masked" if _MASKED.search(value) else None
+
+
+def token(value: bytes) -> str | None:
+    """A reason if *value*, which has the shape of a random token, is made up."""
+    if _REFERENCE.search(value):
+        return "reference"
+    if b"****" in value or b"..." in value or b"xxxxx" in value.lower():
+        return "masked"
+    if _TOKEN_PLACEHOLDERS.search(value):
+        return "placeholder"
+    if (_EQUAL_RUN if len(value) < 80 else _LONG_EQUAL_RUN).search(value):
+        return "repeated"
+    if has_sequence(value):
+        return "sequence"
+    if len(set(value)) < min(8, len(value) / 4):
+        return "few-different-bytes"
+    return None
+
+
+def long_text(value: bytes) -> str | None:
+    """A reason if *value*, a long encoded text where runs are natural, is made up."""
+    if b"****" in value or b"..." in value or b"xxxxxxxx" in value.lower():
+        return "masked"
+    if b"EXAMPLE" in value:
+        return "placeholder"
+    return "few-different-bytes" if len(set(value)) < min(12, len(value) / 4) else None
+
+
+def no_text(value: bytes) -> str | None:
+    """A reason if *value* holds bytes that nobody types: controls, or what is no UTF-8."""
+    if value.isascii():
+        return None if value.decode("ascii").isprintable() else "no-text"
+    try:
+        return None if value.decode("utf-8").isprintable() else "no-text"
+    except UnicodeDecodeError:
+        return "no-text"
+
+
+def password(value: bytes) -> str | None:
+    """A reason if *value*, which stands where a password belongs, is certainly none."""
+    if (reason := no_text(value) or reference(value)) is not None:
+        return reason
+    lower = value.lower().strip()
+    if lower in _NOT_VALUES:
+        return "default-or-word"
+    if _PLACEHOLDER_WORDS.search(value):
+        return "placeholder"
+    if len(set(value)) <= max(2, len(value) // 8):
+        return "few-different-bytes"
+    if _EQUAL_RUN.search(value):
+        return "repeated"
+    return "sequence" if has_sequence(value) and len(value) < 24 else None
+
+
+def expression(value: bytes) -> str | None:
+    """A reason if *value* is a piece of a program, a path, an address or a hash."""
+    if _ENCODED_HASH.search(value):
+        return "hash-or-encrypted"
+    if _URL.match(value):
+        return "url"
+    if _PATH.fullmatch(value) and disorder(value) < 0.3:
+        return "path"
+    if _CALL.match(value) or _ATTRIBUTE.match(value):
+        return "expression"
+    return "number-or-date" if _DATE_OR_NUMBER.fullmatch(value) else None
+
+
+def words(value: bytes, limit: float) -> str | None:
+    """A reason if *value* reads like words or a name rather than something random: `disorder` below *limit*."""
+    special = sum(not (byte < 0x80 and chr(byte).isalnum()) and byte not in b" _-.:/" for byte in value)
+    bonus = 0.08 * min(special, 3) if re.search(rb"[0-9]", value) and re.search(rb"[A-Za-z]", value) else 0.0
+    return "words" if disorder(value) + bonus < limit else None

@@ -1,0 +1,318 @@
+"""What was looked at and what was seen: contents, matches, findings, gaps, coverage.
+
+Frozen values, complete when built. Names and meanings of the report's fields are those of docs/report.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """What an attacker gains."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+    @property
+    def rank(self) -> int:
+        """0 for the worst."""
+        return list(Severity).index(self)
+
+
+class Confidence(StrEnum):
+    """How sure we are that it is a secret."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+    @property
+    def rank(self) -> int:
+        """0 for the surest."""
+        return list(Confidence).index(self)
+
+
+class Surface(StrEnum):
+    """Where in an image bytes can hide."""
+
+    LAYER = "layer"
+    CONFIG = "config"
+    HISTORY = "history"
+    ATTESTATION = "attestation"
+    ANNOTATION = "annotation"
+    CACHE = "cache"
+    BUILDER = "builder"
+    METADATA = "metadata"
+
+
+class State(StrEnum):
+    """Whether a file is in the final filesystem."""
+
+    LIVE = "live"
+    DELETED = "deleted"
+    OVERWRITTEN = "overwritten"
+    HIDDEN = "hidden"
+
+
+class Secret:
+    """The bytes of a found value. They show in no repr, log or exception; only `reveal()` gives them."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def reveal(self) -> bytes:
+        """The bytes themselves. Whoever calls this must not let them reach an output."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One offline check and what it said: crc32, pem-parse, jwt-exp, key-pair, also-seen-by ...
+
+    *detail* never holds the secret; it may name the companion of a pair (key id, user, host).
+    """
+
+    check: str
+    result: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A rule matched bytes of one content.
+
+    Attributes:
+        rule_id: of the rule pack or `detect-secrets.<plugin>`.
+        detector: `pattern`, `detect-secrets`, `entropy` ...
+        start, end: span of the secret itself, bytes from the start of the content.
+        secret: the bytes of that span.
+        fixed: how many leading bytes of the secret the rule's shape fixes (`AKIA`: 4); only these are ever shown.
+        gains: what the holder can do, for people.
+    """
+
+    rule_id: str
+    detector: str
+    title: str
+    severity: Severity
+    confidence: Confidence
+    start: int
+    end: int
+    secret: Secret
+    evidence: tuple[Evidence, ...] = ()
+    fixed: int = 0
+    gains: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Bytes that were not looked at, with the reason.
+
+    Attributes:
+        blob: digest or name of the blob, empty if the gap is about the whole image.
+        where: member path, JSON path or byte range; redacted like every string from an image.
+        reason: a code from docs/coverage.md, such as layer.missing.
+        bytes: how many, None if nobody can know.
+        detail: a sentence for people.
+    """
+
+    blob: str
+    where: str
+    reason: str
+    bytes: int | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The account of one scan; complete only if every byte is accounted for and there is no gap."""
+
+    total: int
+    accounted: int
+    members: int
+    gaps: tuple[Gap, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether the scan may be called complete."""
+        return not self.gaps and self.total == self.accounted
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """A build step. *range* is (first, last) history index where only a run of steps is known (buildah)."""
+
+    history_index: int
+    created_by: str
+    range: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedBy:
+    """The later layer that deleted, overwrote or hid a file."""
+
+    layer_index: int
+    created_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPlace:
+    """Which layer a finding lies in."""
+
+    index: int
+    digest: str | None
+    diff_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How anybody who holds the blob can check a finding.
+
+    Attributes:
+        blob: digest or name of the blob.
+        member: member path as stored (redacted), None outside tar members.
+        member_offset: offset of the member's data in the uncompressed blob.
+        offset: offset of the secret's stored bytes in the uncompressed blob.
+        length: of the stored bytes.
+        hmac: HMAC-SHA-256 of the stored bytes under SHA-256(uncompressed blob + b"leakscan proof v1"), hex.
+        command: shows the bytes with standard tools.
+    """
+
+    blob: str
+    member: str | None
+    member_offset: int | None
+    offset: int
+    length: int
+    hmac: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remediation:
+    """What to do about a finding; *dockerfile* is the rewritten instruction, if one is known."""
+
+    summary: str
+    steps: tuple[str, ...] = ()
+    dockerfile: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSummary:
+    """What a report may say about a value: *value* only with --show-secrets."""
+
+    preview: str
+    length: int
+    fingerprint: str
+    value: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A match with its meaning in this image: one for each secret, place and layer."""
+
+    id: str
+    rule_id: str
+    detector: str
+    title: str
+    severity: Severity
+    confidence: Confidence
+    gated: bool
+    secret: SecretSummary
+    surface: Surface
+    layer: LayerPlace | None
+    path: str | None
+    inside: tuple[str, ...]
+    line: int | None
+    offset: int
+    encoding: tuple[str, ...]
+    state: State
+    removed_by: RemovedBy | None
+    instruction: Instruction | None
+    evidence: tuple[Evidence, ...]
+    proof: Proof
+    remediation: Remediation
+    origin: Mapping[str, object] = field(default_factory=lambda: {"kind": "user"})
+    platform: str | None = None
+    suppressed: Mapping[str, object] | None = None
+    #: what whoever holds the secret can do with it, from the rule; empty if the rule does not say
+    gains: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSummary:
+    """A layer as a report lists it."""
+
+    index: int
+    digest: str | None
+    diff_id: str | None
+    size: int
+    media_type: str
+    created_by: str | None
+    history_index: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSummary:
+    """An image as a report describes it."""
+
+    reference: str
+    source: str
+    manifest_digest: str | None
+    config_digest: str | None
+    platform: str
+    layers: tuple[LayerSummary, ...] = ()
+
+
+class Verdict(StrEnum):
+    """The one word of a report."""
+
+    LEAKED = "leaked"
+    CLEAN = "clean"
+    INCOMPLETE = "incomplete"
+
+
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    """All that a report is made of. Strings are redacted already; sinks only escape them.
+
+    Attributes:
+        images: one for each platform scanned; empty if the image could not be opened.
+        rules_digest: names the rule set, so that results of different rules are not compared.
+        seconds: wall time of the scan.
+        notes: what the source cannot give, such as attestations from an engine.
+    """
+
+    reference: str
+    source: str
+    images: tuple[ImageSummary, ...]
+    findings: tuple[Finding, ...]
+    coverage: Coverage
+    rules_digest: str
+    seconds: float = 0.0
+    known_secrets: tuple[Mapping[str, object], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """Leaked if anything is gated, else incomplete if there is any gap, else clean."""
+        if any(finding.gated for finding in self.findings):
+            return Verdict.LEAKED
+        return Verdict.CLEAN if self.coverage.complete else Verdict.INCOMPLETE

@@ -1,0 +1,182 @@
+"""Images put together from what a form's documents say and a store holds, with every doubt as a gap."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from scanner.errors import LeakscanError, MalformedImage
+from scanner.evidence import Gap, Surface
+from scanner.image.blob import Blob, spool
+from scanner.image.documents import parse, refusal
+from scanner.image.history import instructions
+from scanner.image.manifests import read_config
+from scanner.image.model import Document, Image, Layer
+from scanner.image.store import Kind, Store
+from scanner.layer.expand import sniff
+from scanner.limits import Limits
+from scanner.oci import Config, Descriptor, HistoryEntry
+
+_KEPT_CONFIGS = 2  # times `limits.document_bytes`: what all parsed configs of one source may take
+_EXPECTED = ("oci-layout", "index.json", "manifest.json", "repositories", "version")
+_FOREIGN = (".foreign.", ".nondistributable.")
+
+
+@dataclass(slots=True)
+class Assembly:
+    """What has been read of one source so far.
+
+    Attributes:
+        documents: those that belong to no single image.
+        absent: manifests that an index names and the store has not.
+        refused: why manifests could not be read.
+    """
+
+    store: Store
+    limits: Limits
+    images: list[Image] = field(default_factory=list)
+    documents: list[Document] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    absent: list[Descriptor] = field(default_factory=list)
+    refused: list[LeakscanError] = field(default_factory=list)
+    config_bytes: int = 0
+
+    def read(self, blob: Blob, name: str) -> bytes:
+        """The bytes of a JSON document. Raises MalformedImage if it is too large, OSError if it cannot be read."""
+        if blob.size > self.limits.document_bytes:
+            raise refusal(name, f"has {blob.size} bytes, more than {self.limits.document_bytes}")
+        return blob.read()
+
+    def blob(self, descriptor: Descriptor) -> Blob | None:
+        """The blob that a descriptor means, from the store or embedded in the descriptor (descriptor.md, `data`)."""
+        algorithm, _, encoded = descriptor.digest.partition(":")
+        found = self.store.find(f"blobs/{algorithm}/{encoded}") or self.store.find(encoded)
+        if found is not None:
+            return found if found.name == descriptor.digest else replace(found, name=descriptor.digest)
+        return self._embedded(descriptor)
+
+    def _embedded(self, descriptor: Descriptor) -> Blob | None:
+        try:
+            data = base64.b64decode(descriptor.data.encode(), validate=True)
+        except (binascii.Error, ValueError):
+            return None
+        if not data or digest_like(descriptor.digest, data) != descriptor.digest:
+            return None
+        file = spool(descriptor.digest)
+        self.store.opened.append(file)
+        os.write(file.fileno(), data)
+        return Blob(descriptor.digest, file, 0, len(data))
+
+    def check(self, descriptor: Descriptor, blob: Blob, raw: bytes | None = None) -> list[Gap]:
+        """What is wrong with a blob in the light of its descriptor; *raw* are its bytes where they are at hand."""
+        found = []
+        if descriptor.size != blob.size:
+            text = f"the descriptor says {descriptor.size} bytes, there are {blob.size}"
+            found.append(Gap(descriptor.digest, "", "blob.size", None, text))
+        if raw is not None and digest_like(descriptor.digest, raw) != descriptor.digest:
+            found.append(Gap(descriptor.digest, "", "blob.digest", None, "the bytes do not match the digest"))
+        return found
+
+    def config(self, blob: Blob, where: str, gaps: list[Gap]) -> Config | None:
+        """The parsed config, None with a gap if it is malformed; the layers can be read without it."""
+        try:
+            raw = self.read(blob, where)
+            if self.config_bytes + len(raw) > _KEPT_CONFIGS * self.limits.document_bytes:
+                raise refusal(where, "comes after more configs than are read of one source")
+            config = read_config(raw, where, self.limits)
+        except MalformedImage as error:
+            gaps.append(Gap(blob.name, where, "config.malformed", None, error.what))
+            return None
+        self.config_bytes += len(raw)
+        return config
+
+    def layer(self, descriptor: Descriptor, gaps: list[Gap]) -> Layer:
+        """A layer by its descriptor; index, diff_id and instruction are put in by `stacked`."""
+        blob = self.blob(descriptor)
+        absent = ""
+        if blob is None:
+            foreign = any(mark in descriptor.media_type for mark in _FOREIGN)
+            absent = "layer.foreign" if foreign else "layer.missing"
+        else:
+            gaps += self.check(descriptor, blob)
+            absent = "layer.encrypted" if descriptor.media_type.endswith("+encrypted") else ""
+        return Layer(
+            0,
+            descriptor.digest,
+            None,
+            descriptor.size,
+            descriptor.media_type,
+            blob,
+            absent,
+            descriptor.annotations,
+            descriptor.urls,
+        )
+
+    def document(self, surface: Surface, where: str, blob: Blob, is_json: bool = True) -> Document:
+        """A document; one that is not meant to be JSON is looked at for compression."""
+        return Document(surface, where, blob, is_json, "" if is_json else sniff(blob.read(0, 6)))
+
+    def leftovers(self) -> None:
+        """Whatever nothing refers to becomes documents: legacy files, orphans, members hidden by a later one."""
+        for path, blob in self.store.unused():
+            self.documents.append(self._leftover(path if _is_expected(path) else f"unreferenced {path}", blob))
+        for blob in self.store.shadowed:
+            self.documents.append(self._leftover(f"earlier member {blob.name}", blob))
+        self.documents += self.store.documents
+
+    def _leftover(self, where: str, blob: Blob) -> Document:
+        try:
+            document = self.document(Surface.METADATA, where, blob, self._is_json(blob))
+        except OSError as error:
+            self.gaps.append(Gap(blob.name, where, "file.unreadable", blob.size, error.strerror or ""))
+            document = Document(Surface.METADATA, where, replace(blob, size=0), False)
+        if self.store.kind is Kind.DIRECTORY:
+            blob.file.close()  # it opens again when it is read
+        return document
+
+    def _is_json(self, blob: Blob) -> bool:
+        if blob.size > self.limits.document_bytes or blob.read(0, 64).lstrip()[:1] not in (b"{", b"["):
+            return False
+        try:
+            parse(blob.read(), "", self.limits)
+        except MalformedImage:
+            return False
+        return True
+
+
+def _is_expected(path: str) -> bool:
+    """Whether an archive or directory is meant to have such a file beside its blobs."""
+    return path.endswith(("/VERSION", "/json")) or path in _EXPECTED
+
+
+def digest_like(digest: str, raw: bytes) -> str:
+    """The digest of *raw* by the algorithm of *digest*."""
+    algorithm = "sha512" if digest.startswith("sha512:") else "sha256"
+    return f"{algorithm}:{hashlib.new(algorithm, raw).hexdigest()}"
+
+
+def stacked(
+    layers: Sequence[Layer], diff_ids: Sequence[str], history: Sequence[HistoryEntry], gaps: list[Gap], counted: bool
+) -> tuple[Layer, ...]:
+    """Layers with their index, diff_id and build step.
+
+    Args:
+        layers: base first.
+        diff_ids: of the config.
+        gaps: where a config that lists another number of layers is noted; then no diff_id can be told.
+        counted: whether the config is to list the layers.
+    """
+    steps = instructions(history, len(layers))
+    fits = len(diff_ids) == len(layers)
+    if counted and not fits:
+        text = f"the config lists {len(diff_ids)} layers, the manifest {len(layers)}"
+        gaps.append(Gap("", "rootfs.diff_ids", "config.layer-count", None, text))
+    return tuple(
+        replace(layer, index=index, diff_id=diff_ids[index] if fits else None, instruction=steps[index])
+        for index, layer in enumerate(layers)
+    )

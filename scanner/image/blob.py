@@ -1,0 +1,85 @@
+"""Stored bytes that can be read from several processes: a range of an open file.
+
+Every source comes down to this: a blob of an OCI directory is a whole file, a blob of an archive is a range of
+the archive, and what arrives as a stream (standard input, an engine, a compressed archive) is spooled first into a
+file that has no name any more.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class BlobFile:
+    """An open file that blobs are ranges of. Closed with `close()`; ranges must not be read after that."""
+
+    def __init__(self, fd: int, name: str) -> None:
+        self._fd = fd
+        #: what messages call the file
+        self.name = name
+
+    @classmethod
+    def open(cls, path: Path) -> BlobFile:
+        """Open *path* for reading. Raises OSError."""
+        return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), str(path))
+
+    def fileno(self) -> int:
+        """The descriptor, for maps and for handing over to another process."""
+        return self._fd
+
+    def size(self) -> int:
+        """Bytes in the file now."""
+        return os.fstat(self.fileno()).st_size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Up to *length* bytes from *offset*; shorter only where the file ends. Raises OSError."""
+        parts = []
+        while length > 0:
+            part = os.pread(self.fileno(), min(length, 1 << 30), offset)
+            if not part:
+                break
+            parts.append(part)
+            offset += len(part)
+            length -= len(part)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Close the file; calling it again does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def spool(name: str) -> BlobFile:
+    """A new empty file to write and read that has no name, so that nothing is left behind even by kill -9.
+
+    It lies in TMPDIR. Raises OSError.
+    """
+    with tempfile.TemporaryFile(prefix="leakscan-") as file:
+        return BlobFile(os.dup(file.fileno()), name)
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """The stored bytes of one blob.
+
+    Attributes:
+        name: the digest it is stored under, or for formats without digests the member or file name.
+        file: the file it is a range of.
+        offset, size: the range; *size* is what is really there, not what a document claims.
+        member: its name within the archive that *file* is, as `tar -x` wants it; None if the file is the blob.
+    """
+
+    name: str
+    file: BlobFile
+    offset: int
+    size: int
+    member: str | None = None
+
+    def read(self, offset: int = 0, length: int | None = None) -> bytes:
+        """Bytes of the blob from *offset*, to its end if *length* is None. Raises OSError."""
+        rest = max(0, self.size - offset)
+        return self.file.read(self.offset + offset, rest if length is None else min(length, rest))

@@ -1,0 +1,335 @@
+"""`open_image(reference)`: the one place that knows every source and every form."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from scanner.errors import ImageUnavailable, InvalidReference, LeakscanError, MalformedImage
+from scanner.evidence import Gap, Surface
+from scanner.image import archive, dirform, layout
+from scanner.image.assembly import Assembly
+from scanner.image.blob import Blob, BlobFile, spool
+from scanner.image.directory import open_directory
+from scanner.image.documents import refusal
+from scanner.image.model import Document, Image, OpenedImage
+from scanner.image.reference import (
+    Form,
+    looks_like_path,
+    matches,
+    parse_platform,
+    parse_reference,
+    shown,
+    split_form,
+)
+from scanner.image.store import Kind, Store
+from scanner.image.tarball import open_tar
+from scanner.layer.expand import expand, sniff
+from scanner.limits import MIB, Limits
+from scanner.oci import Descriptor, Platform
+
+Received = Callable[[int], None]
+_SPACE_TIP = "Free some space in TMPDIR, or set TMPDIR to a larger file system."
+_NO_ATTESTATIONS = "attestations: an engine hands over none that it did not build itself; read the registry for those"
+
+
+def open_image(
+    reference: str,
+    *,
+    limits: Limits,
+    platform: str | None = None,
+    stdin: BinaryIO | None = None,
+    progress: Received | None = None,
+) -> OpenedImage:
+    """Open the image that *reference* names. Close what it returns.
+
+    Args:
+        reference: name[:tag][@digest], a path, `-`, or either with the prefix of a source.
+        platform: os/architecture[/variant], or all; None for all that are present.
+        stdin: what `-` reads.
+        progress: told of bytes as they arrive from a stream.
+
+    Raises:
+        InvalidReference: the words name nothing.
+        ImageUnavailable: file or engine cannot give the image, or not for that platform.
+        MalformedImage: there is something, but nothing of it can be used as an image.
+        LeakscanError: nothing else is raised, whatever the bytes are.
+    """
+    request = _Request(reference, limits, platform, stdin, progress or (lambda _: None))
+    try:
+        with ExitStack() as files:
+            opened = _open(request, files)
+            files.pop_all()
+            return opened
+    except LeakscanError:
+        raise
+    except OSError as error:
+        tip = _SPACE_TIP if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Check that it exists and can be read."
+        what = f"{shown(reference)} cannot be read: {error.strerror or 'input/output error'}"
+        raise ImageUnavailable(what, tip) from None
+    except Exception as error:  # hostile bytes must not end in a traceback, which could quote them
+        what = f"{shown(reference)} cannot be read as an image ({type(error).__name__})"
+        raise MalformedImage(what, "Export the image again with the tool that made it.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """The arguments of `open_image`."""
+
+    reference: str
+    limits: Limits
+    platform: str | None
+    stdin: BinaryIO | None
+    progress: Received
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where a store came from, as the opened image will tell."""
+
+    source: str = ""
+    path: str = ""
+    exported: str = ""
+    tag: str = ""
+
+
+def _open(request: _Request, files: ExitStack) -> OpenedImage:
+    if request.platform is not None:
+        parse_platform(request.platform)  # wrong usage is told before any work
+    form, rest = split_form(request.reference)
+    if form is Form.STDIN:
+        return _from_stream(request, files)
+    if form is Form.ANY and rest and os.path.lexists(rest):
+        form = Form.FILE
+    if not rest:
+        raise InvalidReference("no image is named", "Give an image name, a path, or - for standard input.")
+    if form is Form.FILE:
+        path, tag = _path_and_tag(rest)
+        return _from_path(request, files, path, tag)
+    return _from_engine(request, files, form, rest)
+
+
+def _path_and_tag(rest: str) -> tuple[Path, str]:
+    """`path[:tag]`; a path that exists as a whole has no tag (containers-transports(5), oci and docker-archive)."""
+    if os.path.lexists(rest):
+        return Path(rest), ""
+    path, colon, tag = rest.partition(":")
+    while colon and not os.path.lexists(path) and ":" in tag:
+        more, _, tag = tag.partition(":")
+        path = f"{path}:{more}"
+    return (Path(path), tag) if colon and os.path.lexists(path) else (Path(rest), "")
+
+
+def _from_stream(request: _Request, files: ExitStack) -> OpenedImage:
+    if request.stdin is None:
+        tip = "Pipe an archive in: docker save IMAGE | leakscan -"
+        raise ImageUnavailable("there is no standard input to read", tip)
+    file = _spooled(request, files, request.stdin, "standard input")
+    return _finish(request, _store(request, files, file), _Origin())
+
+
+def _spooled(request: _Request, files: ExitStack, stream: BinaryIO, name: str) -> BlobFile:
+    """All bytes of a stream in a nameless file. Raises ImageUnavailable if there are more than the limit, OSError."""
+    file = spool(name)
+    files.callback(file.close)
+    size = 0
+    while chunk := stream.read(MIB):
+        size += len(chunk)
+        if size > request.limits.image_bytes:
+            raise ImageUnavailable(f"{name} holds more than {request.limits.image_bytes} bytes", "")
+        view = memoryview(chunk)
+        while view:
+            view = view[os.write(file.fileno(), view) :]
+        request.progress(len(chunk))
+    return file
+
+
+def _from_path(request: _Request, files: ExitStack, path: Path, tag: str) -> OpenedImage:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise ImageUnavailable(f"there is no file or directory {shown(str(path))}", "Check the path.") from None
+    origin = _Origin(path=str(path), tag=tag)
+    if stat.S_ISDIR(mode):
+        store = open_directory(path)
+        files.callback(_close_all, store.opened)
+        return _finish(request, store, origin)
+    if stat.S_ISREG(mode):
+        file = BlobFile.open(path)
+        files.callback(file.close)
+    elif stat.S_ISFIFO(mode):
+        with path.open("rb", buffering=0) as stream:
+            file = _spooled(request, files, stream, str(path))
+    else:
+        what = f"{shown(str(path))} is neither a file nor a directory"
+        raise ImageUnavailable(what, "Give an archive or a directory.")
+    return _finish(request, _store(request, files, file), origin)
+
+
+def _close_all(opened: list[BlobFile]) -> None:
+    for file in opened:
+        file.close()
+
+
+def _store(request: _Request, files: ExitStack, file: BlobFile) -> Store:
+    """The store of an archive, expanded first if it is compressed."""
+    name, size = file.name, file.size()
+    if size == 0:
+        raise ImageUnavailable(f"{shown(name)} is empty", "Export the image again; look at the exporter's messages.")
+    compression = sniff(file.read(0, 6))
+    if not compression:
+        store = open_tar(file, request.limits)
+        files.callback(_close_all, store.opened)
+        return store
+    target = spool(name)
+    files.callback(target.close)
+    source = Blob(name, file, 0, size)
+    expansion = expand(source, target, replace(request.limits, layer_bytes=request.limits.image_bytes))
+    if not expansion.compression:
+        raise ImageUnavailable(f"{shown(name)} is compressed with {compression}, which is not read", "Unpack it first.")
+    store = open_tar(target, request.limits)
+    store.opened.append(file)
+    store.compression = compression
+    store.gaps[:0] = expansion.gaps
+    for region in expansion.outside:
+        part = Blob(f"{name}@{region.offset}+{region.length}", file, region.offset, region.length)
+        where = f"compressed archive, bytes {region.offset}-{region.offset + region.length}"
+        store.documents.append(Document(Surface.METADATA, where, part, is_json=False))
+    files.callback(_close_all, store.opened)
+    return store
+
+
+def _from_engine(request: _Request, files: ExitStack, form: Form, name: str) -> OpenedImage:
+    from scanner.image import engine  # docker costs time to import, and files do not need it
+
+    if looks_like_path(name) and form is Form.ANY:
+        tip = "Check the path." if "/" in name else f"For an image of that name write docker:{shown(name)}"
+        raise InvalidReference(f"there is no file or directory {shown(name)}", tip)
+    wanted = None if request.platform in (None, "all") else request.platform
+    reference = parse_reference(name)
+    file = spool(shown(name))
+    files.callback(file.close)
+    exported = engine.export(reference, form, file, platform=wanted, progress=request.progress)
+    origin = _Origin(exported.source, "", exported.name)
+    return _finish(request, _store(request, files, file), origin)
+
+
+def _finish(request: _Request, store: Store, origin: _Origin) -> OpenedImage:
+    """Read the store by its form, and make the opened image of what was asked for."""
+    assembly = Assembly(store, request.limits)
+    source = _read(assembly, origin.tag)
+    if not origin.tag:
+        assembly.leftovers()
+    images = _selected(request, assembly)
+    notes = list(assembly.notes)
+    if origin.source and not any(document.surface == Surface.ATTESTATION for document in assembly.documents):
+        notes.append(_NO_ATTESTATIONS)
+    return OpenedImage(
+        request.reference,
+        origin.source or source,
+        tuple(images),
+        tuple(assembly.documents),
+        (*store.gaps, *assembly.gaps),
+        tuple(store.opened),
+        tuple(notes),
+        origin.path,
+        origin.exported,
+        store.compression,
+    )
+
+
+def _read(assembly: Assembly, tag: str) -> str:
+    """Read the store by whatever form it has; returns the name of the source."""
+    store = assembly.store
+    manifest = store.find(archive.MANIFEST)
+    listed = manifest is not None and manifest.read(0, 64).lstrip()[:1] != b"{"
+    if store.find(layout.INDEX) is not None or store.find(layout.LAYOUT) is not None:
+        _read_layout(assembly, tag, listed)
+        if store.kind is Kind.DIRECTORY:
+            return "oci-dir"
+        return "docker-archive" if listed else "oci-archive"
+    if listed:
+        archive.read_archive(assembly)
+        _keep_named(assembly, tag)
+        return "docker-archive"
+    if manifest is not None:
+        dirform.read_directory(assembly)
+        return "dir"
+    raise _no_image(store)
+
+
+def _read_layout(assembly: Assembly, tag: str, listed: bool) -> None:
+    """An OCI layout, which may be a docker-archive as well; engines differ in which of the two they believe."""
+    try:
+        layout.read_layout(assembly, tag)
+    except LeakscanError as error:
+        if not listed or tag:
+            raise
+        assembly.gaps.append(Gap(layout.INDEX, "", "manifest.malformed", None, error.what))
+    if listed and not tag:
+        archive.cross_check(assembly)
+
+
+def _keep_named(assembly: Assembly, tag: str) -> None:
+    if not tag:
+        return
+    found = [image for image in assembly.images if tag in image.names]
+    if not found:
+        names = ", ".join(sorted({shown(name) for image in assembly.images for name in image.names})) or "none"
+        raise ImageUnavailable(f"{assembly.store.name} has no image {shown(tag)}", f"Names in it: {names}.")
+    assembly.images[:] = found
+
+
+def _no_image(store: Store) -> LeakscanError:
+    name = shown(store.name)
+    damaged = next((gap for gap in store.gaps if store.kind is Kind.ARCHIVE), None)
+    if damaged:
+        return MalformedImage(f"no image can be read from {name}: {damaged.detail}", "Export or download it again.")
+    tip = "docker save writes an image; docker export writes a file system only."
+    return ImageUnavailable(f"{name} holds no image: neither index.json nor manifest.json is in it", tip)
+
+
+def _selected(request: _Request, assembly: Assembly) -> list[Image]:
+    """The images of the platforms asked for; says what is not here. Raises LeakscanError if that is everything."""
+    asked = parse_platform(request.platform) if request.platform is not None else None
+    missing = [entry for entry in assembly.absent if not layout.is_attestation_descriptor(entry)]
+    if len(missing) < len(assembly.absent):
+        assembly.notes.append("attestations: the index names some that are not in it")
+    if not assembly.images:
+        raise _nothing(assembly, missing)
+    present = [image for image in assembly.images if asked is None or matches(asked, image.platform)]
+    if not present:
+        found = ", ".join(sorted({str(image.platform) for image in assembly.images}))
+        raise ImageUnavailable(f"{shown(assembly.store.name)} has no image for {asked}", f"It has: {found}.")
+    for entry in missing:
+        _tell_missing(request, assembly, entry, asked)
+    return present
+
+
+def _tell_missing(request: _Request, assembly: Assembly, entry: Descriptor, asked: Platform | None) -> None:
+    """A manifest that is not here is a gap, unless it is of a platform that nobody asked for."""
+    platform = entry.platform or Platform()
+    if asked is not None and platform != Platform() and not matches(asked, platform):
+        return
+    elsewhere = platform != Platform() and platform not in {image.platform for image in assembly.images}
+    if request.platform is None and elsewhere:
+        assembly.notes.append(f"{shown(str(platform))}: named in the index, but not here; not scanned")
+        return
+    text = f"the manifest for {shown(str(platform))} is not here"
+    assembly.gaps.append(Gap(entry.digest, "", "manifest.missing", entry.size, text))
+
+
+def _nothing(assembly: Assembly, missing: list[Descriptor]) -> LeakscanError:
+    if assembly.refused:
+        return assembly.refused[0]
+    if missing:
+        named = ", ".join(sorted({shown(str(entry.platform or Platform())) for entry in missing}))
+        tip = f"Its index names: {named}. Export the image together with its blobs."
+        return ImageUnavailable(f"{shown(assembly.store.name)} holds none of the manifests that it names", tip)
+    return refusal(shown(assembly.store.name), "lists no image")

@@ -1,0 +1,69 @@
+"""The installation's own key: makes fingerprints equal for equal secrets, and useless to whoever lacks the key."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from scanner.errors import LeakscanError
+
+
+def state_directory(environment: Mapping[str, str]) -> Path:
+    """Where leakscan keeps what must outlive a run (XDG base directory specification)."""
+    base = environment.get("XDG_STATE_HOME") or os.path.join(environment.get("HOME", "/"), ".local", "state")
+    return Path(base) / "leakscan"
+
+
+def cache_directory(environment: Mapping[str, str]) -> Path:
+    """Where leakscan keeps what it can make again (XDG base directory specification)."""
+    base = environment.get("XDG_CACHE_HOME") or os.path.join(environment.get("HOME", "/"), ".cache")
+    return Path(base) / "leakscan"
+
+
+def installation_key(environment: Mapping[str, str]) -> bytes:
+    """LEAKSCAN_KEY, else the key in the state directory, made on first use.
+
+    A state directory that cannot be written gives a key for this run only: fingerprints are then equal within one
+    report, not across runs. Raises LeakscanError if the key file is there but cannot be read.
+    """
+    if given := environment.get("LEAKSCAN_KEY"):
+        return hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()
+    path = state_directory(environment) / "key"
+    try:
+        return _kept(path)
+    except FileNotFoundError:
+        fresh = secrets.token_bytes(32)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = path.with_name(f".key.{secrets.token_hex(8)}")
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(fresh)
+        with contextlib.suppress(FileExistsError):  # another run was first: its key counts
+            os.link(temporary, path)
+        os.unlink(temporary)
+        return _kept(path)
+    return fresh
+
+
+def _kept(path: Path) -> bytes:
+    try:
+        key = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise LeakscanError(
+            f"the key file {path} cannot be read: {error.strerror}", "Make it readable, or set LEAKSCAN_KEY."
+        ) from error
+    if len(key) != 32:
+        raise LeakscanError(f"the key file {path} is damaged", "Remove it; a new one is made on the next run.")
+    return key
+
+
+def fingerprint(key: bytes, secret: bytes) -> str:
+    """HMAC-SHA-256 of a secret under the installation's key, the first 32 hex digits."""
+    return hmac.new(key, secret, hashlib.sha256).hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""One layer: from stored bytes to plain bytes to members."""

@@ -1,0 +1,369 @@
+"""Compressed bytes to plain bytes, with both digests, keeping whatever a damaged stream still gave.
+
+Compression is told by its magic alone. All members of a gzip file, all frames of a zstd file and all streams of
+bzip2 and xz files are read, since the engine reads them all too. Stored bytes that carry no plain bytes (gzip header
+fields, skippable zstd frames, whatever follows the stream) are named as regions, to be scanned as they are.
+
+Sources: RFC 1952 (gzip), RFC 8878 (zstd), image-spec layer.md (media types).
+"""
+
+from __future__ import annotations
+
+import bz2
+import hashlib
+import lzma
+import mmap
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from scanner.errors import LeakscanError
+from scanner.evidence import Gap
+from scanner.image.blob import Blob, BlobFile
+from scanner.limits import MIB, Limits
+
+_OUT = 4 * MIB  # plain bytes asked for at once: bounds what a bomb can make of one input chunk
+_XZ_MEMORY = 256 * MIB
+_ZSTD_WINDOW = 128 * MIB
+PROOF_SUFFIX = b"leakscan proof v1"
+
+_MAGICS = (
+    (b"\x1f\x8b", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"\x04\x22\x4d\x18", "lz4"),
+    (b"\x5d\0\0", "lzma"),
+)
+
+
+def sniff(head: bytes) -> str:
+    """The compression that the first bytes (6 suffice) tell: gzip, zstd, bzip2, xz, lz4, lzma, or '' for none known."""
+    for magic, name in _MAGICS:
+        if head.startswith(magic):
+            return name
+    # a zstd stream may begin with skippable frames (RFC 8878 section 3.1.2)
+    return "zstd" if head[1:4] == b"\x2a\x4d\x18" and head[:1] and head[0] >> 4 == 5 else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Stored bytes [offset, offset + length) of a blob that the plain bytes do not contain."""
+
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """What hashing a layer's plain bytes gives.
+
+    Attributes:
+        diff_id: sha256 of the plain bytes.
+        proof_key: SHA-256(plain bytes + b"leakscan proof v1"), the key of every proof about this layer.
+    """
+
+    diff_id: str
+    proof_key: bytes
+
+
+def plain_digests(view: memoryview) -> Digests:
+    """Hash plain bytes; *view* may be a map of any size."""
+    sha = hashlib.sha256()
+    for start in range(0, len(view), 16 * MIB):
+        sha.update(view[start : start + 16 * MIB])
+    return _digests(sha)
+
+
+def _digests(sha: hashlib._Hash) -> Digests:
+    keyed = sha.copy()
+    keyed.update(PROOF_SUFFIX)
+    return Digests(f"sha256:{sha.hexdigest()}", keyed.digest())
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """What came out of a blob.
+
+    Attributes:
+        compression: '' if the bytes were not compressed (nothing is written to the target then).
+        size: plain bytes.
+        digest: sha256 of the stored bytes.
+        diff_id, proof_key: see `Digests`.
+        outside: stored bytes not in the plain ones.
+        gaps: damage, truncation, limits, unknown compression; what came out before is in the target.
+    """
+
+    compression: str
+    size: int
+    digest: str
+    diff_id: str
+    proof_key: bytes
+    outside: tuple[Region, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+
+
+def map_blob(blob: Blob) -> memoryview:
+    """The blob's bytes as a read-only map. Raises OSError. An empty blob gives an empty view."""
+    if blob.size == 0:
+        return memoryview(b"")
+    lead = blob.offset % mmap.ALLOCATIONGRANULARITY
+    mapped = mmap.mmap(
+        blob.file.fileno(), blob.size + lead, prot=mmap.PROT_READ, flags=mmap.MAP_SHARED, offset=blob.offset - lead
+    )
+    return memoryview(mapped)[lead:]
+
+
+class _Stop(LeakscanError):
+    """Expanding ended early; carries the gap's reason and how far the stored bytes were used."""
+
+    def __init__(self, reason: str, used: int, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.used = used
+
+
+class _Decoder(Protocol):
+    """The interface that bz2, lzma and isal's igzip share."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+@dataclass(slots=True)
+class _Sink:
+    """Counts, hashes and writes plain bytes, and stops at the limits."""
+
+    target: BlobFile
+    limit: int
+    deadline: float
+    sha: hashlib._Hash = field(default_factory=hashlib.sha256)
+    size: int = 0
+
+    def write(self, data: bytes, used: int) -> None:
+        room = self.limit - self.size
+        kept = memoryview(data)[:room]
+        self.sha.update(kept)
+        while kept:
+            kept = kept[os.write(self.target.fileno(), kept) :]
+        self.size += min(len(data), room)
+        if len(data) > room:
+            raise _Stop("limit.expanded", used, f"more than {self.limit} bytes come out of it")
+        if time.monotonic() > self.deadline:
+            raise _Stop("limit.time", used, "expanding takes longer than the limit")
+
+
+def expand(source: Blob, target: BlobFile, limits: Limits) -> Expansion:
+    """Write the plain bytes of *source* to *target*, from its current position on.
+
+    Damage never raises: it becomes a gap, and what came out before it is kept. Raises OSError if the source cannot be
+    read or the target cannot be written (disk full).
+    """
+    view = map_blob(source)
+    digest = hashlib.sha256()
+    for start in range(0, len(view), 16 * MIB):
+        digest.update(view[start : start + 16 * MIB])
+    stored = f"sha256:{digest.hexdigest()}"
+    compression = sniff(bytes(view[:6]))
+    if compression not in _EXPANDERS:
+        keyed = digest.copy()
+        keyed.update(PROOF_SUFFIX)
+        gaps = (Gap(source.name, "", "compression.unknown", len(view), f"{compression} is not understood"),)
+        return Expansion("", len(view), stored, stored, keyed.digest(), (), gaps if compression else ())
+    sink = _Sink(target, limits.layer_bytes, time.monotonic() + limits.layer_seconds)
+    outside: list[Region] = []
+    found: list[Gap] = []
+    try:
+        _EXPANDERS[compression](view, sink, outside)
+    except _Stop as stop:
+        found.append(Gap(source.name, "", stop.reason, len(view) - stop.used, stop.what))
+    found += [
+        Gap(source.name, f"bytes {r.offset}-{r.offset + r.length}", "compression.trailing", r.length,
+            "bytes follow the compressed stream")
+        for r in outside
+        if r.offset + r.length == len(view) and not _is_skippable(view[r.offset : r.offset + 4])
+    ]  # fmt: skip
+    digests = _digests(sink.sha)
+    return Expansion(
+        compression, sink.size, stored, digests.diff_id, digests.proof_key, tuple(outside), tuple(found)
+    )
+
+
+def _is_skippable(head: memoryview) -> bool:
+    return len(head) >= 4 and head[0] >> 4 == 5 and bytes(head[1:4]) == b"\x2a\x4d\x18"
+
+
+def _member(
+    view: memoryview, sink: _Sink, start: int, new: Callable[[], _Decoder], errors: tuple[type[Exception], ...]
+) -> int:
+    """Decode one member that starts at *start*; returns where it ends. The input grows as the member goes on, so that
+    a million tiny members do not copy a large buffer each."""
+    decoder, at, step, before = new(), start, 512, sink.size
+    while not decoder.eof:
+        data = b""
+        if decoder.needs_input:
+            data = bytes(view[at : at + step])
+            if not data:
+                raise _Stop("compression.truncated", at, "the compressed stream is cut off")
+            at += len(data)
+            step = min(step * 2, MIB)
+        try:
+            plain = decoder.decompress(data, _OUT)
+        except errors:
+            if view[start] == 0x1F:
+                _salvage(view, sink, start, sink.size - before)
+            raise _Stop("compression.damaged", at, "the compressed stream is damaged") from None
+        sink.write(plain, at)
+    return at - len(decoder.unused_data)
+
+
+def _salvage(view: memoryview, sink: _Sink, start: int, written: int) -> None:
+    """Decode a damaged gzip member again in small steps, without its checksum, for what the fast decoder swallowed."""
+    header = next((region.length for region in _gzip_fields(view, start)), 0)
+    decoder, at, seen = zlib.decompressobj(-zlib.MAX_WBITS), start + 10 + header, 0
+    try:
+        while not decoder.eof and at < len(view):
+            data = decoder.unconsumed_tail or bytes(view[at : at + 64])
+            at += 0 if decoder.unconsumed_tail else len(data)
+            plain = decoder.decompress(data, _OUT)
+            sink.write(plain[max(0, written - seen) :], at)
+            seen += len(plain)
+    except zlib.error:
+        return
+
+
+def _zeros(view: memoryview, start: int) -> bool:
+    """Whether only zero bytes follow *start*: lawful padding of a gzip or xz file on tape."""
+    return not any(bytes(view[at : at + MIB]).strip(b"\0") for at in range(start, len(view), MIB))
+
+
+def _streams(
+    magic: bytes, new: Callable[[], _Decoder], errors: tuple[type[Exception], ...]
+) -> Callable[[memoryview, _Sink, list[Region]], None]:
+    """An expander for formats that are members one after the other."""
+
+    def run(view: memoryview, sink: _Sink, outside: list[Region]) -> None:
+        at = 0
+        while at < len(view):
+            if bytes(view[at : at + len(magic)]) != magic:
+                padding = next((i for i in range(at, min(at + 512, len(view))) if view[i]), None)
+                if magic == b"\xfd7zXZ\0" and padding is not None and bytes(view[padding : padding + 6]) == magic:
+                    at = padding  # stream padding between xz streams (xz-file-format section 2.2)
+                    continue
+                if not _zeros(view, at):
+                    outside.append(Region(at, len(view) - at))
+                return
+            if magic == b"\x1f\x8b":
+                outside.extend(_gzip_fields(view, at))
+            at = _member(view, sink, at, new, errors)
+
+    return run
+
+
+def _gzip_fields(view: memoryview, start: int) -> Iterator[Region]:
+    """The optional header fields of a gzip member (RFC 1952 section 2.3.1): extra, name, comment."""
+    flags = view[start + 3] if len(view) > start + 3 else 0
+    at = start + 10
+    if flags & 4 and len(view) >= at + 2:
+        at += 2 + int.from_bytes(view[at : at + 2], "little")
+    for bit in (8, 16):
+        if flags & bit:
+            head = bytes(view[at : at + MIB])
+            at += (head.find(b"\0") + 1) or len(head)
+    at = min(at, len(view))
+    if at > start + 10:
+        yield Region(start + 10, at - start - 10)
+
+
+def _gzip() -> _Decoder:
+    from isal import igzip_lib  # costs an import only when a layer is gzip
+
+    return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+
+
+def _gzip_errors() -> tuple[type[Exception], ...]:
+    from isal import igzip_lib
+
+    damaged: type[Exception] = igzip_lib.error  # type: ignore[assignment]  # the stub names an instance
+    return (damaged, EOFError, ValueError, OverflowError)
+
+
+def _expand_gzip(view: memoryview, sink: _Sink, outside: list[Region]) -> None:
+    _streams(b"\x1f\x8b", _gzip, _gzip_errors())(view, sink, outside)
+
+
+def _frames(view: memoryview) -> Iterator[tuple[str, int, int]]:
+    """(kind, start, end) of each zstd frame by its block headers (RFC 8878 sections 3.1.1 and 3.1.2), undecoded.
+
+    kind is frame, cut (a frame whose end is missing), skippable or other (the rest, which is no frame).
+    """
+    at, size = 0, len(view)
+    while at < size:
+        if _is_skippable(view[at : at + 4]):
+            kind, end = "skippable", min(size, at + 8 + int.from_bytes(view[at + 4 : at + 8], "little"))
+        elif bytes(view[at : at + 4]) == b"\x28\xb5\x2f\xfd":
+            whole = _frame_end(view, at)
+            kind, end = ("cut", size) if whole is None else ("frame", whole)
+        else:
+            kind, end = "other", size
+        yield kind, at, end
+        at = end
+
+
+def _frame_end(view: memoryview, start: int) -> int | None:
+    """Where the frame that starts at *start* ends, None if that is past the end of the view."""
+    size = len(view)
+    if start + 5 > size:
+        return None
+    descriptor = view[start + 4]
+    single = descriptor >> 5 & 1
+    content = (1 if single else 0, 2, 4, 8)[descriptor >> 6]
+    at = start + 5 + (not single) + (0, 1, 2, 4)[descriptor & 3] + content
+    while at + 3 <= size:
+        head = int.from_bytes(view[at : at + 3], "little")
+        at += 3 + (1 if head >> 1 & 3 == 1 else head >> 3)
+        if head & 1:
+            end = at + 4 * (descriptor >> 2 & 1)
+            return end if end <= size else None
+    return None
+
+
+def _expand_zstd(view: memoryview, sink: _Sink, outside: list[Region]) -> None:
+    import zstandard
+
+    reader = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+    for kind, start, end in _frames(view):
+        if kind == "skippable" or (kind == "other" and not _zeros(view, start)):
+            outside.append(Region(start, end - start))
+        if kind in ("skippable", "other"):
+            continue
+        try:
+            with reader.stream_reader(view[start:end], read_size=MIB) as stream:
+                while plain := stream.read(_OUT):
+                    sink.write(plain, start)
+        except zstandard.ZstdError:
+            text = "the zstd frame is damaged or needs too large a window"
+            raise _Stop("compression.damaged", start, text) from None
+        if kind == "cut":
+            raise _Stop("compression.truncated", start, "the zstd frame is cut off")
+
+
+def _xz() -> _Decoder:
+    return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+
+
+_EXPANDERS: dict[str, Callable[[memoryview, _Sink, list[Region]], None]] = {
+    "gzip": _expand_gzip,
+    "zstd": _expand_zstd,
+    "bzip2": _streams(b"BZh", bz2.BZ2Decompressor, (OSError, ValueError, EOFError)),
+    "xz": _streams(b"\xfd7zXZ\0", _xz, (lzma.LZMAError, ValueError, EOFError)),
+}

@@ -1,0 +1,246 @@
+"""What a sighting is in this image: which surface, path, state and build step it belongs to."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+from scanner.evidence import Instruction, Match, State, Surface
+from scanner.image.blob import Blob
+from scanner.image.documents import JsonString
+from scanner.image.instruction import parse_created_by
+from scanner.image.model import Document, Image, Layer
+from scanner.layer.tree import clean
+from scanner.states import Fate, fate
+from scanner.work.messages import Sighting
+from scanner.work.pool import BlobOutcome
+
+_SETTINGS = {
+    "Env": "ENV",
+    "Labels": "LABEL",
+    "Cmd": "CMD",
+    "Entrypoint": "ENTRYPOINT",
+    "Healthcheck": "HEALTHCHECK",
+    "OnBuild": "ONBUILD",
+    "User": "USER",
+    "WorkingDir": "WORKDIR",
+    "Volumes": "VOLUME",
+    "ExposedPorts": "EXPOSE",
+    "StopSignal": "STOPSIGNAL",
+    "Shell": "SHELL",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A match and all that is known about where it lies. Strings are as in the image, not redacted.
+
+    Attributes:
+        blob: the blob whose bytes prove it; *compression* tells how those are stored.
+        proof_key: see `layer.expand.Digests`.
+        stored: offset and length of the secret's bytes in the uncompressed blob.
+        member_offset: of the member's data in the uncompressed blob, None outside members.
+        offset: of the secret in the innermost decoded content.
+        content: where that content starts in the uncompressed blob; members of one path are told apart by it.
+        removed_by: index of the layer that deleted, overwrote or hid it.
+        image: which image of the reference; *platform* is its platform, set only if there are several.
+    """
+
+    match: Match
+    surface: Surface
+    blob: Blob
+    compression: str
+    proof_key: bytes
+    stored: tuple[int, int]
+    offset: int
+    path: str | None = None
+    member: bytes | None = None
+    member_offset: int | None = None
+    layer: Layer | None = None
+    line: int | None = None
+    encoding: tuple[str, ...] = ()
+    state: State = State.LIVE
+    removed_by: int | None = None
+    instruction: Instruction | None = None
+    image: int = 0
+    platform: str | None = None
+    content: int = 0
+
+
+def text_of(raw: bytes) -> str:
+    """A name from an image as a string; undecodable bytes are surrogate-escaped until a report shows them."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def layer_places(
+    image: Image, outcomes: Sequence[BlobOutcome | None], number: int, platform: str | None
+) -> Iterator[Place]:
+    """The places of all sightings in the layers of *image*.
+
+    Args:
+        outcomes: one for each layer, None where there are no bytes.
+        number, platform: see `Place.image`.
+    """
+    trees = [outcome.read.tree if outcome and outcome.read else None for outcome in outcomes]
+
+    @cache
+    def fate_of(index: int, member: bytes, place: int) -> Fate:
+        return fate(trees, index, member, place)
+
+    for layer, outcome in zip(image.layers, outcomes, strict=True):
+        if outcome is not None and layer.blob is not None:
+            for sighting in outcome.sightings:
+                yield replace(_in_layer(layer, outcome, sighting, fate_of), image=number, platform=platform)
+            for sighting in outcome.stored_sightings:
+                yield replace(_stored(layer, outcome, sighting), image=number, platform=platform)
+
+
+def _in_layer(
+    layer: Layer, outcome: BlobOutcome, sighting: Sighting, fate_of: Callable[[int, bytes, int], Fate]
+) -> Place:
+    match, length = sighting.match, sighting.match.end - sighting.match.start
+    state, removed_by = State.HIDDEN, None  # bytes of no member never reach the filesystem
+    if sighting.member is not None:
+        end = fate_of(layer.index, sighting.member, sighting.number)
+        state, removed_by = end.state, end.layer
+    in_name = sighting.part == "name"
+    start = sighting.base if in_name else sighting.start
+    return Place(
+        match=match,
+        surface=Surface.LAYER,
+        blob=outcome.blob,
+        compression=outcome.read.compression if outcome.read else "",
+        proof_key=outcome.read.proof_key if outcome.read else b"",
+        stored=(start, length),
+        offset=sighting.start if in_name else sighting.start - sighting.base,
+        path=None if sighting.member is None else text_of(clean(sighting.member)) or "/",
+        member=sighting.member,
+        member_offset=sighting.base if sighting.part == "data" and sighting.member is not None else None,
+        layer=layer,
+        line=sighting.line,
+        encoding=("tar-header",) if sighting.part in ("structure", "name") else (),
+        state=state,
+        removed_by=removed_by,
+        instruction=layer.instruction,
+        content=sighting.base,
+    )
+
+
+def _stored(layer: Layer, outcome: BlobOutcome, sighting: Sighting) -> Place:
+    """A sighting in compressed bytes' own fields: gzip header, skippable zstd frame, what follows the stream."""
+    return Place(
+        match=sighting.match,
+        surface=Surface.LAYER,
+        blob=outcome.blob,
+        compression="stored",
+        proof_key=outcome.read.proof_key if outcome.read else b"",
+        stored=(sighting.start, sighting.match.end - sighting.match.start),
+        offset=sighting.start,
+        layer=layer,
+        state=State.HIDDEN,
+        instruction=layer.instruction,
+    )
+
+
+def blob_places(document: Document, outcome: BlobOutcome) -> Iterator[Place]:
+    """The places of sightings in a blob that is no layer and no JSON: unreferenced layers, leftovers."""
+    for sighting in (*outcome.sightings, *outcome.stored_sightings):
+        inner = f"{document.where}: {text_of(clean(sighting.member))}" if sighting.member else document.where
+        yield Place(
+            match=sighting.match,
+            surface=Surface(document.surface),
+            blob=outcome.blob,
+            compression=outcome.read.compression if outcome.read else "",
+            proof_key=outcome.read.proof_key if outcome.read else b"",
+            stored=(sighting.start, sighting.match.end - sighting.match.start),
+            offset=sighting.start - sighting.base,
+            path=inner,
+            member=sighting.member,
+            member_offset=sighting.base if sighting.member is not None else None,
+            line=sighting.line,
+            state=State.HIDDEN if sighting.member else State.LIVE,
+            content=sighting.base,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A document, or one decoded string of it, on its way to the detectors.
+
+    Attributes:
+        strings: all strings of the document, for finding the JSON path of a place; only for whole documents.
+        string: the one string whose decoded form this is, None for whole documents.
+    """
+
+    document: Document
+    data: bytes
+    proof_key: bytes
+    strings: tuple[JsonString, ...] = field(default=(), repr=False)
+    string: JsonString | None = None
+    image: Image | None = None
+    number: int = 0
+    platform: str | None = None
+
+
+def text_place(text: Text, sighting: Sighting) -> Place:
+    """The place of a sighting in a document: its JSON path, and for history entries the build step."""
+    match, document = sighting.match, text.document
+    string = text.string
+    if string is None:
+        string = _string_at(text.strings, sighting.start)
+        stored = (sighting.start, match.end - match.start)
+        offset = sighting.start
+    else:
+        stored, offset = (string.start, string.end - string.start), sighting.start
+    surface, path = Surface(document.surface), string.path if string else document.where
+    step = _history_step(text, path) if surface is Surface.CONFIG else None
+    if step is not None:
+        surface = Surface.HISTORY
+    return Place(
+        match=match,
+        surface=surface,
+        blob=document.blob,
+        compression="",
+        proof_key=text.proof_key,
+        stored=stored,
+        offset=offset,
+        path=path if surface in (Surface.CONFIG, Surface.HISTORY) else f"{document.where}: {path}" if string else path,
+        line=None if string else sighting.line,
+        encoding=("json-string",) if text.string else (),
+        instruction=step or _setting_step(text, path, match),
+        image=text.number,
+        platform=text.platform,
+    )
+
+
+def _string_at(strings: Sequence[JsonString], offset: int) -> JsonString | None:
+    at = bisect_right(strings, offset, key=lambda string: string.start) - 1
+    return strings[at] if at >= 0 and offset <= strings[at].end else None
+
+
+def _history_step(text: Text, path: str) -> Instruction | None:
+    if text.image is None or text.image.config is None or not path.startswith("history["):
+        return None
+    history = text.image.config.history
+    number = int(path[8 : path.index("]")])
+    if "v1Compatibility" in path:  # schema 1 lists the newest first
+        number = len(history) - 1 - number
+    return Instruction(number, history[number].created_by) if 0 <= number < len(history) else None
+
+
+def _setting_step(text: Text, path: str, match: Match) -> Instruction | None:
+    """The step that set a config value: the last history entry of the setting's kind that holds the very bytes, else
+    the last one of any kind; builders record what they set."""
+    if text.image is None or text.image.config is None or not path.startswith("config."):
+        return None
+    value = text_of(match.secret.reveal())
+    kind = _SETTINGS.get(path.split(".")[1].partition("[")[0], "")
+    holding = [
+        Instruction(number, entry.created_by)
+        for number, entry in enumerate(text.image.config.history)
+        if value in entry.created_by
+    ]
+    own = [step for step in holding if parse_created_by(step.created_by).kind == kind]
+    return next(iter(reversed(own or holding)), None)

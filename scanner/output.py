@@ -1,0 +1,55 @@
+"""Where reports go: standard output, or a file that is there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from scanner.errors import LeakscanError
+from scanner.evidence import ScanResult
+
+FORMATS = ("text", "json")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One report: a format, and the file it goes to (None for standard output)."""
+
+    format: str
+    file: Path | None = None
+
+
+def render(result: ScanResult, format: str, width: int, color: bool) -> str:
+    """The report in one format, ending with a newline."""
+    if format == "json":
+        from scanner.report import json  # a report imports only what it needs
+
+        return json.render(result)
+    from scanner.report import text
+
+    return text.render(result, width=width, color=color)
+
+
+def write(target: Target, report: str) -> None:
+    """Write a report. Raises LeakscanError naming the file if it cannot be written; no half report stays behind."""
+    if target.file is None:
+        sys.stdout.write(report)
+        sys.stdout.flush()
+        return
+    temporary = target.file.with_name(f".{target.file.name}.{secrets.token_hex(8)}")
+    try:
+        with open(temporary, "x", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(report)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target.file)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise LeakscanError(
+            f"the report cannot be written to {target.file}: {error.strerror}", "Give another file, or free some space."
+        ) from error

@@ -1,0 +1,278 @@
+"""Places to findings: merges what several detectors saw, decides the gate, writes ids, proofs and advice, redacts.
+
+From here on no string holds a found value, except where the user asked for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from scanner.evidence import (
+    Confidence,
+    Evidence,
+    Finding,
+    Instruction,
+    LayerPlace,
+    Proof,
+    Remediation,
+    RemovedBy,
+    Secret,
+    SecretSummary,
+    Severity,
+    State,
+    Surface,
+)
+from scanner.image.model import Layer
+from scanner.keys import fingerprint
+from scanner.locate import Place, text_of
+from scanner.redact import Redactor, preview
+from scanner.remediation import Leak, advise
+from scanner.report.escape import plain
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What turns a match into a gated finding, and what may be shown.
+
+    Attributes:
+        fail_on: the least severity that gates, None for never.
+        key: the installation's key, for fingerprints.
+        command: (place) → the command that shows its bytes with standard tools; not redacted.
+    """
+
+    fail_on: Severity | None
+    show_secrets: bool
+    key: bytes
+    command: Callable[[Place], str]
+
+
+def merged(places: Iterable[Place]) -> list[Place]:
+    """One place for each secret, surface, layer and path.
+
+    Of overlapping matches the surest stays; what else was seen there, and how often the same value occurs in the same
+    place, becomes evidence.
+    """
+    found: list[Place] = []
+    for _, same in groupby(sorted(places, key=_whereabouts), key=lambda place: _whereabouts(place)[:-2]):
+        kept = [place for _, content in groupby(same, key=_content) for place in _strongest(list(content))]
+        found += _distinct(kept)
+    return found
+
+
+def _whereabouts(place: Place) -> tuple[object, ...]:
+    layer = -1 if place.layer is None else place.layer.index
+    in_header = "tar-header" in place.encoding
+    where = place.image, place.surface.value, layer, place.path or "", place.blob.name, in_header
+    return (*where, *_content(place))
+
+
+def _content(place: Place) -> tuple[tuple[str, ...], int]:
+    """What offsets count from: several members may have one path, and all of them are in the layer."""
+    return place.encoding, place.content
+
+
+def _quality(place: Place) -> tuple[object, ...]:
+    match = place.match
+    return (
+        match.confidence.rank,
+        match.severity.rank,
+        match.detector != "pattern",
+        -(match.end - match.start),
+        place.stored,
+        match.rule_id,
+    )
+
+
+def _strongest(places: Sequence[Place]) -> list[Place]:
+    """Of matches that overlap, the best; the others are named in its evidence."""
+    kept: list[Place] = []
+    spans: list[tuple[int, int, int]] = []  # start, end and number of those kept, in order: they never overlap
+    also: dict[int, set[str]] = {}
+    for place in sorted(places, key=_quality):
+        start, end = place.offset, place.offset + len(place.match.secret)
+        at = bisect_left(spans, (end, 0, 0))
+        over = min((number for _, last, number in spans[max(0, at - 2) : at] if start < last), default=None)
+        if over is None:
+            spans.insert(at, (start, end, len(kept)))
+            kept.append(place)
+        elif place.match.rule_id != kept[over].match.rule_id:
+            also.setdefault(over, set()).add(place.match.rule_id)
+    for number, rules in also.items():
+        kept[number] = _with(kept[number], Evidence("also-seen-by", "match", ", ".join(sorted(rules))))
+    return kept
+
+
+def _with(place: Place, evidence: Evidence) -> Place:
+    return replace(place, match=replace(place.match, evidence=(*place.match.evidence, evidence)))
+
+
+def _distinct(places: Iterable[Place]) -> list[Place]:
+    """One place for each value; the first one, with the number of the others as evidence."""
+    found = []
+    ordered = sorted(places, key=lambda p: (p.match.secret.reveal(), p.match.confidence.rank, p.match.severity.rank,
+                                            p.offset))  # fmt: skip
+    for _, same in groupby(ordered, key=lambda place: place.match.secret.reveal()):
+        seen = list(same)
+        # a document is looked at as it lies there and with its escapes decoded: that is one sighting, not two
+        first, *others = [place for place in seen if not place.encoding] or seen
+        if others:
+            first = _with(first, Evidence("occurrences", str(1 + len(others)), "the same value in the same place"))
+        found.append(first)
+    return found
+
+
+class Steps:
+    """Which values stand in the text of which build step, so that no report of the step shows any of them."""
+
+    def __init__(self, places: Iterable[Place]) -> None:
+        self._secrets: dict[str, dict[Secret, None]] = {}
+        for place in places:
+            if place.instruction is not None and place.surface in (Surface.HISTORY, Surface.CONFIG):
+                self._secrets.setdefault(place.instruction.created_by, {})[place.match.secret] = None
+
+    def secrets(self, created_by: str | None) -> tuple[Secret, ...]:
+        """The values in a step's text; none for an unknown step."""
+        return tuple(self._secrets.get(created_by or "", ()))
+
+    def redacted(self, created_by: str, redactor: Redactor, *own: Secret) -> str:
+        """A step's text without any of its values, nor those of *own*."""
+        values = [secret.reveal() for secret in (*own, *self.secrets(created_by))]
+        return plain(redactor.text(created_by, own=values))
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """What findings of one scan share."""
+
+    settings: Settings
+    redactor: Redactor
+    steps: Steps
+    layers: Sequence[Sequence[Layer]]
+    seen: dict[str, int]
+
+
+def findings(
+    places: Sequence[Place],
+    settings: Settings,
+    redactor: Redactor,
+    steps: Steps,
+    layers: Sequence[Sequence[Layer]],
+) -> list[Finding]:
+    """Findings in a stable order, every string redacted.
+
+    Args:
+        places: as `merged` gives them.
+        redactor, steps: made of the same places.
+        layers: the layers of each image, for naming the step that removed a file.
+    """
+    shared = _Image(settings, redactor, steps, layers, {})
+    ordered = sorted(places, key=lambda p: (p.image, -1 if p.layer is None else p.layer.index, p.path or "",
+                                            p.content, p.offset, p.match.rule_id))  # fmt: skip
+    return [_finding(place, shared) for place in ordered]
+
+
+def _finding(place: Place, image: _Image) -> Finding:
+    match, own = place.match, place.match.secret.reveal()
+
+    def redacted(text: str) -> str:
+        return plain(image.redactor.text(text, own=own))
+
+    path = None if place.path is None else redacted(place.path)
+    step = place.instruction
+    if step is not None:
+        step = replace(step, created_by=image.steps.redacted(step.created_by, image.redactor, match.secret))
+    layer = None if place.layer is None else LayerPlace(place.layer.index, place.layer.digest, place.layer.diff_id)
+    return Finding(
+        id=_identity(place, path, step, image.seen),
+        rule_id=match.rule_id,
+        detector=match.detector,
+        title=match.title,
+        severity=match.severity,
+        confidence=match.confidence,
+        gated=_gated(match.severity, match.confidence, image.settings.fail_on),
+        secret=_summary(place, image.settings),
+        surface=place.surface,
+        layer=layer,
+        path=path,
+        inside=(),
+        line=place.line,
+        offset=place.offset,
+        encoding=place.encoding,
+        state=place.state,
+        removed_by=_removed_by(place, image),
+        instruction=step,
+        evidence=tuple(replace(item, detail=redacted(item.detail)) for item in match.evidence),
+        proof=_proof(place, image.settings, redacted),
+        remediation=_advice(place, image),
+        platform=place.platform,
+        gains=match.gains,
+    )
+
+
+def _advice(place: Place, image: _Image) -> Remediation:
+    created_by = None if place.instruction is None else place.instruction.created_by
+    secret = place.match.secret
+    others = tuple(other for other in image.steps.secrets(created_by) if other != secret)
+    return advise(Leak(place.surface, place.state, place.path, created_by, secret, others), image.redactor)
+
+
+def _gated(severity: Severity, confidence: Confidence, fail_on: Severity | None) -> bool:
+    return fail_on is not None and severity.rank <= fail_on.rank and confidence is not Confidence.LOW
+
+
+def _removed_by(place: Place, image: _Image) -> RemovedBy | None:
+    if place.removed_by is None or place.state is State.LIVE or place.surface is not Surface.LAYER:
+        return None
+    layers = image.layers[place.image] if place.image < len(image.layers) else ()
+    step = layers[place.removed_by].instruction if place.removed_by < len(layers) else None
+    if step is None:
+        return RemovedBy(place.removed_by, None)
+    return RemovedBy(place.removed_by, image.steps.redacted(step.created_by, image.redactor, place.match.secret))
+
+
+def _summary(place: Place, settings: Settings) -> SecretSummary:
+    value = place.match.secret.reveal()
+    shown = plain(text_of(value)) if settings.show_secrets else None
+    return SecretSummary(
+        preview(value, value[: place.match.fixed].decode("ascii", "replace")),
+        len(value),
+        fingerprint(settings.key, value),
+        shown,
+    )
+
+
+def _proof(place: Place, settings: Settings, redacted: Callable[[str], str]) -> Proof:
+    offset, length = place.stored
+    # a decoded string's stored bytes are those of the document; elsewhere the secret stands there as it is
+    stored = place.blob.read(offset, length) if "json-string" in place.encoding else place.match.secret.reveal()
+    return Proof(
+        blob=place.blob.name,
+        member=None if place.member is None else redacted(text_of(place.member)),
+        member_offset=place.member_offset,
+        offset=offset,
+        length=length,
+        hmac=hmac.new(place.proof_key, stored, hashlib.sha256).hexdigest() if place.proof_key else "",
+        command=redacted(settings.command(place)),
+    )
+
+
+def _identity(place: Place, path: str | None, instruction: Instruction | None, seen: dict[str, int]) -> str:
+    """An id that a rebuild keeps: of the rule, the place and the step, never of the secret or of digests. The same
+    rule in the same place again is told apart by its number in order of appearance."""
+    parts = [
+        place.match.rule_id,
+        place.surface.value,
+        path,
+        place.encoding,
+        place.platform,
+        instruction.created_by if instruction else None,
+    ]
+    base = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    seen[base] = seen.get(base, 0) + 1
+    return f"lk-{base}" if seen[base] == 1 else f"lk-{base}-{seen[base]}"

@@ -1,0 +1,1 @@
+"""A result on paper: one module for each output, one function that escapes for each sink."""

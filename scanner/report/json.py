@@ -1,0 +1,161 @@
+"""A scan's result as the JSON document of docs/report.md: keys sorted, pure ASCII, findings in a stable order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scanner import __version__
+from scanner.evidence import Coverage, Finding, ImageSummary, Instruction, ScanResult, SecretSummary
+from scanner.oci import Platform
+from scanner.report.escape import plain
+from scanner.report.order import ordered
+
+SCHEMA_VERSION = "1"
+
+
+def render(result: ScanResult) -> str:
+    """The document, with a newline at its end.
+
+    It holds neither times nor durations: the same image and rules give the same text.
+    """
+    parts = []
+    for key, value in sorted(_plain(document(result)).items()):
+        if isinstance(value, list) and value:  # an item a line: thousands of findings, and the fast encoder
+            items = ",\n  ".join(_compact(item) for item in value)
+            parts.append(f'"{key}": [\n  {items}\n ]')
+        else:
+            parts.append(f'"{key}": {_compact(value)}')
+    return "{" + ",\n ".join(parts) + "}\n"
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=True, sort_keys=True)
+
+
+def document(result: ScanResult) -> dict[str, Any]:
+    """The document as a value; its strings are not made plain yet."""
+    several = len(result.images) > 1
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "tool": {"name": "leakscan", "version": __version__, "rules_digest": result.rules_digest},
+        **_images(result),
+        "verdict": result.verdict.value,
+        "findings": [_finding(finding, several) for finding in ordered(result.findings)],
+        "known_secrets": [dict(known) for known in result.known_secrets],
+        "coverage": _coverage(result.coverage),
+        "notes": list(result.notes),
+    }
+
+
+def _images(result: ScanResult) -> dict[str, Any]:
+    if len(result.images) > 1:
+        return {"images": [_image(image) for image in result.images]}
+    if result.images:
+        return {"image": _image(result.images[0])}
+    unopened = ImageSummary(result.reference, result.source, None, None, str(Platform()))
+    return {"image": _image(unopened)}
+
+
+def _image(image: ImageSummary) -> dict[str, Any]:
+    return {
+        "reference": image.reference,
+        "source": image.source,
+        "manifest_digest": image.manifest_digest,
+        "config_digest": image.config_digest,
+        "platform": image.platform,
+        "layers": [
+            {
+                "index": layer.index,
+                "digest": layer.digest,
+                "diff_id": layer.diff_id,
+                "size": layer.size,
+                "media_type": layer.media_type,
+                "created_by": layer.created_by,
+                "history_index": layer.history_index,
+            }
+            for layer in image.layers
+        ],
+    }
+
+
+def _finding(finding: Finding, several: bool) -> dict[str, Any]:
+    entry = {
+        "id": finding.id,
+        "rule_id": finding.rule_id,
+        "detector": finding.detector,
+        "title": finding.title,
+        "gains": finding.gains,
+        "severity": finding.severity.value,
+        "confidence": finding.confidence.value,
+        "gated": finding.gated,
+        "secret": _secret(finding.secret),
+        "evidence": [{"check": e.check, "result": e.result, "detail": e.detail} for e in finding.evidence],
+        "remediation": {
+            "summary": finding.remediation.summary,
+            "steps": list(finding.remediation.steps),
+            "dockerfile": finding.remediation.dockerfile,
+        },
+        "suppressed": None if finding.suppressed is None else dict(finding.suppressed),
+        **_place(finding),
+    }
+    return {**entry, "platform": finding.platform} if several else entry
+
+
+def _secret(secret: SecretSummary) -> dict[str, Any]:
+    shown = {"preview": secret.preview, "length": secret.length, "fingerprint": secret.fingerprint}
+    return shown if secret.value is None else {**shown, "value": secret.value}
+
+
+def _place(finding: Finding) -> dict[str, Any]:
+    layer, removed, proof = finding.layer, finding.removed_by, finding.proof
+    return {
+        "surface": finding.surface.value,
+        "layer": layer and {"index": layer.index, "digest": layer.digest, "diff_id": layer.diff_id},
+        "path": finding.path,
+        "inside": list(finding.inside),
+        "line": finding.line,
+        "offset": finding.offset,
+        "encoding": list(finding.encoding),
+        "state": finding.state.value,
+        "removed_by": removed and {"layer_index": removed.layer_index, "created_by": removed.created_by},
+        "instruction": finding.instruction and _instruction(finding.instruction),
+        "origin": dict(finding.origin),
+        "proof": {
+            "blob": proof.blob,
+            "member": proof.member,
+            "member_offset": proof.member_offset,
+            "offset": proof.offset,
+            "length": proof.length,
+            "hmac": proof.hmac,
+            "command": proof.command,
+        },
+    }
+
+
+def _instruction(step: Instruction) -> dict[str, Any]:
+    entry: dict[str, Any] = {"history_index": step.history_index, "created_by": step.created_by}
+    return entry if step.range is None else {**entry, "range": list(step.range)}
+
+
+def _coverage(coverage: Coverage) -> dict[str, Any]:
+    return {
+        "complete": coverage.complete,
+        "bytes": {"total": coverage.total, "accounted": coverage.accounted},
+        "members": coverage.members,
+        "gaps": [
+            {"blob": gap.blob, "where": gap.where, "reason": gap.reason, "bytes": gap.bytes, "detail": gap.detail}
+            for gap in coverage.gaps
+        ],
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, Mapping):
+        return {plain(str(key)): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        return [_plain(item) for item in value]
+    return value

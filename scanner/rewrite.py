@@ -1,0 +1,209 @@
+"""Rewrites a RUN that holds credentials so that they come from secret mounts instead.
+
+The result is a proposal in the words of the author's own step: assignments leave the command, literals become
+variables, and `--mount=type=secret,env=` sets both. `env=` is of Dockerfile 1.10 (BuildKit 0.16).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from scanner.evidence import Secret
+from scanner.image.instruction import Step
+from scanner.redact import spellings
+
+#: Longer commands are not rewritten; nobody reads them, and only hostile ones are.
+_LONGEST = 16384
+#: Shorter secrets cannot be told from ordinary letters of a command.
+_SHORTEST = 4
+_MOST_OCCURRENCES = 200
+_WORD = re.compile(
+    r"""(?P<gap>[ \t]+) | (?P<op>&&|\|\||[;|&()\n]) |
+    (?P<word>(?:'[^']*' | "(?:\\.|[^"\\])*" | \\. | \$\( | [^\s;|&()'"\\])+) | .""",
+    re.VERBOSE | re.DOTALL,
+)
+_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
+_QUOTED = re.compile(r"""'[^']*'|"(?:\\.|[^"\\])*"|\\.""", re.DOTALL)
+_LABEL_BEFORE = re.compile(
+    r"""(?: --?([A-Za-z][\w-]{2,39})[= ] | ([A-Za-z_][\w.-]{2,39})= | ([A-Za-z][\w-]{2,39}):[ ] )["']?$""", re.VERBOSE
+)
+_SCHEME_BEFORE = re.compile(r"(?<![\w-])(?:bearer|basic|token) [\"']?$", re.IGNORECASE)
+_URL_BEFORE = re.compile(r"://[^\s/@]{0,200}$")
+#: After these words a command, or another assignment, still follows.
+_PREFIXES = frozenset(["export", "env", "then", "do", "else", "{", "!", "time", "exec", "sudo"])
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A RUN without its credentials.
+
+    Attributes:
+        dockerfile: the instruction, possibly of several lines.
+        names: the environment variables that the mounts set, each with its mount's id.
+    """
+
+    dockerfile: str
+    names: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    start: int
+    end: int
+    text: str
+
+
+def rewrite(step: Step, secrets: Sequence[Secret], clean: Callable[[str], str]) -> Rewritten | None:
+    """*step* with every one of *secrets* moved into a mount; None if that cannot be done safely by rule.
+
+    That is: no RUN, no secret in it, a body of a nested heredoc, or too long. *clean* redacts what is left of the
+    author's words.
+    """
+    spelled = [_spellings(secret) for secret in secrets if len(secret) >= _SHORTEST]
+    if step.kind != "RUN" or not spelled or len(step.command) > _LONGEST:
+        return None
+    every = frozenset().union(*spelled)
+    if sum(step.command.count(spelling) for spelling in every) > _MOST_OCCURRENCES:
+        return None
+    if _holds(step.command, every) and (not step.shell or _in_heredoc(step.command, every)):
+        return None
+    names = {name: value for name, value in step.args if _holds(value, every)}
+    edits = _drop_assignments(step.command, every, names)
+    edits += _use_variables(step.command, spelled, edits, names)
+    command = _apply(step.command, edits).strip()
+    if not names or _holds(command, every) or any(clean(name) != name for name in names):
+        return None
+    named = tuple((name, name.lower()) for name in names)
+    return Rewritten(_instruction(tuple(map(clean, step.flags)), named, clean(command)), named)
+
+
+def _spellings(secret: Secret) -> frozenset[str]:
+    return frozenset(spelling for spelling in spellings(secret.reveal()) if len(spelling) >= _SHORTEST)
+
+
+def _holds(text: str, spelled: frozenset[str]) -> bool:
+    return any(spelling in text for spelling in spelled)
+
+
+def _in_heredoc(command: str, spelled: frozenset[str]) -> bool:
+    """Whether a secret stands where quotes mean nothing: in the body of a heredoc inside the command."""
+    first, _, rest = command.partition("\n")
+    return "<<" in first and _holds(rest, spelled)
+
+
+def _drop_assignments(command: str, spelled: frozenset[str], names: dict[str, str]) -> list[_Edit]:
+    """Remove `NAME=secret` where a command may begin; *names* gains what was removed, with its value."""
+    tokens = list(_WORD.finditer(command))
+    edits = []
+    leading = True
+    for at, token in enumerate(tokens):
+        if token.lastgroup == "op":
+            leading = True
+        if token.lastgroup != "word":
+            continue
+        word = token["word"]
+        name = _ASSIGNMENT.match(word) if leading else None
+        if name and _holds(word, spelled) and "$(" not in word and "`" not in word:
+            edit = _without(tokens, at)
+            if edit:
+                edits.append(edit)
+                names[name[1]] = word[name.end() :].strip("\"'")
+        leading = leading and (name is not None or word in _PREFIXES)
+    return edits
+
+
+def _without(tokens: list[re.Match[str]], at: int) -> _Edit | None:
+    """The edit that removes word *at*: with a lone `export` before it, and the operator after it if nothing is left.
+
+    None if what is left would be no command.
+    """
+    before = [token for token in tokens[max(0, at - 4) : at] if token.lastgroup != "gap"]
+    after = [token for token in tokens[at + 1 : at + 4] if token.lastgroup != "gap"]
+    start, last = tokens[at].start(), tokens[at]
+    ends_command = not after or after[0].lastgroup == "op"
+    if before and before[-1][0] == "export" and ends_command:
+        start = before.pop().start()
+    begins_command = not before or before[-1].lastgroup == "op"
+    if begins_command and after and ends_command:
+        if after[0][0] not in ("&&", ";", "\n"):
+            return None
+        last = after[0]
+    end = last.end()
+    while end < len(last.string) and last.string[end] in " \t":
+        end += 1
+    return _Edit(start, end, "")
+
+
+def _use_variables(
+    command: str, spelled: Sequence[frozenset[str]], done: Sequence[_Edit], names: dict[str, str]
+) -> list[_Edit]:
+    """Replace secrets that stand elsewhere in the command by variables; *names* gains the variables."""
+    quotes = [(found.start(), found.end()) for found in _QUOTED.finditer(command)]
+    taken = [(edit.start, edit.end) for edit in done]
+    edits = []
+    for of_one in spelled:
+        variable = next((name for name, value in names.items() if value in of_one), "")
+        for spelling in sorted(of_one, key=len, reverse=True):
+            for found in re.finditer(re.escape(spelling), command):
+                start, end = found.span()
+                if any(start < stop and begin < end for begin, stop in taken):
+                    continue
+                if not variable:
+                    variable = _variable(command[:start], names)
+                    names[variable] = spelling
+                taken.append((start, end))
+                edits.append(_reference(command, start, end, quotes, variable))
+    return edits
+
+
+def _variable(before: str, names: dict[str, str]) -> str:
+    """A new variable, named after what stands before the secret."""
+    label = _LABEL_BEFORE.search(before[-60:])
+    if _URL_BEFORE.search(before[-220:]):
+        wanted = "URL_PASSWORD"
+    elif _SCHEME_BEFORE.search(before[-20:]):
+        wanted = "AUTH_TOKEN"
+    elif label:
+        wanted = re.sub(r"[^A-Z0-9]+", "_", (label[1] or label[2] or label[3]).upper()).strip("_")
+    else:
+        wanted = "BUILD_SECRET"
+    name, number = wanted, 1
+    while name in names:
+        number += 1
+        name = f"{wanted}_{number}"
+    return name
+
+
+def _reference(command: str, start: int, end: int, quotes: list[tuple[int, int]], variable: str) -> _Edit:
+    """The edit that puts *variable* in place of a secret, so that the shell expands it whatever the quotes around."""
+    first, last = next(((first, last) for first, last in quotes if first < start < last), (0, 0))
+    quote = command[first] if last else ""
+    if quote == '"':
+        return _Edit(start, end, f"${{{variable}}}")
+    if quote != "'":
+        return _Edit(start, end, f'"${variable}"')
+    # Single quotes expand nothing: leave them before the variable and enter them again after it.
+    opens, closes = first + 1 == start, last - 1 == end
+    text = f'"${variable}"' if opens else f'\'"${variable}"'
+    return _Edit(start - opens, end + closes, text if closes else f"{text}'")
+
+
+def _apply(command: str, edits: Sequence[_Edit]) -> str:
+    parts, done = [], 0
+    for edit in sorted(edits, key=lambda edit: edit.start):
+        parts += [command[done : max(done, edit.start)], edit.text]
+        done = max(done, edit.end)
+    return "".join(parts) + command[done:]
+
+
+def _instruction(flags: tuple[str, ...], named: tuple[tuple[str, str], ...], command: str) -> str:
+    mounts = [f"--mount=type=secret,id={id_},env={name},required=true" for name, id_ in named]
+    head = "RUN " + " \\\n    ".join([*mounts, *flags])
+    if "\n" not in command:
+        return f"{head} \\\n    {command}"
+    end = "EOT"
+    while end in command.split("\n"):
+        end += "T"
+    return f"{head} <<{end}\n{command}\n{end}"

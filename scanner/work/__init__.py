@@ -1,0 +1,1 @@
+"""Processes: readers walk layers, matchers look at pieces, the coordinator keeps them busy."""

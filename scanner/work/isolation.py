@@ -1,0 +1,39 @@
+"""What a worker process may not do: outgrow its memory, dump core, write endless files, outlive its parent."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import sys
+
+from scanner.limits import Limits
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # linux/prctl.h
+
+
+def isolate(limits: Limits, parent: int) -> None:
+    """Apply the limits to this process. *parent* is the coordinator's pid.
+
+    RLIMIT_DATA and not RLIMIT_AS, which would count the maps of layers. A core dump would hold what was found; where
+    the kernel pipes cores to a program RLIMIT_CORE does not count, so the process is made undumpable as well.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides how a Ctrl-C ends
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for what, value in (
+        (resource.RLIMIT_DATA, limits.worker_bytes),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, limits.layer_bytes),
+    ):
+        _, hard = resource.getrlimit(what)
+        with contextlib.suppress(OSError, ValueError):
+            wanted = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(what, (wanted, wanted))
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)

@@ -1,0 +1,151 @@
+"""What the coordinator and its workers say to each other. Values only; file descriptors travel beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scanner.evidence import Gap, Match
+from scanner.layer.tree import Tree
+from scanner.layer.walk import Ledger, Piece
+from scanner.limits import Limits
+
+
+class Form(StrEnum):
+    """What a blob is taken for.
+
+    Attributes:
+        LAYER: a tar archive, compressed or not; anything else is a gap.
+        GUESS: walked if it looks like a tar archive, else bytes; expanded if it looks compressed.
+        BYTES: bytes as they lie there.
+    """
+
+    LAYER = "layer"
+    GUESS = "guess"
+    BYTES = "bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLayer:
+    """To a reader: expand and walk a blob. Followed by two descriptors: the blob's file and an empty spool.
+
+    Attributes:
+        job: the job's number.
+        name: what gaps call the blob.
+        offset, size: the blob within its file.
+    """
+
+    job: int
+    name: str
+    offset: int
+    size: int
+    form: Form
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """From a reader: the plain bytes are ready; pieces follow. *spooled* tells the spool from the blob itself."""
+
+    job: int
+    spooled: bool
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """From a reader: pieces of the plain bytes, or of the stored ones if *stored*."""
+
+    job: int
+    pieces: list[Piece]
+    stored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRead:
+    """From a reader: the job is done. Digests are of what was read; see `layer.expand.Expansion`."""
+
+    job: int
+    compression: str
+    size: int
+    digest: str
+    diff_id: str
+    proof_key: bytes
+    ledger: Ledger
+    tree: Tree
+    gaps: tuple[Gap, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenExtent:
+    """To a matcher: bytes it will be asked about. Followed by one descriptor."""
+
+    extent: int
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseExtent:
+    """To a matcher: nothing more will be asked about these bytes."""
+
+    extent: int
+
+
+@dataclass(frozen=True, slots=True)
+class MatchPieces:
+    """To a matcher: match these pieces of an extent."""
+
+    extent: int
+    pieces: list[Piece]
+
+
+@dataclass(frozen=True, slots=True)
+class MatchTexts:
+    """To a matcher: match bytes that were made or copied (documents, their decoded strings).
+
+    Attributes:
+        texts: (key, name for detectors and gaps, bytes); the key comes back in `Sighting.text`.
+    """
+
+    texts: list[tuple[int, str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A match in its place.
+
+    Attributes:
+        member: the member's name as stored, None outside members.
+        number: which member of the layer.
+        part: data, structure (headers, padding, what follows the archive), name (a member's joined name), text.
+        base: where the content starts in the extent: the member's data, or the structure.
+        start: where the secret starts in the extent; in the text for texts and names.
+        line: 1-based line in the content, None for structure.
+        text: the key of a text.
+    """
+
+    member: bytes | None
+    number: int
+    part: str
+    base: int
+    start: int
+    line: int | None
+    match: Match
+    text: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """From a matcher: what it saw, and of how many bytes."""
+
+    sightings: list[Sighting]
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """From a worker: it could not do the task, but lives. *reason* is a gap's code; *detail* holds no image bytes."""
+
+    reason: str
+    detail: str

@@ -1,0 +1,422 @@
+"""The coordinator's side: keeps readers and matchers busy, and turns whatever goes wrong into gaps.
+
+Readers are throttled by not listening to them while many pieces wait; a worker that dies or hangs is replaced, and
+the pieces it held are tried again in halves, so that one poisonous piece costs only itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
+from multiprocessing.reduction import send_handle
+from typing import Any
+
+from scanner.detect.base import Detector
+from scanner.evidence import Gap
+from scanner.image.blob import Blob, BlobFile, spool
+from scanner.layer.walk import WINDOW, Piece
+from scanner.limits import Limits
+from scanner.work import matcher, reader
+from scanner.work.messages import (
+    CloseExtent,
+    Failed,
+    Form,
+    LayerRead,
+    Matched,
+    MatchPieces,
+    MatchTexts,
+    OpenExtent,
+    Pieces,
+    Plain,
+    ReadLayer,
+    Sighting,
+)
+
+_WAITING = 256  # batches that may wait before readers are throttled
+_MATCH_SECONDS = 300.0  # a batch is 16 MiB: a tenth of a second
+_CONTEXT = multiprocessing.get_context("fork")  # inherits detectors and database without a copy
+
+
+@dataclass(frozen=True, slots=True)
+class BlobJob:
+    """Read a blob and match all its bytes.
+
+    Attributes:
+        blob: the stored bytes.
+        form: what they are taken for.
+    """
+
+    blob: Blob
+    form: Form = Form.LAYER
+
+
+@dataclass(slots=True)
+class BlobOutcome:
+    """What reading and matching a blob gave. Complete when `Pool.run` returns.
+
+    Attributes:
+        read: the reader's account, None if it died or failed.
+        sightings: in the plain bytes.
+        stored_sightings: in stored bytes that the plain ones lack.
+        matched: plain bytes that detectors saw.
+        gaps: what went wrong on the way, beyond what *read* says.
+    """
+
+    blob: Blob
+    read: LayerRead | None = None
+    sightings: list[Sighting] = field(default_factory=list)
+    stored_sightings: list[Sighting] = field(default_factory=list)
+    matched: int = 0
+    gaps: list[Gap] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """One process with the task it holds."""
+
+    process: ForkProcess
+    connection: Connection
+    task: Any = None
+    deadline: float = 0.0
+    extents: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """A blob on its way: its spool, its two extents (2n stored, 2n + 1 plain), and how much is still out."""
+
+    number: int
+    spec: BlobJob
+    outcome: BlobOutcome
+    spool: BlobFile | None = None
+    plain: Blob | None = None
+    sent: int = 0  # plain bytes handed out as pieces, in order
+    out: int = 0  # batches that are waiting or being matched
+    finished: bool = False  # the reader is done with it
+
+    def extent(self, stored: bool) -> int:
+        return 2 * self.number + (0 if stored else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Pieces of one extent that wait for a matcher."""
+
+    job: _Job
+    stored: bool
+    pieces: list[Piece]
+
+    @property
+    def size(self) -> int:
+        return sum(piece.end - piece.start + piece.data - piece.header for piece in self.pieces)
+
+
+class Pool:
+    """Runs blob jobs and texts over worker processes.
+
+    Args:
+        jobs: how many matchers, and at most how many readers, work at a time.
+        progress: called with the plain bytes matched since the last call.
+    """
+
+    def __init__(
+        self,
+        detectors: Sequence[Detector],
+        database: bytes,
+        limits: Limits,
+        jobs: int,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._detectors, self._database, self._limits, self._jobs = detectors, database, limits, max(1, jobs)
+        self._progress = progress
+        self._readers: list[_Worker] = []
+        self._matchers: list[_Worker] = []
+        self._blobs: deque[_Job] = deque()
+        self._batches: deque[_Batch] = deque()
+        self._texts: deque[MatchTexts] = deque()
+        self.text_sightings: list[Sighting] = []
+        self.text_gaps: list[Gap] = []
+        self._open: list[_Job] = []
+        self._end = time.monotonic() + limits.image_seconds
+
+    def run(self, blobs: Sequence[BlobJob], texts: Sequence[MatchTexts]) -> list[BlobOutcome]:
+        """Do all of it; outcomes come in the order of *blobs*, texts' sightings in `text_sightings`.
+
+        Workers are gone when this returns or raises.
+        """
+        jobs = [_Job(number, spec, BlobOutcome(spec.blob)) for number, spec in enumerate(blobs)]
+        self._blobs.extend(sorted(jobs, key=lambda job: -job.spec.blob.size))
+        self._texts.extend(texts)
+        try:
+            while self._blobs or self._batches or self._texts or self._busy():
+                self._assign()
+                self._listen()
+        finally:
+            self._close()
+        return [job.outcome for job in jobs]
+
+    def _busy(self) -> list[_Worker]:
+        return [worker for worker in (*self._readers, *self._matchers) if worker.task is not None]
+
+    # -- handing out -----------------------------------------------------------------------------------------------
+
+    def _assign(self) -> None:
+        while self._blobs and len(self._batches) < _WAITING and (worker := self._idle(self._readers, self._reader)):
+            self._start(worker, self._blobs.popleft())
+        while (self._texts or self._batches) and (worker := self._idle(self._matchers, self._matcher)):
+            if self._texts:
+                self._give(worker, self._texts.popleft())
+            else:
+                self._match(worker, self._batches.popleft())
+
+    def _idle(self, workers: list[_Worker], new: Callable[[], _Worker]) -> _Worker | None:
+        for worker in workers:
+            if worker.task is None:
+                return worker
+        if len(workers) < self._jobs:
+            workers.append(new())
+            return workers[-1]
+        return None
+
+    def _spawn(self, target: Callable[..., None], *args: object) -> _Worker:
+        ours, theirs = _CONTEXT.Pipe()
+        inherited = [worker.connection for worker in (*self._readers, *self._matchers)] + [ours]
+
+        def run() -> None:
+            for connection in inherited:  # else a worker would keep another one's pipe open past the coordinator's end
+                connection.close()
+            target(theirs, *args)
+
+        process = _CONTEXT.Process(target=run, daemon=True)
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def _reader(self) -> _Worker:
+        return self._spawn(reader.main, self._limits, os.getpid())
+
+    def _matcher(self) -> _Worker:
+        return self._spawn(matcher.main, self._detectors, self._database, self._limits, os.getpid())
+
+    def _start(self, worker: _Worker, job: _Job) -> None:
+        blob = job.spec.blob
+        try:
+            job.spool = spool(blob.name)
+        except OSError as error:
+            detail = f"no temporary file can be made: {error.strerror}"
+            job.outcome.gaps.append(Gap(blob.name, "", "spool.failed", blob.size, detail))
+            return
+        self._open.append(job)
+        self._give(
+            worker,
+            ReadLayer(job.number, blob.name, blob.offset, blob.size, job.spec.form, self._limits),
+            (blob.file, job.spool),
+            job,
+        )
+
+    def _match(self, worker: _Worker, batch: _Batch) -> None:
+        job = batch.job
+        blob = job.spec.blob if batch.stored else job.plain
+        assert blob is not None
+        extent = job.extent(batch.stored)
+        if extent not in worker.extents:
+            worker.extents.add(extent)
+            self._give(worker, OpenExtent(extent, blob.offset, blob.size), (blob.file,), batch)
+        self._give(worker, MatchPieces(extent, batch.pieces), (), batch)
+
+    def _give(self, worker: _Worker, message: object, files: tuple[BlobFile, ...] = (), task: object = None) -> None:
+        """Send a task. A worker that died meanwhile is noticed when it is listened to."""
+        worker.task = message if task is None else task
+        worker.deadline = time.monotonic() + (self._limits.layer_seconds + 30 if files else _MATCH_SECONDS)
+        with contextlib.suppress(OSError):
+            worker.connection.send(message)
+            for file in files:
+                send_handle(worker.connection, file.fileno(), worker.process.pid)
+
+    # -- listening -------------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        busy = self._busy()
+        if len(self._batches) >= _WAITING:
+            busy = [worker for worker in busy if worker in self._matchers] or busy
+        if not busy:
+            return
+        nearest = min(self._end, *(worker.deadline for worker in busy))
+        ready = wait([worker.connection for worker in busy], max(0.0, nearest - time.monotonic()))
+        for worker in busy:
+            if worker.connection in ready:
+                self._hear(worker)
+            elif time.monotonic() > min(worker.deadline, self._end):
+                self._lost(worker, "limit.time", "a worker took longer than the limit")
+        if time.monotonic() > self._end:
+            self._give_up()
+
+    def _hear(self, worker: _Worker) -> None:
+        try:
+            message = worker.connection.recv()
+        except (EOFError, OSError):
+            self._lost(worker, "worker.died", "the process that looked at it died")
+            return
+        if isinstance(message, Matched):
+            self._matched(worker, message)
+        elif isinstance(message, Failed):
+            self._failed(worker, message.reason, message.detail)
+        else:
+            self._read(worker, message)
+
+    def _matched(self, worker: _Worker, message: Matched) -> None:
+        task, worker.task = worker.task, None
+        if isinstance(task, MatchTexts):
+            self.text_sightings += message.sightings
+            return
+        outcome = task.job.outcome
+        if task.stored:
+            outcome.stored_sightings += message.sightings
+        else:
+            outcome.sightings += message.sightings
+            outcome.matched += message.bytes
+            self._progress(message.bytes)
+        task.job.out -= 1
+        self._release(task.job)
+
+    def _read(self, worker: _Worker, message: Plain | Pieces | LayerRead) -> None:
+        job: _Job = worker.task
+        if isinstance(message, Plain):
+            self._plain(job, message.spooled, message.size)
+        elif isinstance(message, Pieces):
+            self._queue(job, message.pieces, message.stored)
+        else:
+            worker.task = None
+            job.outcome.read = message
+            job.finished = True
+            self._release(job)
+
+    @staticmethod
+    def _plain(job: _Job, spooled: bool, size: int) -> None:
+        stored = job.spec.blob
+        job.plain = Blob(stored.name, job.spool, 0, size) if spooled and job.spool else stored
+
+    def _queue(self, job: _Job, pieces: list[Piece], stored: bool = False) -> None:
+        job.out += 1
+        if not stored:
+            job.sent = max(job.sent, pieces[-1].end)
+        self._batches.append(_Batch(job, stored, pieces))
+
+    def _release(self, job: _Job) -> None:
+        """Give back what a job holds once nothing of it is out."""
+        if not job.finished or job.out or job not in self._open:
+            return
+        self._open.remove(job)
+        for worker in self._matchers:
+            for extent in worker.extents & {job.extent(True), job.extent(False)}:
+                worker.extents.discard(extent)
+                with contextlib.suppress(OSError):
+                    worker.connection.send(CloseExtent(extent))
+        if job.spool:
+            job.spool.close()
+
+    # -- when something goes wrong ---------------------------------------------------------------------------------
+
+    def _lost(self, worker: _Worker, reason: str, detail: str) -> None:
+        """Replace a worker that died or hangs."""
+        worker.process.kill()
+        worker.process.join()
+        worker.connection.close()
+        for workers in (self._readers, self._matchers):
+            if worker in workers:
+                workers.remove(worker)
+        self._failed(worker, reason, detail)
+
+    def _failed(self, worker: _Worker, reason: str, detail: str) -> None:
+        task, worker.task = worker.task, None
+        if isinstance(task, _Job):
+            self._unread(task, reason, detail)
+        elif isinstance(task, MatchTexts):
+            self._split_texts(task, reason, detail)
+        elif task is not None:
+            self._split(task, reason, detail)
+
+    def _unread(self, job: _Job, reason: str, detail: str) -> None:
+        """A reader gave up: what it did not hand out is matched as it lies there, without members."""
+        blob, spooled = job.spec.blob, job.spool.size() if job.spool else 0
+        job.outcome.gaps.append(Gap(blob.name, "", reason, None, detail))
+        if job.plain is None:
+            self._plain(job, bool(spooled), spooled)
+        assert job.plain is not None
+        rest = range(job.sent, job.plain.size, WINDOW)
+        size = job.plain.size - job.sent
+        if rest:
+            self._queue(
+                job, [Piece(None, 0, rest.start, rest.start, size, at, min(at + WINDOW, rest.stop)) for at in rest]
+            )
+        job.finished = True
+        self._release(job)
+
+    def _split(self, batch: _Batch, reason: str, detail: str) -> None:
+        pieces = batch.pieces
+        if len(pieces) > 1:
+            middle = len(pieces) // 2
+            batch.job.out += 1
+            for half in (pieces[:middle], pieces[middle:]):
+                self._batches.appendleft(_Batch(batch.job, batch.stored, half))
+            return
+        where = (pieces[0].member or b"").decode("utf-8", "surrogateescape")
+        batch.job.outcome.gaps.append(Gap(batch.job.spec.blob.name, where, reason, batch.size, detail))
+        batch.job.out -= 1
+        self._release(batch.job)
+
+    def _split_texts(self, task: MatchTexts, reason: str, detail: str) -> None:
+        if len(task.texts) > 1:
+            middle = len(task.texts) // 2
+            self._texts.extendleft((MatchTexts(task.texts[:middle]), MatchTexts(task.texts[middle:])))
+            return
+        _, name, data = task.texts[0]
+        self.text_gaps.append(Gap(name, "", reason, len(data), detail))
+
+    def _give_up(self) -> None:
+        """The image's time is over: all that was not looked at becomes a gap."""
+        detail = "the scan took longer than the limit"
+        for worker in self._busy():
+            self._lost(worker, "limit.time", detail)
+        for job in [*self._blobs, *self._open]:
+            rest = job.spec.blob.size if job.plain is None else job.plain.size - job.outcome.matched
+            job.outcome.gaps.append(Gap(job.spec.blob.name, "", "limit.time", rest, detail))
+            if job.spool:
+                job.spool.close()
+        for task in self._texts:
+            self.text_gaps += [Gap(name, "", "limit.time", len(data), detail) for _, name, data in task.texts]
+        for queue in (self._blobs, self._batches, self._texts, self._open):
+            queue.clear()
+
+    def _close(self) -> None:
+        for worker in (*self._readers, *self._matchers):
+            worker.connection.close()
+        for worker in (*self._readers, *self._matchers):
+            worker.process.join(1.0)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+        for job in self._open:
+            if job.spool:
+                job.spool.close()
+
+
+def in_batches(texts: Sequence[tuple[int, str, bytes]], size: int = 4 << 20) -> Iterator[MatchTexts]:
+    """Texts in tasks of about *size* bytes."""
+    batch: list[tuple[int, str, bytes]] = []
+    total = 0
+    for text in texts:
+        batch.append(text)
+        total += len(text[2])
+        if total >= size:
+            yield MatchTexts(batch)
+            batch, total = [], 0
+    if batch:
+        yield MatchTexts(batch)

@@ -1,0 +1,120 @@
+"""The reader process: expands and walks one layer after the other, and streams their pieces."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
+
+from scanner.evidence import Gap
+from scanner.image.blob import Blob, BlobFile
+from scanner.layer.expand import Digests, Expansion, expand, map_blob, plain_digests, sniff
+from scanner.layer.walk import WINDOW, Ledger, Piece, Walk
+from scanner.limits import Limits
+from scanner.work.isolation import isolate
+from scanner.work.messages import Failed, Form, LayerRead, Pieces, Plain, ReadLayer
+
+
+def main(connection: Connection, limits: Limits, parent: int) -> None:
+    """Serve `ReadLayer` tasks until the connection closes."""
+    isolate(limits, parent)
+    with contextlib.suppress(EOFError, OSError):  # the coordinator is gone: nobody left to tell
+        while True:
+            task = connection.recv()
+            files = [BlobFile(recv_handle(connection), task.name) for _ in range(2)]
+            try:
+                _read(connection, task, *files)
+            except MemoryError:
+                connection.send(Failed("limit.memory", "reading the layer needs more memory than a worker may have"))
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                connection.send(Failed("layer.unreadable", f"{os.strerror(error.errno or 0)}"))
+            except Exception as error:  # a fault of ours must cost one layer, never the scan, and show no bytes
+                connection.send(Failed("worker.failed", f"{type(error).__name__} at {place(error)}"))
+            finally:
+                for file in files:
+                    file.close()
+
+
+def place(error: BaseException) -> str:
+    """File and line of the innermost frame: an exception's own text could hold bytes of the image."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else "?"
+
+
+def _read(connection: Connection, task: ReadLayer, file: BlobFile, spool: BlobFile) -> None:
+    stored = Blob(task.name, file, task.offset, task.size)
+    if task.form is not Form.BYTES and sniff(stored.read(0, 6)):
+        expansion = expand(stored, spool, task.limits)
+        if expansion.compression:
+            connection.send(Plain(task.job, True, expansion.size))
+            outside = [Piece(None, 0, r.offset, r.offset, r.length, r.offset, r.offset + r.length)
+                       for r in expansion.outside]  # fmt: skip
+            if outside:
+                connection.send(Pieces(task.job, _windowed(outside), stored=True))
+            _walk(connection, task, map_blob(Blob(task.name, spool, 0, expansion.size)), expansion)
+            return
+        gaps = expansion.gaps
+    else:
+        gaps = ()
+    connection.send(Plain(task.job, False, task.size))
+    view = map_blob(stored)
+    digests: list[Digests] = []
+    # hashlib lets go of the interpreter lock, so hashing and walking share the time
+    hashing = threading.Thread(target=lambda: digests.append(plain_digests(view)), daemon=True)
+    hashing.start()
+    walk = _pieces(connection, task, view)
+    hashing.join()
+    found = digests[0]
+    done = Expansion("", task.size, found.diff_id, found.diff_id, found.proof_key, (), gaps)
+    connection.send(_summary(task, walk, done))
+
+
+def _walk(connection: Connection, task: ReadLayer, view: memoryview, expansion: Expansion) -> None:
+    connection.send(_summary(task, _pieces(connection, task, view), expansion))
+
+
+def _windowed(pieces: list[Piece]) -> list[Piece]:
+    return [
+        piece._replace(start=at, end=min(piece.end, at + WINDOW))
+        for piece in pieces
+        for at in range(piece.start, piece.end, WINDOW)
+    ]
+
+
+def _pieces(connection: Connection, task: ReadLayer, view: memoryview) -> Walk:
+    """Send all pieces of the plain bytes; the walk that made them comes back."""
+    walk = Walk(view, task.limits, time.monotonic() + task.limits.layer_seconds)
+    if task.form is Form.LAYER or (task.form is Form.GUESS and bytes(view[257:262]) == b"ustar"):
+        for batch in walk.batches():
+            connection.send(Pieces(task.job, batch))
+        return walk
+    walk.ledger.data = len(view)
+    if view:
+        connection.send(Pieces(task.job, _windowed([Piece(None, 0, 0, 0, len(view), 0, len(view))])))
+    return walk
+
+
+def _summary(task: ReadLayer, walk: Walk, expansion: Expansion) -> LayerRead:
+    gaps = list(expansion.gaps)
+    for stop in walk.ledger.stops:
+        where = stop.member.decode("utf-8", "surrogateescape") if stop.member else f"bytes {stop.offset}-"
+        gaps.append(Gap(task.name, where, stop.reason, stop.length, stop.detail))
+    ledger: Ledger = walk.ledger
+    return LayerRead(
+        task.job,
+        expansion.compression,
+        expansion.size,
+        expansion.digest,
+        expansion.diff_id,
+        expansion.proof_key,
+        ledger,
+        walk.tree(),
+        tuple(gaps),
+    )

@@ -1,0 +1,1 @@
+"""Images with planted credentials: one folder a case, built by a real engine."""

@@ -1,0 +1,128 @@
+"""Fixtures that the whole suite shares, and the switch that lets nothing be skipped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
+
+from testimages.build import Built, build_case
+from testimages.cases import load_case
+from testimages.values import value_of
+from tests.engine import Docker, Registry, Unavailable, own_engine, own_registry
+
+REQUIRE_ALL = "LEAKSCAN_REQUIRE_ALL"
+ENGINE_FILES = ("test_testimages.py", "test_engine_cli.py", "test_engine_source.py")
+SCAN_SECONDS = 300.0
+
+Leakscan = Callable[..., "subprocess.CompletedProcess[str]"]
+Builder = Callable[[str, str], Built]
+
+
+class FilesTogether(LoadFileScheduling):  # type: ignore[misc]
+    """Files of tests go to the processes of pytest-xdist whole; those that need the engine all to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "engine" if file.endswith(ENGINE_FILES) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesTogether:
+    """See to it that one engine serves the whole session. (Groups by mark do not work with pytest 9.2.)"""
+    return FilesTogether(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:  # noqa: ARG001
+    """Make a skipped test a failed one where everything is required."""
+    report = yield
+    return fail_if_skipped(report)  # type: ignore[return-value]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:  # noqa: ARG001
+    """Make a skipped module a failed one where everything is required."""
+    report = yield
+    return fail_if_skipped(report)  # type: ignore[return-value]
+
+
+def fail_if_skipped(report: object) -> object:
+    """Turn a report of a skip into one of a failure, if LEAKSCAN_REQUIRE_ALL is set."""
+    if isinstance(report, pytest.TestReport | pytest.CollectReport) and report.skipped and os.environ.get(REQUIRE_ALL):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{REQUIRE_ALL} is set and this was skipped: {reason}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Docker]:
+    """A Docker Engine of the tests' own. Skips with the reason where none can be started."""
+    try:
+        context = own_engine()
+        docker = context.__enter__()
+    except Unavailable as error:
+        pytest.skip(str(error))
+    try:
+        yield docker
+    finally:
+        context.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def registry(engine: Docker) -> Iterator[Registry]:
+    """A registry on loopback that asks for a password. Skips with the reason where none can be started."""
+    try:
+        context = own_registry(engine, "reader", value_of("registry", "password", "password"))
+        started = context.__enter__()
+    except Unavailable as error:
+        pytest.skip(str(error))
+    try:
+        yield started
+    finally:
+        context.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def built(engine: Docker) -> Builder:
+    """Build a case of testimages by name and builder, each once a session."""
+    done: dict[tuple[str, str], Built] = {}
+
+    def build(case: str, builder: str) -> Built:
+        if (case, builder) not in done:
+            try:
+                done[case, builder] = build_case(engine, load_case(case), builder)
+            except Unavailable as error:
+                pytest.skip(str(error))
+        return done[case, builder]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def leakscan() -> Iterator[Leakscan]:
+    """Run the program as a user does; its state and caches live as long as the session."""
+    with tempfile.TemporaryDirectory(prefix="leakscan-tests-") as home:
+        own = {"XDG_STATE_HOME": f"{home}/state", "XDG_CACHE_HOME": f"{home}/cache", "NO_COLOR": "1"}
+
+        def run(
+            *arguments: str | Path, env: Mapping[str, str] | None = None, prefix: tuple[str, ...] = ()
+        ) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [*prefix, sys.executable, "-m", "scanner", *map(str, arguments)],
+                env=os.environ | own | dict(env or {}),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=SCAN_SECONDS,
+            )
+
+        yield run

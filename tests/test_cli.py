@@ -1,0 +1,217 @@
+"""The command as a person meets it: reports, exit codes, messages."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from testimages.values import github_token
+from tests.builders import directory, file, image_of, layer, tar_of, whiteout, write
+
+KEY = github_token(random.Random("cli"))
+
+
+def leakscan(*arguments: str | Path, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the program in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "scanner", *map(str, arguments)],
+        input=stdin, capture_output=True, timeout=120, env={**os.environ, **environment}, check=False,
+    )  # fmt: skip
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@pytest.fixture(scope="module")
+def leaky(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive with a token that a later layer removes."""
+    image = image_of(
+        layer(directory("app/"), file("app/.env", f"A=1\nTOKEN={KEY}\n"), created_by="COPY app /app # buildkit"),
+        layer(whiteout("app/.env"), created_by="RUN /bin/sh -c rm /app/.env # buildkit"),
+    )
+    return write(tmp_path_factory.mktemp("leaky") / "image.tar", image.docker_archive())
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive with nothing in it."""
+    return write(tmp_path_factory.mktemp("clean") / "image.tar", image_of(layer({"etc/x": "y"})).docker_archive())
+
+
+def test_a_leak_is_told_with_its_layer_steps_and_state(leaky: Path) -> None:
+    """The JSON report names what leaked, which step brought it in, and which one only buried it."""
+    run = leakscan("--format", "json", leaky)
+
+    report = json.loads(run.stdout)
+    [finding] = [f for f in report["findings"] if f["gated"]]
+    assert run.returncode == 1
+    assert report["verdict"] == "leaked"
+    assert finding["rule_id"].startswith("github.")
+    assert (finding["path"], finding["line"], finding["state"]) == ("app/.env", 2, "deleted")
+    assert finding["instruction"]["created_by"] == "COPY app /app # buildkit"
+    assert finding["removed_by"] == {"layer_index": 1, "created_by": "RUN /bin/sh -c rm /app/.env # buildkit"}
+    assert KEY not in run.stdout + run.stderr
+
+
+def test_the_proof_s_command_shows_the_bytes(leaky: Path) -> None:
+    """A person can paste the command and sees the secret with standard tools."""
+    report = json.loads(leakscan("--format", "json", leaky).stdout)
+    [finding] = [f for f in report["findings"] if f["gated"]]
+
+    shown = subprocess.run(["sh", "-c", finding["proof"]["command"]], capture_output=True, check=True).stdout
+
+    assert shown == KEY.encode()
+
+
+def test_values_show_only_when_asked_for(leaky: Path) -> None:
+    """--show-secrets adds the value; the text report is the same without it."""
+    report = json.loads(leakscan("--format", "json", "--show-secrets", leaky).stdout)
+
+    assert KEY in [f["secret"].get("value") for f in report["findings"]]
+    assert KEY not in leakscan(leaky).stdout
+
+
+def test_a_clean_image_ends_with_0(clean: Path) -> None:
+    """Every byte accounted for and nothing found."""
+    run = leakscan(clean)
+
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "complete" in run.stdout
+
+
+def test_options_may_stand_behind_the_image(clean: Path) -> None:
+    """Order does not matter, and `scan` may be left out or written."""
+    assert leakscan("scan", clean, "--format", "json").returncode == 0
+    assert leakscan(clean, "--quiet", "--jobs", "1").returncode == 0
+
+
+def test_several_reports_at_once(leaky: Path, tmp_path: Path) -> None:
+    """A format with a file goes there, whole, and one without goes to standard output."""
+    run = leakscan("--format", f"json={tmp_path / 'r.json'}", "--format", "text", leaky)
+
+    assert json.loads((tmp_path / "r.json").read_text())["verdict"] == "leaked"
+    assert run.stdout.startswith("LEAKED")
+    assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_the_least_severity_that_counts_can_be_set(leaky: Path) -> None:
+    """--fail-on never shows all and fails on nothing."""
+    run = leakscan("--fail-on", "never", "--format", "json", leaky)
+
+    assert run.returncode == 0
+    assert not any(f["gated"] for f in json.loads(run.stdout)["findings"])
+
+
+def test_standard_input(leaky: Path) -> None:
+    """An archive may be piped in."""
+    assert leakscan("-", stdin=leaky.read_bytes()).returncode == 1
+
+
+def test_a_cut_archive_keeps_what_was_found(tmp_path: Path) -> None:
+    """What is missing is a gap beside the finding."""
+    image = image_of(layer({"app/.env": f"TOKEN={KEY}\n"}), layer({"big": bytes(50_000)}))
+    members = image.docker_members()
+    last = [m for m in members if m.name.endswith("/layer.tar")][-1]
+    whole = tar_of(*[m for m in members if m is not last], last)
+    path = write(tmp_path / "cut.tar", whole[: len(whole) - 30_000])
+
+    run = leakscan("--format", "json", path)
+
+    report = json.loads(run.stdout)
+    assert run.returncode == 1
+    assert not report["coverage"]["complete"]
+    assert report["coverage"]["gaps"]
+
+
+def test_an_incomplete_scan_ends_with_3(tmp_path: Path) -> None:
+    """Nothing found and something not read is not clean, unless that is allowed."""
+    members = [m for m in image_of(layer({"a": "b"}), layer({"c": "d"})).docker_members() if "001" not in m.name]
+    path = write(tmp_path / "missing.tar", tar_of(*members))
+
+    assert leakscan(path).returncode == 3
+    assert leakscan("--allow-incomplete", path).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("absent.tar", None, "there is no file"),
+        ("empty.tar", b"", "is empty"),
+        ("words.tar", b"not an image at all " * 100, "image"),
+        ("other.tar", tar_of({"just": "files"}), "no image"),
+    ],
+)
+def test_bad_input_is_one_message(tmp_path: Path, name: str, content: bytes | None, words: str) -> None:
+    """Named, with the reason, and no traceback; JSON still gets its document."""
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+
+    run, as_json = leakscan(path), leakscan("--format", "json", path)
+
+    assert (run.returncode, as_json.returncode) == (3, 3)
+    assert run.stderr.startswith("leakscan: ") and words in run.stderr and name in run.stderr
+    assert "Traceback" not in run.stderr and run.stdout == ""
+    report = json.loads(as_json.stdout)
+    assert (report["verdict"], report["findings"]) == ("incomplete", [])
+    assert report["coverage"]["gaps"][0]["reason"] == "image.unavailable"
+
+
+def test_wrong_usage_ends_with_2(clean: Path) -> None:
+    """click's own code, and a word on what would be right."""
+    run = leakscan("--format", "yaml", clean)
+
+    assert run.returncode == 2
+    assert "text" in run.stderr and "json" in run.stderr
+
+
+def test_a_report_that_cannot_be_written_is_said(clean: Path) -> None:
+    """The file is named."""
+    run = leakscan("--format", "json=/nonexistent/r.json", clean)
+
+    assert run.returncode == 3
+    assert "/nonexistent/r.json" in run.stderr and "Traceback" not in run.stderr
+
+
+def test_a_reader_that_goes_away_is_no_fault(leaky: Path) -> None:
+    """`leakscan image | head -1` ends quietly."""
+    run = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m scanner --format json {leaky} | head -c 1"],
+        capture_output=True, timeout=120, check=True,
+    )  # fmt: skip
+
+    assert run.stderr == b""
+
+
+def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
+    """One word, no traceback, no process left behind."""
+    image = image_of(*(layer({f"f{n}": os.urandom(1 << 20).hex() for n in range(20)}) for _ in range(4)))
+    path = write(tmp_path / "large.tar", image.docker_archive())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scanner", str(path)], stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+    time.sleep(0.9)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+
+    assert process.returncode in (130, 0)
+    assert b"Traceback" not in stderr
+
+
+def test_version_imports_nothing_heavy() -> None:
+    """`leakscan --version` does not wait for engines, rule packs or Hyperscan."""
+    code = (
+        "import sys, scanner.cli\n"
+        "print(sorted({'docker', 'hyperscan', 'rich', 'detect_secrets', 're2', 'requests'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert run.stdout == "[]\n"
+    assert leakscan("--version").stdout.startswith("leakscan, version ")

@@ -1,0 +1,194 @@
+"""What the advice says for each way a credential gets into an image."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scanner.evidence import Secret, State, Surface
+from scanner.image.instruction import Step, parse_created_by
+from scanner.redact import Redactor
+from scanner.remediation import BURIED, DELETE, PURGE, ROTATE, Leak, advise
+from scanner.rewrite import rewrite
+
+FAKE = "not-a-real-one"
+
+
+def remediation(created_by, surface=Surface.HISTORY, path=None, state=State.LIVE, secret=FAKE, others=()):
+    """The advice for a leak of a fake credential."""
+    values = [secret, *others]
+    leak = Leak(surface, state, path, created_by, Secret(secret.encode()), tuple(Secret(o.encode()) for o in others))
+    return advise(leak, Redactor(value.encode() for value in values))
+
+
+def rewritten(created_by, *secrets):
+    """The rewritten instruction, or None."""
+    found = rewrite(parse_created_by(created_by), [Secret(s.encode()) for s in secrets or (FAKE,)], str)
+    return found and found.dockerfile
+
+
+def mounts(*names):
+    """The head of a rewritten RUN that mounts *names*."""
+    return "RUN " + " \\\n    ".join(f"--mount=type=secret,id={n.lower()},env={n},required=true" for n in names)
+
+
+@pytest.mark.parametrize(
+    "created_by",
+    [
+        f"RUN /bin/sh -c PIPENV_PYPI_MIRROR=user:{FAKE}@server pipenv install # buildkit",
+        f"/bin/sh -c PIPENV_PYPI_MIRROR=user:{FAKE}@server pipenv install",
+        f"RUN PIPENV_PYPI_MIRROR=user:{FAKE}@server pipenv install",
+        f"RUN |1 PIPENV_PYPI_MIRROR=user:{FAKE}@server /bin/sh -c pipenv install # buildkit",
+        f"|1 PIPENV_PYPI_MIRROR=user:{FAKE}@server /bin/sh -c pipenv install",
+    ],
+)
+def test_assigned_in_run_in_every_builders_words(created_by):
+    """A credential assigned in front of a command, or given as a build argument, moves into a mount of its name."""
+    advice = remediation(created_by)
+
+    assert advice.dockerfile == mounts("PIPENV_PYPI_MIRROR") + " \\\n    pipenv install"
+    assert any("--secret id=pipenv_pypi_mirror,env=PIPENV_PYPI_MIRROR ." in step for step in advice.steps)
+
+
+@pytest.mark.parametrize(
+    ("command", "names", "rest"),
+    [
+        (f"export T='{FAKE}' && A=1 make", "T", "A=1 make"),
+        (f"export T={FAKE} U=2 && make", "T", "export U=2 && make"),
+        (f"cd /x && T={FAKE}; make $T", "T", "cd /x && make $T"),
+        (f"(T={FAKE} make) && if true; then U=u:{FAKE} make; fi", "T U", "(make) && if true; then make; fi"),
+        (f"T={FAKE} curl -u me:{FAKE} h", "T", 'curl -u me:"$T" h'),
+        (
+            f"curl -H 'Authorization: Bearer {FAKE}' h",
+            "AUTH_TOKEN",
+            "curl -H 'Authorization: Bearer '\"$AUTH_TOKEN\" h",
+        ),
+        (f"curl -H 'X-Key: {FAKE}; v=1' h", "X_KEY", "curl -H 'X-Key: '\"$X_KEY\"'; v=1' h"),
+        (f"login --password={FAKE}", "PASSWORD", 'login --password="$PASSWORD"'),
+        (f"login --token '{FAKE}' now", "TOKEN", 'login --token "$TOKEN" now'),
+        (f'get "https://u:{FAKE}@h/r"', "URL_PASSWORD", 'get "https://u:${URL_PASSWORD}@h/r"'),
+        (f"mysql -p{FAKE}", "BUILD_SECRET", 'mysql -p"$BUILD_SECRET"'),
+        (f"T=$(echo {FAKE}) make", "BUILD_SECRET", 'T=$(echo "$BUILD_SECRET") make'),
+        (f"U=http://u:{FAKE}@h?a&b make", "URL_PASSWORD", 'U=http://u:"$URL_PASSWORD"@h?a&b make'),
+    ],
+)
+def test_rewritten_commands(command, names, rest):
+    """A command is rewritten in the author's own terms, with the quotes that make the shell expand the variable."""
+    assert rewritten(f"RUN /bin/sh -c {command} # buildkit") == f"{mounts(*names.split())} \\\n    {rest}"
+
+
+def test_all_secrets_of_a_step_move():
+    """Where a step holds several credentials, the rewritten step holds none of them."""
+    step = "/bin/sh -c A=first-fake-value B=second-fake-value make"
+
+    assert rewritten(step, "first-fake-value", "second-fake-value") == mounts("A", "B") + " \\\n    make"
+
+
+def test_mounts_that_were_there_stay():
+    """buildah records the mounts of a RUN; the rewritten one keeps them."""
+    dockerfile = rewritten(f"/bin/sh -c --mount=type=cache,target=/c T={FAKE} make")
+
+    assert dockerfile == mounts("T") + " \\\n    --mount=type=cache,target=/c \\\n    make"
+
+
+def test_heredoc_stays_a_heredoc():
+    """A RUN of several lines is written as a heredoc, whose end stands in none of the lines."""
+    assert rewritten(f"RUN /bin/sh -c T={FAKE} make\nEOT\n # buildkit") == f"{mounts('T')} <<EOTT\nmake\nEOT\nEOTT"
+
+
+@pytest.mark.parametrize(
+    "created_by",
+    [
+        f"RUN /bin/sh -c cat <<A > /f\n{FAKE}\nA # buildkit",
+        f"RUN /bin/echo {FAKE} # buildkit",
+        f"ENV T={FAKE}",
+        f"/bin/sh -c {'x' * 20000} {FAKE}",
+        f"/bin/sh -c {FAKE} {FAKE * 300}",
+        "/bin/sh -c make",
+    ],
+)
+def test_not_rewritten(created_by):
+    """Nothing is rewritten that is no RUN, quotes nothing, is too long, or does not hold the secret."""
+    assert rewritten(created_by) is None
+
+
+@pytest.mark.parametrize(
+    ("created_by", "surface", "path", "words"),
+    [
+        (f"ARG TOKEN={FAKE}", Surface.HISTORY, None, "Delete ARG TOKEN"),
+        (f"ENV TOKEN={FAKE}", Surface.CONFIG, None, "docker run --env-file"),
+        (f"LABEL t={FAKE}", Surface.CONFIG, None, "Delete the label"),
+        (f'HEALTHCHECK &{{["CMD-SHELL" "wget http://u:{FAKE}@h/"]}}', Surface.HISTORY, None, "--env-file"),
+        (f"ADD https://u:{FAKE}@example.com/f /f # buildkit", Surface.HISTORY, None, "HTTP_AUTH_TOKEN_example.com"),
+        (f"RUN /bin/sh -c git clone https://u:{FAKE}@h/r # buildkit", Surface.HISTORY, None, "id=GIT_AUTH_TOKEN"),
+        ("RUN /bin/sh -c make # buildkit", Surface.LAYER, "src/.git/config", "id=GIT_AUTH_TOKEN"),
+        ("COPY id_rsa /root/.ssh/ # buildkit", Surface.LAYER, "root/.ssh/id_rsa", "--mount=type=ssh"),
+        ("COPY .npmrc /root/ # buildkit", Surface.LAYER, "root/.npmrc", "id=npmrc,target=/root/.npmrc"),
+        ("COPY .npmrc /root/ # buildkit", Surface.LAYER, "root/.npmrc", "--secret id=npmrc,src=.npmrc"),
+        ("/bin/sh -c #(nop) COPY file:00ff in /r/.netrc ", Surface.LAYER, "r/.netrc", "--secret id=netrc,src=FILE"),
+        ("COPY . . # buildkit", Surface.LAYER, "app/.env", "List .env in .dockerignore"),
+        ("/bin/sh -c #(nop) COPY dir:00ff in /app ", Surface.LAYER, "app/.git/config", "List .git in .dockerignore"),
+        (
+            "RUN /bin/sh -c pip install x",
+            Surface.LAYER,
+            "root/.cache/pip/log.txt",
+            "type=cache,target=/root/.cache/pip",
+        ),
+        ("RUN /bin/sh -c pip install x", Surface.LAYER, "root/.config/pip/pip.conf", "config set"),
+        ("RUN /bin/sh -c ln -s $X /l", Surface.METADATA, "l", "file names and link targets"),
+        (None, Surface.LAYER, "etc/app.conf", "Find the image this layer comes from"),
+        (None, Surface.CONFIG, "config.Env[0]", "docker run --env-file"),
+        ("bazel build //x", Surface.LAYER, "etc/app.conf", "Find the image this layer comes from"),
+        (None, Surface.ATTESTATION, "predicate", "--provenance=mode=min"),
+        (None, Surface.ANNOTATION, "x", "Build without that annotation"),
+        (None, Surface.CACHE, "x", "Delete the cache tag"),
+        (None, Surface.BUILDER, "x", "values of mounts are in no cache"),
+    ],
+)
+def test_each_kind_of_leak_has_its_cure(created_by, surface, path, words):
+    """The advice fits how the credential came in, and starts with rotating it and ends with deleting what leaked."""
+    advice = remediation(created_by, surface, path)
+
+    assert advice.steps[0] == ROTATE and advice.steps[-2:] == (DELETE, PURGE)
+    assert any(words in step for step in advice.steps), advice.steps
+    assert FAKE not in repr(advice)
+
+
+def test_buried_file():
+    """For a deleted file the advice says that a later step cannot take bytes out of an earlier layer."""
+    assert BURIED in remediation("COPY a /a # buildkit", Surface.LAYER, "a", State.DELETED).steps
+    assert BURIED not in remediation("COPY a /a # buildkit", Surface.LAYER, "a").steps
+
+
+def test_a_common_word_is_not_masked_in_our_own_words():
+    """A secret that is a word of the advice is not masked there, for the mask would tell what the secret is."""
+    advice = remediation("RUN /bin/sh -c P=secret make # buildkit", secret="secret")
+
+    assert advice.dockerfile == mounts("P") + " \\\n    make"
+    assert "*" not in " ".join(advice.steps)
+
+
+def test_other_secrets_of_the_step_are_masked():
+    """A rewritten step of which a part cannot be moved shows no other value either."""
+    advice = remediation("/bin/sh -c A=first-fake-value make abc1", secret="first-fake-value", others=["abc"])
+
+    assert advice.dockerfile == mounts("A") + " \\\n    make abc1"
+
+
+@given(st.text(alphabet="T=' \"$;&|()\\\n<x-:/@", max_size=40), st.text(alphabet="T=' \"$;&|()\\\n<x-:/@", max_size=40))
+def test_rewriting_never_shows_the_secret(before, after):
+    """Whatever the quoting around it, the rewritten instruction does not hold the secret."""
+    step = Step("RUN", before + FAKE + after, shell=True)
+
+    found = rewrite(step, [Secret(FAKE.encode())], str)
+
+    assert found is None or FAKE not in found.dockerfile
+
+
+@given(st.sampled_from(list(Surface)), st.sampled_from(list(State)), st.text(max_size=40), st.text(max_size=20))
+def test_advice_for_anything(surface, state, created_by, path):
+    """There is advice for every finding, whatever its step and path, and it does not hold the secret."""
+    advice = remediation(created_by + FAKE, surface, path + FAKE, state)
+
+    assert advice.summary and FAKE not in repr(advice)

@@ -1,0 +1,25 @@
+"""The reason codes of gaps and their page in the docs."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+FAMILIES = "archive|blob|compression|config|file|image|json|layer|limit|nested|spool|tar|worker"
+CODE = re.compile(rf"(?:{FAMILIES})\.[a-z]+(?:-[a-z]+)*")
+#: strings that look like codes and are none
+NONE = {"manifest.json", "index.json", "config.json"}
+
+
+def test_each_reason_is_documented():
+    """Every reason that the code can give is explained in docs/coverage.md, and no other."""
+    used = set()
+    for path in sorted((ROOT / "scanner").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value):
+                used.add(node.value)
+    page = (ROOT / "docs" / "coverage.md").read_text(encoding="utf-8")
+
+    assert set(re.findall(r"^\| `([a-z.-]+)` \|", page, re.MULTILINE)) == used - NONE

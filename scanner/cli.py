@@ -5,6 +5,7 @@ What a command needs is imported when it runs: `leakscan --version` should not w
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -112,6 +113,7 @@ def _scan(
     from scanner.scan import Options, unavailable
     from scanner.scan import scan as run
 
+    gc.disable()  # one run, no cycles to speak of: thousands of findings are made and rendered without it
     limits = Limits()
     rules: Detection = detection.load(os.environ)
     with shown(progress) as display:

@@ -35,6 +35,8 @@ from scanner.redact import Redactor, preview
 from scanner.remediation import Leak, advise
 from scanner.report.escape import plain
 
+_ADDRESSES = "detect-secrets.public-ip-ipv4"
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -115,16 +117,21 @@ def _with(place: Place, evidence: Evidence) -> Place:
 def _distinct(places: Iterable[Place]) -> list[Place]:
     """One place for each value; the first one, with the number of the others as evidence."""
     found = []
-    ordered = sorted(places, key=lambda p: (p.match.secret.reveal(), p.match.confidence.rank, p.match.severity.rank,
-                                            p.offset))  # fmt: skip
-    for _, same in groupby(ordered, key=lambda place: place.match.secret.reveal()):
+    ordered = sorted(places, key=lambda p: (_sort_of(p), p.match.confidence.rank, p.match.severity.rank, p.offset))
+    for _, same in groupby(ordered, key=_sort_of):
         seen = list(same)
         # a document is looked at as it lies there and with its escapes decoded: that is one sighting, not two
         first, *others = [place for place in seen if not place.encoding] or seen
         if others:
-            first = _with(first, Evidence("occurrences", str(1 + len(others)), "the same value in the same place"))
+            first = _with(first, Evidence("occurrences", str(1 + len(others)), "sightings in the same place"))
         found.append(first)
     return found
+
+
+def _sort_of(place: Place) -> bytes:
+    """What makes two places in one content one finding: the value. Addresses are no secrets: a file's are one."""
+    match = place.match
+    return _ADDRESSES.encode() if match.rule_id == _ADDRESSES else match.secret.reveal()
 
 
 class Steps:

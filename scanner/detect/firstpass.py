@@ -13,6 +13,7 @@ import os
 import platform
 import secrets
 import stat
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,11 +22,14 @@ from typing import Any
 
 import hyperscan
 
-from scanner.detect.base import Detector, Trigger
+from scanner.detect.base import Detector, Group, Trigger
+from scanner.detect.plugins.assigned import reads_as_assignments
 from scanner.errors import RulePackError
 from scanner.evidence import Match
 
-_FORMAT = b"leakscan first pass 2\n"
+_FORMAT = b"leakscan first pass 3\n"
+_FIRST_LINES = 1024
+_HEAD = struct.Struct("<BQ")  # group and length in front of each database
 
 
 def _flags(trigger: Trigger) -> int:
@@ -37,45 +41,46 @@ def _flags(trigger: Trigger) -> int:
     return flags
 
 
-def _halves(triggers: Sequence[Trigger]) -> list[list[int]]:
-    """Positions of the triggers of each database; a database of none is left out."""
-    halves: list[list[int]] = [[], []]
+def _groups(triggers: Sequence[Trigger]) -> dict[Group, list[int]]:
+    """Positions of the triggers of each database that has any."""
+    groups: dict[Group, list[int]] = {}
     for position, trigger in enumerate(triggers):
-        halves[trigger.apart].append(position)
-    return [half for half in halves if half]
+        groups.setdefault(trigger.group, []).append(position)
+    return dict(sorted(groups.items()))
 
 
 def compile_database(triggers: Sequence[Trigger]) -> bytes:
-    """The serialized databases of *triggers*, each with its length in front; ids are positions in *triggers*.
+    """The serialized databases of *triggers*, each behind its group and length; ids are positions in *triggers*.
 
     Raises RulePackError naming the bad one.
     """
     serialized = b""
-    for half in _halves(triggers):
+    for group, positions in _groups(triggers).items():
         database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
         try:
             database.compile(
-                expressions=[triggers[position].expression for position in half],
-                ids=half,
-                elements=len(half),
-                flags=[_flags(triggers[position]) for position in half],
+                expressions=[triggers[position].expression for position in positions],
+                ids=positions,
+                elements=len(positions),
+                flags=[_flags(triggers[position]) for position in positions],
             )
         except hyperscan.error as error:
             bad = next((trigger for trigger in triggers if not _compiles(trigger)), None)
             what = f"the first pass refuses {bad.expression!r}: {error}" if bad else str(error)
             raise RulePackError(what) from error
         one = bytes(hyperscan.dumpb(database))
-        serialized += len(one).to_bytes(8, "little") + one
+        serialized += _HEAD.pack(group, len(one)) + one
     return serialized
 
 
-def _databases(serialized: bytes) -> Iterator[Any]:
+def _databases(serialized: bytes) -> Iterator[tuple[Group, Any]]:
     """The databases of what `compile_database` made. Raises hyperscan.error."""
     at = 0
     while at < len(serialized):
-        size = int.from_bytes(serialized[at : at + 8], "little")
-        yield hyperscan.loadb(serialized[at + 8 : at + 8 + size], hyperscan.HS_MODE_BLOCK)
-        at += 8 + size
+        group, size = _HEAD.unpack_from(serialized, at)
+        at += _HEAD.size
+        yield Group(group), hyperscan.loadb(serialized[at : at + size], hyperscan.HS_MODE_BLOCK)
+        at += size
 
 
 def _compiles(trigger: Trigger) -> bool:
@@ -100,7 +105,7 @@ class DatabaseCache:
         for part in (version("hyperscan"), platform.machine(), _cpu_kind()):
             digest.update(part.encode() + b"\0")
         for trigger in triggers:
-            digest.update(b"%d %d %d " % (_flags(trigger), trigger.apart, len(trigger.expression)) + trigger.expression)
+            digest.update(b"%d %d %d " % (_flags(trigger), trigger.group, len(trigger.expression)) + trigger.expression)
         return self.directory / f"first-pass-{digest.hexdigest()[:32]}.hsdb"
 
     def load(self, triggers: Sequence[Trigger]) -> bytes | None:
@@ -161,6 +166,19 @@ def _loads(kept: bytes) -> bool:
     return True
 
 
+def _may_be_settings(data: memoryview, path: str) -> bool:
+    """Whether a content may be INI or YAML, by its name or its first lines."""
+    if path.endswith((".yaml", ".yml", ".eyaml")):
+        return True
+    lines = bytes(data[:_FIRST_LINES]).split(b"\n")
+    if len(data) > _FIRST_LINES:
+        lines.pop()
+    for line in lines:  # nearly every other kind of file shows in its first lines
+        if line and line[0] not in b" \t\r#;[" and b"=" not in line and b":" not in line:
+            return False
+    return reads_as_assignments(data, "OTHER")
+
+
 class FirstPass:
     """Runs the database over contents and lets the detectors confirm what fired. One for each process."""
 
@@ -168,16 +186,23 @@ class FirstPass:
         self._owners = [owner for owner, detector in enumerate(detectors) for _ in detector.triggers]
         self._detectors = tuple(detectors)
         self._databases = tuple(_databases(serialized))
-        for database in self._databases:
+        for _, database in self._databases:
             database.scratch = hyperscan.Scratch(database)
         self._events: list[tuple[int, int]] = []
         events = self._events
         self._on_match = lambda trigger, _start, end, _flags, _context: events.append((trigger, end))
 
-    def matches(self, data: memoryview, path: str) -> list[Match]:
-        """Every match in *data* of all detectors, in order of place."""
-        for database in self._databases:
-            database.scan(data, match_event_handler=self._on_match)
+    def matches(self, data: memoryview, path: str, structure: bool = False) -> list[Match]:
+        """Every match in *data* of all detectors, in order of place.
+
+        *structure* tells that these are headers and padding around members: names and paths, no text. Only what has
+        a shape of its own is looked for there.
+        """
+        for group, database in self._databases:
+            if group is Group.SHAPED or not (
+                structure or (group is Group.SETTINGS and not _may_be_settings(data, path))
+            ):
+                database.scan(data, match_event_handler=self._on_match)
         if not self._events:
             return []
         ends: dict[int, set[int]] = {}

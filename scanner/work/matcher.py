@@ -76,7 +76,7 @@ def match_pieces(first_pass: FirstPass, view: memoryview, pieces: Sequence[Piece
 
 def _structure(first_pass: FirstPass, view: memoryview, piece: Piece) -> Iterator[Sighting]:
     """Headers, extended headers and padding as they lie there, and a name that a header splits in two."""
-    for match in first_pass.matches(view[piece.header : piece.data], ""):
+    for match in first_pass.matches(view[piece.header : piece.data], "", structure=True):
         yield Sighting(piece.member, piece.number, "structure", piece.header, piece.header + match.start, None, match)
     if piece.member is not None and len(piece.member) > _USTAR_NAME and piece.data - piece.header < 3 * BLOCK:
         header = bytes(view[piece.header : piece.data])

@@ -15,7 +15,7 @@ from scanner.detect.plugins.alphabet import Projection
 from scanner.detect.plugins.lines import WHOLE, Line, line_end, line_start, make_line
 
 #: how much of a content decides whether it reads as INI
-_HEAD = 64 << 10
+_HEAD = 8 << 10
 #: a longer line is no assignment of a configuration file
 LONGEST = 16 << 10
 #: how long a line beside an assignment may be, and how many of them may stand between a key and its value's line

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from scanner.detect.base import Trigger
+from scanner.detect.base import Group, Trigger
 from scanner.detect.plugins.assigned import Assignments, Rewritten, reads_as_assignments
 from scanner.detect.plugins.catalogue import rule_id
 from scanner.detect.plugins.judge import BULK, DIGEST_LENGTHS, SECRET_WORD, Judge
@@ -28,9 +28,9 @@ _PLUGINS = (
 )
 _RUN = rb"(?:[A-Za-z0-9+/\\_=-]{23,}|[0-9A-Fa-f]{9,})"
 _TRIGGERS = (
-    Trigger(rb"['\"]" + _RUN + rb"['\"]", apart=True),
-    Trigger(rb"[=:][ \t]*" + _RUN + rb"[ \t]*(?:[\r\n]|[ \t]#|\z)", apart=True),
-    Trigger(rb"[\r\n][ \t]+" + _RUN + rb"[ \t]*(?:[\r\n]|\z)", apart=True),
+    Trigger(rb"['\"]" + _RUN + rb"['\"]", group=Group.QUOTED),
+    Trigger(rb"[=:][ \t]*" + _RUN + rb"[ \t]*(?:[\r\n]|[ \t]#|\z)", group=Group.SETTINGS),
+    Trigger(rb"[\r\n][ \t]+" + _RUN + rb"[ \t]*(?:[\r\n]|\z)", group=Group.SETTINGS),
 )
 _QUOTES = b"'\""
 #: a line that ends in a hexadecimal digest behind its label
@@ -224,6 +224,10 @@ class EntropyDetector:
             return []
         unsettled = []
         for end in bare:
+            before, _, value = bytes(data[max(0, end - 160) : end]).rstrip(b" \t\r\n").rpartition(b": ")
+            if value and _checksum(value, before[before.rfind(b"\n") + 1 :]):
+                self.tally.add(_PLUGINS[1][1], "digest")
+                continue
             label = _LABELLED.search(bytes(data[max(0, end - 160) : end]))
             reason = None
             if label is not None:

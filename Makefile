@@ -24,6 +24,7 @@ first: install  ## make the image of README's first command anew
 	$(BIN)/python testimages/first/make.py
 
 bench: install  ## speed and memory on ARCHIVE=image.tar beside the bare loop and Kingfisher
+	@test -n "$(ARCHIVE)" || { echo "say which: make bench ARCHIVE=image.tar"; exit 2; }
 	$(BIN)/python bench/compare.py $(ARCHIVE) --kingfisher
 
 clean:  ## what the targets above leave behind

@@ -51,8 +51,20 @@ class _FormatType(click.ParamType):  # type: ignore[type-arg]  # generic only in
             self.fail(f"no file is named after {format}=", param, ctx)
         return Target(format, Path(file) if file else None)
 
-    def get_metavar(self, *_: Any) -> str:
+    def get_metavar(self, *_: Any, **__: Any) -> str:  # its arguments differ between releases of click
         return "FORMAT[=FILE]"
+
+
+def _platform(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A platform that can be one; wrong words are wrong usage."""
+    from scanner.image.reference import parse_platform
+
+    if value is not None:
+        try:
+            parse_platform(value)
+        except LeakscanError as error:
+            raise click.BadParameter(f"{error.what}. {error.tip}", ctx, param) from None
+    return value
 
 
 @click.group(cls=_DefaultGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -68,14 +80,16 @@ def cli() -> None:
 @click.argument("image")
 @click.option("--format", "targets", type=_FormatType(), multiple=True,
               help=f"Report as {' or '.join(FORMATS)}, to a file if one is named; repeatable. [default: text]")
-@click.option("--platform", metavar="OS/ARCH[/VARIANT]|all", help="Which platform of the image. [default: all present]")
+@click.option("--platform", metavar="OS/ARCH[/VARIANT]|all", callback=_platform,
+              help="Which platform of the image. [default: all present]")
 @click.option("--fail-on", type=click.Choice(_SEVERITIES), default="low", show_default=True,
               help="The least severity that makes the exit code 1.")
 @click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, if nothing was found but not all was read.")
 @click.option("--show-secrets", is_flag=True, help="Show the values that were found. Mind where the report goes.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
               help="Processes that work at a time. [default: one for each processor]")
-@click.option("--no-cache", is_flag=True, help="Neither read nor write results of earlier scans.")
+@click.option("--no-cache", is_flag=True,
+              help="Neither read nor write results of earlier scans; none are kept so far.")
 @click.option("--quiet", is_flag=True, help="No progress and no notices on standard error.")
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def scan(
@@ -96,8 +110,9 @@ def scan(
     result, error = _scan(image, platform, fail_on, show_secrets, jobs, progress)
     if error is not None:
         _complain(error)
-    _report(result, targets or (Target("text"),), unavailable=error is not None)
-    sys.exit(_exit_code(result, allow_incomplete and error is None))
+    written = _report(result, targets or (Target("text"),), unavailable=error is not None)
+    code = _exit_code(result, allow_incomplete and error is None)
+    sys.exit(code if written or code == EXIT_LEAKED else EXIT_INCOMPLETE)
 
 
 def _scan(
@@ -134,13 +149,20 @@ def _scan(
             opened.close()
 
 
-def _report(result: ScanResult, targets: Sequence[Target], unavailable: bool) -> None:
+def _report(result: ScanResult, targets: Sequence[Target], unavailable: bool) -> bool:
+    """Write every report that can be written; False if one could not."""
+    written = True
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     for target in targets:
         if unavailable and target.format == "text" and target.file is None:
             continue  # the message on standard error says it all
-        write(target, render(result, target.format, width, color and target.file is None))
+        try:
+            write(target, render(result, target.format, width, color and target.file is None))
+        except LeakscanError as error:
+            written = False
+            _complain(error)
+    return written
 
 
 def _exit_code(result: ScanResult, allow_incomplete: bool) -> int:
@@ -163,9 +185,8 @@ def _complain(error: LeakscanError) -> None:
 
 def main() -> None:
     """Run the program; nothing but exit codes and messages comes out."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
+        _open_streams()
         cli.main(prog_name="leakscan", standalone_mode=False)
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
@@ -184,6 +205,18 @@ def main() -> None:
         sys.exit(EXIT_INCOMPLETE)
     except Exception as error:
         _crash(error)
+
+
+def _open_streams() -> None:
+    """Standard streams that were closed lead nowhere; else the first files opened would take their places."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w"))
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def _crash(error: Exception) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 
 from scanner.image.model import OpenedImage
 from scanner.locate import Place
@@ -10,10 +11,13 @@ from scanner.locate import Place
 _EXPAND = {"gzip": "gzip -dc", "zstd": "zstd -dc", "bzip2": "bzip2 -dc", "xz": "xz -dc"}
 
 
-def show(opened: OpenedImage, place: Place) -> str:
-    """The command for *place*. It addresses bytes by offset, so it works whatever the member is called."""
+def show(opened: OpenedImage, place: Place, redacted: Callable[[str], str]) -> str:
+    """The command for *place*. It addresses bytes by offset, so it works whatever the member is called.
+
+    Only names go through *redacted*: a mask in our own words would tell what a common word hides.
+    """
     offset, length = place.stored
-    source, lead = _blob(opened, place)
+    source, lead = _blob(opened, place, redacted)
     parts = [source]
     if place.compression in _EXPAND:
         parts.append(_EXPAND[place.compression])
@@ -21,25 +25,31 @@ def show(opened: OpenedImage, place: Place) -> str:
     return " | ".join(parts)
 
 
-def _blob(opened: OpenedImage, place: Place) -> tuple[str, int]:
+def _blob(opened: OpenedImage, place: Place, redacted: Callable[[str], str]) -> tuple[str, int]:
     """The command that prints the stored bytes of the blob, and how many bytes come before them."""
     member = place.blob.member
-    archive = _archive(opened)
+    archive = _archive(opened, redacted)
     if member is None and archive is None:
-        return f"cat {shlex.quote(place.blob.file.name)}", place.blob.offset
+        return f"cat {_file(place.blob.file.name, redacted)}", place.blob.offset
     if member is None:
         return archive or "", place.blob.offset
     if archive is None or not opened.path:
-        return f"{archive or 'cat ARCHIVE'} | tar -xO -f - {shlex.quote(member)}", 0
-    return f"tar -xOf {shlex.quote(opened.path)} {shlex.quote(member)}", 0
+        return f"{archive or 'cat ARCHIVE'} | tar -xO -f - {shlex.quote(redacted(member))}", 0
+    return f"tar -xOf {_file(opened.path, redacted)} {shlex.quote(redacted(member))}", 0
 
 
-def _archive(opened: OpenedImage) -> str | None:
+def _file(path: str, redacted: Callable[[str], str]) -> str:
+    """A path that no tool takes for an option or for HOST:FILE."""
+    clear = redacted(path)
+    return shlex.quote(f"./{clear}" if path.startswith("-") or (":" in path and not path.startswith("/")) else clear)
+
+
+def _archive(opened: OpenedImage, redacted: Callable[[str], str]) -> str | None:
     """The command that prints the plain archive the image lies in; None for directories."""
     if opened.exported:
         engine = "podman" if opened.source == "podman" else "docker"
-        return f"{engine} save {shlex.quote(opened.exported)}"
+        return f"{engine} save {shlex.quote(redacted(opened.exported))}"
     if opened.source in ("oci-dir", "dir"):
         return None
     expand = _EXPAND.get(opened.compression, "cat")
-    return f"{expand} {shlex.quote(opened.path)}" if opened.path else f"{expand} ARCHIVE"
+    return f"{expand} {_file(opened.path, redacted)}" if opened.path else f"{expand} ARCHIVE"

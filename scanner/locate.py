@@ -215,6 +215,20 @@ def text_place(text: Text, sighting: Sighting) -> Place:
     )
 
 
+def cut_by_escape(text: Text, sighting: Sighting) -> bool:
+    """Whether an escape of JSON (`\\u003c`) touches or cuts a sighting in a document as it lies there.
+
+    Then the value is not what stands in the string; the decoded string is looked at as well and has it whole.
+    """
+    if text.string is not None:
+        return False
+    string = _string_at(text.strings, sighting.start)
+    if string is None or not string.escaped:
+        return False
+    end = sighting.start + len(sighting.match.secret)
+    return b"\\" in text.data[max(string.start, sighting.start - 6) : end + 1]
+
+
 def _string_at(strings: Sequence[JsonString], offset: int) -> JsonString | None:
     at = bisect_right(strings, offset, key=lambda string: string.start) - 1
     return strings[at] if at >= 0 and offset <= strings[at].end else None
@@ -233,7 +247,7 @@ def _history_step(text: Text, path: str) -> Instruction | None:
 def _setting_step(text: Text, path: str, match: Match) -> Instruction | None:
     """The step that set a config value: the last history entry of the setting's kind that holds the very bytes, else
     the last one of any kind; builders record what they set."""
-    if text.image is None or text.image.config is None or not path.startswith("config."):
+    if text.image is None or text.image.config is None or not path.startswith(("config.", "container_config.")):
         return None
     value = text_of(match.secret.reveal())
     kind = _SETTINGS.get(path.split(".")[1].partition("[")[0], "")

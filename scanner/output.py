@@ -34,19 +34,34 @@ def render(result: ScanResult, format: str, width: int, color: bool) -> str:
     return text.render(result, width=width, color=color)
 
 
+def _print(report: str) -> None:
+    try:
+        sys.stdout.write(report)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (what is left in the buffer cannot be written either)
+        what = f"the report cannot be written to standard output: {error.strerror}"
+        raise LeakscanError(what, "Free some space, or give a file: --format text=FILE.") from None
+
+
 def write(target: Target, report: str) -> None:
     """Write a report. Raises LeakscanError naming the file if it cannot be written; no half report stays behind."""
     if target.file is None:
-        sys.stdout.write(report)
-        sys.stdout.flush()
+        _print(report)
         return
-    temporary = target.file.with_name(f".{target.file.name}.{secrets.token_hex(8)}")
+    path = Path(os.path.realpath(target.file))
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
+        if path.exists() and not path.is_file():  # a device or a pipe is written to, never replaced
+            path.write_text(report, encoding="utf-8", errors="backslashreplace")
+            return
         with open(temporary, "x", encoding="utf-8", errors="backslashreplace") as file:
             file.write(report)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target.file)
+        os.replace(temporary, path)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()

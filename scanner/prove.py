@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +36,8 @@ from scanner.redact import Redactor, preview
 from scanner.remediation import Leak, advise
 from scanner.report.escape import plain
 
+#: what a rebuild changes in names and in the classic builder's COPY
+_DIGEST = re.compile(r"(?:sha256:)?[0-9a-f]{64}|(?<=file:)[0-9a-f]+|(?<=dir:)[0-9a-f]+|(?<=multi:)[0-9a-f]+")
 _ADDRESSES = "detect-secrets.public-ip-ipv4"
 
 
@@ -45,13 +48,13 @@ class Settings:
     Attributes:
         fail_on: the least severity that gates, None for never.
         key: the installation's key, for fingerprints.
-        command: (place) → the command that shows its bytes with standard tools; not redacted.
+        command: (place, redact) → the command that shows its bytes with standard tools, names redacted.
     """
 
     fail_on: Severity | None
     show_secrets: bool
     key: bytes
-    command: Callable[[Place], str]
+    command: Callable[[Place, Callable[[str], str]], str]
 
 
 def merged(places: Iterable[Place]) -> list[Place]:
@@ -265,7 +268,7 @@ def _proof(place: Place, settings: Settings, redacted: Callable[[str], str]) -> 
         offset=offset,
         length=length,
         hmac=hmac.new(place.proof_key, stored, hashlib.sha256).hexdigest() if place.proof_key else "",
-        command=redacted(settings.command(place)),
+        command=settings.command(place, redacted),
     )
 
 
@@ -275,10 +278,9 @@ def _identity(place: Place, path: str | None, instruction: Instruction | None, s
     parts = [
         place.match.rule_id,
         place.surface.value,
-        path,
+        _DIGEST.sub("#", path or ""),
         place.encoding,
-        place.platform,
-        instruction.created_by if instruction else None,
+        _DIGEST.sub("#", instruction.created_by) if instruction else None,
     ]
     base = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
     seen[base] = seen.get(base, 0) + 1

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from scanner.commands import show
 from scanner.detect.base import Detector
@@ -17,7 +18,7 @@ from scanner.image.documents import parse, strings
 from scanner.image.model import Document, Image, Layer, OpenedImage
 from scanner.layer.expand import PROOF_SUFFIX
 from scanner.limits import Limits
-from scanner.locate import Place, Text, blob_places, layer_places, text_of, text_place
+from scanner.locate import Place, Text, blob_places, cut_by_escape, layer_places, text_place
 from scanner.prove import Settings, Steps, findings, merged
 from scanner.redact import Redactor
 from scanner.report.escape import plain
@@ -64,7 +65,11 @@ def scan(
     )
     by_blob = dict(zip(jobs, outcomes, strict=True))
     gaps += pool.text_gaps
-    places = [text_place(texts[sighting.text], sighting) for sighting in pool.text_sightings]
+    places = [
+        text_place(texts[sighting.text], sighting)
+        for sighting in pool.text_sightings
+        if not cut_by_escape(texts[sighting.text], sighting)
+    ]
     for document in blobs:
         places += blob_places(document, by_blob[_key(document.blob)])
     several = len(opened.images) > 1
@@ -103,8 +108,9 @@ def _form(layer: Layer) -> Form:
 
 def _documents(opened: OpenedImage) -> Iterator[tuple[Document, Image | None, int]]:
     """Every document with the image it belongs to, if to one, and that image's number."""
+    only = opened.images[0] if len(opened.images) == 1 else None
     for document in opened.documents:
-        yield document, None, 0
+        yield document, only, 0
     for number, image in enumerate(opened.images):
         for document in image.documents:
             yield document, image, number
@@ -186,7 +192,7 @@ def _result(
     texts: Sequence[Text],
     started: float,
 ) -> ScanResult:
-    settings = Settings(options.fail_on, options.show_secrets, options.key, lambda place: show(opened, place))
+    settings = Settings(options.fail_on, options.show_secrets, options.key, partial(show, opened))
     layers = [image.layers for image in opened.images]
     unique = merged(_without_identifiers(places, opened))
     redactor, steps = Redactor(place.match.secret.reveal() for place in unique), Steps(unique)
@@ -200,7 +206,7 @@ def _result(
         gaps=tuple(_redacted(gaps, redactor)),
     )
     return ScanResult(
-        reference=opened.reference,
+        reference=plain(redactor.text(opened.reference)),
         source=opened.source,
         images=tuple(_summary(opened, image, redactor, steps) for image in opened.images),
         findings=tuple(found),
@@ -251,6 +257,6 @@ def _summary(opened: OpenedImage, image: Image, redactor: Redactor, steps: Steps
         )  # fmt: skip
 
     return ImageSummary(
-        plain(text_of(opened.reference.encode("utf-8", "surrogateescape"))), opened.source, image.manifest_digest,
+        plain(redactor.text(opened.reference)), opened.source, image.manifest_digest,
         image.config_digest, plain(str(image.platform)), tuple(layer(item) for item in image.layers),
     )  # fmt: skip

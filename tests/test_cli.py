@@ -6,10 +6,12 @@ import json
 import os
 import random
 import signal
+import string
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -215,3 +217,112 @@ def test_version_imports_nothing_heavy() -> None:
 
     assert run.stdout == "[]\n"
     assert leakscan("--version").stdout.startswith("leakscan, version ")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["scan", "--help"], ["-h"]])
+def test_help_is_printed(arguments: list[str]) -> None:
+    """Every help text renders, with its options."""
+    run = leakscan(*arguments)
+
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "--help" in run.stdout
+
+
+@pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+def test_closed_streams_change_no_exit_code(clean: Path, redirect: str) -> None:
+    """A report that nobody can read is no leak."""
+    run = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m scanner {clean} {redirect}"], capture_output=True, timeout=120, check=False
+    )
+
+    assert run.returncode == 0
+    assert b"Traceback" not in run.stdout + run.stderr
+
+
+def test_a_full_standard_output_is_said(clean: Path) -> None:
+    """A report that cannot be printed is one message and exit code 3."""
+    run = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m scanner {clean} > /dev/full"], capture_output=True, timeout=120, check=False
+    )
+
+    assert run.returncode == 3
+    assert b"cannot be written to standard output" in run.stderr and b"fault" not in run.stderr
+
+
+def test_a_device_is_written_to_and_not_replaced(clean: Path, tmp_path: Path) -> None:
+    """--format json=/dev/null keeps the device; a symbolic link is followed."""
+    (tmp_path / "link").symlink_to(tmp_path / "real.json")
+
+    assert leakscan("--format", "json=/dev/null", "--format", f"json={tmp_path / 'link'}", clean).returncode == 0
+    assert Path("/dev/null").is_char_device()
+    assert (tmp_path / "link").is_symlink() and json.loads((tmp_path / "real.json").read_text())["verdict"] == "clean"
+
+
+def test_a_report_that_fails_takes_no_other_with_it(leaky: Path) -> None:
+    """The others are written, and a leak stays a leak."""
+    run = leakscan("--format", "json=/nonexistent/r.json", "--format", "text", leaky)
+
+    assert run.returncode == 1
+    assert run.stdout.startswith("LEAKED") and "/nonexistent/r.json" in run.stderr
+
+
+def scanned(image: object, tmp_path: Path, *arguments: str) -> dict[str, Any]:
+    """The JSON report of an image, values shown."""
+    path = write(tmp_path / "image.tar", image.docker_archive())  # type: ignore[attr-defined]
+    return json.loads(leakscan("--format", "json", "--show-secrets", *arguments, path).stdout)
+
+
+def test_secrets_under_bare_names_are_found(tmp_path: Path) -> None:
+    """PASSWORD, TOKEN and SECRET need nothing in front of them."""
+    values = ["".join(random.Random(n).choices(string.ascii_letters + string.digits, k=20)) for n in range(3)]
+    names = ("PASSWORD", "TOKEN", "SECRET")
+    settings = [f"{name}={value}" for name, value in zip(names, values, strict=True)]
+    image = image_of(layer({"a": "b"}), config={"config": {"Env": settings}})
+
+    report = scanned(image, tmp_path)
+
+    assert sorted(values) == sorted({f["secret"]["value"] for f in report["findings"] if f["gated"]})
+
+
+def test_escapes_of_json_do_not_cut_a_value(tmp_path: Path) -> None:
+    """Go writes & as an escape; the value is that of the decoded string, once."""
+    value = "q7Zr2mK9&x4Tb8"
+    config = {"config": {"Env": [f"DB_PASSWORD={value}"]}, "history": [], "rootfs": {"type": "layers", "diff_ids": []}}
+    raw = json.dumps({"os": "linux", "architecture": "amd64", **config}).replace("&", "\\u0026")
+
+    report = scanned(image_of(config=raw.encode()), tmp_path)
+
+    assert {f["secret"]["value"] for f in report["findings"]} == {value}
+    assert "q7Zr2mK9" not in leakscan(tmp_path / "image.tar").stdout
+
+
+def test_ids_survive_a_rebuild(tmp_path: Path) -> None:
+    """Other digests, dates and files beside it change no finding's id."""
+    def build(number: int) -> dict[str, Any]:
+        step = f"/bin/sh -c #(nop) COPY dir:{number:064x} in /app "
+        image = image_of(layer({"app/.env": f"TOKEN={KEY}", "app/n": str(number)}, created_by=step))
+        return scanned(image, tmp_path)
+
+    first, second = build(1), build(2)
+
+    assert [f["id"] for f in first["findings"]] == [f["id"] for f in second["findings"]] != []
+
+
+def test_proofs_work_for_odd_archive_names(tmp_path: Path) -> None:
+    """A colon in a file's name makes tar think of a host."""
+    image = image_of(layer({"app/.env": f"TOKEN={KEY}\n"}))
+    write(tmp_path / "img:1.tar", image.docker_archive())
+    run = subprocess.run(
+        [sys.executable, "-m", "scanner", "--format", "json", "img:1.tar"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path.cwd())}, capture_output=True, check=False,
+    )  # fmt: skip
+    [finding] = [f for f in json.loads(run.stdout)["findings"] if f["gated"]]
+
+    shown = subprocess.run(["sh", "-c", finding["proof"]["command"]], cwd=tmp_path, capture_output=True, check=True)
+
+    assert shown.stdout == KEY.encode()
+
+
+def test_a_malformed_platform_is_wrong_usage(clean: Path) -> None:
+    """The option's words are at fault, not the image."""
+    assert leakscan("--platform", "linux", clean).returncode == 2

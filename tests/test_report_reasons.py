@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-FAMILIES = "archive|blob|compression|config|file|image|json|layer|limit|nested|spool|tar|worker"
+FAMILIES = "archive|blob|compression|config|file|image|json|layer|limit|manifest|nested|spool|tar|worker"
 CODE = re.compile(rf"(?:{FAMILIES})\.[a-z]+(?:-[a-z]+)*")
 #: strings that look like codes and are none
-NONE = {"manifest.json", "index.json", "config.json"}
+NONE = {"manifest.json", "index.json", "config.json", "manifest.kind", "manifest.list"}
 
 
 def test_each_reason_is_documented():

@@ -6,7 +6,18 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scanner.evidence import Coverage, Finding, Gap, Remediation, ScanResult, Severity, State, Surface, Verdict
+from scanner.evidence import (
+    Confidence,
+    Coverage,
+    Finding,
+    Gap,
+    Remediation,
+    ScanResult,
+    Severity,
+    State,
+    Surface,
+    Verdict,
+)
 from scanner.image.instruction import parse_created_by
 from scanner.report.lines import Page, Style, amount, counted, cut, short, unique
 from scanner.report.order import ordered
@@ -102,13 +113,20 @@ def _verdict(page: Page, result: ScanResult, groups: Sequence[_Group]) -> None:
         text += "" if result.coverage.complete else " Not all of it was read."
         page.say(text, label="LEAKED: ", style=Style.RED)
     elif result.verdict is Verdict.CLEAN:
-        text = f"no leaked credential found in {name}, and every byte of it was read."
+        what = "nothing that counts was found in" if _surely(result) else "no leaked credential found in"
+        text = f"{what} {name}, and every byte of it was read."
         page.say(text, label="CLEAN: ", style=Style.GREEN)
     elif not result.images:
         page.say(f"{name} could not be opened, nothing was scanned.", label="INCOMPLETE: ", style=Style.YELLOW)
     else:
-        text = f"no leaked credential found in what was read of {name}, but not all of it was read."
+        what = "nothing that counts was found in" if _surely(result) else "no leaked credential found in"
+        text = f"{what} what was read of {name}, but not all of it was read."
         page.say(text, label="INCOMPLETE: ", style=Style.YELLOW)
+
+
+def _surely(result: ScanResult) -> bool:
+    """Whether there are findings that are sure, though none reaches --fail-on."""
+    return any(finding.confidence is not Confidence.LOW for finding in result.findings)
 
 
 def _images(page: Page, result: ScanResult) -> None:
@@ -255,7 +273,7 @@ def _information(page: Page, findings: Sequence[Finding]) -> None:
         by_title[f"{finding.title} ({_why_not_gated(finding)})"].append(finding)
     page.blank()
     page.say(
-        f"{counted(len(findings), 'finding')} not severe or not sure enough to count.",
+        f"{counted(len(findings), 'finding')} not sure or not severe enough (--fail-on) to count.",
         label="For information: ",
         style=Style.BOLD,
     )
@@ -309,7 +327,7 @@ def _gap(gap: Gap) -> str:
 def _closing(page: Page, verdict: Verdict) -> None:
     meaning = {
         Verdict.LEAKED: "Exit code 1: credentials leaked.",
-        Verdict.CLEAN: "Exit code 0: nothing found, everything read.",
+        Verdict.CLEAN: "Exit code 0: nothing that counts was found, everything was read.",
         Verdict.INCOMPLETE: "Exit code 3: not everything could be read (0 with --allow-incomplete).",
     }
     page.blank()

@@ -195,13 +195,13 @@ class FirstPass:
     def matches(self, data: memoryview, path: str, structure: bool = False) -> list[Match]:
         """Every match in *data* of all detectors, in order of place.
 
-        *structure* tells that these are headers and padding around members: names and paths, no text. Only what has
-        a shape of its own is looked for there.
+        *structure* tells that these are headers and padding around members: names and paths, which hold neither
+        quoted strings nor settings.
         """
         for group, database in self._databases:
-            if group is Group.SHAPED or not (
-                structure or (group is Group.SETTINGS and not _may_be_settings(data, path))
-            ):
+            if group > Group.NAMED and structure:
+                continue
+            if group is not Group.SETTINGS or _may_be_settings(data, path):
                 database.scan(data, match_event_handler=self._on_match)
         if not self._events:
             return []

@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install test check fix images first bench clean
+.PHONY: install test check fix images first bench fuzz clean
 
 install: .venv/complete  ## leakscan and all that its tests need, in .venv
 
@@ -26,6 +26,9 @@ first: install  ## make the image of README's first command anew
 bench: install  ## speed and memory on ARCHIVE=image.tar beside the bare loop and Kingfisher
 	@test -n "$(ARCHIVE)" || { echo "say which: make bench ARCHIVE=image.tar"; exit 2; }
 	$(BIN)/python bench/compare.py $(ARCHIVE) --kingfisher
+
+fuzz: install  ## ten minutes of mutants; failures are kept in build/fuzz
+	$(BIN)/python -m bench.fuzz
 
 clean:  ## what the targets above leave behind
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,6 +1,6 @@
 """`python -m scanner` is `leakscan`."""
 
-from scanner.cli import main
+from scanner.cli.main import main
 
 if __name__ == "__main__":
     main()

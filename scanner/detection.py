@@ -1,10 +1,12 @@
-"""Puts the detectors together: the rule pack, detect-secrets' plugins, and the compiled first pass of them all."""
+"""Puts the detectors together: the rule pack, detect-secrets' plugins, what encoded text is told by, and the compiled
+first pass of them all."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 
+from scanner.content.signals import signals
 from scanner.detect import patterns, plugins, rulepack
 from scanner.detect.base import Detector
 from scanner.detect.firstpass import DatabaseCache, database, triggers_of
@@ -15,7 +17,7 @@ from scanner.scan import Detection
 def load(environment: Mapping[str, str]) -> Detection:
     """All detectors, ready to scan. Raises RulePackError."""
     pack = rulepack.load()
-    detectors: tuple[Detector, ...] = (*patterns.detectors(pack), *plugins.detectors())
+    detectors: tuple[Detector, ...] = (*patterns.detectors(pack), *plugins.detectors(), *signals(pack))
     triggers = triggers_of(detectors)
     digest = hashlib.sha256(pack.digest.encode())
     for trigger in triggers:

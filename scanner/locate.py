@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+import hmac
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from scanner.evidence import Instruction, Match, State, Surface
+from scanner.evidence import Instruction, Match, Secret, State, Surface
 from scanner.image.blob import Blob
-from scanner.image.documents import JsonString
+from scanner.image.documents import JsonString, strings
 from scanner.image.instruction import parse_created_by
 from scanner.image.model import Document, Image, Layer
+from scanner.layer.expand import PROOF_SUFFIX
 from scanner.layer.tree import clean
 from scanner.states import Fate, fate
 from scanner.work.messages import Sighting
@@ -45,6 +47,10 @@ class Place:
         offset: of the secret in the innermost decoded content.
         content: where that content starts in the uncompressed blob; members of one path are told apart by it.
         removed_by: index of the layer that deleted, overwrote or hid it.
+        inside: path through nested archives.
+        mac: HMAC of the stored bytes, in hex, where those are not the secret itself; empty if it was not taken.
+        spelled: how the text of a document spells the secret, None if it stands there as it is.
+        origin: whose file it is in, as in the report; see `origin.attributed`.
         image: which image of the reference; *platform* is its platform, set only if there are several.
     """
 
@@ -67,6 +73,10 @@ class Place:
     image: int = 0
     platform: str | None = None
     content: int = 0
+    inside: tuple[str, ...] = ()
+    mac: str = ""
+    spelled: Secret | None = None
+    origin: Mapping[str, object] = field(default_factory=lambda: {"kind": "user"})
 
 
 def text_of(raw: bytes) -> str:
@@ -105,7 +115,7 @@ def _in_layer(
     if sighting.member is not None:
         end = fate_of(layer.index, sighting.member, sighting.number)
         state, removed_by = end.state, end.layer
-    in_name = sighting.part == "name"
+    in_name, unpacked = sighting.part == "name", sighting.part == "inside"
     start = sighting.base if in_name else sighting.start
     return Place(
         match=match,
@@ -113,18 +123,20 @@ def _in_layer(
         blob=outcome.blob,
         compression=outcome.read.compression if outcome.read else "",
         proof_key=outcome.read.proof_key if outcome.read else b"",
-        stored=(start, length),
-        offset=sighting.start if in_name else sighting.start - sighting.base,
+        stored=sighting.stored if unpacked else (start, length),
+        offset=sighting.start if in_name or unpacked else sighting.start - sighting.base,
         path=None if sighting.member is None else text_of(clean(sighting.member)) or "/",
         member=sighting.member,
-        member_offset=sighting.base if sighting.part == "data" and sighting.member is not None else None,
+        member_offset=sighting.base if sighting.part in ("data", "inside") and sighting.member is not None else None,
         layer=layer,
         line=sighting.line,
-        encoding=("tar-header",) if sighting.part in ("structure", "name") else (),
+        encoding=("tar-header",) if sighting.part in ("structure", "name") else sighting.encoding,
         state=state,
         removed_by=removed_by,
         instruction=layer.instruction,
-        content=sighting.base,
+        content=sighting.within if unpacked else sighting.base,
+        inside=sighting.inside,
+        mac=outcome.proofs.get(sighting.stored, "") if unpacked else "",
     )
 
 
@@ -148,52 +160,78 @@ def blob_places(document: Document, outcome: BlobOutcome) -> Iterator[Place]:
     """The places of sightings in a blob that is no layer and no JSON: unreferenced layers, leftovers."""
     for sighting in (*outcome.sightings, *outcome.stored_sightings):
         inner = f"{document.where}: {text_of(clean(sighting.member))}" if sighting.member else document.where
+        unpacked = sighting.part == "inside"
         yield Place(
             match=sighting.match,
             surface=Surface(document.surface),
             blob=outcome.blob,
             compression=outcome.read.compression if outcome.read else "",
             proof_key=outcome.read.proof_key if outcome.read else b"",
-            stored=(sighting.start, sighting.match.end - sighting.match.start),
-            offset=sighting.start - sighting.base,
+            stored=sighting.stored if unpacked else (sighting.start, sighting.match.end - sighting.match.start),
+            offset=sighting.start if unpacked else sighting.start - sighting.base,
             path=inner,
             member=sighting.member,
             member_offset=sighting.base if sighting.member is not None else None,
             line=sighting.line,
+            encoding=sighting.encoding,
             state=State.HIDDEN if sighting.member else State.LIVE,
-            content=sighting.base,
+            content=sighting.within if unpacked else sighting.base,
+            inside=sighting.inside,
+            mac=outcome.proofs.get(sighting.stored, "") if unpacked else "",
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A document, or one decoded string of it, on its way to the detectors.
-
-    Attributes:
-        strings: all strings of the document, for finding the JSON path of a place; only for whole documents.
-        string: the one string whose decoded form this is, None for whole documents.
-    """
+    """A small document that is matched whole, with the image it belongs to if it belongs to one."""
 
     document: Document
-    data: bytes
-    proof_key: bytes
-    strings: tuple[JsonString, ...] = field(default=(), repr=False)
-    string: JsonString | None = None
     image: Image | None = None
     number: int = 0
     platform: str | None = None
 
 
-def text_place(text: Text, sighting: Sighting) -> Place:
-    """The place of a sighting in a document: its JSON path, and for history entries the build step."""
+def text_places(text: Text, sightings: Sequence[Sighting]) -> Iterator[Place]:
+    """The places of all sightings in a document: JSON paths, and for history entries the build step.
+
+    The document is read again, as keeping the strings of all of them takes much memory. Raises OSError.
+    """
+    raw = text.document.blob.read()
+    key = hashlib.sha256(raw + PROOF_SUFFIX).digest()
+    places = strings(raw) if text.document.is_json else iter(())
+    string = next(places, None)
+    for sighting in sorted(sightings, key=_in_text):
+        while string is not None and string.end < _in_text(sighting):
+            string = next(places, None)
+        inside = string is not None and string.start <= _in_text(sighting)
+        if inside and string is not None and _cut_by_escape(raw, string, sighting):
+            continue
+        yield _text_place(text, sighting, string if inside else None, key)
+
+
+def _cut_by_escape(raw: bytes, string: JsonString, sighting: Sighting) -> bool:
+    """Whether an escape of JSON (`\\u003c`) touches or cuts a sighting in a document as it lies there.
+
+    Then the value is not what stands in the string; the decoded string is looked at as well and has it whole.
+    """
+    if sighting.part != "text" or not string.escaped:
+        return False
+    end = sighting.start + len(sighting.match.secret)
+    return b"\\" in raw[max(string.start, sighting.start - 6) : end + 1]
+
+
+def _in_text(sighting: Sighting) -> int:
+    if sighting.part == "inside":
+        return sighting.stored[0]
+    return sighting.base if sighting.part == "string" else sighting.start
+
+
+def _text_place(text: Text, sighting: Sighting, string: JsonString | None, key: bytes) -> Place:
     match, document = sighting.match, text.document
-    string = text.string
-    if string is None:
-        string = _string_at(text.strings, sighting.start)
-        stored = (sighting.start, match.end - match.start)
-        offset = sighting.start
-    else:
-        stored, offset = (string.start, string.end - string.start), sighting.start
+    encoding = sighting.encoding
+    stored = sighting.stored if sighting.part == "inside" else (sighting.start, match.end - match.start)
+    if sighting.part == "string" and string is not None:
+        stored, encoding = (string.start, string.end - string.start), ("json-string",)
     surface, path = Surface(document.surface), string.path if string else document.where
     step = _history_step(text, path) if surface is Surface.CONFIG else None
     if step is not None:
@@ -203,35 +241,25 @@ def text_place(text: Text, sighting: Sighting) -> Place:
         surface=surface,
         blob=document.blob,
         compression="",
-        proof_key=text.proof_key,
+        proof_key=key,
         stored=stored,
-        offset=offset,
+        offset=sighting.start,
         path=path if surface in (Surface.CONFIG, Surface.HISTORY) else f"{document.where}: {path}" if string else path,
         line=None if string else sighting.line,
-        encoding=("json-string",) if text.string else (),
+        encoding=encoding,
         instruction=step or _setting_step(text, path, match),
         image=text.number,
         platform=text.platform,
+        content=sighting.within if sighting.part == "inside" else sighting.base,
+        inside=sighting.inside,
+        mac=_mac(text.document, stored, key) if encoding else "",
+        spelled=sighting.spelled,
     )
 
 
-def cut_by_escape(text: Text, sighting: Sighting) -> bool:
-    """Whether an escape of JSON (`\\u003c`) touches or cuts a sighting in a document as it lies there.
-
-    Then the value is not what stands in the string; the decoded string is looked at as well and has it whole.
-    """
-    if text.string is not None:
-        return False
-    string = _string_at(text.strings, sighting.start)
-    if string is None or not string.escaped:
-        return False
-    end = sighting.start + len(sighting.match.secret)
-    return b"\\" in text.data[max(string.start, sighting.start - 6) : end + 1]
-
-
-def _string_at(strings: Sequence[JsonString], offset: int) -> JsonString | None:
-    at = bisect_right(strings, offset, key=lambda string: string.start) - 1
-    return strings[at] if at >= 0 and offset <= strings[at].end else None
+def _mac(document: Document, stored: tuple[int, int], key: bytes) -> str:
+    """The HMAC of a document's bytes, in hex. Raises OSError."""
+    return hmac.new(key, document.blob.read(*stored), hashlib.sha256).hexdigest()
 
 
 def _history_step(text: Text, path: str) -> Instruction | None:

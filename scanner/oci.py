@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
@@ -61,14 +60,10 @@ class Config:
     """An image config (config.md).
 
     Attributes:
-        raw: the stored bytes.
-        document: the parsed JSON object.
         diff_ids: digests of the uncompressed layers, base first; empty where the format has none (schema 1).
         history: base first.
     """
 
-    raw: bytes
-    document: Mapping[str, Any]
     platform: Platform
     diff_ids: tuple[str, ...] = ()
     history: tuple[HistoryEntry, ...] = ()

@@ -10,7 +10,7 @@ import hmac
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -64,16 +64,50 @@ def merged(places: Iterable[Place]) -> list[Place]:
     place, becomes evidence.
     """
     found: list[Place] = []
-    for _, same in groupby(sorted(places, key=_whereabouts), key=lambda place: _whereabouts(place)[:-2]):
+    for _, same in groupby(sorted(_innermost(places), key=_whereabouts), key=lambda place: _whereabouts(place)[:-2]):
         kept = [place for _, content in groupby(same, key=_content) for place in _strongest(list(content))]
-        found += _distinct(kept)
+        found += _distinct(_without_companions(kept))
     return found
+
+
+def _innermost(places: Iterable[Place]) -> list[Place]:
+    """Places but for those in an archive where the entry that lies there as it is was looked at by itself too."""
+    everything = list(places)
+    entries: dict[tuple[object, ...], set[tuple[str, ...]]] = {}
+    for place in everything:
+        if place.inside:
+            entries.setdefault(_spot(place), set()).add(place.inside)
+    return [
+        place
+        for place in everything
+        if not any(
+            len(inside) > len(place.inside) and inside[: len(place.inside)] == place.inside
+            for inside in entries.get(_spot(place), ())
+        )
+    ] if entries else everything  # fmt: skip
+
+
+def _spot(place: Place) -> tuple[object, ...]:
+    layer = -1 if place.layer is None else place.layer.index
+    return place.image, layer, id(place.blob), place.encoding, place.stored, place.match.secret
+
+
+def _without_companions(places: Sequence[Place]) -> list[Place]:
+    """Places but for the ids of pairs, which the pair's evidence names. A user or host of a pair stays what it is: a
+    token may stand in a user's place."""
+    known = {
+        item.detail.encode("utf-8", "surrogateescape")
+        for place in places
+        for item in place.match.evidence
+        if item.check == "companion" and item.result == "id"
+    }
+    return [place for place in places if place.match.secret.reveal() not in known]
 
 
 def _whereabouts(place: Place) -> tuple[object, ...]:
     layer = -1 if place.layer is None else place.layer.index
     in_header = "tar-header" in place.encoding
-    where = place.image, place.surface.value, layer, place.path or "", place.blob.name, in_header
+    where = place.image, place.surface.value, layer, place.path or "", place.inside, place.blob.name, in_header
     return (*where, *_content(place))
 
 
@@ -124,7 +158,8 @@ def _distinct(places: Iterable[Place]) -> list[Place]:
     for _, same in groupby(ordered, key=_sort_of):
         seen = list(same)
         # a document is looked at as it lies there and with its escapes decoded: that is one sighting, not two
-        first, *others = [place for place in seen if not place.encoding] or seen
+        least = min(len(place.encoding) for place in seen)
+        first, *others = [place for place in seen if len(place.encoding) == least]
         if others:
             first = _with(first, Evidence("occurrences", str(1 + len(others)), "sightings in the same place"))
         found.append(first)
@@ -142,17 +177,20 @@ class Steps:
 
     def __init__(self, places: Iterable[Place]) -> None:
         self._secrets: dict[str, dict[Secret, None]] = {}
+        self._spelled: dict[str, list[Secret]] = {}
         for place in places:
             if place.instruction is not None and place.surface in (Surface.HISTORY, Surface.CONFIG):
                 self._secrets.setdefault(place.instruction.created_by, {})[place.match.secret] = None
+                if place.spelled is not None:
+                    self._spelled.setdefault(place.instruction.created_by, []).append(place.spelled)
 
     def secrets(self, created_by: str | None) -> tuple[Secret, ...]:
         """The values in a step's text; none for an unknown step."""
         return tuple(self._secrets.get(created_by or "", ()))
 
     def redacted(self, created_by: str, redactor: Redactor, *own: Secret) -> str:
-        """A step's text without any of its values, nor those of *own*."""
-        values = [secret.reveal() for secret in (*own, *self.secrets(created_by))]
+        """A step's text without any of its values, however it spells them, nor those of *own*."""
+        values = [secret.reveal() for secret in (*own, *self.secrets(created_by), *self._spelled.get(created_by, ()))]
         return plain(redactor.text(created_by, own=values))
 
 
@@ -210,7 +248,7 @@ def _finding(place: Place, image: _Image) -> Finding:
         surface=place.surface,
         layer=layer,
         path=path,
-        inside=(),
+        inside=tuple(redacted(name) for name in place.inside),
         line=place.line,
         offset=place.offset,
         encoding=place.encoding,
@@ -220,9 +258,19 @@ def _finding(place: Place, image: _Image) -> Finding:
         evidence=tuple(replace(item, detail=redacted(item.detail)) for item in match.evidence),
         proof=_proof(place, image.settings, redacted),
         remediation=_advice(place, image),
+        origin=_origin(place, redacted),
         platform=place.platform,
         gains=match.gains,
     )
+
+
+def _origin(place: Place, redacted: Callable[[str], str]) -> dict[str, object]:
+    """Whose file it is in; the names of a package come from the image like all others."""
+    package = place.origin.get("package")
+    if not isinstance(package, Mapping):
+        return dict(place.origin)
+    clear = {key: redacted(value) if isinstance(value, str) else value for key, value in package.items()}
+    return {**place.origin, "package": clear}
 
 
 def _advice(place: Place, image: _Image) -> Remediation:
@@ -259,15 +307,16 @@ def _summary(place: Place, settings: Settings) -> SecretSummary:
 
 def _proof(place: Place, settings: Settings, redacted: Callable[[str], str]) -> Proof:
     offset, length = place.stored
-    # a decoded string's stored bytes are those of the document; elsewhere the secret stands there as it is
-    stored = place.blob.read(offset, length) if "json-string" in place.encoding else place.match.secret.reveal()
+    mac = place.mac
+    if not mac and place.proof_key:  # the secret stands there as it is
+        mac = hmac.new(place.proof_key, place.match.secret.reveal(), hashlib.sha256).hexdigest()
     return Proof(
         blob=place.blob.name,
         member=None if place.member is None else redacted(text_of(place.member)),
         member_offset=place.member_offset,
         offset=offset,
         length=length,
-        hmac=hmac.new(place.proof_key, stored, hashlib.sha256).hexdigest() if place.proof_key else "",
+        hmac=mac,
         command=settings.command(place, redacted),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,17 +12,21 @@ from scanner.commands import show
 from scanner.detect.base import Detector
 from scanner.errors import LeakscanError, MalformedImage
 from scanner.evidence import Confidence, Coverage, Gap, ImageSummary, LayerSummary, ScanResult, Severity
+from scanner.image.assembly import digest_like
 from scanner.image.blob import Blob
-from scanner.image.documents import parse, strings
+from scanner.image.documents import parse
 from scanner.image.model import Document, Image, Layer, OpenedImage
-from scanner.layer.expand import PROOF_SUFFIX
-from scanner.limits import Limits
-from scanner.locate import Place, Text, blob_places, cut_by_escape, layer_places, text_place
+from scanner.limits import KIB, Limits
+from scanner.locate import Place, Text, blob_places, layer_places, text_places
+from scanner.oci import is_digest
+from scanner.origin import attributed, intact
 from scanner.prove import Settings, Steps, findings, merged
 from scanner.redact import Redactor
 from scanner.report.escape import plain
-from scanner.work.messages import Form
-from scanner.work.pool import BlobJob, BlobOutcome, Pool, in_batches
+from scanner.work.messages import Form, Sighting
+from scanner.work.pool import BlobJob, BlobOutcome, Pool, TextJob
+
+_SMALL = 64 * KIB  # a document of fewer bytes is matched in the company of others
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +64,29 @@ def scan(
     pool = Pool(detection.detectors, detection.database, options.limits, options.jobs, progress)
     outcomes = pool.run(
         list(jobs.values()),
-        list(in_batches([(key, text.document.where, text.data) for key, text in enumerate(texts)])),
-    )
+        [TextJob(key, text.document.where, text.document.blob, text.document.is_json, text.document.structure)
+         for key, text in enumerate(texts)],
+    )  # fmt: skip
     by_blob = dict(zip(jobs, outcomes, strict=True))
-    gaps += pool.text_gaps
-    places = [
-        text_place(texts[sighting.text], sighting)
-        for sighting in pool.text_sightings
-        if not cut_by_escape(texts[sighting.text], sighting)
-    ]
+    if pool.text_gaps:
+        gaps += pool.text_gaps
+        opened = _without_steps(opened)
+    by_text: dict[int, list[Sighting]] = {}
+    for sighting in pool.text_sightings:
+        by_text.setdefault(sighting.text, []).append(sighting)
+    places = [place for key, sightings in by_text.items() for place in text_places(texts[key], sightings)]
     for document in blobs:
         places += blob_places(document, by_blob[_key(document.blob)])
+        gaps += [nested.gap for nested in by_blob[_key(document.blob)].nested]
     several = len(opened.images) > 1
     for number, image in enumerate(opened.images):
         mine = [by_blob[_key(layer.blob)] if layer.blob else None for layer in image.layers]
-        places += layer_places(image, mine, number, str(image.platform) if several else None)
-        gaps += _layer_gaps(image, mine)
+        found = layer_places(image, mine, number, str(image.platform) if several else None)
+        places += attributed(image, mine, found)
+        gaps += [*_layer_gaps(image, mine), *_nested_gaps(image, mine)]
     gaps += [gap for outcome in outcomes for gap in _outcome_gaps(outcome)]
-    return _result(opened, detection, options, places, gaps, outcomes, texts, started)
+    gaps += [gap for document in blobs for gap in _misnamed(by_blob[_key(document.blob)])]
+    return _result(opened, detection, options, places, gaps, outcomes, texts, pool.text_bytes, started)
 
 
 def unavailable(reference: str, source: str, error: LeakscanError, rules_digest: str) -> ScanResult:
@@ -117,42 +125,57 @@ def _documents(opened: OpenedImage) -> Iterator[tuple[Document, Image | None, in
 
 
 def _texts(opened: OpenedImage, limits: Limits) -> tuple[list[Text], list[Document], list[Gap]]:
-    """JSON documents as texts, all other documents to be matched as blobs, and what could not be parsed."""
+    """JSON and other small documents as texts, the rest to be matched as blobs, and what could not be parsed."""
     texts: list[Text] = []
     blobs: list[Document] = []
     gaps: list[Gap] = []
     several = len(opened.images) > 1
     seen: set[tuple[object, ...]] = set()
     for document, image, number in _documents(opened):
-        platform = str(image.platform) if image and several else None
         if (*_key(document.blob), number) in seen:
             continue
         seen.add((*_key(document.blob), number))
-        if not document.is_json or document.blob.size > limits.document_bytes:
+        if document.is_json and document.blob.size > limits.document_bytes:
+            gaps.append(Gap(document.where, "", "json.too-large", document.blob.size, "larger than the limit"))
             blobs.append(document)
-            if document.is_json:
-                gaps.append(Gap(document.where, "", "json.too-large", document.blob.size, "larger than the limit"))
+        elif document.is_json or _is_plain(document):
+            texts.append(Text(document, image, number, str(image.platform) if image and several else None))
+        else:
+            blobs.append(document)
+    return texts, blobs, [*gaps, *_doubts(texts, limits)]
+
+
+def _is_plain(document: Document) -> bool:
+    """Whether a document is so small that it needs no job of its own, and nothing to be expanded or walked."""
+    if document.compression or document.blob.size > _SMALL:
+        return False
+    return document.structure or document.blob.read(257, 5) != b"ustar"
+
+
+def _doubts(texts: Iterable[Text], limits: Limits) -> Iterator[Gap]:
+    """JSON that does not parse, and blobs that are not what their digest says."""
+    left = limits.documents_bytes
+    for document in (text.document for text in texts):
+        digest = document.blob.name if is_digest(document.blob.name) else ""
+        if not (document.is_json or digest):
             continue
-        raw = document.blob.read()
         try:
-            parse(raw, document.where, limits)
+            raw = document.blob.read()
+        except OSError:  # whoever reads it for matching says so
+            continue
+        document.blob.file.release()
+        if digest and digest_like(digest, raw) != digest:
+            yield Gap(digest, "", "blob.digest", None, "the bytes do not match the digest")
+        left -= len(raw) if document.is_json else 0
+        if left < 0:
+            text = "all documents together are larger than the limit"
+            yield Gap(document.where, "", "json.too-large", len(raw), text)
+            continue
+        try:
+            if document.is_json:
+                parse(raw, document.where, limits)
         except MalformedImage as error:
-            gaps.append(Gap(document.where, "", "json.malformed", len(raw), error.what))
-        texts += _text(document, raw, image, number, platform)
-    return texts, blobs, gaps
-
-
-def _text(
-    document: Document, raw: bytes, image: Image | None, number: int, platform: str | None
-) -> Iterator[Text]:
-    """A document as it lies there, and each of its strings that escapes make differ from their stored bytes."""
-    key = hashlib.sha256(raw + PROOF_SUFFIX).digest()
-    found = tuple(strings(raw))
-    yield Text(document, raw, key, found, None, image, number, platform)
-    for string in found:
-        if string.escaped:
-            value = string.value.encode("utf-8", "surrogatepass")
-            yield Text(document, value, key, (), string, image, number, platform)
+            yield Gap(document.where, "", "json.malformed", len(raw), error.what)
 
 
 def _layer_gaps(image: Image, outcomes: Sequence[BlobOutcome | None]) -> Iterator[Gap]:
@@ -171,13 +194,45 @@ def _layer_gaps(image: Image, outcomes: Sequence[BlobOutcome | None]) -> Iterato
             yield Gap(name, f"layer {layer.index}", "layer.diff-id", None, f"its plain bytes have {read.diff_id}")
 
 
+def _without_steps(opened: OpenedImage) -> OpenedImage:
+    """The image without the text of its build steps: no detector saw all of it, so it may hold anything."""
+    images = [
+        replace(image, layers=tuple(replace(layer, instruction=None) for layer in image.layers))
+        for image in opened.images
+    ]
+    return replace(opened, images=tuple(images))
+
+
+def _misnamed(outcome: BlobOutcome) -> Iterator[Gap]:
+    """A blob that does not have the digest it is named by."""
+    name, read = outcome.blob.name, outcome.read
+    if read is not None and name.startswith("sha256:") and read.digest != name:
+        yield Gap(name, "", "blob.digest", None, "the bytes do not match the digest")
+
+
+def _nested_gaps(image: Image, outcomes: Sequence[BlobOutcome | None]) -> Iterator[Gap]:
+    """What could not be looked at inside files; untouched content of a package may be as broken as its author likes."""
+    found = {
+        (layer, nested.member, nested.base): nested
+        for layer, outcome in enumerate(outcomes)
+        for nested in (outcome.nested if outcome is not None else ())
+        if nested.member is not None
+    }
+    fine = intact(image, outcomes, found) if found else set()
+    for layer, outcome in enumerate(outcomes):
+        for nested in outcome.nested if outcome is not None else ():
+            if nested.member is None or (layer, nested.member, nested.base) not in fine:
+                yield nested.gap
+
+
 def _outcome_gaps(outcome: BlobOutcome) -> Iterator[Gap]:
     """What went wrong while reading and matching a blob."""
     yield from outcome.gaps
     read = outcome.read
     if read is None:
         return
-    yield from read.gaps
+    for gap in read.gaps:  # a member's name that no detector saw is not told
+        yield gap if not outcome.gaps or gap.where.startswith("bytes ") else replace(gap, where="")
     if outcome.matched < read.size and not outcome.gaps:
         yield Gap(outcome.blob.name, "", "worker.lost", read.size - outcome.matched, "no worker answered for them")
 
@@ -190,18 +245,19 @@ def _result(
     gaps: list[Gap],
     outcomes: Sequence[BlobOutcome],
     texts: Sequence[Text],
+    text_bytes: int,
     started: float,
 ) -> ScanResult:
     settings = Settings(options.fail_on, options.show_secrets, options.key, partial(show, opened))
     layers = [image.layers for image in opened.images]
     unique = merged(_without_identifiers(places, opened))
-    redactor, steps = Redactor(place.match.secret.reveal() for place in unique), Steps(unique)
+    redactor, steps = Redactor(_shown(unique)), Steps(unique)
     found = findings(unique, settings, redactor, steps, layers)
-    whole = sum(len(text.data) for text in texts if text.string is None)
+    whole = sum(text.document.blob.size for text in texts)
     sizes = [outcome.read.size if outcome.read else outcome.blob.size for outcome in outcomes]
     coverage = Coverage(
         total=sum(sizes) + whole,
-        accounted=sum(min(outcome.matched, size) for outcome, size in zip(outcomes, sizes, strict=True)) + whole,
+        accounted=sum(min(outcome.matched, size) for outcome, size in zip(outcomes, sizes, strict=True)) + text_bytes,
         members=sum(outcome.read.ledger.members for outcome in outcomes if outcome.read),
         gaps=tuple(_redacted(gaps, redactor)),
     )
@@ -215,6 +271,14 @@ def _result(
         seconds=time.monotonic() - started,
         notes=tuple(plain(redactor.text(note)) for note in opened.notes),
     )
+
+
+def _shown(places: Iterable[Place]) -> Iterator[bytes]:
+    """What no string of a report may show: the values, and how documents spell them."""
+    for place in places:
+        yield place.match.secret.reveal()
+        if place.spelled is not None:
+            yield place.spelled.reveal()
 
 
 _IDENTIFIER = re.compile(rb"[0-9a-f]{12,128}")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from testimages.values import github_token
+from testimages.values import aws_key_id, aws_secret_key, github_token
 from tests.builders import directory, file, image_of, layer, tar_of, whiteout, write
 
 KEY = github_token(random.Random("cli"))
@@ -210,7 +210,7 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
 def test_version_imports_nothing_heavy() -> None:
     """`leakscan --version` does not wait for engines, rule packs or Hyperscan."""
     code = (
-        "import sys, scanner.cli\n"
+        "import sys, scanner.cli.main\n"
         "print(sorted({'docker', 'hyperscan', 'rich', 'detect_secrets', 're2', 'requests'} & set(sys.modules)))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -326,3 +326,16 @@ def test_proofs_work_for_odd_archive_names(tmp_path: Path) -> None:
 def test_a_malformed_platform_is_wrong_usage(clean: Path) -> None:
     """The option's words are at fault, not the image."""
     assert leakscan("--platform", "linux", clean).returncode == 2
+
+
+def test_a_pair_is_one_finding_that_names_its_id(tmp_path: Path) -> None:
+    """The key id is no secret: the finding is about the other half, and the evidence says whose it is."""
+    source = random.Random("pair")
+    key_id, secret = aws_key_id(source), aws_secret_key(source)
+    text = f"[default]\naws_access_key_id = {key_id}\naws_secret_access_key = {secret}\n"
+
+    report = scanned(image_of(layer({"root/.aws/credentials": text})), tmp_path)
+
+    [finding] = [f for f in report["findings"] if f["gated"]]
+    assert finding["secret"]["value"] == secret
+    assert key_id in [item["detail"] for item in finding["evidence"]]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from scanner.cli import cli
+from scanner.cli.main import cli
 
 ROOT = Path(__file__).parent.parent
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from scanner.image.blob import Blob, BlobFile, spool
 from scanner.layer.expand import PROOF_SUFFIX, Expansion, expand, sniff
 from scanner.limits import Limits
+from tests.fuzzing import gzip_with_fields
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda data: gzip.compress(data, 1, mtime=0),
@@ -172,3 +173,59 @@ def test_a_range_of_a_file_is_expanded(tmp_path: Path) -> None:
 
     assert target.read(0, 100) == b"inner"
     assert expansion.gaps == ()
+
+
+PART = st.tuples(st.sampled_from(["frame", "skippable", "fields"]), st.binary(max_size=300))
+
+
+@pytest.mark.parametrize("name", ["gzip", "zstd"])
+@given(parts=st.lists(PART, max_size=8), tail=st.binary(max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_every_stored_byte_is_decoded_or_a_region(name: str, parts: list[tuple[str, bytes]], tail: bytes) -> None:
+    """Compressed data, header fields, skippable frames and what follows add up to the stored size, each byte once."""
+    stored, plain, regions = COMPRESS[name](b"first"), b"first", bytearray(len(COMPRESS[name](b"first")))
+    for kind, data in parts:
+        part = COMPRESS[name](data)
+        if kind == "skippable" and name == "zstd":
+            part = skippable(data)
+            regions += b"\1" * len(part)
+        elif kind == "fields" and name == "gzip":
+            part, plain = gzip_with_fields(8, part), plain + data
+            regions += bytes(10) + b"\1" * 5 + bytes(len(part) - 15)
+        else:
+            plain += data
+            regions += bytes(len(part))
+        stored += part
+    tail = b"tail" + tail
+
+    expansion, out = run(stored + tail)
+
+    named = bytearray(len(stored) + len(tail))
+    for region in expansion.outside:
+        assert not any(named[region.offset : region.offset + region.length])
+        named[region.offset : region.offset + region.length] = b"\1" * region.length
+    assert out == plain
+    assert named == regions + b"\1" * len(tail)
+    assert [gap.bytes for gap in expansion.gaps] == [len(tail)]
+
+
+def test_millions_of_regions_take_no_memory() -> None:
+    """Behind a thousand regions the last one grows over what lies between."""
+    empty = gzip_with_fields(8, gzip.compress(b"", mtime=0))
+
+    expansion, out = run(empty * 5000 + gzip.compress(b"data"))
+
+    assert (out, expansion.gaps, len(expansion.outside)) == (b"data", (), 1000)
+    assert sum(region.length for region in expansion.outside[:-1]) == 999 * 5
+
+
+def test_what_could_not_be_expanded_is_a_region() -> None:
+    """The rest of a damaged stream is looked at as it is stored."""
+    stored = gzip.compress(b"data" * 100, mtime=0) + b"\x1f\x8b\x07" + b"words behind damage"
+
+    expansion, out = run(stored)
+
+    assert out == b"data" * 100
+    assert [gap.reason for gap in expansion.gaps] == ["compression.damaged"]
+    last = expansion.outside[-1]
+    assert last.offset + last.length == len(stored)

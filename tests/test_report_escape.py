@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
 import pytest
@@ -73,3 +74,20 @@ def test_plain_and_decode_agree():
     raw = b"a\xff\xc3\xa9"
 
     assert escape.plain(raw.decode("utf-8", "surrogateescape")) == escape.decode(raw)
+
+
+@pytest.mark.parametrize("name", ["##[error]x", "a ##[set-env name=x]y", "##vso[task.x]", "##teamcity[x]"])
+def test_no_mark_of_a_ci_job_stays(name):
+    """What a CI job looks for anywhere in a line is spelled out, in text and, with the same meaning, in JSON."""
+    document = json.dumps(name)
+
+    assert "[" not in escape.text(name)
+    assert "[" not in escape.json(document)
+    assert json.loads(escape.json(document)) == name
+
+
+@pytest.mark.parametrize("start", ["", "  ", "\t", "\x1b[31m"])
+def test_no_line_starts_with_a_command(start):
+    """A line that a CI job would run as a command starts otherwise; `::` inside a line is left alone."""
+    assert escape.line(f"{start}::error::x") == f"{start}\\x3a:error::x"
+    assert escape.line(f"{start}a::b") == f"{start}a::b"

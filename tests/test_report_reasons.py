@@ -7,16 +7,17 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-FAMILIES = "archive|blob|compression|config|file|image|json|layer|limit|manifest|nested|spool|tar|worker"
+FAMILIES = "archive|attestation|blob|compression|config|file|image|json|layer|limit|manifest|nested|spool|tar|worker"
 CODE = re.compile(rf"(?:{FAMILIES})\.[a-z]+(?:-[a-z]+)*")
 #: strings that look like codes and are none
-NONE = {"manifest.json", "index.json", "config.json", "manifest.kind", "manifest.list"}
+NONE = {"manifest.json", "manifest.list", "index.json", "config.json"}
 
 
 def test_each_reason_is_documented():
     """Every reason that the code can give is explained in docs/coverage.md, and no other."""
     used = set()
-    for path in sorted((ROOT / "scanner").rglob("*.py")):
+    paths = [path for path in (ROOT / "scanner").rglob("*.py") if "detect" not in path.parts]  # ids of rules
+    for path in paths:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value):
                 used.add(node.value)

@@ -15,10 +15,13 @@ from scanner.evidence import Confidence
 _PASSWORD_NAME = re.compile(rb"pass|pwd|pwrd", re.IGNORECASE)
 #: names that end so hold something about a secret, or a token that opens nothing
 _NOT_A_SECRET_NAME = re.compile(
-    rb"(?:(?:test|mock|fake|dummy|example|sample|expected|invalid|wrong|missing|without)[-_.]?(?:pass\w*|pwd|token|secret|key)"
-    rb"|(?:public[-_.]?key|public|pub|next|prev|previous|continuation|page|csrf|xsrf|cancel(?:l?ation)?|unlock|lock|sync"
+    rb"(?:(?:non[-_]?(?:matching|valid)|test|mock|fake|dummy|example|sample|expected|invalid|wrong|missing"
+    rb"|without)[-_.]?(?:pass\w*|pwd|token|secret|key)"
+    rb"|(?:public[-_.]?key|public|pub|next|prev|previous|continuation|page|csrf|xsrf|cancel(?:l?ation)?|unlock"
+    rb"|lock|sync"
     rb"|resume|stop|start|end|close|open|syntax|lexer|parser|string|char|word|type|color|design|idempotency|upload"
-    rb"|delimiter|separator|verification|challenge|device|partition|update|change|creation|request)[-_.]?(?:token|key))\Z",
+    rb"|delimiter|separator|verification|challenge|device|partition|update|change|creation|request)[-_.]?(?:token"
+    rb"|key))\Z",
     re.IGNORECASE,
 )
 _UUID = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
@@ -26,9 +29,49 @@ _UUID = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _NAMES_A_SECRET = re.compile(rb"api|auth|access|secret|client|pass|pwd|bearer|refresh|key\Z", re.IGNORECASE)
 #: fewest bytes, and least `plausible.disorder`, by kind of content: the less it is a place for settings, the more
 _LEAST = {Context.BUILD: 3, Context.SETTINGS: 6, Context.OTHER: 8, Context.SOURCE: 8, Context.PROSE: 10}
-_TOKEN_LEAST = {Context.BUILD: 8, Context.SETTINGS: 10, Context.OTHER: 14, Context.SOURCE: 16, Context.PROSE: 20}
+_TOKEN_LEAST = {Context.BUILD: 8, Context.SETTINGS: 8, Context.OTHER: 8, Context.SOURCE: 10, Context.PROSE: 12}
+#: a token shorter than this has to look random beyond doubt
+_SHORT_TOKEN, _SHORT_LIMIT = 16, 0.45
 _LIMIT = {Context.BUILD: 0.18, Context.SETTINGS: 0.28, Context.OTHER: 0.3, Context.SOURCE: 0.34, Context.PROSE: 0.42}
 _PROGRAM_BYTES = re.compile(rb"[()\[\]{};,<>|\\]|&&|::|->")
+
+
+#: letters with digits are what people choose for passwords, and what words and names in programs seldom are
+_LETTERS_AND_DIGITS = re.compile(rb"(?=.*[A-Za-z])(?=.*[0-9])[!-~]{6,}")
+_SETTABLE = (Context.BUILD, Context.SETTINGS, Context.OTHER)
+#: where such a value is meant, by whether it is quoted
+_MEANT = {False: _SETTABLE, True: (*_SETTABLE, Context.SOURCE)}
+_ENDS_AS_PASSWORD = re.compile(rb"(?:passw(?:or)?d|passwd|passphrase|pwd|pass)[0-9]{0,2}\Z", re.IGNORECASE)
+
+
+def _ends_as_password(name: bytes) -> bool:
+    return _ENDS_AS_PASSWORD.search(name) is not None and _NO_PASSWORD_NAME.search(name) is None
+
+
+#: names of what is done with a password, or said about it
+_NO_PASSWORD_NAME = re.compile(
+    rb"(?:update|reset|forgot(?:ten)?|edit|change|show|hide|require[sd]?|no|has|ask|store|send|save|confirm|check"
+    rb"|verify|valid(?:ate)?"
+    rb"|invalid|wrong|incorrect|bad|missing|empty|get|is|use|without|new_?line|tres|sur|over|under|low|high|band"
+    rb"|all)[-_.]?"
+    rb"(?:passw(?:or)?d|passwd|pass|pwd)\Z",
+    re.IGNORECASE,
+)
+
+
+_ONE_WORD = re.compile(rb"[A-Za-z0-9_+/=-]+")
+
+
+def _surely_random(value: bytes) -> bool:
+    """Whether *value* cannot be a piece of a program or of prose."""
+    return len(value) >= 16 and _ONE_WORD.fullmatch(value) is not None and plausible.disorder(value) >= _SHORT_LIMIT
+
+
+def _limit(value: bytes, is_password: bool, context: Context) -> float:
+    """The disorder below which *value* is words, by what it is called and where it stands."""
+    if is_password:
+        return _LIMIT[context]
+    return max(_LIMIT[context] + 0.05, _SHORT_LIMIT if len(value) < _SHORT_TOKEN else 0.0)
 
 
 def judge_assigned(
@@ -44,9 +87,11 @@ def judge_assigned(
     is_password = _PASSWORD_NAME.search(name) is not None
     if len(value) < (_LEAST if is_password else _TOKEN_LEAST)[context]:
         return confidence, "short"
-    if not quoted and context in (Context.SOURCE, Context.PROSE):
+    if not quoted and context in (Context.SOURCE, Context.PROSE) and not _surely_random(value):
         return confidence, "unquoted"
-    if (reason := plausible.password(value) or plausible.expression(value)) is not None:
+    reason = plausible.password(value) or plausible.expression(value) or plausible.test_mode(value)
+    reason = reason or plausible.broken(value)
+    if reason is not None:
         return confidence, reason
     if _NOT_A_SECRET_NAME.search(name) is not None:
         return confidence, "name-of-no-secret"
@@ -54,19 +99,89 @@ def judge_assigned(
         return confidence, "uuid"
     if not quoted and _PROGRAM_BYTES.search(value) is not None:
         return confidence, "expression"
-    if (reason := plausible.words(value, _LIMIT[context] + (0.0 if is_password else 0.05))) is None:
+    if (reason := plausible.words(value, _limit(value, is_password, context))) is None:
+        return confidence, None
+    if is_password and _ends_as_password(name) and _LETTERS_AND_DIGITS.fullmatch(value) and context in _MEANT[quoted]:
         return confidence, None
     if is_password and context in (Context.BUILD, Context.SETTINGS):
         return Confidence.LOW, None
     return confidence, reason
 
 
+#: keys that are public, or that name no secret but a place in a table
+_NO_KEY_NAME = re.compile(
+    rb"(?:public|pub|primary|foreign|sort|cache|partition|range|hash|object|group|i18n|lang|host|finger|ssh|gpg"
+    rb"|pgp|map|dict|lookup"
+    rb"|unique|index|site|anon|publishable|registry|row|column|field|property|meta|data|sub|parent|node|item|list"
+    rb"|tab|menu|hot|short"
+    rb"|arrow|modifier|translation|locale|label|message|error|event|storage|redux|react|query|header|param|arg"
+    rb"|config|setting|feature"
+    rb"|flag|test|route|topic|bucket|s3|file|dir|path|image|asset|chunk|module|webpack|license|patent|commit|tree"
+    rb"|blob|artifact"
+    rb"|revision|version|checksum|digest|etag|integrity|nonce|trust|trusted|signing|apt|yum|rpm|deb|keyring|recv"
+    rb"|known)[-_. ]?keys?[0-9]{0,3}\Z"
+    rb"|(?:key|token|secret|auth)[-_. ]?(?:id|name|type|url|uri|path|file|ref|length|size|hash|fingerprint|version"
+    rb"|alias|arn|usage)\Z",
+    re.IGNORECASE,
+)
+_HEX_DIGEST = re.compile(rb"(?:0x)?[0-9a-fA-F]{32,128}")
+_WEAK_NAME = re.compile(rb"(?:^|[-_. ])(?:keys?|auth|login|salt|cookie|signature|session|license)\Z", re.IGNORECASE)
+
+
+def _is_setting(groups: Mapping[str, bytes], context: Context) -> bool:
+    return context is Context.SETTINGS or (context is Context.OTHER and groups.get("sign") == b"=")
+
+
+def judge_random(
+    groups: Mapping[str, bytes], context: Context, confidence: Confidence
+) -> tuple[Confidence, str | None]:
+    """For a value set to any name with key, auth, login and the like: only what could not be anything but random.
+
+    A digest under a name that says little is more often the key of a cache than of a door.
+    """
+    value, name = groups["secret"], groups.get("name", b"")
+    if groups.get("quote", b"").endswith(b"{"):
+        return confidence, "hash-or-encrypted"  # as Maven and Jenkins write what they encrypted
+    if "after" in groups:
+        return confidence, "name"
+    if groups.get("sign") == b"," and not groups.get("quote"):
+        return confidence, "unquoted"
+    reason = (
+        plausible.token(value) or plausible.test_mode(value) or plausible.broken(value) or plausible.expression(value)
+        or plausible.public_key(value) or plausible.wrapped(value)
+    )  # fmt: skip
+    if reason is not None:
+        return confidence, reason
+    if _NO_KEY_NAME.search(name) is not None or _NOT_A_SECRET_NAME.search(name) is not None:
+        return confidence, "name-of-no-secret"
+    says_little = _WEAK_NAME.search(name) is not None
+    listed = not groups.get("sign", b":").strip()  # as in lists of files and their digests
+    if _HEX_DIGEST.fullmatch(value) is not None and (listed or (says_little and not _is_setting(groups, context))):
+        return confidence, "digest"
+    if _UUID.fullmatch(value) is not None and (says_little or context is Context.PROSE):
+        return confidence, "uuid"
+    return confidence, plausible.orderly(value)
+
+
 _EXAMPLE_HOST = re.compile(
     rb"(?:[\w-]+\.)*(?:example|invalid|test|localhost)(?:\.(?:com|org|net|edu|io))?"
-    rb"|(?:\w*[-_.])?(?:host(?:name)?|server|proxy|domain|my(?:host|proxy|server|domain|site|app)|yourhost|your-?\w+"
+    rb"|(?:[\w-]+\.)*(?:\w*[-_.])?(?:host(?:name)?|server|proxy|domain|my(?:host|proxy|server|domain|site|app)"
+    rb"|yourhost|your-?\w+"
     rb"|some-?\w+|site|foo|bar|127\.0\.0\.1|0\.0\.0\.0|ip|addr|address|netloc|machine|endpoint|url|corp|acme|company)"
     rb"(?:\.(?:com|org|net|local|tld|de|name))?",
     re.IGNORECASE,
+)
+#: letters of both cases and digits: what people choose who were told to choose well
+_CHOSEN = re.compile(rb"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[!-~]{8,}")
+#: a host that somebody runs: in a domain, or an address
+_REAL_HOST = re.compile(
+    rb"(?:[A-Za-z0-9_-]+\.)+(?:com|net|org|io|dev|app|cloud|ai|co|eu|de|fr|uk|nl|pl|ru|cn|jp|kr|in|br|us|ch|it|es"
+    rb"|se|info|biz|internal)"
+)
+#: what stands for a password rather than being one, wherever it stands
+_EMPTY_PASSWORDS = frozenset(
+    b"pass passwd password pwd secret user username pw passphrase token key apikey api_key auth credentials "
+    b"x-oauth-basic your_password yourpassword somepassword some_password mypassword userpass anonymous anoncvs".split()
 )
 _WEAK_URL_PASSWORDS = frozenset(
     b"pass passwd password pwd secret user username pw p pass1 pass2 passphrase token key apikey api_key x y "
@@ -90,13 +205,19 @@ def judge_url_password(groups: Mapping[str, bytes], context: Context, value_kind
     if value_kind == "env-url-password" and context not in (Context.SOURCE, Context.PROSE):
         return Confidence.MEDIUM, None
     lower = value.lower()
+    if value.startswith(b"pserver:"):
+        return Confidence.MEDIUM, "default-or-word"
+    chosen = lower not in _EMPTY_PASSWORDS and lower != user.lower() and len(value) > 3
+    real_host = _REAL_HOST.fullmatch(host) is not None and b"example" not in host.lower()
+    meant = context is Context.SETTINGS or (real_host and context is not Context.PROSE)
+    if chosen and meant and not plausible.stands_in(value):
+        return Confidence.MEDIUM, None  # settings hold what is used, and so do addresses in a domain, however weak
     if lower in _WEAK_URL_PASSWORDS or lower == user.lower() or len(value) < 3:
         return Confidence.MEDIUM, "default-or-word"
     if plausible.password(value) is not None:
         return Confidence.MEDIUM, "placeholder"
-    if _EXAMPLE_HOST.fullmatch(host) is not None and plausible.words(value, 0.3) is not None:
-        return Confidence.MEDIUM, "example-host"
-    if _EXAMPLE_HOST.fullmatch(host) is not None and len(value) < 6:
+    words = plausible.words(value, 0.3) is not None and _CHOSEN.fullmatch(value) is None
+    if _EXAMPLE_HOST.fullmatch(host) is not None and (words or len(value) < 6):
         return Confidence.MEDIUM, "example-host"
     return _by_place(value, context, Confidence.MEDIUM), None
 
@@ -105,11 +226,13 @@ def judge_command_password(value: bytes, context: Context, confidence: Confidenc
     """For a password on a command line: words are meant in a build step, elsewhere they are mostly documentation."""
     if (reason := plausible.password(value)) is not None:
         return confidence, reason
-    return _by_place(value, context, confidence), None
+    return (confidence if context is Context.OTHER else _by_place(value, context, confidence)), None
 
 
 def _by_place(value: bytes, context: Context, confidence: Confidence) -> Confidence:
     """Words are a bad password where builds and settings are; in programs and prose they prove nothing."""
     if context is Context.BUILD or plausible.words(value, 0.15 if context is Context.SETTINGS else 0.25) is None:
+        return confidence
+    if _CHOSEN.fullmatch(value) is not None and context is not Context.PROSE:
         return confidence
     return Confidence.LOW

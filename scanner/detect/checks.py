@@ -338,6 +338,16 @@ def key_digest(groups: Groups) -> str:
     return hashlib.sha256(_unwrapped(groups)[2]).hexdigest()
 
 
+_PUBLIC_NAME = re.compile(rb"site|public|client", re.IGNORECASE)
+
+
+def not_public_name(groups: Groups) -> Outcome:
+    """A key whose public and secret half look alike: the name it is set to tells which it is."""
+    if _PUBLIC_NAME.search(groups.get("name", b"")):
+        return Outcome(Verdict.PUBLIC, "name", "public", "named as the public half")
+    return Outcome(Verdict.FITS, "name", "not public")
+
+
 def test_mode(_groups: Groups) -> Outcome:  # noqa: PT019  (no test: a check named in rules)
     """The rule's shape is that of an issuer's sandbox: real, but nothing of worth behind it."""
     return Outcome(Verdict.PUBLIC, "mode", "test", "opens the issuer's sandbox only")
@@ -423,6 +433,7 @@ CHECKS: Mapping[str, Check] = {
     "macaroon": macaroon,
     "mixed-classes": mixed_classes,
     "no-words": no_words,
+    "not-public-name": not_public_name,
     "onepassword-json": _fields("base64-json", ("email", "signInAddress"), b"ops_"),
     "pem": pem,
     "sentry-json": _fields("base64-json", ("iat", "url"), b"sntrys_", b"_"),

@@ -32,7 +32,7 @@ _SETTINGS = frozenset(
     "env ini cfg conf cnf config properties props yaml yml toml json json5 jsonc xml plist sh bash zsh fish "
     "ksh profile rc tfvars tf tfstate hcl service timer netrc npmrc pypirc envrc ps1 psm1 bat cmd ovpn cred "
     "credentials auth list sources settings secret secrets password passwd token key local prod production dev "
-    "development staging bak old orig".split()
+    "development staging bak old orig rsp reg inf cnf hosts inventory".split()
 )
 _PROSE_NAMES = frozenset("readme changelog changes news license copying authors metadata pkg-info".split())
 #: image configs go by their digest, in whatever form an archive writes it

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import bisect
 import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from scanner.detect import dialect, plausible
-from scanner.detect.assigned import judge_assigned, judge_command_password, judge_url_password
-from scanner.detect.base import Trigger
+from scanner.detect.assigned import judge_assigned, judge_command_password, judge_random, judge_url_password
+from scanner.detect.base import Detector, Trigger
 from scanner.detect.checks import CHECKS, Outcome, Verdict, key_digest
 from scanner.detect.context import Context, context_of
+from scanner.detect.contextual import ContextDetector
+from scanner.detect.files import FileDetector
+from scanner.detect.logins import LoginDetector
+from scanner.detect.manifests import ManifestDetector
 from scanner.detect.rulepack import LARGEST_MATCH, Rule, RulePack
+from scanner.detect.spans import Suppressed, escape_before, inside_base64, ranges
 from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
 
 #: bytes around a window, for word edges
@@ -25,37 +29,28 @@ _PORTION = 1 << 20
 _NAMED_BYTES = 80
 #: a pair looks at so many candidates on each side of its companion
 _TRIES = 16
+#: a beginning of so many letters tells whose token it is, however long it is; a run is followed so far
+_TELLING_PREFIX, _MOST_LONGER = 4, 256
+#: so much of a value may be the name of the next one
+_NAME_BYTES = 64
 #: no rule spells out more leading bytes than this
 _LONGEST_PREFIX = 80
 _COMPANIONS = ("user", "host", "id", "name")
 _WORD = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
-#: a letter before a match that ends no word: an escape, or the length byte of a string among binary data
-_ESCAPE_BEFORE = re.compile(
-    rb"(?:\\[nrtbf0]|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|[\x00-\x08\x0e-\x1f\x80-\xff].)\Z", re.DOTALL
-)
 _SECRETS = ("secret", "secret2", "secret3")
 _STEP_DOWN = {Confidence.HIGH: Confidence.MEDIUM, Confidence.MEDIUM: Confidence.LOW, Confidence.LOW: Confidence.LOW}
 
 
 @dataclass(frozen=True, slots=True)
-class Suppressed:
-    """A place with the shape of a secret that was judged to be none; *reason* as in `plausible`."""
-
-    rule_id: str
-    start: int
-    end: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Found:
-    """A match of the pattern; offsets in the content."""
+    """A match of the pattern; offsets in the content. *more*: the rest of a run that goes on behind it."""
 
     groups: Mapping[str, bytes]
     start: int
     end: int
     secret_start: int
     secret_end: int
+    more: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +67,15 @@ class _Compiled:
     bounded: bool
     after: frozenset[int]
     secrets: tuple[dialect.Node, ...]
+    leads: bool
 
 
-def detectors(pack: RulePack) -> tuple[PatternDetector, ...]:
-    """A detector for each rule of *pack*. Raises RulePackError."""
-    return tuple(PatternDetector(rule, pack.known) for rule in pack.rules)
+def detectors(pack: RulePack) -> tuple[Detector, ...]:
+    """A detector for each rule of *pack*, one for all its issuers, one for logins. Raises RulePackError."""
+    rules = tuple(PatternDetector(rule, pack.known) for rule in pack.rules)
+    if not pack.issuers:
+        return rules
+    return (*rules, ContextDetector(pack.issuers), LoginDetector(), ManifestDetector(), FileDetector())
 
 
 class PatternDetector:
@@ -135,6 +134,7 @@ class PatternDetector:
                 dialect.max_width(node) is not None,
                 after | (_WORD - {0x2D}),
                 tuple(group for name in _SECRETS if (group := dialect.find_group(node, name)) is not None),
+                rule.pattern.startswith("(?P<secret>"),
             )
         return self._compiled
 
@@ -144,10 +144,10 @@ class PatternDetector:
             yield from self._found_near(data, ends, compiled)
             return
         floor = 0
-        for low, high in _ranges(ends, compiled.lead):
+        for low, high in ranges(ends, compiled.lead):
             for start in range(low, high, _PORTION):
                 for found in self._search(data, max(start, floor), min(high, start + _PORTION), compiled):
-                    floor = found.secret_end
+                    floor = max(floor, found.secret_end - _NAME_BYTES, found.secret_start)
                     yield found
 
     def _search(self, data: memoryview, start: int, stop: int, compiled: _Compiled) -> Iterator[_Found]:
@@ -162,20 +162,45 @@ class PatternDetector:
                 limit = min(len(data), base + match.start() + LARGEST_MATCH)
                 window = bytes(data[base:limit])
                 continue
-            if not self._edges_hold(window, match, compiled):
-                at = match.start() + 1 if compiled.bounded else max(match.start() + 1, match.end())
-                continue
             found = _found_of(match, base, compiled.names)
+            if not self._edges_hold(window, match, compiled):
+                more = self._more(window, match, compiled)
+                if not more:
+                    at = match.start() + 1 if compiled.bounded else max(match.start() + 1, match.end())
+                    continue
+                found = replace(found, more=more)
             yield found
-            at = max(found.secret_end - base, match.start() + 1)
+            # what was taken for a value may hold the name of the next one: `TOKEN = env.API_TOKEN || "…"`
+            at = max(found.secret_end - base - _NAME_BYTES, found.secret_start - base, match.start() + 1)
 
     def _edges_hold(self, window: bytes, match: Any, compiled: _Compiled) -> bool:
-        edges = self.rule.edges
-        start, end = match.start(), match.end()
-        joined = edges in ("word", "left") and start and window[start] in _WORD and window[start - 1] in _WORD
-        if joined and _ESCAPE_BEFORE.search(window[max(0, start - 6) : start]) is None:
+        if not self._begins_a_word(window, match.start()):
             return False
-        return edges not in ("word", "right") or end == len(window) or window[end] not in compiled.after
+        end = match.end()
+        return self.rule.edges not in ("word", "right") or end == len(window) or window[end] not in compiled.after
+
+    def _begins_a_word(self, window: bytes, start: int) -> bool:
+        edges = self.rule.edges
+        if edges not in ("word", "left") or not start or window[start] not in _WORD:
+            return True
+        if window[start - 1] in b"+/":
+            return not inside_base64(window, start)
+        return window[start - 1] not in _WORD or escape_before(window, start)
+
+    def _more(self, window: bytes, match: Any, compiled: _Compiled) -> bytes:
+        """What a run that begins like a token has behind the longest known one, nothing if it begins otherwise.
+
+        Issuers make their tokens longer now and then, and keep what they begin with.
+        """
+        start, end = match.span()
+        if self.rule.near is not None or not compiled.leads or not self._begins_a_word(window, start):
+            return b""
+        if self._fixed(match.group(0)) < _TELLING_PREFIX:
+            return b""
+        stop = end
+        while stop < len(window) and window[stop] in compiled.after and stop - end < _MOST_LONGER:
+            stop += 1
+        return window[end:stop]
 
     def _found_near(self, data: memoryview, ends: Sequence[int], compiled: _Compiled) -> Iterator[_Found]:
         """Secrets near a companion: each takes the nearest plausible one behind it, else the nearest before it."""
@@ -183,7 +208,7 @@ class PatternDetector:
         assert near is not None
         reach = near.within + compiled.span + _MARGIN
         taken: set[int] = set()
-        for low, high in _ranges(ends, compiled.near_span):
+        for low, high in ranges(ends, compiled.near_span):
             for start in range(low, high, _PORTION):
                 stop = min(high, start + _PORTION)
                 base = max(0, start - reach)
@@ -255,12 +280,19 @@ class PatternDetector:
             confidence = _moved(confidence, outcome)
             severity = outcome.severity or severity
             evidence.append(Evidence(outcome.check, outcome.result, outcome.detail))
+        if found.more and not any(item.result == "valid" for item in evidence):
+            confidence = _STEP_DOWN[confidence]
+            evidence.append(Evidence("length", "longer", f"{len(found.more)} characters more than any that is known"))
+            whole = {**found.groups, "secret": value + found.more}
+            found = replace(found, groups=whole, secret_end=found.secret_end + len(found.more))
         return self._match(found, severity, confidence, tuple(evidence))
 
     def _value(self, found: _Found, context: Context) -> tuple[Confidence, str | None]:
         rule, value = self.rule, found.groups["secret"]
         if rule.value == "assigned":
             return judge_assigned(found.groups, context, rule.confidence)
+        if rule.value == "random":
+            return judge_random(found.groups, context, rule.confidence)
         if rule.value in ("url-password", "env-url-password"):
             return judge_url_password(found.groups, context, rule.value)
         if rule.value == "password":
@@ -289,20 +321,6 @@ class PatternDetector:
         """How many leading bytes of *value* the rule spells out."""
         head = value[:_LONGEST_PREFIX]
         return max(dialect.fixed_prefix(group, head) for group in self._ready().secrets)
-
-
-def _ranges(ends: Sequence[int], lead: int) -> Iterator[tuple[int, int]]:
-    """Merged ranges in which a match can begin, for triggers that ended at *ends*, ascending."""
-    low = high = -1
-    for end in ends:
-        begin = max(0, end - lead)
-        if begin > high:
-            if high >= 0:
-                yield low, high
-            low = begin
-        high = end
-    if high >= 0:
-        yield low, high
 
 
 def _free(candidates: Sequence[_Found], taken: set[int], place: int, within: int) -> _Found | None:

@@ -6,6 +6,7 @@ value may well be a secret.
 
 from __future__ import annotations
 
+import binascii
 import math
 import re
 from collections import Counter
@@ -32,17 +33,25 @@ _MASKED = re.compile(rb"\*{3}|\.\.\.|\xe2\x80\xa6|xxxx|XXXX|\xe2\x80\xa2{2}|#{4}
 _PLACEHOLDER_WORDS = re.compile(
     rb"example|redacted|placeholder|change[-_ ]?(?:me|it|this)|your[-_]|yourpass|replace[-_ ]?(?:me|this|with)"
     rb"|insert[-_]"
-    rb"|dummy|not[-_]?a[-_]?real|notreal|foobar|deadbeef|cafebabe|lorem|todo[-_:]|[-_]here$|fake|sample|mytoken|mysecret"
+    rb"|dummy|not[-_]?a[-_]?real|notreal|foobar|deadbeef|cafebabe|lorem|todo[-_:]|[-_]here$|fake|sample|mytoken"
+    rb"|mysecret"
     rb"|my[-_](?:secret|token|password|pass|key|api)|my(?:password|apikey)|some[-_](?:secret|token|password|key)"
-    rb"|^[a-z]+[-_](?:pwd|pass|passwd|password|secret|token)$|<your|abc123|secret[-_]?(?:key|token|value)$|s3cr3t$|test[-_](?:secret|token|password|key)",
+    rb"|^[a-z]+[-_](?:pwd|pass|passwd|password|secret|token)$|^[a-z]{2,12}pwd$|<your|abc123|secret[-_]?(?:key"
+    rb"|token|value)$|test[-_](?:secret|token|password|key)",
     re.IGNORECASE,
 )
 _TOKEN_PLACEHOLDERS = re.compile(
-    rb"example|redacted|placeholder|change[-_]?me|your[-_]|replace[-_]?me|insert[-_]|dummy[-_]|not[-_]a[-_]real"
+    rb"example|invalid|redacted|placeholder|change[-_]?me|your[-_]|replace[-_]?me|insert[-_]|dummy[-_]"
+    rb"|not[-_]a[-_]real"
     rb"|deadbeefdeadbeef|foobarfoobar|fakefake|^my_?token",
     re.IGNORECASE,
 )
+#: of a thousand random strings of 16 characters or more one has less `disorder`
+_LEAST_RANDOM, _LEAST_HEX = 0.31, 0.16
+_HEX_ONLY = re.compile(rb"[0-9a-fA-F-]+")
 _EQUAL_RUN = re.compile(rb"(.)\1{4}", re.DOTALL)
+#: two to four characters over and over
+_EQUAL_PARTS = re.compile(rb"(.{2,4}?)\1{4}", re.DOTALL)
 _LONG_EQUAL_RUN = re.compile(rb"(.)\1{9}", re.DOTALL)
 _PIECES = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _NOT_VALUES = frozenset(
@@ -65,22 +74,31 @@ _SEQUENCES = (
     b"98765432109876543210",
 )
 _SEQUENCE_LENGTH = 8
+#: a token that is made up to more than this part of its length is an example
+_MOST_SEQUENCE = 0.5
 _SEQUENCE_PARTS = frozenset(
     sequence[at : at + _SEQUENCE_LENGTH]
     for sequence in _SEQUENCES
     for at in range(len(sequence) - _SEQUENCE_LENGTH + 1)
 )
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 _PATH = re.compile(rb"(?:[A-Za-z]:)?[./~\\]{1,3}[\w.@+-]+(?:[/\\][\w.@+-]*)*|[\w.-]+(?:/[\w.-]+){2,}")
+_FILE_NAME = re.compile(
+    rb"[\w/.-]{1,60}\.(?:sh|bat|cmd|ps1|key|pem|crt|cer|p12|pfx|jks|enc|py|rb|js|ts|php|pl|go|java|txt|md|rst|json"
+    rb"|ya?ml|toml|html?|css|xml|cfg"
+    rb"|conf|ini|properties|sql|env|log|tar|gz|zip)"
+)
 _URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]{1,20}:(?://|\\/\\/)|arn:")
 _CALL = re.compile(rb"[A-Za-z_$][\w$.]*(?:\(|\[|->|::|\s*\?|=>)")
 _ATTRIBUTE = re.compile(
     rb"(?:self|this|cls|args|opts|options|config|conf|settings|process\.env|os|req|request|ctx|data)[.\[]"
 )
 _ENCODED_HASH = re.compile(
-    rb"\$(?:1|2[abxy]?|5|6|7|y|gy|argon2(?:id?|d)|apr1|P|H|S|scrypt|pbkdf2)[$.]|\{(?:SSHA|SHA|PBKDF2|CRYPT|MD5)[0-9]*\}"
-    rb"|pbkdf2[_:]|scrypt:|sha(?:1|256|384|512)[:-]|bcrypt|ENC\[|ENC\(|SCRAM-SHA|md5[0-9a-f]{32}$"
+    rb"\$(?:1|2[abxy]?|5|6|7|y|gy|argon2(?:id?|d)|apr1|P|H|S|scrypt|pbkdf2)[$.]|\{(?:SSHA|SHA|PBKDF2|CRYPT"
+    rb"|MD5)[0-9]*\}"
+    rb"|pbkdf2[_:]|scrypt:|sha(?:1|256|384|512)[:-]|bcrypt|ENC\[|ENC\(|SCRAM-SHA|U2FsdGVkX1|md5[0-9a-f]{32}$"
 )
-_DATE_OR_NUMBER = re.compile(rb"[0-9.,:/_ TZ+-]*|0x[0-9a-fA-F]{1,8}|v?[0-9]+(?:\.[0-9a-z-]+)+")
+_DATE_OR_NUMBER = re.compile(rb"[0-9.,:/_ TZ+-]*|0x[0-9a-fA-F]{1,16}|v?[0-9]+(?:\.[0-9a-z-]+)+")
 
 
 def entropy(value: bytes) -> float:
@@ -109,10 +127,17 @@ def disorder(value: bytes) -> float:
 
 def has_sequence(value: bytes) -> bool:
     """Whether eight neighbours of a keyboard row, the alphabet or the digits stand in a row."""
-    lower = value.lower()
-    return any(
-        lower[at : at + _SEQUENCE_LENGTH] in _SEQUENCE_PARTS for at in range(len(lower) - _SEQUENCE_LENGTH + 1)
-    )
+    return sequence_bytes(value) > 0
+
+
+def sequence_bytes(value: bytes) -> int:
+    """How many bytes of *value* belong to runs of eight neighbours or more."""
+    lower, covered, end = value.lower(), 0, 0
+    for at in range(len(lower) - _SEQUENCE_LENGTH + 1):
+        if lower[at : at + _SEQUENCE_LENGTH] in _SEQUENCE_PARTS:
+            covered += at + _SEQUENCE_LENGTH - max(at, end)
+            end = at + _SEQUENCE_LENGTH
+    return covered
 
 
 def reference(value: bytes) -> str | None:
@@ -132,11 +157,74 @@ def token(value: bytes) -> str | None:
         return "placeholder"
     if (_EQUAL_RUN if len(value) < 80 else _LONG_EQUAL_RUN).search(value):
         return "repeated"
-    if has_sequence(value):
+    if _EQUAL_PARTS.search(value):
+        return "repeated"
+    if sequence_bytes(value) > len(value) * _MOST_SEQUENCE:
         return "sequence"
     if len(set(value)) < min(8, len(value) / 4):
         return "few-different-bytes"
     return None
+
+
+#: what issuers put in front of keys to their sandboxes, and of identifiers that are meant for everybody
+_TEST_MODE = re.compile(
+    rb"(?:sk|rk|pk)_test_|EZTK|access-sandbox-|sandbox-sq0|shippo_test_|duffel_test_|FLWSECK_TEST|rzp_test_"
+    rb"|SB-Mid-|sbx_|test_(?:pub_)?[0-9a-f]{30}"
+    rb"|pk_live_|pk\.eyJ1|phc_|pub-c-|sub-c-|NRJS-|pub[0-9a-f]{32}\Z"
+)
+
+
+def test_mode(value: bytes) -> str | None:
+    """A reason if *value* only opens an issuer's sandbox, or is an identifier for everybody."""
+    return "test-or-public" if _TEST_MODE.match(value) else None
+
+
+#: what begins and is divided like a token that everybody knows, and the token: one without the other was made up
+_STRUCTURED = (
+    (re.compile(rb"[0-9]{4,20}:A[\w-]{20,60}"), re.compile(rb"[0-9]{8,10}:A[\w-]{34}")),
+    (re.compile(rb"ey[JA-Za-z0-9][\w-]+\.ey[\w-]+\.[\w-]*"), re.compile(rb"[\w-]+\.[\w-]+\.[\w-]{20,}")),
+)
+
+
+def broken(value: bytes) -> str | None:
+    """A reason if *value* has the structure of a well-known token, but parts of lengths that it never has."""
+    for like, exact in _STRUCTURED:
+        if like.fullmatch(value) and not exact.fullmatch(value):
+            return "malformed"
+    return None
+
+
+#: base64 of what public keys and certificates begin with: SubjectPublicKeyInfo of the usual kinds, OpenSSH's lines
+_PUBLIC_KEY = re.compile(
+    rb"MFkwEwYHKoZIzj0CAQ|MHYwEAYHKoZIzj0CAQ|MFYwEAYHKoZIzj0CAQ|MIIBIjANBgkqhkiG9w0BAQEFAAOC"
+    rb"|MIICIjANBgkqhkiG9w0BAQEFAAOC"
+    rb"|MIGfMA0GCSqGSIb3DQEBAQUAA4GN|MFwwDQYJKoZIhvcNAQEBBQAD|MCowBQYDK2V|AAAA[BCE]3NzaC1|AAAAC3Nza|AAAAE2VjZHNh"
+)
+
+
+def public_key(value: bytes) -> str | None:
+    """A reason if *value* is the base64 of a public key."""
+    return "public" if _PUBLIC_KEY.match(value) else None
+
+
+def wrapped(value: bytes) -> str | None:
+    """A reason if *value* is base64 of a text that is no secret: words, a placeholder, a user with such a password."""
+    if len(value) < 8 or len(value) % 4 or not _BASE64.fullmatch(value):
+        return None
+    plain = binascii.a2b_base64(value)
+    if no_text(plain) is not None or len(plain) < 6:
+        return None
+    inner = plain.rpartition(b":")[2]
+    return password(inner) or (words(plain, 0.2) if b" " in plain else None)
+
+
+def orderly(value: bytes) -> str | None:
+    """A reason if *value*, whose alphabet and length are all that is known of it, is not random enough to be issued."""
+    if not re.search(rb"[A-Za-z]", value):
+        return "number-or-date"
+    if len(value) < 20 and not re.search(rb"[0-9]", value):
+        return "words"
+    return "words" if disorder(value) < (_LEAST_HEX if _HEX_ONLY.fullmatch(value) else _LEAST_RANDOM) else None
 
 
 def long_text(value: bytes) -> str | None:
@@ -158,6 +246,11 @@ def no_text(value: bytes) -> str | None:
         return "no-text"
 
 
+def stands_in(value: bytes) -> bool:
+    """Whether *value* says itself that it stands for another."""
+    return _PLACEHOLDER_WORDS.search(value) is not None
+
+
 def password(value: bytes) -> str | None:
     """A reason if *value*, which stands where a password belongs, is certainly none."""
     if (reason := no_text(value) or reference(value)) is not None:
@@ -167,11 +260,14 @@ def password(value: bytes) -> str | None:
         return "default-or-word"
     if _PLACEHOLDER_WORDS.search(value):
         return "placeholder"
-    if len(set(value)) <= max(2, len(value) // 8):
+    if len(set(value)) <= max(2, min(len(value) // 8, 12)):
         return "few-different-bytes"
+    if (reason := public_key(value) or wrapped(value)) is not None:
+        return reason
     if _EQUAL_RUN.search(value):
         return "repeated"
-    return "sequence" if has_sequence(value) and len(value) < 24 else None
+    made_up = has_sequence(value) if len(value) < 24 else sequence_bytes(value) > len(value) * _MOST_SEQUENCE
+    return "sequence" if made_up else None
 
 
 def expression(value: bytes) -> str | None:
@@ -180,7 +276,7 @@ def expression(value: bytes) -> str | None:
         return "hash-or-encrypted"
     if _URL.match(value):
         return "url"
-    if _PATH.fullmatch(value) and disorder(value) < 0.3:
+    if _FILE_NAME.fullmatch(value) or (_PATH.fullmatch(value) and disorder(value) < 0.3):
         return "path"
     if _CALL.match(value) or _ATTRIBUTE.match(value):
         return "expression"

@@ -21,11 +21,12 @@ from typing import Any
 from scanner.detect import dialect, templates
 from scanner.detect.base import Trigger
 from scanner.detect.checks import CHECKS
+from scanner.detect.contextual import Issuer, issuers_of
 from scanner.errors import RulePackError
 from scanner.evidence import Confidence, Severity
 
 #: kinds of values, each with its own test for placeholders (`patterns.py`)
-VALUES = ("token", "long-text", "password", "url-password", "env-url-password", "assigned", "anything")
+VALUES = ("token", "long-text", "password", "url-password", "env-url-password", "assigned", "random", "anything")
 EDGES = ("word", "left", "right", "none")
 #: the most bytes that a match may span
 LARGEST_MATCH = 64 << 10
@@ -134,11 +135,13 @@ class RulePack:
     Attributes:
         digest: SHA-256 over all that detection depends on, hex.
         known: SHA-256 of values that documentation made public → where they come from.
+        issuers: of credentials that only the issuer's name near them tells.
     """
 
     rules: tuple[Rule, ...]
     digest: str
     known: Mapping[str, str]
+    issuers: tuple[Issuer, ...] = ()
 
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
@@ -168,17 +171,19 @@ def pack_of(files: Iterable[tuple[str, bytes]]) -> RulePack:
     """The rules of TOML files given as (name, content). Raises RulePackError."""
     rules: dict[str, Rule] = {}
     known: dict[str, str] = {}
+    issuers: list[Issuer] = []
     canonical = hashlib.sha256()
     for name, content in files:
         document = _document(name, content)
         known.update(_known(name, document.get("known", [])))
+        issuers += issuers_of(document.get("providers", []), name)
         for table in document.get("rule", []):
             rule = _rule(name, table)
             if rule.id in rules:
                 raise RulePackError(f"{name}: rule {rule.id}: the id is taken")
             rules[rule.id] = rule
         canonical.update(json.dumps(document, sort_keys=True, separators=(",", ":")).encode())
-    return RulePack(tuple(rules.values()), canonical.hexdigest(), MappingProxyType(known))
+    return RulePack(tuple(rules.values()), canonical.hexdigest(), MappingProxyType(known), tuple(issuers))
 
 
 def _document(name: str, content: bytes) -> dict[str, Any]:
@@ -187,8 +192,8 @@ def _document(name: str, content: bytes) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RulePackError(f"{name}: not TOML: {error}") from None
     for key, value in document.items():
-        if key not in ("rule", "known") or not isinstance(value, list):
-            raise RulePackError(f"{name}: {key} is neither a [[rule]] nor a [[known]]")
+        if key not in ("rule", "known", "providers") or not isinstance(value, list):
+            raise RulePackError(f"{name}: {key} is neither a [[rule]] nor a [[known]] nor the list of providers")
     return document
 
 

@@ -16,7 +16,7 @@ from scanner.image.documents import parse, refusal
 from scanner.image.history import instructions
 from scanner.image.manifests import read_config
 from scanner.image.model import Document, Image, Layer
-from scanner.image.store import Kind, Store
+from scanner.image.store import Store
 from scanner.layer.expand import sniff
 from scanner.limits import Limits
 from scanner.oci import Config, Descriptor, HistoryEntry
@@ -45,11 +45,19 @@ class Assembly:
     absent: list[Descriptor] = field(default_factory=list)
     refused: list[LeakscanError] = field(default_factory=list)
     config_bytes: int = 0
+    document_bytes: int = 0
 
     def read(self, blob: Blob, name: str) -> bytes:
-        """The bytes of a JSON document. Raises MalformedImage if it is too large, OSError if it cannot be read."""
+        """The bytes of a JSON document. Raises OSError if it cannot be read.
+
+        Raises:
+            MalformedImage: it is too large, or all documents read so far are too large together.
+        """
         if blob.size > self.limits.document_bytes:
             raise refusal(name, f"has {blob.size} bytes, more than {self.limits.document_bytes}")
+        self.document_bytes += blob.size
+        if self.document_bytes > self.limits.documents_bytes:
+            raise refusal(name, f"comes after {self.limits.documents_bytes} bytes of documents, which is the limit")
         return blob.read()
 
     def blob(self, descriptor: Descriptor) -> Blob | None:
@@ -135,15 +143,14 @@ class Assembly:
         except OSError as error:
             self.gaps.append(Gap(blob.name, where, "file.unreadable", blob.size, error.strerror or ""))
             document = Document(Surface.METADATA, where, replace(blob, size=0), False)
-        if self.store.kind is Kind.DIRECTORY:
-            blob.file.close()  # it opens again when it is read
+        blob.file.release()
         return document
 
     def _is_json(self, blob: Blob) -> bool:
         if blob.size > self.limits.document_bytes or blob.read(0, 64).lstrip()[:1] not in (b"{", b"["):
             return False
         try:
-            parse(blob.read(), "", self.limits)
+            parse(self.read(blob, ""), "", self.limits)
         except MalformedImage:
             return False
         return True

@@ -46,6 +46,9 @@ class BlobFile:
             length -= len(part)
         return b"".join(parts)
 
+    def release(self) -> None:
+        """Give back what can be had again when the file is next read; an open file is kept."""
+
     def close(self) -> None:
         """Close the file; calling it again does nothing."""
         if self._fd >= 0:

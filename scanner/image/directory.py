@@ -30,6 +30,10 @@ class DirectoryFile(BlobFile):
             self._fd = self._open()
         return self._fd
 
+    def release(self) -> None:
+        """Close the file; it opens again when it is read."""
+        self.close()
+
     def _open(self) -> int:
         *folders, name = self._relative.split("/")
         fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -67,6 +67,6 @@ def _schema1(assembly: Assembly, blob: Blob, digest: str, manifest: Schema1) -> 
         size, absent = (found.size, "") if found else (0, "layer.missing")
         layers.append(Layer(0, each, None, size, _SCHEMA1_LAYER, found, absent))
     stack = stacked(layers, (), manifest.history, gaps, counted=False)
-    config = Config(b"", {}, manifest.platform, (), manifest.history)
+    config = Config(manifest.platform, (), manifest.history)
     documents = (Document(Surface.CONFIG, MANIFEST, blob),)
     return Image(manifest.platform, digest, None, config, stack, documents, tuple(gaps))

@@ -86,6 +86,7 @@ def _follow(visit: _Visit, entry: Descriptor, depth: int) -> None:
     visit.followed += 1
     if depth > assembly.limits.index_depth or visit.followed > _ALL_MANIFESTS * assembly.limits.index_manifests:
         assembly.gaps.append(Gap(entry.digest, "", "limit.index", entry.size, "indexes lead to more than the limit"))
+        assembly.refused.append(refusal(entry.digest, "lies behind more indexes or manifests than the limit"))
         return
     visit.seen[entry.digest] = None
     blob = assembly.blob(entry)

@@ -199,7 +199,7 @@ def read_config(raw: bytes, name: str, limits: Limits) -> Config:
     folded_keys(rootfs, frozenset({"diff_ids", "type"}), name)
     diff_ids = tuple(_digest(each, f"{name}: rootfs.diff_ids") for each in _array(rootfs, "diff_ids", name))
     history = tuple(_history(each, f"{name}: history") for each in _array(document, "history", name))
-    return Config(raw, document, _platform(document, name), diff_ids, history)
+    return Config(_platform(document, name), diff_ids, history)
 
 
 def _history(entry: Any, name: str) -> HistoryEntry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -31,10 +32,11 @@ from scanner.image.reference import (
 from scanner.image.store import Kind, Store
 from scanner.image.tarball import open_tar
 from scanner.layer.expand import expand, sniff
-from scanner.limits import MIB, Limits
+from scanner.limits import KIB, MIB, Limits
 from scanner.oci import Descriptor, Platform
 
 Received = Callable[[int], None]
+_WRITER_SECONDS = 10.0  # until a named pipe must have a writer
 _SPACE_TIP = "Free some space in TMPDIR, or set TMPDIR to a larger file system."
 _NO_ATTESTATIONS = "attestations: an engine hands over none that it did not build itself; read the registry for those"
 
@@ -134,12 +136,13 @@ def _from_stream(request: _Request, files: ExitStack) -> OpenedImage:
     return _finish(request, _store(request, files, file), _Origin())
 
 
-def _spooled(request: _Request, files: ExitStack, stream: BinaryIO, name: str) -> BlobFile:
+def _spooled(request: _Request, files: ExitStack, stream: BinaryIO, name: str, first: bytes = b"") -> BlobFile:
     """All bytes of a stream in a nameless file. Raises ImageUnavailable if there are more than the limit, OSError."""
     file = spool(name)
     files.callback(file.close)
     size = 0
-    while chunk := stream.read(MIB):
+    while chunk := first or stream.read(MIB):
+        first = b""
         size += len(chunk)
         if size > request.limits.image_bytes:
             raise ImageUnavailable(f"{name} holds more than {request.limits.image_bytes} bytes", "")
@@ -164,12 +167,32 @@ def _from_path(request: _Request, files: ExitStack, path: Path, tag: str) -> Ope
         file = BlobFile.open(path)
         files.callback(file.close)
     elif stat.S_ISFIFO(mode):
-        with path.open("rb", buffering=0) as stream:
-            file = _spooled(request, files, stream, str(path))
+        file = _from_fifo(request, files, path)
     else:
         what = f"{shown(str(path))} is neither a file nor a directory"
         raise ImageUnavailable(what, "Give an archive or a directory.")
     return _finish(request, _store(request, files, file), origin)
+
+
+def _from_fifo(request: _Request, files: ExitStack, path: Path) -> BlobFile:
+    """All that comes through a named pipe. Raises ImageUnavailable if nobody has it open for writing, OSError."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as stream:
+        first = _first_bytes(stream.fileno(), path)
+        os.set_blocking(stream.fileno(), True)
+        return _spooled(request, files, stream, str(path), first)
+
+
+def _first_bytes(descriptor: int, path: Path) -> bytes:
+    """What a pipe gives first, nothing if its writer takes its time; without a writer a read says end of file."""
+    until = time.monotonic() + _WRITER_SECONDS
+    while time.monotonic() < until:
+        try:
+            if chunk := os.read(descriptor, 64 * KIB):
+                return chunk
+        except BlockingIOError:
+            return b""
+        time.sleep(0.02)
+    raise ImageUnavailable(f"nobody writes to the pipe {shown(str(path))}", "Start what writes to it first.")
 
 
 def _close_all(opened: list[BlobFile]) -> None:

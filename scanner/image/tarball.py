@@ -47,7 +47,7 @@ def _add(store: Store, file: BlobFile, end: int, member: LayerMember) -> None:
     if kind in (_HARD, _SYMBOLIC):
         target = member.raw_link.decode("utf-8", "surrogateescape")
         store.link(path, Link(target, kind == _HARD or target.startswith("/")))
-    elif kind == _SPARSE or (kind in _REGULAR and not stored.endswith("/")):
+    elif kind == _SPARSE or (kind in _REGULAR and not (kind == b"\0" and stored.endswith("/"))):
         size = min(member.size, end - member.offset_data)
         store.add(path, Blob(blob_name(path), file, member.offset_data, size, stored))
     if kind == _SPARSE:

@@ -23,11 +23,12 @@ from typing import Protocol
 from scanner.errors import LeakscanError
 from scanner.evidence import Gap
 from scanner.image.blob import Blob, BlobFile
-from scanner.limits import MIB, Limits
+from scanner.limits import KIB, MIB, Limits
 
 _OUT = 4 * MIB  # plain bytes asked for at once: bounds what a bomb can make of one input chunk
-_XZ_MEMORY = 256 * MIB
+_XZ_MEMORY = 128 * MIB  # xz -9 needs 65 MiB
 _ZSTD_WINDOW = 128 * MIB
+_REGIONS = 1000
 PROOF_SUFFIX = b"leakscan proof v1"
 
 _MAGICS = (
@@ -51,10 +52,14 @@ def sniff(head: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Stored bytes [offset, offset + length) of a blob that the plain bytes do not contain."""
+    """Stored bytes [offset, offset + length) of a blob that the plain bytes do not contain.
+
+    *trailing* if they follow the compressed stream, where no tool expects any.
+    """
 
     offset: int
     length: int
+    trailing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,30 @@ class _Decoder(Protocol):
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
+class PlainSink(Protocol):
+    """Takes plain bytes as they come out of a stream; it may raise to end the decoding."""
+
+    @property
+    def size(self) -> int: ...
+
+    def write(self, data: bytes, used: int, /) -> None: ...
+
+
+def decode(view: memoryview, compression: str, sink: PlainSink) -> tuple[str, int]:
+    """Decode compressed bytes that `sniff` names into *sink*, without digests: for what lies inside files.
+
+    Returns the reason why decoding ended early (compression.damaged, compression.truncated), '' if it did not, and
+    where the last stream ends. Whatever *sink* raises passes through.
+    """
+    outside: list[Region] = []
+    try:
+        _EXPANDERS[compression](view, sink, outside)
+    except _Stop as stop:
+        return stop.reason, stop.used
+    rest = next((region.offset for region in outside if region.offset + region.length == len(view)), len(view))
+    return "", rest
+
+
 @dataclass(slots=True)
 class _Sink:
     """Counts, hashes and writes plain bytes, and stops at the limits."""
@@ -186,11 +215,13 @@ def expand(source: Blob, target: BlobFile, limits: Limits) -> Expansion:
         _EXPANDERS[compression](view, sink, outside)
     except _Stop as stop:
         found.append(Gap(source.name, "", stop.reason, len(view) - stop.used, stop.what))
+        if stop.used < len(view):
+            outside.append(Region(stop.used, len(view) - stop.used))
     found += [
         Gap(source.name, f"bytes {r.offset}-{r.offset + r.length}", "compression.trailing", r.length,
             "bytes follow the compressed stream")
         for r in outside
-        if r.offset + r.length == len(view) and not _is_skippable(view[r.offset : r.offset + 4])
+        if r.trailing
     ]  # fmt: skip
     digests = _digests(sink.sha)
     return Expansion(
@@ -203,7 +234,7 @@ def _is_skippable(head: memoryview) -> bool:
 
 
 def _member(
-    view: memoryview, sink: _Sink, start: int, new: Callable[[], _Decoder], errors: tuple[type[Exception], ...]
+    view: memoryview, sink: PlainSink, start: int, new: Callable[[], _Decoder], errors: tuple[type[Exception], ...]
 ) -> int:
     """Decode one member that starts at *start*; returns where it ends. The input grows as the member goes on, so that
     a million tiny members do not copy a large buffer each."""
@@ -226,7 +257,7 @@ def _member(
     return at - len(decoder.unused_data)
 
 
-def _salvage(view: memoryview, sink: _Sink, start: int, written: int) -> None:
+def _salvage(view: memoryview, sink: PlainSink, start: int, written: int) -> None:
     """Decode a damaged gzip member again in small steps, without its checksum, for what the fast decoder swallowed."""
     header = next((region.length for region in _gzip_fields(view, start)), 0)
     decoder, at, seen = zlib.decompressobj(-zlib.MAX_WBITS), start + 10 + header, 0
@@ -248,10 +279,10 @@ def _zeros(view: memoryview, start: int) -> bool:
 
 def _streams(
     magic: bytes, new: Callable[[], _Decoder], errors: tuple[type[Exception], ...]
-) -> Callable[[memoryview, _Sink, list[Region]], None]:
+) -> Callable[[memoryview, PlainSink, list[Region]], None]:
     """An expander for formats that are members one after the other."""
 
-    def run(view: memoryview, sink: _Sink, outside: list[Region]) -> None:
+    def run(view: memoryview, sink: PlainSink, outside: list[Region]) -> None:
         at = 0
         while at < len(view):
             if bytes(view[at : at + len(magic)]) != magic:
@@ -260,28 +291,46 @@ def _streams(
                     at = padding  # stream padding between xz streams (xz-file-format section 2.2)
                     continue
                 if not _zeros(view, at):
-                    outside.append(Region(at, len(view) - at))
+                    outside.append(Region(at, len(view) - at, trailing=True))
                 return
             if magic == b"\x1f\x8b":
-                outside.extend(_gzip_fields(view, at))
+                _note(outside, *_gzip_fields(view, at))
             at = _member(view, sink, at, new, errors)
 
     return run
 
 
+def _note(outside: list[Region], *regions: Region) -> None:
+    """Add regions. What touches the last one joins it; behind very many so does whatever lies between, which then is
+    looked at as it is stored, so that millions of empty members cost no memory."""
+    for region in regions:
+        last = outside[-1] if outside else None
+        if last is not None and (last.offset + last.length == region.offset or len(outside) >= _REGIONS):
+            outside[-1] = Region(last.offset, region.offset + region.length - last.offset)
+        else:
+            outside.append(region)
+
+
 def _gzip_fields(view: memoryview, start: int) -> Iterator[Region]:
-    """The optional header fields of a gzip member (RFC 1952 section 2.3.1): extra, name, comment."""
+    """The optional header fields of a gzip member (RFC 1952 section 2.3.1): extra, name, comment, checksum."""
     flags = view[start + 3] if len(view) > start + 3 else 0
     at = start + 10
     if flags & 4 and len(view) >= at + 2:
         at += 2 + int.from_bytes(view[at : at + 2], "little")
     for bit in (8, 16):
         if flags & bit:
-            head = bytes(view[at : at + MIB])
-            at += (head.find(b"\0") + 1) or len(head)
-    at = min(at, len(view))
+            at = _past_nul(view, at)
+    at = min(at + (flags & 2), len(view))
     if at > start + 10:
         yield Region(start + 10, at - start - 10)
+
+
+def _past_nul(view: memoryview, start: int) -> int:
+    for at in range(start, len(view), 64 * KIB):
+        found = bytes(view[at : at + 64 * KIB]).find(b"\0")
+        if found >= 0:
+            return at + found + 1
+    return len(view)
 
 
 def _gzip() -> _Decoder:
@@ -297,19 +346,21 @@ def _gzip_errors() -> tuple[type[Exception], ...]:
     return (damaged, EOFError, ValueError, OverflowError)
 
 
-def _expand_gzip(view: memoryview, sink: _Sink, outside: list[Region]) -> None:
+def _expand_gzip(view: memoryview, sink: PlainSink, outside: list[Region]) -> None:
     _streams(b"\x1f\x8b", _gzip, _gzip_errors())(view, sink, outside)
 
 
 def _frames(view: memoryview) -> Iterator[tuple[str, int, int]]:
     """(kind, start, end) of each zstd frame by its block headers (RFC 8878 sections 3.1.1 and 3.1.2), undecoded.
 
-    kind is frame, cut (a frame whose end is missing), skippable or other (the rest, which is no frame).
+    kind is frame or skippable, cut or cut-skippable if the end is missing, or other (the rest, which is no frame).
     """
     at, size = 0, len(view)
     while at < size:
         if _is_skippable(view[at : at + 4]):
-            kind, end = "skippable", min(size, at + 8 + int.from_bytes(view[at + 4 : at + 8], "little"))
+            kind, end = "skippable", at + 8 + int.from_bytes(view[at + 4 : at + 8], "little")
+            if end > size:
+                kind, end = "cut-skippable", size
         elif bytes(view[at : at + 4]) == b"\x28\xb5\x2f\xfd":
             whole = _frame_end(view, at)
             kind, end = ("cut", size) if whole is None else ("frame", whole)
@@ -337,14 +388,19 @@ def _frame_end(view: memoryview, start: int) -> int | None:
     return None
 
 
-def _expand_zstd(view: memoryview, sink: _Sink, outside: list[Region]) -> None:
+def _expand_zstd(view: memoryview, sink: PlainSink, outside: list[Region]) -> None:
     import zstandard
 
     reader = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
     for kind, start, end in _frames(view):
-        if kind == "skippable" or (kind == "other" and not _zeros(view, start)):
-            outside.append(Region(start, end - start))
-        if kind in ("skippable", "other"):
+        if kind == "skippable":
+            _note(outside, Region(start, end - start))
+            continue
+        if kind == "cut-skippable":
+            raise _Stop("compression.truncated", start, "a skippable zstd frame is cut off")
+        if kind == "other":
+            if not _zeros(view, start):
+                outside.append(Region(start, end - start, trailing=True))
             continue
         try:
             with reader.stream_reader(view[start:end], read_size=MIB) as stream:
@@ -361,7 +417,7 @@ def _xz() -> _Decoder:
     return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
 
 
-_EXPANDERS: dict[str, Callable[[memoryview, _Sink, list[Region]], None]] = {
+_EXPANDERS: dict[str, Callable[[memoryview, PlainSink, list[Region]], None]] = {
     "gzip": _expand_gzip,
     "zstd": _expand_zstd,
     "bzip2": _streams(b"BZh", bz2.BZ2Decompressor, (OSError, ValueError, EOFError)),

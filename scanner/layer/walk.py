@@ -17,8 +17,10 @@ import zlib
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
+from scanner.layer import sparse
 from scanner.layer.tree import DIRECTORY, FILE, Tree, clean, effect, path_hash
 from scanner.limits import KIB, MIB, Limits
 
@@ -28,6 +30,7 @@ OVERLAP = 256 * KIB  # what a window sees of its neighbours: more than any rule 
 BATCH_BYTES, BATCH_PIECES = 16 * MIB, 500
 _NO_DATA = b"123456"  # links, devices, directories, fifos: header only, whatever their size field says
 _FILE_TYPES = b"07\0S"
+_SPARSE_ENTRIES = 100_000
 _NAME = 4096  # PATH_MAX: no engine can create a longer path
 _ZEROS = bytes(BLOCK)
 _DECIMAL = re.compile(rb"[+-]?[0-9]{1,19}")
@@ -42,6 +45,7 @@ class Piece(NamedTuple):
         header: [header, data) is the structure before the data; empty for all windows but the first.
         data, size: the member's data.
         start, end: the window of the data that this piece is about.
+        again: these bytes are in another piece as well, and do not count twice.
     """
 
     member: bytes | None
@@ -51,6 +55,7 @@ class Piece(NamedTuple):
     size: int
     start: int
     end: int
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,31 +139,24 @@ def _pax_records(body: bytes) -> tuple[dict[bytes, bytes], bool]:
         key, equals, value = body[space + 1 : end - 1].partition(b"=")
         if end <= space + 1 or end > len(body) or not equals or body[end - 1 : end] != b"\n":
             return records, False
-        if value:
+        if value and key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):  # format 0.0 repeats them, a pair a run
+            records[b"GNU.sparse.map"] = b",".join((*filter(None, [records.get(b"GNU.sparse.map")]), value))
+        elif value:
             records[key] = value
         at = end
     return records, True
 
 
-def _sparse_map_holds(data: memoryview) -> bool:
-    """Whether member data starts with a sparse map of GNU's PAX format 1.0: a count and as many pairs, a line each."""
-    head = bytes(data[:MIB])
-    count, newline, rest = head.partition(b"\n")
-    if not newline or not count.isdigit() or len(count) > 7 or len(head) < 4 * int(count):
-        return False
-    lines = rest.split(b"\n", 2 * int(count))[: 2 * int(count)]
-    return len(lines) == 2 * int(count) and all(line.isdigit() for line in lines)
-
-
 class LayerMember(tarfile.TarInfo):
     """A member as the engine would see it. Only what a scanner needs is set: type, size, offsets and raw names."""
 
-    __slots__ = ("faults", "raw_link", "raw_name", "typeflag")
+    __slots__ = ("faults", "raw_link", "raw_name", "runs", "typeflag")
 
     raw_name: bytes
     raw_link: bytes
     typeflag: bytes
     faults: list[tuple[str, str]]
+    runs: tuple[int, ...]  # where in the data of a sparse member a hole lies before the byte
 
     @classmethod
     def fromtarfile(cls, tar: tarfile.TarFile) -> Self:
@@ -191,7 +189,11 @@ class LayerMember(tarfile.TarInfo):
             if chained > tar.limits.extended_header_chain:
                 raise _Unreadable("tar.extended-headers", at - BLOCK, "more extended headers in a row than allowed")
             body, at = tar.extended(header, at)
-            if kind == b"x":
+            if kind == b"g":  # to Go's reader an entry of its own: what came before it does not count any more
+                pax, long_name, long_link = {}, b"", b""
+                if not _pax_records(body)[1]:
+                    member.faults.append(("tar.pax", "a global extended header is malformed"))
+            elif kind == b"x":
                 pax, sound = _pax_records(body)
                 if not sound or any(b"\0" in pax.get(key, b"") for key in (b"path", b"linkpath")):
                     member.faults.append(("tar.pax", "an extended header is malformed"))
@@ -217,14 +219,32 @@ class LayerMember(tarfile.TarInfo):
             size = int(pax[b"size"]) if _DECIMAL.fullmatch(pax[b"size"]) else None
         if size is None or size < 0:
             raise _Unreadable("tar.size", self.offset, "a member's size is no number that an engine accepts")
-        if kind in _NO_DATA:
+        if kind in _NO_DATA or (kind == b"\0" and self.raw_name.endswith(b"/")):  # the latter is how V7 says directory
             size = 0
+        entries: list[tuple[int, int]] | None = None
+        self.runs = ()
         if kind == b"S":
-            at = tar.sparse_blocks(header, at)
-        if pax.get(b"GNU.sparse.major") == b"1" and not _sparse_map_holds(tar.view[at : at + size]):
-            self.faults.append(("tar.sparse", "a sparse member's map is malformed"))
+            at, entries = tar.sparse_blocks(header, at)
         self.offset_data, self.size = at, size
+        if entries is not None or pax.get(b"GNU.sparse.major") == b"1" or b"GNU.sparse.map" in pax:
+            self._find_runs(tar.view[at : at + size], entries, pax)
         tar.offset = min(at + size + (-size % BLOCK), len(tar.view))
+
+
+    def _find_runs(
+        self, data: memoryview, entries: list[tuple[int, int]] | None, pax: dict[bytes, bytes]
+    ) -> None:
+        """Note the holes of a sparse member, by the map of its header (*entries*) or of one of PAX's formats."""
+        start = 0
+        if entries is None and pax.get(b"GNU.sparse.major") == b"1":
+            entries, start = sparse.stored(data) or (None, 0)
+        elif entries is None:
+            entries = sparse.listed(pax[b"GNU.sparse.map"])
+        runs = None if entries is None else sparse.runs(entries, start, self.size)
+        if runs is None:
+            self.faults.append(("tar.sparse", "a sparse member's map is malformed"))
+        else:
+            self.runs = runs
 
 
 class LayerTar(tarfile.TarFile):
@@ -268,16 +288,20 @@ class LayerTar(tarfile.TarFile):
             raise _Unreadable("tar.truncated", at - BLOCK, "the archive ends within an extended header")
         return body, at + size + (-size % BLOCK)
 
-    def sparse_blocks(self, header: bytes, at: int) -> int:
-        """Where the data of an old GNU sparse member starts: after the blocks that continue its map."""
+    def sparse_blocks(self, header: bytes, at: int) -> tuple[int, list[tuple[int, int]]]:
+        """Where the data of an old GNU sparse member starts, after the blocks that continue its map, and the map."""
+        fields = [*sparse.header_entries(header)]
         more = header[482]
         while more:
-            block = self.view[at : at + BLOCK]
+            block = bytes(self.view[at : at + BLOCK])
             if len(block) < BLOCK:
                 raise _Unreadable("tar.truncated", at, "the archive ends within a sparse map")
+            if len(fields) > _SPARSE_ENTRIES:
+                raise _Unreadable("tar.sparse", at, "a sparse map is longer than allowed")
+            fields += sparse.more_entries(block)
             more = block[504]
             at += BLOCK
-        return at
+        return at, [(number(offset) or 0, number(length) or 0) for offset, length in fields]
 
 
 class _Reader:
@@ -352,15 +376,24 @@ class Walk:
                 text = "the archive ends within a member"
                 self._stop("tar.truncated", data, member.size - size, text, member.raw_name)
             index = self.ledger.members - 1
-            first = min(data + size, data + WINDOW)
             name = member.raw_name[:_NAME]
+            first = min(data + size, data + WINDOW)
             yield Piece(name, index, done, data, size, data, first)
             done = data + size
             if first < done:
                 yield from self._windows(name, index, data, size, first)
+            if member.runs:
+                yield from self._runs(name, index, member, size)
         rest = len(self.view) - done
         if rest:
             yield from self._windows(None, self.ledger.members, done, rest, done)
+
+    def _runs(self, name: bytes, index: int, member: LayerMember, size: int) -> Iterator[Piece]:
+        """The data of a sparse member once more, each run for itself: what a hole parts is not to be read together."""
+        for start, end in pairwise([0, *(run for run in member.runs if run < size), size]):
+            whole = member.offset_data + start
+            for piece in self._windows(name, index, whole, end - start, whole):
+                yield piece._replace(again=True)
 
     @staticmethod
     def _windows(member: bytes | None, index: int, data: int, size: int, start: int) -> Iterator[Piece]:
@@ -381,7 +414,7 @@ class Walk:
             self._stop("tar.unknown-type", member.offset, size, text, member.raw_name)
         path = clean(member.raw_name)
         kind, path = effect(path)
-        if kind == FILE and (member.typeflag == b"5" or member.raw_name.endswith(b"/")):
+        if kind == FILE and (member.typeflag == b"5" or (member.typeflag == b"\0" and member.raw_name.endswith(b"/"))):
             kind = DIRECTORY
         self._kinds.append(kind)
         self._hashes.append(path_hash(path))

@@ -6,6 +6,12 @@ reverse the reading order or forge lines of the report.
 
 from __future__ import annotations
 
+import re
+
+# GitHub takes `::name` at the start of a line, and `##[name]` anywhere, for commands; others take `##vso[` and the like
+_COMMAND = re.compile(r"^((?:\s|\x1b\[[0-9;]*m)*):(?=:)")
+_MARK = re.compile(r"##(\w*)\[")
+
 
 def decode(raw: bytes) -> str:
     """Bytes of an image as a string of a report: UTF-8, and whatever is not UTF-8 as `\\xNN`."""
@@ -29,9 +35,19 @@ def text(text: str) -> str:
     other than U+0020, lone surrogates and code points that this Python knows no character for. Calling it again
     changes nothing.
     """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _visible(char) for char in text)
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else _visible(char) for char in text)
+    return _MARK.sub(r"##\1\\x5b", text) if "##" in text else text
+
+
+def line(line: str) -> str:
+    """A whole line of a text report: no word at its start is taken for a command by a CI job that prints it."""
+    return _COMMAND.sub(r"\1\\x3a", line)
+
+
+def json(document: str) -> str:
+    """A rendered JSON document of the same meaning, without words that a CI job would take for commands."""
+    return _MARK.sub(r"##\1\\u005b", document) if "##" in document else document
 
 
 def _visible(char: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from scanner import __version__
 from scanner.evidence import Coverage, Finding, ImageSummary, Instruction, ScanResult, SecretSummary
 from scanner.oci import Platform
+from scanner.report import escape
 from scanner.report.escape import plain
 from scanner.report.order import ordered
 
@@ -31,7 +32,7 @@ def render(result: ScanResult) -> str:
 
 
 def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=True, sort_keys=True)
+    return escape.json(json.dumps(value, ensure_ascii=True, sort_keys=True))
 
 
 def document(result: ScanResult) -> dict[str, Any]:

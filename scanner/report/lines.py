@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterable
 from enum import StrEnum
 
+from scanner.report import escape
 from scanner.report.escape import text as visible
 
 _SHELL_WORD = re.compile(r"(?:'[^']*'|\"(?:\\.|[^\"\\])*\"|\\.|[^\s'\"\\]|['\"\\])+")
@@ -86,7 +87,7 @@ class Page:
         return f"\x1b[{style}m{text}\x1b[0m" if self._color else text
 
     def __str__(self) -> str:
-        return "\n".join(self._lines) + "\n"
+        return "\n".join(map(escape.line, self._lines)) + "\n"
 
 
 def amount(number: int) -> str:

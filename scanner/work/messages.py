@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from scanner.evidence import Gap, Match
+from scanner.evidence import Gap, Match, Secret
 from scanner.layer.tree import Tree
 from scanner.layer.walk import Ledger, Piece
 from scanner.limits import Limits
+from scanner.packages.model import FileDigests, Record
 
 
 class Form(StrEnum):
@@ -94,21 +95,23 @@ class CloseExtent:
 
 @dataclass(frozen=True, slots=True)
 class MatchPieces:
-    """To a matcher: match these pieces of an extent."""
+    """To a matcher: match these pieces of an extent, and if *unfold* what is inside the members too."""
 
     extent: int
     pieces: list[Piece]
+    unfold: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class MatchTexts:
-    """To a matcher: match bytes that were made or copied (documents, their decoded strings).
+    """To a matcher: match small blobs that were copied, and of JSON the decoded strings too.
 
     Attributes:
-        texts: (key, name for detectors and gaps, bytes); the key comes back in `Sighting.text`.
+        texts: (key, name for detectors, bytes, whether they are JSON, whether nothing can be packed in them); the
+            key comes back in `Sighting.text`.
     """
 
-    texts: list[tuple[int, str, bytes]]
+    texts: list[tuple[int, str, bytes, bool, bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +121,17 @@ class Sighting:
     Attributes:
         member: the member's name as stored, None outside members.
         number: which member of the layer.
-        part: data, structure (headers, padding, what follows the archive), name (a member's joined name), text.
-        base: where the content starts in the extent: the member's data, or the structure.
-        start: where the secret starts in the extent; in the text for texts and names.
+        part: data, structure (headers, padding, what follows the archive), name (a member's joined name), text,
+            string (a JSON string with its escapes decoded), or inside (of what was unpacked or decoded).
+        base: where the content starts in the extent: the member's data, or the structure; the string in the text.
+        start: where the secret starts in the extent; in the text, the name, the decoded string or the unpacked
+            content for those.
         line: 1-based line in the content, None for structure.
         text: the key of a text.
+        inside, encoding: path through nested archives and what was undone, for *inside*.
+        stored: for *inside*, offset and length in the extent or text of the stored bytes of the secret.
+        within: for *inside*, where the stored bytes of the innermost content start.
+        spelled: for *inside*, how the text around it spells the secret.
     """
 
     member: bytes | None
@@ -133,14 +142,42 @@ class Sighting:
     line: int | None
     match: Match
     text: int = 0
+    inside: tuple[str, ...] = ()
+    encoding: tuple[str, ...] = ()
+    stored: tuple[int, int] = (0, 0)
+    within: int = 0
+    spelled: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NestedGap:
+    """Something inside a member that could not be looked at; whose member it is decides what follows from it.
+
+    Attributes:
+        base: where the member's data starts in the extent.
+        gap: its blob is not named yet.
+    """
+
+    member: bytes | None
+    base: int
+    gap: Gap
 
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """From a matcher: what it saw, and of how many bytes."""
+    """From a matcher: what it saw, and of how many bytes; decoded strings do not count.
+
+    Attributes:
+        records: what package managers' records among the members say.
+        digests: of the members that hold sightings or nested gaps.
+        gaps: what could not be looked at inside the members or texts.
+    """
 
     sightings: list[Sighting]
     bytes: int
+    records: list[Record] = field(default_factory=list)
+    digests: list[FileDigests] = field(default_factory=list)
+    gaps: list[NestedGap] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

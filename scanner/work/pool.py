@@ -7,12 +7,14 @@ the pieces it held are tried again in halves, so that one poisonous piece costs 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
 import multiprocessing
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from multiprocessing.reduction import send_handle
@@ -22,7 +24,8 @@ from scanner.detect.base import Detector
 from scanner.evidence import Gap
 from scanner.image.blob import Blob, BlobFile, spool
 from scanner.layer.walk import WINDOW, Piece
-from scanner.limits import Limits
+from scanner.limits import MIB, Limits
+from scanner.packages.model import FileDigests, Record, weight
 from scanner.work import matcher, reader
 from scanner.work.messages import (
     CloseExtent,
@@ -32,6 +35,7 @@ from scanner.work.messages import (
     Matched,
     MatchPieces,
     MatchTexts,
+    NestedGap,
     OpenExtent,
     Pieces,
     Plain,
@@ -40,7 +44,9 @@ from scanner.work.messages import (
 )
 
 _WAITING = 256  # batches that may wait before readers are throttled
+_TEXTS, _TEXT_BYTES = 1000, 4 * MIB  # in one task
 _MATCH_SECONDS = 300.0  # a batch is 16 MiB: a tenth of a second
+_RECORD_BYTES = 256 * MIB  # of package managers' records of one image; large images have 10 MiB
 _CONTEXT = multiprocessing.get_context("fork")  # inherits detectors and database without a copy
 
 
@@ -57,6 +63,24 @@ class BlobJob:
     form: Form = Form.LAYER
 
 
+@dataclass(frozen=True, slots=True)
+class TextJob:
+    """Match a small blob whole.
+
+    Attributes:
+        key: comes back in `Sighting.text`.
+        name: for detectors and gaps.
+        is_json: its strings are matched with their escapes decoded too.
+        closed: it is a piece of an archive's own structure, in which no formats are looked for.
+    """
+
+    key: int
+    name: str
+    blob: Blob
+    is_json: bool = False
+    closed: bool = False
+
+
 @dataclass(slots=True)
 class BlobOutcome:
     """What reading and matching a blob gave. Complete when `Pool.run` returns.
@@ -67,6 +91,10 @@ class BlobOutcome:
         stored_sightings: in stored bytes that the plain ones lack.
         matched: plain bytes that detectors saw.
         gaps: what went wrong on the way, beyond what *read* says.
+        records, digests: see `messages.Matched`.
+        nested: gaps inside members, the blob named.
+        proofs: HMACs, in hex, of stored bytes that hold a secret packed or encoded, by offset and length in the plain
+            bytes; those of other secrets are of the secrets themselves.
     """
 
     blob: Blob
@@ -75,6 +103,10 @@ class BlobOutcome:
     stored_sightings: list[Sighting] = field(default_factory=list)
     matched: int = 0
     gaps: list[Gap] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    digests: list[FileDigests] = field(default_factory=list)
+    nested: list[NestedGap] = field(default_factory=list)
+    proofs: dict[tuple[int, int], str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -118,6 +150,20 @@ class _Batch:
         return sum(piece.end - piece.start + piece.data - piece.header for piece in self.pieces)
 
 
+def _prove(job: _Job) -> None:
+    """Take the HMACs of stored bytes while the plain bytes are there; what cannot be read any more has no proof."""
+    outcome, plain = job.outcome, job.plain
+    if outcome.read is None or plain is None:
+        return
+    wanted = {sighting.stored for sighting in outcome.sightings if sighting.part == "inside"}
+    with contextlib.suppress(OSError):
+        for offset, length in wanted:
+            mac = hmac.new(outcome.read.proof_key, digestmod=hashlib.sha256)
+            for at in range(offset, offset + length, MIB):
+                mac.update(plain.read(at, min(MIB, offset + length - at)))
+            outcome.proofs[offset, length] = mac.hexdigest()
+
+
 class Pool:
     """Runs blob jobs and texts over worker processes.
 
@@ -140,20 +186,23 @@ class Pool:
         self._matchers: list[_Worker] = []
         self._blobs: deque[_Job] = deque()
         self._batches: deque[_Batch] = deque()
-        self._texts: deque[MatchTexts] = deque()
+        self._texts: deque[list[TextJob]] = deque()
+        self._expanded = 0  # plain bytes that were spooled
         self.text_sightings: list[Sighting] = []
+        self.text_bytes = 0
         self.text_gaps: list[Gap] = []
         self._open: list[_Job] = []
+        self._records = 0  # bytes of the package managers' records so far
         self._end = time.monotonic() + limits.image_seconds
 
-    def run(self, blobs: Sequence[BlobJob], texts: Sequence[MatchTexts]) -> list[BlobOutcome]:
+    def run(self, blobs: Sequence[BlobJob], texts: Iterable[TextJob]) -> list[BlobOutcome]:
         """Do all of it; outcomes come in the order of *blobs*, texts' sightings in `text_sightings`.
 
         Workers are gone when this returns or raises.
         """
         jobs = [_Job(number, spec, BlobOutcome(spec.blob)) for number, spec in enumerate(blobs)]
         self._blobs.extend(sorted(jobs, key=lambda job: -job.spec.blob.size))
-        self._texts.extend(texts)
+        self._texts.extend(_in_batches(texts))
         try:
             while self._blobs or self._batches or self._texts or self._busy():
                 self._assign()
@@ -172,7 +221,7 @@ class Pool:
             self._start(worker, self._blobs.popleft())
         while (self._texts or self._batches) and (worker := self._idle(self._matchers, self._matcher)):
             if self._texts:
-                self._give(worker, self._texts.popleft())
+                self._match_texts(worker, self._texts.popleft())
             else:
                 self._match(worker, self._batches.popleft())
 
@@ -208,18 +257,21 @@ class Pool:
     def _start(self, worker: _Worker, job: _Job) -> None:
         blob = job.spec.blob
         try:
+            blob.file.fileno()
+        except OSError as error:
+            job.outcome.gaps.append(Gap(blob.name, "", "file.unreadable", blob.size, error.strerror or ""))
+            return
+        try:
             job.spool = spool(blob.name)
         except OSError as error:
             detail = f"no temporary file can be made: {error.strerror}"
             job.outcome.gaps.append(Gap(blob.name, "", "spool.failed", blob.size, detail))
             return
         self._open.append(job)
-        self._give(
-            worker,
-            ReadLayer(job.number, blob.name, blob.offset, blob.size, job.spec.form, self._limits),
-            (blob.file, job.spool),
-            job,
-        )
+        room = max(0, min(self._limits.layer_bytes, self._limits.image_bytes - self._expanded))
+        limits = replace(self._limits, layer_bytes=room)
+        task = ReadLayer(job.number, blob.name, blob.offset, blob.size, job.spec.form, limits)
+        self._give(worker, task, (blob.file, job.spool), job)
 
     def _match(self, worker: _Worker, batch: _Batch) -> None:
         job = batch.job
@@ -227,18 +279,36 @@ class Pool:
         assert blob is not None
         extent = job.extent(batch.stored)
         if extent not in worker.extents:
+            try:
+                self._give(worker, OpenExtent(extent, blob.offset, blob.size), (blob.file,), batch)
+            except OSError as error:  # a file of a directory that has gone meanwhile
+                self._failed(worker, "file.unreadable", error.strerror or "")
+                return
             worker.extents.add(extent)
-            self._give(worker, OpenExtent(extent, blob.offset, blob.size), (blob.file,), batch)
-        self._give(worker, MatchPieces(extent, batch.pieces), (), batch)
+        self._give(worker, MatchPieces(extent, batch.pieces, not batch.stored), (), batch)
+
+    def _match_texts(self, worker: _Worker, batch: list[TextJob]) -> None:
+        """Read a batch and hand it out. It is read no sooner, as all of them together may be large."""
+        texts, held = [], []
+        for job in batch:
+            try:
+                texts.append((job.key, job.name, job.blob.read(), job.is_json, job.closed))
+                held.append(job)
+            except OSError as error:
+                self.text_gaps.append(Gap(job.name, "", "file.unreadable", job.blob.size, error.strerror or ""))
+            job.blob.file.release()
+        if held:
+            self._give(worker, MatchTexts(texts), (), held)
 
     def _give(self, worker: _Worker, message: object, files: tuple[BlobFile, ...] = (), task: object = None) -> None:
         """Send a task. A worker that died meanwhile is noticed when it is listened to."""
         worker.task = message if task is None else task
         worker.deadline = time.monotonic() + (self._limits.layer_seconds + 30 if files else _MATCH_SECONDS)
+        descriptors = [file.fileno() for file in files]
         with contextlib.suppress(OSError):
             worker.connection.send(message)
-            for file in files:
-                send_handle(worker.connection, file.fileno(), worker.process.pid)
+            for descriptor in descriptors:
+                send_handle(worker.connection, descriptor, worker.process.pid)
 
     # -- listening -------------------------------------------------------------------------------------------------
 
@@ -273,22 +343,35 @@ class Pool:
 
     def _matched(self, worker: _Worker, message: Matched) -> None:
         task, worker.task = worker.task, None
-        if isinstance(task, MatchTexts):
+        if isinstance(task, list):
             self.text_sightings += message.sightings
+            self.text_gaps += [nested.gap for nested in message.gaps]
+            self.text_bytes += message.bytes
             return
         outcome = task.job.outcome
+        outcome.nested += [replace(found, gap=replace(found.gap, blob=outcome.blob.name)) for found in message.gaps]
         if task.stored:
             outcome.stored_sightings += message.sightings
         else:
             outcome.sightings += message.sightings
+            outcome.digests += message.digests
+            self._keep(outcome, message.records)
             outcome.matched += message.bytes
             self._progress(message.bytes)
         task.job.out -= 1
         self._release(task.job)
 
+    def _keep(self, outcome: BlobOutcome, records: list[Record]) -> None:
+        """Keep what package managers say, up to a limit: what is not kept lowers nothing."""
+        for record in records:
+            self._records += weight(record)
+            if self._records <= _RECORD_BYTES:
+                outcome.records.append(record)
+
     def _read(self, worker: _Worker, message: Plain | Pieces | LayerRead) -> None:
         job: _Job = worker.task
         if isinstance(message, Plain):
+            self._expanded += message.size if message.spooled else 0
             self._plain(job, message.spooled, message.size)
         elif isinstance(message, Pieces):
             self._queue(job, message.pieces, message.stored)
@@ -314,6 +397,7 @@ class Pool:
         if not job.finished or job.out or job not in self._open:
             return
         self._open.remove(job)
+        _prove(job)
         for worker in self._matchers:
             for extent in worker.extents & {job.extent(True), job.extent(False)}:
                 worker.extents.discard(extent)
@@ -321,6 +405,7 @@ class Pool:
                     worker.connection.send(CloseExtent(extent))
         if job.spool:
             job.spool.close()
+        job.spec.blob.file.release()
 
     # -- when something goes wrong ---------------------------------------------------------------------------------
 
@@ -338,7 +423,7 @@ class Pool:
         task, worker.task = worker.task, None
         if isinstance(task, _Job):
             self._unread(task, reason, detail)
-        elif isinstance(task, MatchTexts):
+        elif isinstance(task, list):
             self._split_texts(task, reason, detail)
         elif task is not None:
             self._split(task, reason, detail)
@@ -367,18 +452,18 @@ class Pool:
             for half in (pieces[:middle], pieces[middle:]):
                 self._batches.appendleft(_Batch(batch.job, batch.stored, half))
             return
-        where = (pieces[0].member or b"").decode("utf-8", "surrogateescape")
+        # not the member's name: it was in these very bytes, and nobody can tell whether it holds a secret
+        where = f"bytes {min(pieces[0].header, pieces[0].start)}-{pieces[0].end}"
         batch.job.outcome.gaps.append(Gap(batch.job.spec.blob.name, where, reason, batch.size, detail))
         batch.job.out -= 1
         self._release(batch.job)
 
-    def _split_texts(self, task: MatchTexts, reason: str, detail: str) -> None:
-        if len(task.texts) > 1:
-            middle = len(task.texts) // 2
-            self._texts.extendleft((MatchTexts(task.texts[:middle]), MatchTexts(task.texts[middle:])))
+    def _split_texts(self, task: list[TextJob], reason: str, detail: str) -> None:
+        if len(task) > 1:
+            middle = len(task) // 2
+            self._texts.extendleft((task[:middle], task[middle:]))
             return
-        _, name, data = task.texts[0]
-        self.text_gaps.append(Gap(name, "", reason, len(data), detail))
+        self.text_gaps.append(Gap(task[0].name, "", reason, task[0].blob.size, detail))
 
     def _give_up(self) -> None:
         """The image's time is over: all that was not looked at becomes a gap."""
@@ -391,7 +476,7 @@ class Pool:
             if job.spool:
                 job.spool.close()
         for task in self._texts:
-            self.text_gaps += [Gap(name, "", "limit.time", len(data), detail) for _, name, data in task.texts]
+            self.text_gaps += [Gap(job.name, "", "limit.time", job.blob.size, detail) for job in task]
         for queue in (self._blobs, self._batches, self._texts, self._open):
             queue.clear()
 
@@ -408,15 +493,14 @@ class Pool:
                 job.spool.close()
 
 
-def in_batches(texts: Sequence[tuple[int, str, bytes]], size: int = 4 << 20) -> Iterator[MatchTexts]:
-    """Texts in tasks of about *size* bytes."""
-    batch: list[tuple[int, str, bytes]] = []
-    total = 0
+def _in_batches(texts: Iterable[TextJob]) -> Iterator[list[TextJob]]:
+    batch: list[TextJob] = []
+    size = 0
     for text in texts:
         batch.append(text)
-        total += len(text[2])
-        if total >= size:
-            yield MatchTexts(batch)
-            batch, total = [], 0
+        size += text.blob.size
+        if size >= _TEXT_BYTES or len(batch) >= _TEXTS:
+            yield batch
+            batch, size = [], 0
     if batch:
-        yield MatchTexts(batch)
+        yield batch

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import hashlib
 import os
 import threading
 import time
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 
@@ -16,6 +19,8 @@ from scanner.layer.walk import WINDOW, Ledger, Piece, Walk
 from scanner.limits import Limits
 from scanner.work.isolation import isolate
 from scanner.work.messages import Failed, Form, LayerRead, Pieces, Plain, ReadLayer
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(connection: Connection, limits: Limits, parent: int) -> None:
@@ -32,7 +37,8 @@ def main(connection: Connection, limits: Limits, parent: int) -> None:
             except BrokenPipeError:
                 raise
             except OSError as error:
-                connection.send(Failed("layer.unreadable", f"{os.strerror(error.errno or 0)}"))
+                reason = "spool.failed" if error.errno in _NO_ROOM else "layer.unreadable"
+                connection.send(Failed(reason, os.strerror(error.errno or 0)))
             except Exception as error:  # a fault of ours must cost one layer, never the scan, and show no bytes
                 connection.send(Failed("worker.failed", f"{type(error).__name__} at {place(error)}"))
             finally:
@@ -58,7 +64,9 @@ def _read(connection: Connection, task: ReadLayer, file: BlobFile, spool: BlobFi
                        for r in expansion.outside]  # fmt: skip
             if outside:
                 connection.send(Pieces(task.job, _windowed(outside), stored=True))
-            _walk(connection, task, map_blob(Blob(task.name, spool, 0, expansion.size)), expansion)
+            expansion = replace(expansion, gaps=(*expansion.gaps, *_other_digest(task, map_blob(stored))))
+            walk = _pieces(connection, task, map_blob(Blob(task.name, spool, 0, expansion.size)))
+            connection.send(_summary(task, walk, expansion))
             return
         gaps = expansion.gaps
     else:
@@ -72,12 +80,9 @@ def _read(connection: Connection, task: ReadLayer, file: BlobFile, spool: BlobFi
     walk = _pieces(connection, task, view)
     hashing.join()
     found = digests[0]
+    gaps += tuple(_other_digest(task, view))
     done = Expansion("", task.size, found.diff_id, found.diff_id, found.proof_key, (), gaps)
     connection.send(_summary(task, walk, done))
-
-
-def _walk(connection: Connection, task: ReadLayer, view: memoryview, expansion: Expansion) -> None:
-    connection.send(_summary(task, _pieces(connection, task, view), expansion))
 
 
 def _windowed(pieces: list[Piece]) -> list[Piece]:
@@ -99,6 +104,18 @@ def _pieces(connection: Connection, task: ReadLayer, view: memoryview) -> Walk:
     if view:
         connection.send(Pieces(task.job, _windowed([Piece(None, 0, 0, 0, len(view), 0, len(view))])))
     return walk
+
+
+def _other_digest(task: ReadLayer, view: memoryview) -> list[Gap]:
+    """Compare a blob that is named by a sha512 digest; sha256 is computed of all blobs and compared by the scan."""
+    if not task.name.startswith("sha512:"):
+        return []
+    digest = hashlib.sha512()
+    for start in range(0, len(view), WINDOW):
+        digest.update(view[start : start + WINDOW])
+    if task.name == f"sha512:{digest.hexdigest()}":
+        return []
+    return [Gap(task.name, "", "blob.digest", None, "the bytes do not match the digest")]
 
 
 def _summary(task: ReadLayer, walk: Walk, expansion: Expansion) -> LayerRead:

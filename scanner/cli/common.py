@@ -1,0 +1,54 @@
+"""What commands share: exit codes, messages, the types of their options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scanner.errors import LeakscanError
+from scanner.output import FORMATS, Target
+
+EXIT_CLEAN, EXIT_LEAKED, EXIT_INCOMPLETE = 0, 1, 3
+SEVERITIES = ("critical", "high", "medium", "low", "never")
+
+
+class FormatType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
+    """FORMAT or FORMAT=FILE."""
+
+    name = "format"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Target:
+        if isinstance(value, Target):
+            return value
+        format, equals, file = value.partition("=")
+        if format not in FORMATS:
+            self.fail(f"{format!r} is not one of {', '.join(FORMATS)}", param, ctx)
+        if equals and not file:
+            self.fail(f"no file is named after {format}=", param, ctx)
+        return Target(format, Path(file) if file else None)
+
+    def get_metavar(self, *_: Any, **__: Any) -> str:  # its arguments differ between releases of click
+        return "FORMAT[=FILE]"
+
+
+def platform(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A platform that can be one; wrong words are wrong usage."""
+    from scanner.image.reference import parse_platform
+
+    if value is not None:
+        try:
+            parse_platform(value)
+        except LeakscanError as error:
+            raise click.BadParameter(f"{error.what}. {error.tip}", ctx, param) from None
+    return value
+
+
+def complain(error: LeakscanError) -> None:
+    """Say on standard error what failed and what to try."""
+    from scanner.report.escape import text
+
+    click.echo(f"leakscan: {text(error.what)}", err=True)
+    if error.tip:
+        click.echo(f"  {text(error.tip)}", err=True)

@@ -1,0 +1,93 @@
+"""The program: finds the command, turns whatever it raises into a message and an exit code.
+
+What a command needs is imported when it runs: `leakscan --version` should not wait for engines and rule packs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from scanner import __version__
+from scanner.cli.common import EXIT_INCOMPLETE, complain
+from scanner.errors import LeakscanError
+
+#: each command is the object of its own name in a module of its own name
+COMMANDS = ("scan",)
+
+
+class _Commands(click.Group):
+    """Commands that are imported when asked for; scan is the default: `leakscan IMAGE` is `leakscan scan IMAGE`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(f"scanner.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in COMMANDS and args[0] not in ("--help", "-h", "--version"):
+            args = ["scan", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="leakscan")
+def cli() -> None:
+    """Prove whether credentials leaked into a container image.
+
+    `leakscan IMAGE` is short for `leakscan scan IMAGE`.
+    """
+
+
+def main() -> None:
+    """Run the program; nothing but exit codes and messages comes out."""
+    try:
+        _open_streams()
+        cli.main(prog_name="leakscan", standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("leakscan: stopped", err=True)
+        sys.exit(130)
+    except LeakscanError as error:
+        complain(error)
+        sys.exit(EXIT_INCOMPLETE)
+    except BrokenPipeError:
+        # whoever read the report has gone; a second error while closing would only be noise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_INCOMPLETE)
+    except Exception as error:
+        _crash(error)
+
+
+def _open_streams() -> None:
+    """Standard streams that were closed lead nowhere; else the first files opened would take their places."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w"))
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _crash(error: Exception) -> None:
+    """A fault of ours: say where, never what, as the text of an exception could hold bytes of the image."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else "?"
+    click.echo(f"leakscan: a fault of leakscan itself, {type(error).__name__} at {place}; please report it", err=True)
+    sys.exit(EXIT_INCOMPLETE)

@@ -1,0 +1,1 @@
+"""What is inside files: archives in archives, compressed streams, repositories, encoded text."""

@@ -1,0 +1,63 @@
+"""Where unpacked bytes go: memory while they are few, a nameless file when they are many."""
+
+from __future__ import annotations
+
+import mmap
+import os
+
+from scanner.content.words import Room
+from scanner.image.blob import BlobFile, spool
+from scanner.limits import MIB
+
+_IN_MEMORY = 4 * MIB
+
+
+class Buffer:
+    """Collects bytes and gives them back as one view. Close it when the view is no longer used.
+
+    Args:
+        room: counts what is written. `write` raises Stop when it is full; what came before is kept.
+    """
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._parts: list[bytes] = []
+        self._file: BlobFile | None = None
+        self._held = 0
+        #: bytes written
+        self.size = 0
+
+    def write(self, data: bytes, _used: int = 0) -> None:
+        """Add bytes (`layer.expand.PlainSink`). Raises Stop at a limit, OSError if a temporary file cannot grow."""
+        if not data:
+            return
+        self._parts.append(data)
+        self._held += len(data)
+        self.size += len(data)
+        if self._held > _IN_MEMORY:
+            self._spill()
+        self._room.take(len(data))
+
+    def _spill(self) -> None:
+        if self._file is None:
+            self._file = spool("nested")
+        for part in self._parts:
+            rest = memoryview(part)
+            while rest:
+                rest = rest[os.write(self._file.fileno(), rest) :]
+        self._parts.clear()
+        self._held = 0
+
+    def view(self) -> memoryview:
+        """All bytes so far, read-only."""
+        if self._file is None:
+            return memoryview(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
+        self._spill()
+        return memoryview(mmap.mmap(self._file.fileno(), self.size, prot=mmap.PROT_READ))
+
+    def close(self) -> None:
+        """Let go of the file; views stay valid until they are dropped."""
+        self._parts.clear()
+        if self._file is not None:
+            self._file.close()
+            self._file = None

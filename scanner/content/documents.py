@@ -1,0 +1,162 @@
+"""Documents with text in streams or in pieces: PDF and SQLite.
+
+Sources: ISO 32000-1 sections 7.3.4, 7.3.8 and 9.4.3 (strings, streams, showing text); "Database File Format" of SQLite
+sections 1.3 and 1.6 (pages, cells, overflow).
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+
+from scanner.content.buffer import Buffer
+from scanner.content.streams import inflate
+from scanner.content.words import Content, Fault, Room, Stop
+
+_STREAM = re.compile(rb"stream\r?\n")
+_OBJECT = re.compile(rb"(\d{1,10})\s+\d{1,5}\s+obj\b")
+_FILTER = re.compile(rb"/Filter\s*\[?\s*/(\w+)")
+_DICTIONARY = 4096  # bytes before a stream in which its dictionary is looked for
+_STEP = 1 << 22
+
+_SHOWN = re.compile(rb"\((?:[^()\\]|\\.)*\)|<[0-9A-Fa-f\s]+>|\bT(?:[JjdDm]\b|\*)|['\"]|-?\d+(?:\.\d+)?", re.DOTALL)
+_ESCAPE = re.compile(rb"\\([0-7]{1,3}|\r?\n|.)", re.DOTALL)
+_ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
+_WORD_GAP = -200.0  # thousandths of an em: a move this far to the right looks like a blank
+
+
+def open_pdf(content: Content, room: Room) -> Iterator[Content | Fault]:
+    """Deflated streams, and the text that page streams show; strings are often cut into letters there."""
+    data, start = content.data, 0
+    while (place := _next_stream(data, start)) is not None:
+        head = bytes(data[max(0, place - _DICTIONARY) : place])
+        dictionary = head[max(head.rfind(b"obj"), head.rfind(b"endstream")) + 1 :]
+        kind = _FILTER.search(dictionary)
+        start = place
+        if kind is None or kind.group(1) not in (b"FlateDecode", b"Fl"):
+            continue
+        numbers = _OBJECT.findall(head)
+        name = f"object {numbers[-1].decode()}" if numbers else "object"
+        buffer = Buffer(room)
+        try:
+            room.entry()
+            used, _ = inflate(buffer, data[place:], zlib.MAX_WBITS)
+            start = place + max(1, used)
+            plain = buffer.view()
+            yield content.made(plain, place, start, name, ("flate",))
+            if text := _shown(bytes(plain[:_STEP])):
+                yield content.made(text, place, start, name, ("flate", "pdf-text"))
+        except Stop as stop:
+            yield Fault(stop.reason, (*content.inside, name), None, stop.what)
+            return
+        finally:
+            buffer.close()
+    if b"/Encrypt" in bytes(data[-_DICTIONARY:]):
+        yield Fault("nested.encrypted", content.inside, len(data), "the PDF is encrypted")
+
+
+def _next_stream(data: memoryview, start: int) -> int | None:
+    for at in range(start, len(data), _STEP):
+        if found := _STREAM.search(data[at : at + _STEP + 8]):
+            return at + found.end()
+    return None
+
+
+def _shown(stream: bytes) -> bytes:
+    """The strings that a page's stream shows, joined as they are seen."""
+    if b"BT" not in stream or b"T" not in stream:
+        return b""
+    found: list[bytes] = []
+    for token in _SHOWN.finditer(stream):
+        text = token.group()
+        if text[:1] == b"(":
+            found.append(_ESCAPE.sub(_unescaped, text[1:-1]))
+        elif text[:1] == b"<":
+            digits = bytes(text[1:-1]).translate(None, b" \t\r\n\f")
+            found.append(bytes.fromhex((digits + b"0" * (len(digits) % 2)).decode()))
+        elif text in (b"Td", b"TD", b"Tm", b"T*", b"'", b'"'):
+            found.append(b"\n")
+        elif text[:1] == b"-" and float(text) < _WORD_GAP:
+            found.append(b" ")
+    return re.sub(rb"\n{2,}", b"\n", b"".join(found)).strip()
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    text = found.group(1)
+    if text[:1].isdigit() and text[0] < 0x38:
+        return bytes([int(text, 8) & 0xFF])
+    return b"" if text.endswith(b"\n") else _ESCAPES.get(text, text)
+
+
+# --- SQLite -------------------------------------------------------------------------------------------------------
+
+_TABLE_LEAF, _INDEX_LEAF, _INDEX_INNER = 0x0D, 0x0A, 0x02
+_LARGEST_VALUE = 64 << 20
+
+
+def open_sqlite(content: Content, room: Room) -> Iterator[Content | Fault]:
+    """Rows that are cut in pieces over several pages, joined; all others were searched as they lie there."""
+    data = content.data
+    size = int.from_bytes(data[16:18], "big")
+    size = 65536 if size == 1 else size
+    if size < 512 or size & (size - 1):
+        return
+    usable = size - data[20]
+    try:
+        for page in range(0, len(data), size):
+            header = page + (100 if page == 0 else 0)
+            if header + 12 > len(data) or data[header] not in (_TABLE_LEAF, _INDEX_LEAF, _INDEX_INNER):
+                continue
+            for cell in _cells(data, page, header, size):
+                row = _spread_row(data, page + cell, data[header], size, usable, room)
+                if row:
+                    room.entry()
+                    yield content.made(row, page + cell, min(page + size, len(data)), "", ("sqlite-overflow",))
+    except Stop as stop:
+        yield Fault(stop.reason, content.inside, len(data), stop.what)
+
+
+def _cells(data: memoryview, page: int, header: int, size: int) -> Iterator[int]:
+    count = int.from_bytes(data[header + 3 : header + 5], "big")
+    first = header + (12 if data[header] == _INDEX_INNER else 8)
+    for at in range(first, min(first + 2 * count, page + size), 2):
+        cell = int.from_bytes(data[at : at + 2], "big")
+        if 8 <= cell < size - 4:
+            yield cell
+
+
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    """A variable-length number and where it ends."""
+    value = 0
+    for step, byte in enumerate(bytes(data[at : at + 9])):
+        if step == 8:
+            return value << 8 | byte, at + 9
+        value = value << 7 | byte & 0x7F
+        if not byte & 0x80:
+            return value, at + step + 1
+    return 0, at
+
+
+def _spread_row(data: memoryview, cell: int, kind: int, size: int, usable: int, room: Room) -> bytes:
+    """The payload of a cell with overflow pages, empty if it has none."""
+    at = cell + 4 if kind == _INDEX_INNER else cell
+    length, at = _varint(data, at)
+    most = usable - 35 if kind == _TABLE_LEAF else (usable - 12) * 64 // 255 - 23
+    if kind == _TABLE_LEAF:
+        _, at = _varint(data, at)
+    if not most < length <= min(_LARGEST_VALUE, len(data)):
+        return b""
+    least = (usable - 12) * 32 // 255 - 23
+    local = least + (length - least) % (usable - 4)
+    local = least if local > most else local
+    parts, rest = [bytes(data[at : at + local])], length - local
+    following = int.from_bytes(data[at + local : at + local + 4], "big")
+    while following and rest > 0 and following * size <= len(data):
+        start = (following - 1) * size
+        part = bytes(data[start + 4 : start + 4 + min(rest, usable - 4)])
+        following = int.from_bytes(data[start : start + 4], "big")
+        parts.append(part)
+        rest -= len(part)
+        room.take(len(part))
+    return b"".join(parts)

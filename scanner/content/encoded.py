@@ -1,0 +1,401 @@
+"""Encoded runs within text to the bytes they stand for, with the way back to where those bytes are stored.
+
+A run is decoded only where the first pass saw something in it that pays (see `signals`): decoding every run of an
+image would cost more than the rest of the scan.
+"""
+
+from __future__ import annotations
+
+import binascii
+import html
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from scanner.content.words import Content, Fault, Room, Run, Stop
+from scanner.limits import KIB, MIB
+
+_LONGEST = 16 * MIB  # of one run; longer ones are cut there
+_BEFORE, _AFTER = 4 * KIB, 16 * KIB  # of a line with escapes, around where one was seen
+_SHORTEST = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Clue:
+    """Where the first pass saw encoded text of one kind.
+
+    Attributes:
+        kind: base64, hex, utf-16le, utf-16be, utf-32le, utf-32be, escapes, url, html; or zip, for the end record.
+        ends: offsets in the content just after each place, ascending.
+        phase: at *ends*, how many characters of an unfinished group of the encoding came before.
+    """
+
+    kind: str
+    ends: Sequence[int]
+    phase: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A decoded run. *back* maps a span of *plain* to a span of the run."""
+
+    start: int
+    end: int
+    plain: bytes
+    encoding: str
+    back: Callable[[int, int], tuple[int, int]]
+
+
+def decode_runs(content: Content, clues: Sequence[Clue], room: Room) -> Iterator[Content | Fault]:
+    """A content for each encoded run that a clue points into."""
+    done: set[tuple[str, int, int]] = set()
+    try:
+        for clue in clues:
+            reached = 0
+            for end in clue.ends:
+                if end <= reached or clue.kind not in _DECODERS:
+                    continue
+                run = _DECODERS[clue.kind](content.data, end, clue)
+                if run is None or len(run.plain) < _SHORTEST:
+                    continue
+                reached = run.end
+                if (run.encoding, run.start, run.end) in done:
+                    continue
+                done.add((run.encoding, run.start, run.end))
+                room.take(len(run.plain))
+                yield _content(content, run)
+    except Stop as stop:
+        yield Fault(stop.reason, content.inside, None, stop.what)
+
+
+def _content(content: Content, run: _Run) -> Content:
+    return Content(
+        data=memoryview(run.plain),
+        name=content.name,
+        stored=content.place(run.start, run.end),
+        verbatim=False,
+        inside=content.inside,
+        encoding=(*content.encoding, run.encoding),
+        depth=content.depth + 1,
+        run=Run(content, run.start, content.data[run.start : run.end], run.back),
+    )
+
+
+# --- runs of one alphabet -----------------------------------------------------------------------------------------
+
+
+def _alphabet(members: bytes) -> bytes:
+    """A table for `bytes.translate`: members to 1, all others to 0."""
+    return bytes(byte in members for byte in range(256))
+
+
+_DIGITS = b"0123456789"
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_BASE64 = _alphabet(_LETTERS + _DIGITS + b"+/-_")
+_HEX = _alphabet(_DIGITS + b"ABCDEFabcdef")
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_WRAP = re.compile(rb"(?:\r?\n|\\r\\n|\\n)[ \t]{0,64}(?:#|//|\*)?[ \t]{0,8}")
+_WRAP_BEFORE = re.compile(rb"(?:\r?\n|\\r\\n|\\n)[ \t]{0,64}(?:#|//|\*)?[ \t]{0,8}\Z")
+_SHORTEST_LINE = 16
+_MARGIN = 128
+
+
+def _start_of_run(data: memoryview, at: int, table: bytes, least: int = 0) -> int:
+    """The start of the run of members that ends at *at*."""
+    step = 4096
+    floor = max(least, at - _LONGEST)
+    while at > floor:
+        low = max(floor, at - step)
+        found = bytes(data[low:at]).translate(table).rfind(b"\0")
+        if found >= 0:
+            return low + found + 1
+        at, step = low, min(8 * step, MIB)
+    return at
+
+
+def _end_of_run(data: memoryview, at: int, table: bytes) -> int:
+    step, limit = 4096, min(len(data), at + _LONGEST)
+    while at < limit:
+        high = min(limit, at + step)
+        found = bytes(data[at:high]).translate(table).find(b"\0")
+        if found >= 0:
+            return at + found
+        at, step = high, min(8 * step, MIB)
+    return at
+
+
+def _wrapped(data: memoryview, start: int, end: int, table: bytes) -> tuple[int, int]:
+    """The run [start, end) with the lines before and after it, if it is cut into lines.
+
+    All lines but the last have one length. `\\n` of a JSON string ends a line, too; its `n` is no member then.
+    """
+    width = 0
+    while start > 0 and end - start < _LONGEST:
+        before = _WRAP_BEFORE.search(bytes(data[max(0, start - _MARGIN) : start]))
+        if before is None:
+            break
+        last = start - (before.end() - before.start())
+        first = _start_of_run(data, last, table)
+        first += _escaped_letter(data, first)
+        if last - first < _SHORTEST_LINE or (width and last - first != width):
+            break
+        width, start = last - first, first
+    while end < len(data) and end - start < _LONGEST:
+        after = _WRAP.match(bytes(data[end : end + _MARGIN]))
+        if after is None:
+            break
+        first = end + after.end()
+        last = _end_of_run(data, first, table)
+        if last == first or (width and last - first > width):
+            break
+        end = last
+    return start, end
+
+
+def _escaped_letter(data: memoryview, at: int) -> int:
+    """1 if the byte at *at* is the `n` of an escape `\\n`."""
+    return int(0 < at < len(data) and data[at - 1] == 0x5C and data[at] == 0x6E)
+
+
+def _base64(data: memoryview, end: int, clue: Clue) -> _Run | None:
+    first = _start_of_run(data, end, _BASE64)
+    first += _escaped_letter(data, first)
+    last = _end_of_run(data, end, _BASE64)
+    start, stop = _wrapped(data, first, last, _BASE64)
+    raw = bytes(data[start:stop])
+    drop = (len(_clean(bytes(data[start:end]))) - clue.phase) % 4
+    if drop:  # what stands before belongs to something else: a path, a scheme
+        start += drop
+        raw = raw[drop:]
+    plain = _unbase64(_clean(raw))
+
+    def back(low: int, high: int) -> tuple[int, int]:
+        return _nth(raw, low // 3 * 4), _nth(raw, (high + 2) // 3 * 4 - 1) + 1
+
+    return _Run(start, stop, plain, "base64", back)
+
+
+_ESCAPED_WRAP = re.compile(rb"(?:\\r\\n|\\n|\r?\n)[ \t]*(?:#|//|\*)?[ \t]*")
+
+
+def _clean(raw: bytes) -> bytes:
+    """The members alone."""
+    return _ESCAPED_WRAP.sub(b"", raw) if b"\n" in raw or b"\\" in raw else raw
+
+
+def _unbase64(members: bytes) -> bytes:
+    text = members.translate(_URL_SAFE)
+    text = text[: len(text) - (len(text) % 4 == 1)]
+    try:
+        return binascii.a2b_base64(text + b"=" * (-len(text) % 4))
+    except binascii.Error:
+        return b""
+
+
+def _nth(raw: bytes, number: int) -> int:
+    """Where the member of that number lies in a run that may be cut into lines."""
+    if b"\n" not in raw and b"\\" not in raw:
+        return min(number, max(0, len(raw) - 1))
+    seen = at = 0
+    for wrap in _ESCAPED_WRAP.finditer(raw):
+        if seen + wrap.start() - at > number:
+            break
+        seen, at = seen + wrap.start() - at, wrap.end()
+    return min(at + number - seen, max(0, len(raw) - 1))
+
+
+def _hex(data: memoryview, end: int, _clue: Clue) -> _Run | None:
+    first, last = _start_of_run(data, end, _HEX), _end_of_run(data, end, _HEX)
+    start, stop = _wrapped(data, first, last, _HEX)
+    members = _clean(bytes(data[start:end]))
+    start += len(members) % 2
+    raw = bytes(data[start:stop])
+    digits = _clean(raw)
+    plain = binascii.a2b_hex(digits[: len(digits) & ~1])
+
+    def back(low: int, high: int) -> tuple[int, int]:
+        return _nth(raw, 2 * low), _nth(raw, 2 * high - 1) + 1
+
+    return _Run(start, stop, plain, "hex", back)
+
+
+# --- wide characters ----------------------------------------------------------------------------------------------
+
+
+def _wide(encoding: str, width: int, little: bool) -> Callable[[memoryview, int, Clue], _Run | None]:
+    """A decoder for text of *width* bytes for a character."""
+    codec, own, other = _codec(encoding), _units_of(width, little), _units_of(width, not little)
+    shift = 1 - width if little else width - 1
+
+    def decode(data: memoryview, end: int, _clue: Clue) -> _Run | None:
+        start, stop = _wide_run(data, end, width, own)
+        # read the other way round, the text is there too, but for a character at one end
+        first, last = _wide_run(data, end + shift, width, other)
+        if stop <= start or last - first > stop - start:
+            return None
+        plain = bytes(data[start:stop]).decode(codec, "replace").encode()
+        return _Run(start, stop, plain, encoding, lambda low, high: _units(plain, codec, low, high))
+
+    return decode
+
+
+def _units_of(width: int, little: bool) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
+    """Runs of the first 256 characters without controls: as they are, and with their bytes in reverse."""
+    zeros, character = rb"\x00" * (width - 1), rb"[\t\r\n\x20-\xff]"
+    forward = character + zeros if little else zeros + character
+    backward = zeros + character if little else character + zeros
+    return re.compile(rb"(?:%s)*" % forward), re.compile(rb"(?:%s)*" % backward)
+
+
+def _wide_run(
+    data: memoryview, at: int, width: int, patterns: tuple[re.Pattern[bytes], re.Pattern[bytes]]
+) -> tuple[int, int]:
+    """The run of characters around *at*, which is between two of them."""
+    start = stop = at = min(at, len(data))
+    forward, backward = patterns
+    step = 4096
+    while start > 0 and at - start < _LONGEST:
+        chunk = bytes(data[max(0, start - step) : start])
+        length = _matched(backward, chunk[::-1])
+        start -= length
+        if not length or length < len(chunk) - width:
+            break
+        step = min(4 * step, MIB)
+    while stop < len(data) and stop - at < _LONGEST:
+        chunk = bytes(data[stop : stop + MIB])
+        length = _matched(forward, chunk)
+        stop += length
+        if not length or length < len(chunk) - width:
+            break
+    return start, stop
+
+
+def _matched(pattern: re.Pattern[bytes], chunk: bytes) -> int:
+    found = pattern.match(chunk)
+    return found.end() if found is not None else 0
+
+
+def _codec(encoding: str) -> str:
+    return encoding.replace("le", "-le").replace("be", "-be")
+
+
+def _units(plain: bytes, codec: str, low: int, high: int) -> tuple[int, int]:
+    """A span of UTF-8 as a span of the encoding it came from."""
+    first = len(plain[:low].decode("utf-8", "ignore").encode(codec, "replace"))
+    return first, first + len(plain[low:high].decode("utf-8", "ignore").encode(codec, "replace"))
+
+
+_BOMS = (
+    (b"\xff\xfe\0\0", "utf-32le"),
+    (b"\0\0\xfe\xff", "utf-32be"),
+    (b"\xff\xfe", "utf-16le"),
+    (b"\xfe\xff", "utf-16be"),
+)
+_WIDE_TESTED = 4096
+
+
+def wide_text(data: memoryview) -> str:
+    """The encoding that a byte order mark tells, if the first bytes decode to text without control characters."""
+    head = bytes(data[:_WIDE_TESTED])
+    for mark, encoding in _BOMS:
+        if head.startswith(mark):
+            codec = _codec(encoding)
+            text = head[len(mark) : len(head) & ~3].decode(codec, "ignore")
+            odd = sum(char < " " and char not in "\t\r\n" for char in text)
+            return encoding if text and odd * 50 <= len(text) else ""
+    return ""
+
+
+def open_wide(content: Content, encoding: str, room: Room) -> Iterator[Content | Fault]:
+    """A whole file of wide characters, in windows."""
+    codec = _codec(encoding)
+    data = content.data
+    try:
+        for start in range(0, len(data), _LONGEST):
+            stop = min(len(data), start + _LONGEST + 64 * KIB)
+            plain = bytes(data[start:stop]).decode(codec, "replace").encode("utf-8", "replace")
+            room.take(len(plain))
+            yield _content(content, _Run(start, stop, plain, encoding, _unit_span(plain, codec)))
+    except Stop as stop_:
+        yield Fault(stop_.reason, content.inside, len(data), stop_.what)
+
+
+def _unit_span(plain: bytes, codec: str) -> Callable[[int, int], tuple[int, int]]:
+    return lambda low, high: _units(plain, codec, low, high)
+
+
+# --- escapes ------------------------------------------------------------------------------------------------------
+
+_STRING_ESCAPE = re.compile(
+    rb"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([0-3][0-7]{2})|(\r?\n)|([nrtbf0\"'\\/&<>$` ]))"
+)
+_URL_ESCAPE = re.compile(rb"%([0-9a-fA-F]{2})")
+_HTML_ESCAPE = re.compile(rb"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_LETTER = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"0": b"\0"}
+
+
+def _string(found: re.Match[bytes]) -> bytes:
+    wide, byte, octal, joined, letter = found.groups()
+    if wide:
+        return chr(int(wide, 16)).encode("utf-8", "surrogatepass")
+    if byte or octal:
+        return bytes([int(byte, 16) if byte else int(octal, 8)])
+    return b"" if joined else _LETTER.get(letter, letter)
+
+
+def _percent(found: re.Match[bytes]) -> bytes:
+    return bytes([int(found.group(1), 16)])
+
+
+def _entity(found: re.Match[bytes]) -> bytes:
+    return html.unescape(found.group().decode("ascii")).encode("utf-8", "replace")
+
+
+def _replaced(
+    encoding: str, pattern: re.Pattern[bytes], decoded: Callable[[re.Match[bytes]], bytes]
+) -> Callable[[memoryview, int, Clue], _Run | None]:
+    """A decoder that replaces escapes in the line around a clue."""
+
+    def decode(data: memoryview, end: int, _clue: Clue) -> _Run | None:
+        low = max(0, end - _BEFORE)
+        start = low + bytes(data[low : max(low, end - 1)]).rfind(b"\n") + 1
+        line = bytes(data[end : end + _AFTER]).find(b"\n")
+        stop = min(len(data), end + (_AFTER if line < 0 else line))
+        raw = bytes(data[start:stop])
+        plain = pattern.sub(decoded, raw)
+        if plain == raw:
+            return None
+        return _Run(start, stop, plain, encoding, lambda first, last: _span(raw, pattern, decoded, first, last))
+
+    return decode
+
+
+def _span(
+    raw: bytes, pattern: re.Pattern[bytes], decoded: Callable[[re.Match[bytes]], bytes], low: int, high: int
+) -> tuple[int, int]:
+    """The span of the escaped text that a span of the decoded text came from."""
+    made = at = 0
+    start = stop = -1
+    for found in pattern.finditer(raw):
+        plain, size = found.start() - at, len(decoded(found))
+        if start < 0 and low < made + plain + size:
+            start = at + low - made if low < made + plain else found.start()
+        if high <= made + plain + size:
+            stop = at + high - made if high <= made + plain else found.end()
+            break
+        made, at = made + plain + size, found.end()
+    start = at + low - made if start < 0 else start
+    return start, at + high - made if stop < 0 else stop
+
+
+_DECODERS: dict[str, Callable[[memoryview, int, Clue], _Run | None]] = {
+    "base64": _base64,
+    "hex": _hex,
+    "utf-16le": _wide("utf-16le", 2, True),
+    "utf-16be": _wide("utf-16be", 2, False),
+    "utf-32le": _wide("utf-32le", 4, True),
+    "utf-32be": _wide("utf-32be", 4, False),
+    "escapes": _replaced("json-string", _STRING_ESCAPE, _string),
+    "url": _replaced("url", _URL_ESCAPE, _percent),
+    "html": _replaced("html", _HTML_ESCAPE, _entity),
+}

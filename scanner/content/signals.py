@@ -1,0 +1,170 @@
+"""What the first pass looks for to find encoded text worth decoding: the encoded forms of what secrets begin with.
+
+Base64 of a word has three forms, for where the word starts within a group of three bytes; in each, some characters
+depend on the word alone; those have three forms again, and so on. The words are the fixed beginnings of the pack's
+rules and names that stand near secrets. Decoding all of an image's base64 would cost more than the scan; most of it
+is pictures and checksums.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator, Sequence
+
+from scanner.content.encoded import Clue
+from scanner.detect.base import Group, Trigger
+from scanner.detect.rulepack import RulePack
+from scanner.evidence import Match
+
+#: shorter forms occur by chance: 5 of 64 characters, once in a gigabyte of base64
+_SHORTEST_BASE64 = 5
+_SHORTEST_WORD, _LONGEST_WORD, _MOST_CHOICES = 4, 12, 64
+_TIMES = 3  # that base64 is undone on one word
+_SECRET = re.compile(r"\(\?P<secret>")
+#: a letter, a class of few, or a group of words, that no quantifier follows
+_PART = re.compile(
+    r"(?:([A-Za-z0-9_:~! @/=,;#%&<>\"'-]|\\[^A-Za-z0-9])|\[([A-Za-z0-9]{1,8})\]"
+    r"|\((?:\?:|\?P<\w+>)((?:[A-Za-z0-9_:|-]|\\[.-])+)\))(?![?*+{])"
+)
+
+#: what stands near secrets, in the spellings that occur
+_WORDS = (
+    "-----BEGIN", "PRIVATE KEY", "PuTTY-User-Key", "AGE-SECRET-KEY", "https://", "http://", "postgres", "mysql://",
+    "mongodb", "redis://", "amqp", "AccountKey=", "SharedAccess", '"private_key"', '"auths"', "_authToken",
+    "Authorization", "authorization", "Bearer ", "aws_secret", "AWS_SECRET", "client_secret", "clientSecret",
+    "password", "Password", "PASSWORD", "passwd", "PASSWD", "secret", "Secret", "SECRET", "token", "Token", "TOKEN",
+    "api_key", "apikey", "apiKey", "API_KEY", "APIKEY", "api-key", "credential", "CREDENTIAL", "_KEY=", "_key=",
+)  # fmt: skip
+#: beginnings of formats that hold secrets packed: gzip, zip, xz, zstd, bzip2
+_PACKED = (
+    b"\x1f\x8b\x08\0\0\0\0\0", b"\x1f\x8b\x08\x08", b"PK\3\4\x14\0", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd",
+    b"BZh91AY&SY",
+)  # fmt: skip
+
+#: base64 of ASCII as UTF-16, at the start of a group
+_OF_UTF_16 = rb"(?:[A-Za-z0-9+/][AQgw][AB][A-Za-z0-9+/]A[C-H][AEIMQUYcgkosw048]A){4}"
+
+_ESCAPES = (
+    rb"\\u00[2-7][0-9a-fA-F]",
+    rb"(?:\\x[2-7][0-9a-fA-F]){3}",
+    rb"(?:\\[01][0-7]{2}){3}",
+    rb"[A-Za-z0-9+]{8}\\/[A-Za-z0-9+]{4}",
+    rb"[=:] {0,2}\\{1,3}[\"']",
+    rb"-----BEGIN[A-Z ]{0,40}-----\\{1,4}[rn]",
+)
+_URL = (
+    rb"(?:%[2-7][0-9a-f]){3}",
+    rb"%3a%2f%2f",
+    rb"-BEGIN(?:%20|\+)",
+    rb"(?:pass|passwd|password|secret|token|key|pwd)[a-z_-]{0,12}(?:=|%3d)[a-z0-9._~+-]{0,64}%[2-7][0-9a-f]",
+    rb"://[a-z0-9._~-]{1,64}:[a-z0-9._~+!$*-]{0,64}%[2-7][0-9a-f]",
+)
+_HTML = (
+    rb"(?:&#(?:x[0-9a-f]{2}|[0-9]{2,3});){3}",
+    rb"[=:]\s?&(?:quot|#34|#39|apos|#x22|#x27);",
+    rb"BEGIN&(?:#|nbsp)",
+    rb"(?:pass|passwd|password|secret|token|key|pwd)[a-z_.-]{0,12}[\"']?\s?[>=:]\s?[\"']?[^\s\"'<>&]{0,64}&(?:amp|lt|gt|quot|apos|#)",
+)
+
+
+class Signal:
+    """Collects where the triggers of one kind fired (`detect.base.Detector`); it confirms no match itself."""
+
+    def __init__(self, kind: str, expressions: Sequence[bytes], phase: int = 0, caseless: bool = False) -> None:
+        self.kind, self.phase = kind, phase
+        self._triggers = tuple(Trigger(expression, caseless, group=Group.ENCODED) for expression in expressions)
+        self._ends: list[int] = []
+
+    @property
+    def triggers(self) -> Sequence[Trigger]:
+        """The expressions of the first pass."""
+        return self._triggers
+
+    def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
+        """Keep *ends* until `take`; there is nothing to confirm."""
+        del data, path
+        self._ends = list(ends)
+        return iter(())
+
+    def take(self) -> Clue | None:
+        """Where the triggers fired in the last content, None if nowhere."""
+        if not self._ends:
+            return None
+        ends, self._ends = self._ends, []
+        return Clue(self.kind, ends, self.phase)
+
+
+def signals(pack: RulePack) -> tuple[Signal, ...]:
+    """The signals of every kind. Raises RulePackError."""
+    words = sorted({word.encode() for word in _WORDS} | set(_beginnings(pack)))
+    found = [*_base64_signals([*words, *_PACKED])]
+    found.append(Signal("hex", [word.hex().encode() for word in words], caseless=True))
+    for kind, width, little in (
+        ("utf-16le", 2, True), ("utf-16be", 2, False), ("utf-32le", 4, True), ("utf-32be", 4, False),
+    ):  # fmt: skip
+        found.append(Signal(kind, [_exact(_widened(word, width, little)) for word in words]))
+    found.append(Signal("escapes", _ESCAPES))
+    found.append(Signal("url", _URL, caseless=True))
+    found.append(Signal("html", _HTML, caseless=True))
+    found.append(Signal("zip", [_exact(b"PK\5\6")]))
+    return tuple(found)
+
+
+def _beginnings(pack: RulePack) -> Iterator[bytes]:
+    """What the values of rules begin with, where a rule spells it out."""
+    for rule in pack.rules:
+        for group in _SECRET.finditer(rule.pattern):
+            for text in _spelled(rule.pattern, group.end()):
+                if len(text) >= _SHORTEST_WORD:
+                    yield text[:_LONGEST_WORD].encode()
+
+
+def _spelled(pattern: str, at: int) -> list[str]:
+    """The beginnings that a pattern spells out from *at* on, with a few choices: `[sr]k_(?:live|test)_` has four.
+
+    A look at the text is enough, and a hundred times faster than taking all patterns apart at every start.
+    """
+    found = [""]
+    while (part := _PART.match(pattern, at)) is not None:
+        letter, few, group = part.groups()
+        choices = list(few) if few else group.split("|") if group else [letter]
+        if len(found) * len(choices) > _MOST_CHOICES:
+            break
+        found = [text + choice.replace("\\", "") for text in found for choice in choices]
+        at = part.end()
+    return found
+
+
+def _exact(raw: bytes) -> bytes:
+    """An expression for the very bytes."""
+    return b"".join(b"\\x%02x" % byte for byte in raw)
+
+
+def _widened(word: bytes, width: int, little: bool) -> bytes:
+    zeros = b"\0" * (width - 1)
+    return b"".join(bytes([byte]) + zeros if little else zeros + bytes([byte]) for byte in word)
+
+
+def aligned(word: bytes) -> Iterator[tuple[bytes, int]]:
+    """The base64 characters that depend on *word* alone, for each way it can lie in groups of three, and how many
+    characters of a group of four have been read at their end."""
+    for lead in range(3):
+        encoded = base64.b64encode(b"\0" * lead + word)
+        first, last = -(-8 * lead // 6), 8 * (lead + len(word)) // 6
+        yield encoded[first:last], last % 4
+
+
+def _base64_signals(words: Sequence[bytes]) -> Iterator[Signal]:
+    """One signal for each phase, so that decoding starts at a whole group."""
+    by_phase: dict[int, set[bytes]] = {phase: set() for phase in range(3)}
+    level = set(words)
+    for times in range(_TIMES):
+        forms = {form for word in level for form in aligned(word) if len(form[0]) >= _SHORTEST_BASE64 + times}
+        for form, phase in forms:
+            by_phase[phase].add(form)
+        level = {form for form, _ in forms}
+    for phase, found in by_phase.items():
+        spellings = found | {form.translate(bytes.maketrans(b"+/", b"-_")) for form in found}
+        yield Signal("base64", [_exact(form) for form in sorted(spellings)], phase)
+    yield Signal("base64", [_OF_UTF_16])

@@ -1,0 +1,236 @@
+"""Zip archives, in front of which anything may stand: every entry that any reader could see, each once.
+
+Readers disagree: some believe the central directory at the end, some read local headers from the start. So entries
+come from both, by where their local header lies. Source: APPNOTE.TXT 6.3.10 (section numbers below).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+from scanner.content.buffer import Buffer
+from scanner.content.streams import fill, inflate
+from scanner.content.words import Content, Fault, Room, Stop
+
+_LOCAL, _CENTRAL, _END, _END64 = b"PK\3\4", b"PK\1\2", b"PK\5\6", b"PK\6\6"
+_END_SIZE, _COMMENT = 22, 65535
+_METHODS = {8: "deflate", 12: "bzip2", 14: "lzma-raw", 93: "zstd", 95: "xz"}
+_ENCRYPTED, _SIZE_FOLLOWS = 0x1, 0x8
+_U32 = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An entry by its local header; *size* is None where only the stream itself tells where it ends."""
+
+    at: int
+    data: int
+    size: int | None
+    method: int
+    flags: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    """The central directory: local header offsets with names and stored sizes, and bytes in front of the archive."""
+
+    entries: dict[int, tuple[str, int]]
+    whole: bool
+
+
+def _int(data: memoryview | bytes, at: int, length: int) -> int:
+    return int.from_bytes(data[at : at + length], "little")
+
+
+def find_end(data: memoryview) -> int | None:
+    """Where the end record lies (section 4.3.16), if a central directory stands where it says; None if none does."""
+    start = max(0, len(data) - _END_SIZE - _COMMENT)
+    tail = bytes(data[start:])
+    at = tail.rfind(_END)
+    while at >= 0:
+        if _directory_start(data, start + at) is not None:
+            return start + at
+        at = tail.rfind(_END, 0, at)
+    return None
+
+
+def is_empty(data: memoryview) -> bool:
+    """Whether it is nothing but an end record."""
+    return len(data) == _END_SIZE and bytes(data[:4]) == _END
+
+
+def is_local(data: memoryview) -> bool:
+    """Whether a sound local header is at the start."""
+    return _local(data, 0, None) is not None
+
+
+def _directory_start(data: memoryview, end: int) -> tuple[int, int, int] | None:
+    """Where the central directory starts, where it ends, and what must be added to its offsets."""
+    if end + _END_SIZE > len(data):
+        return None
+    size, offset, last = _int(data, end + 12, 4), _int(data, end + 16, 4), end
+    if (size == _U32 or offset == _U32) and end >= 76 and bytes(data[end - 20 : end - 16]) == b"PK\6\7":
+        record = bytes(data[: end - 20][-4096:]).rfind(_END64)
+        if record >= 0:
+            last = max(0, end - 20 - 4096) + record
+            size, offset = _int(data, last + 40, 8), _int(data, last + 48, 8)
+    start = last - size
+    if size == 0 or start < 0 or bytes(data[start : start + 4]) != _CENTRAL:
+        return None
+    return start, last, start - offset
+
+
+def _directory(data: memoryview, end: int | None) -> _Directory:
+    """What the central directory says; not whole if it is missing or ends early."""
+    place = None if end is None else _directory_start(data, end)
+    if end is None or place is None:
+        return _Directory({}, False)
+    at, last, shift = place
+    entries: dict[int, tuple[str, int]] = {}
+    while at + 46 <= last and bytes(data[at : at + 4]) == _CENTRAL:
+        size, offset = _int(data, at + 20, 4), _int(data, at + 42, 4)
+        name, extra, comment = _int(data, at + 28, 2), _int(data, at + 30, 2), _int(data, at + 32, 2)
+        if _U32 in (size, offset):
+            body = data[at + 46 + name : at + 46 + name + extra]
+            size, offset = _zip64(body, _int(data, at + 24, 4) == _U32, size, offset)
+        text = _name(bytes(data[at + 46 : at + 46 + name]))
+        entries.setdefault(offset + shift, (text, size))
+        at += 46 + name + extra + comment
+    return _Directory(entries, at == last)
+
+
+def _zip64(extra: memoryview, plain_too: bool, size: int, offset: int) -> tuple[int, int]:
+    """Sizes and offset of an extra field of kind 1 (section 4.5.3)."""
+    at = 0
+    while at + 4 <= len(extra):
+        kind, length = _int(extra, at, 2), _int(extra, at + 2, 2)
+        if kind == 1:
+            place = at + 4 + (8 if plain_too else 0)
+            if size == _U32:
+                size, place = _int(extra, place, 8), place + 8
+            return size, _int(extra, place, 8) if offset == _U32 else offset
+        at += 4 + length
+    return size, offset
+
+
+def _name(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _local(data: memoryview, at: int, known: tuple[str, int] | None) -> _Entry | None:
+    """The entry whose local header is at *at* (section 4.3.7), None if none is."""
+    if at < 0 or at + 30 > len(data) or bytes(data[at : at + 4]) != _LOCAL:
+        return None
+    flags, method, size = _int(data, at + 6, 2), _int(data, at + 8, 2), _int(data, at + 18, 4)
+    name, extra = _int(data, at + 26, 2), _int(data, at + 28, 2)
+    start = at + 30 + name + extra
+    if start > len(data) or _int(data, at + 4, 1) > 100:
+        return None
+    if size == _U32:
+        size, _ = _zip64(data[at + 30 + name : start], _int(data, at + 22, 4) == _U32, size, 0)
+    text = known[0] if known else _name(bytes(data[at + 30 : at + 30 + name]))
+    if known and (flags & _SIZE_FOLLOWS or size == 0):
+        size = known[1]
+    elif flags & _SIZE_FOLLOWS and size == 0:
+        return _Entry(at, start, None, method, flags, text)
+    return _Entry(at, start, size, method, flags, text)
+
+
+def open_zip(content: Content, room: Room, end: int | None) -> Iterator[Content | Fault]:
+    """All entries. *end* is where the end record is, as `find_end` gives it."""
+    data = content.data
+    directory = _directory(data, end)
+    if not directory.whole and not is_empty(data):
+        yield Fault("nested.damaged", content.inside, len(data), "the zip archive has no sound directory")
+    seen: set[int] = set()
+    covered = [(0, 0)]
+    try:
+        for at in sorted(directory.entries):
+            entry = _local(data, at, directory.entries[at])
+            if entry is None:
+                text = "the directory of the zip archive names an entry that is not there"
+                yield Fault("nested.damaged", (*content.inside, directory.entries[at][0]), None, text)
+                continue
+            room.entry()
+            seen.add(at)
+            stop = yield from _open(content, entry, room)
+            covered.append((at, stop))
+        yield from _unlisted(content, room, seen, covered, end)
+    except Stop as stop:
+        yield Fault(stop.reason, content.inside, len(data), stop.what)
+
+
+def _unlisted(
+    content: Content, room: Room, seen: set[int], covered: list[tuple[int, int]], end: int | None
+) -> Iterator[Content | Fault]:
+    """Entries by local headers that no directory names, in the bytes that no other entry covers."""
+    reached = 0
+    gaps = []
+    for start, stop in [*sorted(covered), (len(content.data) if end is None else end, 0)]:
+        if start > reached:
+            gaps.append((reached, start))
+        reached = max(reached, stop)
+    for start, stop in gaps:
+        at = _find_local(content.data, start, stop)
+        while at is not None:
+            entry = _local(content.data, at, None)
+            after = at + 4
+            if entry is not None and at not in seen:
+                room.entry()
+                after = max(after, (yield from _open(content, entry, room)))
+            at = _find_local(content.data, after, stop)
+
+
+def _find_local(data: memoryview, start: int, stop: int) -> int | None:
+    for at in range(start, stop, 1 << 20):
+        found = bytes(data[at : min(stop, at + (1 << 20) + 3)]).find(_LOCAL)
+        if found >= 0:
+            return at + found
+    return None
+
+
+def _open(content: Content, entry: _Entry, room: Room) -> Generator[Content | Fault, None, int]:
+    """One entry; returns where its data ends."""
+    data, start, inside = content.data, entry.data, (*content.inside, entry.name)
+    end = len(data) if entry.size is None else min(len(data), start + entry.size)
+    if entry.flags & _ENCRYPTED:
+        yield Fault("nested.encrypted", inside, end - start, "the entry is encrypted")
+    elif entry.method == 0:
+        if end > start:
+            room.take(end - start)  # entries may overlap: countless ones can share the same bytes
+            yield content.part(start, end, entry.name)
+    elif entry.method in _METHODS:
+        return (yield from _unpacked(content, entry, room, end))
+    else:
+        yield Fault("nested.unknown", inside, end - start, f"packed by method {entry.method}, which is not understood")
+    return end
+
+
+def _unpacked(content: Content, entry: _Entry, room: Room, end: int) -> Generator[Content | Fault, None, int]:
+    data, start, inside = content.data, entry.data, (*content.inside, entry.name)
+    kind = _METHODS[entry.method]
+    buffer = Buffer(room)
+    try:
+        fault = None
+        if kind == "deflate":  # where it ends is in the stream itself, whatever the headers say
+            try:
+                used, ended = inflate(buffer, data[start:], -zlib.MAX_WBITS)
+                end = start + used
+                fault = None if ended else ("nested.damaged", "the entry is damaged or cut off")
+            except Stop as stop:
+                fault = stop.reason, stop.what
+        else:
+            fault = fill(buffer, data[start:end], kind)
+        if buffer.size:
+            yield content.made(buffer.view(), start, end, entry.name, (kind.removesuffix("-raw"),))
+        if fault:
+            yield Fault(fault[0], inside, end - start, fault[1])
+    except OSError as error:
+        text = f"no temporary file can hold what is packed in it: {error.strerror}"
+        yield Fault("nested.bytes", inside, end - start, text)
+    finally:
+        buffer.close()
+    return end

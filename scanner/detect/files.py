@@ -1,0 +1,76 @@
+"""Files whose whole content is one secret: keys of Rails, password files of Ansible, cookies of Erlang and their like.
+
+Only the path tells what they are, so the path decides and the content has to be a single plausible word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from scanner.detect import plausible
+from scanner.detect.base import Trigger
+from scanner.detect.spans import Suppressed
+from scanner.evidence import Confidence, Match, Secret, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A kind of file: its rule, the end of its path, the shape of its one word."""
+
+    rule: str
+    title: str
+    gains: str
+    severity: Severity
+    path: re.Pattern[str]
+    word: re.Pattern[bytes]
+
+
+def _kind(rule: str, title: str, gains: str, severity: Severity, path: str, word: bytes) -> _Kind:
+    return _Kind(rule, title, gains, severity, re.compile(rf"(?:^|/){path}\Z", re.IGNORECASE), re.compile(word))
+
+
+_PASSWORD = rb"[!-~]{6,200}"
+_KINDS = (
+    _kind("file.rails-master-key", "Rails master key", "Decrypts the credentials of the application.",
+          Severity.CRITICAL, r"config/(?:master|credentials/[\w-]+)\.key", rb"[0-9a-f]{32,64}"),
+    _kind("file.ansible-vault-password", "Ansible vault password", "Decrypts what the vault protects.",
+          Severity.CRITICAL, r"[\w.-]*vault[-_.]?pass(?:word)?(?:[-_.]?file)?(?:\.txt)?", _PASSWORD),
+    _kind("file.erlang-cookie", "Erlang cookie", "Runs code on every node that shares it.",
+          Severity.HIGH, r"\.erlang\.cookie", rb"[!-~]{8,255}"),
+    _kind("file.jenkins-first-password", "First password of Jenkins", "Administers Jenkins until it is changed.",
+          Severity.HIGH, r"secrets/initialAdminPassword", rb"[0-9a-f]{32}"),
+    _kind("file.token", "Token in a file of its own", "Acts as the user of the tool that keeps it there.",
+          Severity.HIGH, r"(?:\.?huggingface/token|\.vault-token|\.netlify/token|\.fly/token|serviceaccount/token)",
+          rb"[!-~]{16,4096}"),
+    _kind("file.password", "Password in a file of its own", "Whatever the file is named after.", Severity.HIGH,
+          r"(?:\.?(?:[\w-]+[-_.])?(?:passw(?:or)?d|passphrase|secret)(?:\.txt)?|run/secrets/[\w.-]+)", _PASSWORD),
+)  # fmt: skip
+
+
+class FileDetector:
+    """Contents that are one word (`base.Detector`)."""
+
+    @property
+    def triggers(self) -> Sequence[Trigger]:
+        """A content that is one word and nothing else."""
+        return (Trigger(rb"^[!-~]{6,4096}[ \t\r]{0,2}\n?$"),)
+
+    def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
+        """The match in *data*, if any (`base.Detector`)."""
+        return (found for found in self.explain(data, ends, path) if isinstance(found, Match))
+
+    def explain(self, data: memoryview, _ends: Sequence[int], path: str) -> Iterator[Match | Suppressed]:
+        """As `confirm`, with what was judged to be no secret, and why."""
+        kind = next((kind for kind in _KINDS if kind.path.search(path)), None)
+        if kind is None or len(data) > 8192:
+            return
+        word = bytes(data).strip()
+        reason = None if kind.word.fullmatch(word) else "form"
+        reason = reason or plausible.password(word) or plausible.expression(word)
+        if reason is not None:
+            yield Suppressed(kind.rule, 0, len(word), reason)
+            return
+        yield Match(kind.rule, "file", kind.title, kind.severity, Confidence.MEDIUM, 0, len(word), Secret(word),
+                    gains=kind.gains)  # fmt: skip

@@ -1,0 +1,193 @@
+"""Finds passwords that stand beside the user or the server they are for: `user: app, password: …`.
+
+A name such as password proves little: forms, translations and programs are full of it. With a user name, a host or a
+database set next to it, it is a login, and then even a common word is a bad password rather than no password.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from scanner.detect import plausible
+from scanner.detect.base import Group, Trigger
+from scanner.detect.context import Context, context_of
+from scanner.detect.spans import Suppressed, ranges
+from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
+
+RULE = "login.password"
+_PORTION = 1 << 16
+#: the name of a password and what may follow until its value begins
+_REACH = 110
+#: bytes around a password in which its user or server is looked for, and lines
+_AROUND, _LINES = 240, 5
+_LONGEST = 120
+#: the words for password and for user, in the languages that settings and notes are written in most
+_FOREIGN_WORDS = (
+    "비밀번호|패스워드|암호|비번|密码|密碼|口令|パスワード|暗証番号|пароль|passwort|kennwort|contraseña|senha|hasło".encode()
+)
+_FOREIGN_USERS = "아이디|계정|用户名|账号|ユーザー名|логин|benutzer(?:name)?|usuario|utilisateur".encode()
+_WORDS = rb"passw(?:or)?d|passwd|passphrase|passcode|pass|pwd|pswd|psw|pw"
+_SIGN = rb"(?:[ \t]{0,12}(?:=>|:=|==?|:)[ \t]{0,12}|[ \t]is:?[ \t]|[ \t]{1,3}|-)"
+_QUOTE = rb"(?:(?:[bru]{1,2}|@)(?=[\"']))?\\?"
+_ASSIGNED = re.compile(
+    rb"(?:" + _WORDS + rb"|" + _FOREIGN_WORDS + rb")[0-9]{0,2}(?P<end>)[\"'\])]{0,2}(?P<sign>" + _SIGN + rb")" + _QUOTE
+    + rb"(?P<quote>[\"'`]?)(?P<secret>[^\s\"'`<>\\,;:()][^\s\"'`<>\\]{3,120})(?P<close>\\?[\"'`]?)",
+    re.IGNORECASE,
+)
+_NAME_BEFORE = re.compile(rb"[A-Za-z0-9_.$-]{0,48}\Z")
+_USER = re.compile(
+    rb"(?:(?<![A-Za-z0-9])(?:user(?:[-_ ]?(?:name|id))?|login(?:[ _-]?(?:as|name|id))?|e-?mail|uid|usr"
+    rb"|account(?:[-_ ]?name)?|id|role"
+    rb"|host(?:[-_ ]?name)?|server|database|db[-_]?name|dbname|schema|bind_?dn|wifi name|" + _FOREIGN_USERS + rb")"
+    rb"|(?<=[a-z0-9])(?-i:User(?:[Nn]ame|Id)?|Login|Email|Host(?:[Nn]ame)?|Server|Account|Id|ID)"
+    rb")[\"'\])]{0,2}" + _SIGN + _QUOTE + rb"(?P<quote>[\"'`]?)(?P<value>[^\s\"'`<>\\,;]{2,80})",
+    re.IGNORECASE,
+)
+#: names of what is done with a password, or said about it
+_NO_PASSWORD_NAME = re.compile(
+    rb"(?:update|reset|forgot(?:ten)?|edit|change|show|hide|require[sd]?|no|has|ask|store|send|save|confirm|check"
+    rb"|verify|valid(?:ate)?"
+    rb"|invalid|wrong|incorrect|bad|missing|empty|get|set|is|use|with|without|by|new_?line|tres|sur|over|under|low"
+    rb"|high|band|all)[-_.]?"
+    rb"(?:passw(?:or)?d|passwd|pass|pwd)\Z|(?:type|field|label|file|path|hint|hash|policy|name|id|length)\Z",
+    re.IGNORECASE,
+)
+_DOTTED = re.compile(rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+_TRIGGER_SIGN = rb"(?:[ \t]{0,12}[=:][=>]?[ \t]{0,12}|[ \t]is:?[ \t]|[ \t]{1,3}|-)"
+_MIXED = re.compile(rb"(?=[^\s]*[0-9])(?=[^\s]*[A-Za-z])")
+_SPECIAL_SIGN = re.compile(rb"[!@#$%^&*=?]")
+_SPECIAL = re.compile(rb"[!@#$%^&*+=?~-]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Login:
+    """A password and where it and its word stand in a window."""
+
+    name: bytes
+    sign: bytes
+    quote: bytes
+    value: bytes
+    start: int
+    end: int
+    word: int
+
+
+class LoginDetector:
+    """Passwords beside their users (`base.Detector`)."""
+
+    @property
+    def triggers(self) -> Sequence[Trigger]:
+        """Words for password, each followed by a value."""
+        value = _TRIGGER_SIGN + rb"[bru@]{0,2}\\?[\"'`]?[^\s\"'`<>\\(){}$,;:][^\s\"'`<>\\]{3}"
+        foreign = b"|".join(b"".join(b"\\x%02x" % byte for byte in word) for word in _FOREIGN_WORDS.split(b"|"))
+        return (
+            Trigger(b"(?:" + _WORDS + rb")[0-9]{0,2}[\"'\])]{0,2}" + value, caseless=True, group=Group.NAMED),
+            Trigger(b"(?:" + foreign + b")" + value, group=Group.NAMED),
+        )
+
+    def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
+        """The matches in *data*, each once (`base.Detector`)."""
+        return (found for found in self.explain(data, ends, path) if isinstance(found, Match))
+
+    def explain(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match | Suppressed]:
+        """As `confirm`, with what was judged to be no secret, and why."""
+        context = context_of(path)
+        seen = 0
+        for low, high in ranges(ends, _REACH):
+            for start in range(low, high, _PORTION):
+                stop = min(high, start + _PORTION)
+                base = max(0, start - _AROUND)
+                window = bytes(data[base : stop + _LONGEST + _AROUND])
+                for login in _logins(window, start - base, stop - base):
+                    if base + login.start < seen:
+                        continue
+                    seen = base + login.end
+                    user = _user_of(window, login)
+                    reason = "no-user" if user is None else _no_password(login, user, context)
+                    if reason is not None:
+                        yield Suppressed(RULE, base + login.start, base + login.end, reason)
+                    else:
+                        yield _match(login, base, user or b"")
+
+
+def _logins(window: bytes, begin: int, stop: int) -> Iterator[_Login]:
+    at = max(begin, 0)
+    while (match := _ASSIGNED.search(window, at)) is not None and match.start() < stop:
+        at = match.start("secret")
+        quote, value = match.group("quote"), match.group("secret")
+        if quote and not match.group("close"):
+            continue
+        if not quote:
+            value = re.split(rb"[,;(){}\[\]|&]", value, maxsplit=1)[0].rstrip(b".")
+        if len(value) >= _LEAST:
+            head = _NAME_BEFORE.search(window[max(0, match.start() - 48) : match.start()])
+            name = (head.group() if head else b"") + window[match.start() : match.start("end")]
+            if name == b"pass" and match.group("sign") == b":" and _MIXED.match(value) is None:
+                continue  # where OpenSSL takes a pass phrase from, as in `-passin pass:…`
+            yield _Login(name, match.group("sign").strip(), quote, value, at, at + len(value), match.start())
+
+
+_LEAST = 4
+
+
+def _user_of(window: bytes, login: _Login) -> bytes | None:
+    """The user or server set near *login*: its value, None if there is none."""
+    before = window[max(0, login.word - _AROUND) : login.word]
+    behind = window[login.end : login.end + _AROUND]
+    before = b"\n".join(before.split(b"\n")[-_LINES:])
+    behind = b"\n".join(behind.split(b"\n")[:_LINES])
+    for text in (before, behind):
+        if (shorthand := _SHORTHAND.search(text)) is not None:
+            return shorthand.group("value")
+        for match in _USER.finditer(text):
+            value = match.group("value")
+            if plausible.reference(value) is None and not _PROGRAM.match(value):
+                return value
+    return None
+
+
+#: a variable that a program names like the field it sets: `email,` on a line of its own
+_SHORTHAND = re.compile(rb"^[ \t]*(?P<value>user(?:name)?|email|login)[ \t]*,?[ \t]*$", re.MULTILINE)
+_PROGRAM = re.compile(
+    rb"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)+|[A-Za-z_$][\w$.]*\(|True|False|None|null|true|false|string|str"
+)
+
+
+def _no_password(login: _Login, user: bytes, context: Context) -> str | None:
+    value = login.value
+    if _NO_PASSWORD_NAME.search(login.name):
+        return "name-of-no-secret"
+    if (reason := plausible.password(value) or plausible.expression(value)) is not None:
+        return reason
+    if value.lower() == user.lower() and context not in (Context.BUILD, Context.SETTINGS):
+        return "default-or-word"
+    if not login.quote and _DOTTED.fullmatch(value) is not None:
+        return "expression"
+    if context is Context.SOURCE and value.isalpha() and b"password" in value.lower():
+        return "name"
+    mixed = _MIXED.match(value) is not None and (len(value) >= 8 or _SPECIAL.search(value) is not None)
+    if login.sign == b"-":
+        return None if mixed and _SPECIAL_SIGN.search(value) is not None else "words"
+    if not login.sign or login.sign[:2].lower() == b"is":
+        return None if mixed else "words"
+    if not login.quote and context in (Context.SOURCE, Context.PROSE):
+        return None if mixed and plausible.words(value, 0.2) is None else "unquoted"
+    return None if mixed or login.quote or context is not Context.OTHER else "words"
+
+
+def _match(login: _Login, base: int, user: bytes) -> Match:
+    shown = user[:80].decode("ascii", "backslashreplace")
+    return Match(
+        RULE,
+        "pattern",
+        "Password beside a user name",
+        Severity.HIGH,
+        Confidence.MEDIUM,
+        base + login.start,
+        base + login.end,
+        Secret(login.value),
+        (Evidence("companion", "user", "".join(char if char.isprintable() else "?" for char in shown)),),
+        gains="Logs in as the user that stands beside it.",
+    )

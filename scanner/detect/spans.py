@@ -1,0 +1,54 @@
+"""Places in a content: where matches may begin, what is only part of a longer run, what was judged to be no secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from scanner.detect import plausible
+
+#: a letter before a match that ends no word: an escape, or the length byte of a string among binary data
+_ESCAPE_BEFORE = re.compile(
+    rb"(?:\\[nrtbf0]|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\x1b\[[0-9;]{0,8}m"
+    rb"|[\x00-\x08\x0e-\x1f\x80-\xff].)\Z",
+    re.DOTALL,
+)
+_LONGEST_ESCAPE = 12
+_BASE64_BEFORE = 16
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """A place with the shape of a secret that was judged to be none; *reason* as in `plausible`."""
+
+    rule_id: str
+    start: int
+    end: int
+    reason: str
+
+
+def ranges(ends: Sequence[int], lead: int) -> Iterator[tuple[int, int]]:
+    """Merged ranges in which a match can begin, for triggers that ended at *ends*, ascending."""
+    low = high = -1
+    for end in ends:
+        begin = max(0, end - lead)
+        if begin > high:
+            if high >= 0:
+                yield low, high
+            low = begin
+        high = end
+    if high >= 0:
+        yield low, high
+
+
+def inside_base64(window: bytes, at: int) -> bool:
+    """Whether what stands before window[at] is a long piece of base64, so that nothing begins there."""
+    before = window[max(0, at - _BASE64_BEFORE) : at]
+    return len(before) == _BASE64_BEFORE and _BASE64.fullmatch(before) is not None and plausible.disorder(before) > 0.35
+
+
+def escape_before(window: bytes, at: int) -> bool:
+    """Whether the letters before window[at] belong to an escape, so that a word may begin there."""
+    return _ESCAPE_BEFORE.search(window[max(0, at - _LONGEST_ESCAPE) : at]) is not None

@@ -1,0 +1,361 @@
+"""Whose file a finding lies in: the user's own, or content of an installed package, and what follows from that.
+
+docs/provenance.md tells the reasoning. A file counts as intact only by a digest in a package manager's own record of
+the same image; a record of any layer will do, since equal digests mean equal bytes.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from scanner.evidence import Confidence, Evidence, Secret, Surface
+from scanner.image.documents import strings
+from scanner.image.model import Image
+from scanner.layer.tree import clean, parents, path_hash
+from scanner.limits import MIB
+from scanner.locate import Place
+from scanner.packages.model import FileList, Installer, Package, PrivateOrigin, Record, Versions
+from scanner.packages.node import CONTENT
+from scanner.packages.registries import is_public, of_environment, of_step
+from scanner.work.pool import BlobOutcome
+
+#: rules for values that no provider's shape tells: what the author of a public package wrote into such a place
+#: is known to everybody. All other rules are of providers, and lower nothing.
+_ANYBODYS = (
+    "assigned.", "command.", "context.", "login.", "url.", "web.",
+    "detect-secrets.basic-auth-credentials", "detect-secrets.base64-high-entropy-string",
+    "detect-secrets.hex-high-entropy-string", "detect-secrets.json-web-token", "detect-secrets.secret-keyword",
+)  # fmt: skip
+#: the same, but only where the digest proves that it is the author's: a user's own file could be such a thing
+_PROVABLY_ANYBODYS = (*_ANYBODYS, "file.", "private-key.", "detect-secrets.private-key")
+_NOTHING: tuple[str, ...] = ()
+_PRIVATE_KEYS = ("private-key.", "detect-secrets.private-key")
+
+#: private keys that installing a package makes, so that all who run the image share them
+_GENERATED = re.compile(
+    r"etc/(?:ssh/ssh_host_\w+_key|dropbear/dropbear_\w+_host_key|ssl/private/ssl-cert-snakeoil\.key|unbound/unbound_\w+\.key"
+    r"|pki/tls/private/localhost\.key|bind/rndc\.key|ipsec\.d/private/[^/]+)"
+)
+_COMPILED = re.compile(rb"(?P<directory>(?:.*/)?)__pycache__/(?P<stem>[^/.]+)\.[a-z]+-?[0-9][^/]*\.pyc")
+_DIGEST = re.compile(
+    rb"(?:[a-z0-9]{2,6}=)?(?:(?P<hex>(?:[0-9a-f]{2}){16,64})|(?P<base64>[A-Za-z0-9_+/-]{27}|[A-Za-z0-9_+/-]{43})=?)"
+)
+_MERGED = (b"usr/bin/", b"usr/sbin/", b"usr/lib")  # lists may name what merged-/usr moved as it was called before
+_SYSTEM = ("dpkg", "apk", "rpm")
+_EVERYWHERE = -1
+_LARGEST_CONFIG = 4 * MIB
+
+
+#: (index of the layer, member name as stored, where its data begins in the uncompressed layer)
+File = tuple[int, bytes, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The package that a file belongs to.
+
+    Attributes:
+        label: the package and why it may not be public, for people.
+        private: whether anything says that it may not be public.
+        registry: the host it came from, where that is recorded.
+        same_layer: the record lies in the file's own layer.
+        root: the package's directory, empty if its files are listed one by one.
+    """
+
+    label: str
+    package: Package
+    intact: bool
+    private: bool
+    registry: str
+    same_layer: bool
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Sign:
+    """A `PrivateOrigin` with the layer from which on it counts (*here*: the only one)."""
+
+    origin: PrivateOrigin
+    layer: int
+    here: bool = False
+
+
+class _Records:
+    """All that the package managers' records of one image say."""
+
+    def __init__(self, image: Image, outcomes: Sequence[BlobOutcome | None], wanted: set[int]) -> None:
+        self._versions: dict[str, dict[int, dict[str, str]]] = defaultdict(dict)
+        self._installers: dict[bytes, str] = {}
+        self._signs = list(_signs(image))
+        self._digests: list[tuple[Package, bytes]] = []
+        self._by_path: dict[int, list[tuple[int, FileList]]] = defaultdict(list)
+        self._by_root: dict[bytes, list[tuple[int, FileList]]] = defaultdict(list)
+        for layer, outcome in enumerate(outcomes):
+            for record in outcome.records if outcome is not None else ():
+                self._add(layer, record, wanted)
+
+    def _add(self, layer: int, record: Record, wanted: set[int]) -> None:
+        if isinstance(record, Versions):
+            self._versions[record.manager].setdefault(layer, {}).update(record.versions)
+        elif isinstance(record, Installer):
+            self._installers[record.home] = record.name
+        elif isinstance(record, PrivateOrigin):
+            self._signs.append(_Sign(record, layer))
+        else:
+            for path in wanted.intersection(record.paths()):
+                self._by_path[path].append((layer, record))
+            self._digests.append((record.package, record.digests))
+            if record.root:
+                self._by_root[record.root].append((layer, record))
+
+    def listed(self, value: bytes) -> Package | None:
+        """The package of which *value*, as text, is the digest of a file."""
+        raw = _digest_of(value)
+        return next((package for package, digests in self._digests if raw in digests), None) if raw else None
+
+    def source(self, path: bytes, layer: int, digests: Mapping[str, bytes]) -> _Source | None:
+        """The package of a file, the best vouched for first; None if no record names the file.
+
+        Args:
+            path: clean.
+            layer: where the file lies.
+            digests: of the file, by algorithm; empty if unknown.
+        """
+        found = []
+        for name in _names(path):
+            wanted = path_hash(name)
+            for at, files in self._by_path.get(wanted, ()):
+                listed = files.digest(wanted)
+                intact = bool(listed) and digests.get(files.algorithm) == listed
+                found.append(self._source(at, files, intact, layer))
+        if not found:
+            nearest = next((self._by_root[root] for root in parents(path) if root in self._by_root), [])
+            found = [self._source(at, files, False, layer) for at, files in nearest]
+        return min(found, key=_rank, default=None)
+
+    def _source(self, at: int, files: FileList, intact: bool, layer: int) -> _Source:
+        package = files.package
+        reasons = [s.origin.reason for s in self._signs if s.origin.manager == package.manager and _about(s, files, at)]
+        if files.registry and not is_public(package.manager, files.registry):
+            reasons.append("it came from a registry that is not known to be public")
+        if package.manager in self._versions and not package.version:
+            package = replace(package, version=self._version(package.manager, package.name, at))
+        if files.home in self._installers:
+            package = replace(package, manager=self._installers[files.home])
+        label = "; ".join((str(package), *reasons[:1]))
+        return _Source(label, package, intact, bool(reasons), files.registry, at == layer, files.root)
+
+    def _version(self, manager: str, name: str, layer: int) -> str:
+        """As the nearest list of versions has it: that of the same layer, else the next one below, else any."""
+        known = self._versions[manager]
+        for at in sorted(known, key=lambda other: (other > layer, abs(other - layer))):
+            if name in known[at]:
+                return known[at][name]
+        return ""
+
+
+def _digest_of(value: bytes) -> bytes:
+    """The bytes of a digest in hexadecimal or base64, its algorithm in front or not; empty if it is none."""
+    found = _DIGEST.fullmatch(value)
+    if found is None:
+        return b""
+    if found["hex"]:
+        return bytes.fromhex(found["hex"].decode("ascii"))
+    return binascii.a2b_base64(found["base64"].translate(bytes.maketrans(b"-_", b"+/")) + b"=")
+
+
+def _about(sign: _Sign, files: FileList, layer: int) -> bool:
+    """Whether a sign is about the package whose list lies in that layer."""
+    if sign.origin.home:
+        return sign.origin.home == files.home
+    return sign.layer == layer if sign.here else sign.layer <= layer
+
+
+def _rank(source: _Source) -> tuple[object, ...]:
+    system = source.package.manager in _SYSTEM
+    return not source.intact, source.private, not source.same_layer, not system, source.label
+
+
+def _names(path: bytes) -> Iterator[bytes]:
+    yield path
+    if path.startswith(_MERGED):
+        yield path[len(b"usr/") :]
+    elif CONTENT in path:
+        yield path[path.index(CONTENT) :]
+
+
+def _signs(image: Image) -> Iterator[_Sign]:
+    """What the image's environment and history say about where packages came from."""
+    yield from (_Sign(origin, _EVERYWHERE) for origin in of_environment(_environment(image)))
+    if image.config is None:
+        return
+    layers = {layer.instruction.history_index: layer.index for layer in image.layers if layer.instruction}
+    for index, entry in enumerate(image.config.history):
+        layer = layers.get(index, _EVERYWHERE)  # ENV and ARG make no layer, but count in steps that do
+        for step in of_step(entry.created_by):
+            yield _Sign(step.sign, layer, step.here and layer != _EVERYWHERE)
+
+
+def _environment(image: Image) -> Iterator[str]:
+    """The variables that the config sets, as NAME=value."""
+    for document in image.documents:
+        if document.surface == Surface.CONFIG and document.is_json and document.blob.size <= _LARGEST_CONFIG:
+            found = strings(document.blob.read())
+            yield from (string.value for string in found if string.path.startswith("config.Env["))
+
+
+def attributed(image: Image, outcomes: Sequence[BlobOutcome | None], places: Iterable[Place]) -> list[Place]:
+    """The places of one image, each with its file's origin, and with less confidence where that origin tells that the
+    value is published.
+
+    Args:
+        outcomes: one for each layer, None where there are no bytes.
+        places: of sightings in the layers.
+    """
+    everything = list(places)
+    files = [_file(place) for place in everything]
+    records = _records(image, outcomes, {file for file in files if file is not None})
+    sources = _sources(records, outcomes, {file for file in files if file is not None})
+    paths = {file: clean(file[1]) for file in sources}
+    published: dict[tuple[bytes, Secret], _Source] = {}
+    for place, file in zip(everything, files, strict=True):
+        source = sources[file] if file is not None else None
+        if file is not None and source is not None and source.intact:
+            published[paths[file], place.match.secret] = source
+            if place.inside:
+                published[_in_tarball(source, place.inside[0]), place.match.secret] = source
+    found = []
+    for place, file in zip(everything, files, strict=True):
+        if file is None:
+            found.append(place)
+            continue
+        copies = _copies_of(paths[file], place.inside, sources[file])
+        vouching = (published.get((name, place.match.secret)) for name in copies)
+        attributed_place = _with_origin(place, sources[file], next(filter(None, vouching), None))
+        found.append(_without_digest(attributed_place, records))
+    return found
+
+
+def _without_digest(place: Place, records: _Records) -> Place:
+    """A place whose value is a digest in a record is no secret at all: it stands next to a file's name there."""
+    match = place.match
+    if match.confidence is Confidence.LOW or not match.rule_id.startswith(_ANYBODYS):
+        return place
+    package = records.listed(match.secret.reveal())
+    if package is None:
+        return place
+    evidence = Evidence("package-digest", "listed", f"the value is the digest of a file of {package}")
+    return replace(place, match=replace(match, evidence=(*match.evidence, evidence), confidence=Confidence.LOW))
+
+
+def _in_tarball(source: _Source, name: str) -> bytes:
+    """What a file of a package is called whichever way it came: npm's tarballs have one directory on top."""
+    package = source.package
+    full = f"{package.manager} {package.name} {package.version}:{name.partition('/')[2]}"
+    return full.encode("utf-8", "surrogateescape")
+
+
+def _copies_of(path: bytes, inside: Sequence[str], source: _Source | None) -> Iterator[bytes]:
+    """The names of files that a place's content was made or copied from: a compiled file's source, what an archive
+    installs, and the tarball that a package was unpacked from."""
+    if (compiled_from := _compiled_from(path)) != path:
+        yield compiled_from
+    for name in inside:
+        inner = clean(name.encode("utf-8", "surrogateescape"))
+        yield inner
+        yield b"usr/" + inner
+    if source is not None and source.root:
+        relative = path[len(source.root) :].decode("utf-8", "surrogateescape")
+        yield _in_tarball(source, relative)
+
+
+def intact(image: Image, outcomes: Sequence[BlobOutcome | None], files: Iterable[File]) -> set[File]:
+    """Those of *files* that are untouched content of a package, public or not; only files that were digested."""
+    wanted = set(files)
+    sources = _sources(_records(image, outcomes, wanted), outcomes, wanted)
+    return {file for file, source in sources.items() if source is not None and source.intact}
+
+
+def _file(place: Place) -> File | None:
+    """The file that a place lies in; None for all that is no file's content."""
+    if place.surface is not Surface.LAYER or place.layer is None or place.member is None or place.member_offset is None:
+        return None
+    return place.layer.index, place.member, place.member_offset
+
+
+def _records(image: Image, outcomes: Sequence[BlobOutcome | None], files: Iterable[File]) -> _Records:
+    """What the image's records say about *files*."""
+    paths = {clean(member) for _, member, _ in files}
+    named = {path for file in paths for path in (file, _compiled_from(file))}
+    return _Records(image, outcomes, {path_hash(name) for path in named for name in _names(path)})
+
+
+def _sources(
+    records: _Records, outcomes: Sequence[BlobOutcome | None], files: Iterable[File]
+) -> dict[File, _Source | None]:
+    """The package of each file."""
+    digests = [{d.start: d.digests for d in outcome.digests} if outcome is not None else {} for outcome in outcomes]
+    found = {}
+    for file in files:
+        layer, member, start = file
+        path = clean(member)
+        source = records.source(path, layer, digests[layer].get(start, {}))
+        compiled_from = _compiled_from(path)
+        if source is None and compiled_from != path:
+            source = records.source(compiled_from, layer, {})
+        found[file] = source
+    return found
+
+
+def _compiled_from(path: bytes) -> bytes:
+    """The Python source of a compiled file (PEP 3147); any other path as it is."""
+    found = _COMPILED.fullmatch(path)
+    return found["directory"] + found["stem"] + b".py" if found else path
+
+
+def _with_origin(place: Place, source: _Source | None, derived: _Source | None) -> Place:
+    rule = place.match.rule_id
+    if source is None and derived is not None:
+        source = replace(derived, intact=False, registry="")
+    if source is None:
+        generated = rule.startswith(_PRIVATE_KEYS) and _GENERATED.fullmatch(place.path or "")
+        return _generated(place) if generated else place
+    result, lowers = "listed", _NOTHING
+    if source.intact:
+        result, lowers = "intact", _PROVABLY_ANYBODYS
+    elif derived is not None:
+        result, lowers = "derived", _PROVABLY_ANYBODYS
+    elif source.registry and source.same_layer:
+        result, lowers = "as-installed", _ANYBODYS
+    vouching = derived if result == "derived" and derived is not None else source
+    lowered = not vouching.private and rule.startswith(lowers)
+    detail = f"{vouching.label}; {_WHY[result]}" if lowered else vouching.label
+    evidence = Evidence("package-file", result, detail)
+    confidence = Confidence.LOW if lowered else place.match.confidence
+    match = replace(place.match, evidence=(*place.match.evidence, evidence), confidence=confidence)
+    return replace(place, origin=_origin(source), match=match)
+
+
+def _origin(source: _Source) -> dict[str, object]:
+    package = source.package
+    described = {"manager": package.manager, "name": package.name, "version": package.version, "intact": source.intact}
+    return {"kind": "package", "package": described}
+
+
+_WHY = {
+    "intact": "its author gives this value to everybody",
+    "derived": "the intact file that this is a copy of holds the same value, which its author gives to everybody",
+    "as-installed": "fetched from a public registry in the same layer, as the package's author wrote it",
+}
+
+
+def _generated(place: Place) -> Place:
+    """A private key that was made when a package was installed."""
+    evidence = Evidence("generated-at-install", "shared", "everybody who runs the image has the same key")
+    title = f"{place.match.title}, made while the image was built"
+    match = replace(place.match, title=title, evidence=(*place.match.evidence, evidence))
+    return replace(place, match=match)

@@ -1,0 +1,192 @@
+"""A secret that stands encoded in a text is found, and the proof leads back to the encoded bytes."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import html
+import json
+import random
+import string
+from collections.abc import Callable, Sequence
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scanner.content.signals import aligned, signals
+from scanner.content.words import Budget, Content
+from scanner.detect import rulepack
+from scanner.detect.base import Detector
+from scanner.detect.firstpass import FirstPass, compile_database, triggers_of
+from scanner.detect.patterns import PatternDetector
+from scanner.evidence import Gap
+from scanner.limits import Limits
+from scanner.work.inside import Inner, Search
+
+TOKEN = b"gl" + b"pat-" + "".join(random.Random(5).choices(string.ascii_letters + string.digits, k=20)).encode()
+TEXT = b"# settings of the application\nGITLAB_TOKEN=" + TOKEN + b"\nPORT=8080 and so on and on\n"
+
+
+@pytest.fixture(scope="module")
+def search() -> Search:
+    """The rules that know the token, and the signals of all rules."""
+    pack = rulepack.load()
+    rules = [PatternDetector(rule, pack.known) for rule in pack.rules if "gitlab" in rule.id]
+    detectors: tuple[Detector, ...] = (*rules, *signals(pack))
+    return Search(FirstPass(detectors, compile_database(triggers_of(detectors))), detectors, Limits())
+
+
+def inside(search: Search, data: bytes, name: str = "file") -> list[Inner]:
+    """Every match in something that was decoded."""
+    view = memoryview(data)
+    _, clues = search.matches(view, name)
+    found = list(search.inside(Content(view, name, (0, len(data))), clues, Budget(search.limits)))
+    assert [gap for gap in found if isinstance(gap, Gap)] == []
+    return [inner for inner in found if isinstance(inner, Inner)]
+
+
+def wide(codec: str) -> Callable[[bytes], bytes]:
+    """Text as wide characters."""
+    return lambda data: data.decode().encode(codec)
+
+
+def escaped(data: bytes) -> bytes:
+    """A JSON string with every character escaped."""
+    return b"".join(b"\\u%04x" % byte for byte in data)
+
+
+def wrapped(data: bytes) -> bytes:
+    """Base64 in lines of 76."""
+    return base64.encodebytes(data)
+
+
+ENCODERS: dict[str, tuple[Callable[[bytes], bytes], Sequence[str]]] = {
+    "base64": (base64.b64encode, ["base64"]),
+    "url-safe base64": (base64.urlsafe_b64encode, ["base64"]),
+    "base64 without padding": (lambda data: base64.b64encode(data).rstrip(b"="), ["base64"]),
+    "base64 in lines": (wrapped, ["base64"]),
+    "base64 in lines of a JSON string": (lambda data: wrapped(data).replace(b"\n", b"\\n"), ["base64"]),
+    "base64 in indented lines": (lambda data: wrapped(data).replace(b"\n", b"\n    "), ["base64"]),
+    "base64 twice": (lambda data: base64.b64encode(base64.b64encode(data)), ["base64", "base64"]),
+    "base64 three times": (
+        lambda data: base64.b64encode(base64.b64encode(base64.b64encode(data))), ["base64", "base64", "base64"]
+    ),
+    "base64 of gzip": (lambda data: base64.b64encode(gzip.compress(data, mtime=0)), ["base64", "gzip"]),
+    "base64 of UTF-16": (lambda data: base64.b64encode(wide("utf-16-le")(data)), ["base64", "utf-16le"]),
+    "hex": (lambda data: data.hex().encode(), ["hex"]),
+    "upper-case hex": (lambda data: data.hex().upper().encode(), ["hex"]),
+    "URL escapes": (lambda data: quote(data).encode().replace(b"-", b"%2D"), ["url"]),
+    "URL escapes of everything": (lambda data: b"".join(b"%%%02x" % byte for byte in data), ["url"]),
+    "HTML entities": (lambda data: b"".join(b"&#%d;" % byte for byte in data), ["html"]),
+    "hexadecimal HTML entities": (lambda data: b"".join(b"&#x%x;" % byte for byte in data), ["html"]),
+    "JSON escapes": (escaped, ["json-string"]),
+    "shell escapes": (lambda data: b"".join(b"\\x%02x" % byte for byte in data), ["json-string"]),
+    "octal escapes": (lambda data: b"".join(b"\\%03o" % byte for byte in data), ["json-string"]),
+    "UTF-16 LE": (wide("utf-16-le"), ["utf-16le"]),
+    "UTF-16 BE": (wide("utf-16-be"), ["utf-16be"]),
+    "UTF-32 LE": (wide("utf-32-le"), ["utf-32le"]),
+    "UTF-32 BE": (wide("utf-32-be"), ["utf-32be"]),
+    "URL escapes of base64": (
+        lambda data: quote(base64.b64encode(data), safe="").replace("=", "%3D").encode(), ["base64"]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lead", [b"", b"x", b"xy", b'{"data": "', b"data:text/plain;base64,"], ids=repr)
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoded_secrets_are_found(search: Search, name: str, lead: bytes) -> None:
+    """Whatever stands before and behind the encoded text."""
+    encode, encoding = ENCODERS[name]
+    body = encode(TEXT)
+    separator = b"\n\0\n" if encoding[0].startswith("utf") else b" "
+    data = lead + separator + body + b'"}\n'
+
+    found = inside(search, data)
+
+    assert {inner.match.secret.reveal() for inner in found} == {TOKEN}
+    assert tuple(encoding) in {inner.encoding for inner in found}
+
+
+@pytest.mark.parametrize(
+    ("name", "decode"),
+    [
+        ("base64", base64.b64decode),
+        ("base64 in lines", base64.b64decode),
+        ("base64 without padding", lambda raw: base64.b64decode(raw + b"=" * (-len(raw) % 4))),
+        ("hex", lambda raw: bytes.fromhex(raw.decode())),
+        ("JSON escapes", lambda raw: json.loads(b'"' + raw + b'"').encode()),
+        ("HTML entities", lambda raw: html.unescape(raw.decode()).encode()),
+        ("UTF-16 LE", lambda raw: raw.decode("utf-16-le").encode()),
+        ("UTF-16 BE", lambda raw: raw.decode("utf-16-be").encode()),
+        ("UTF-32 LE", lambda raw: raw.decode("utf-32-le").encode()),
+    ],
+)
+@pytest.mark.parametrize("pad", range(3))
+def test_the_proof_is_the_encoded_secret(
+    search: Search, name: str, decode: Callable[[bytes], bytes], pad: int
+) -> None:
+    """The stored bytes decode to the secret, with no more around it than whole groups need."""
+    data = b"first line\n" * 3 + ENCODERS[name][0](b"y" * pad + TEXT) + b"\n"
+
+    inner = next(inner for inner in inside(search, data) if inner.encoding == tuple(ENCODERS[name][1]))
+
+    offset, length = inner.stored
+    plain = decode(data[offset : offset + length])
+    assert TOKEN in plain
+    assert len(plain) <= len(TOKEN) + 4
+    assert inner.spelled is not None
+    assert inner.spelled.reveal() == data[offset : offset + length]
+
+
+def test_a_value_that_stands_there_as_it_is_is_no_news(search: Search) -> None:
+    """The line around an escape is decoded whole; what needed no decoding was found already."""
+    data = b'{"a": "\\u0041\\u0042 GITLAB_TOKEN=' + TOKEN + b'"}'
+
+    assert inside(search, data) == []
+
+
+def test_ordinary_base64_costs_nothing(search: Search) -> None:
+    """Pictures and checksums hold nothing that a secret begins with, so they are not even decoded."""
+    data = base64.b64encode(random.Random(3).randbytes(200_000))
+
+    _, clues = search.matches(memoryview(data), "picture.css")
+
+    assert sum(len(clue.ends) for clue in clues) <= 2
+
+
+@pytest.mark.parametrize("lead", range(3))
+def test_signals_are_what_base64_makes_of_a_word(lead: int) -> None:
+    """Wherever the word stands among other bytes."""
+    word = b"password"
+    rng = random.Random(lead)
+    for _ in range(50):
+        encoded = base64.b64encode(rng.randbytes(lead) + word + rng.randbytes(9))
+        form, phase = list(aligned(word))[lead]
+        at = encoded.index(form)
+        assert (at + len(form)) % 4 == phase
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=200), st.sampled_from(list(ENCODERS)), st.binary(max_size=200))
+def test_whatever_stands_around_it(search: Search, before: bytes, name: str, after: bytes) -> None:
+    """Bytes of any kind, apart from the encoded text by a line or a zero byte, change nothing."""
+    encode, encoding = ENCODERS[name]
+    if encoding[0].startswith("utf"):
+        before, after = before + b"\xff\0\0\0\0\0\0\0\x01", b"\0\0\0\x01\0\0\0" + after
+    data = before + b"\n\0\n" + encode(TEXT) + b"\n\0\n" + after
+
+    view = memoryview(data)
+    matches, clues = search.matches(view, "file")
+    found = list(search.inside(Content(view, "file", (0, len(data))), clues, Budget(search.limits)))
+
+    assert TOKEN in {inner.match.secret.reveal() for inner in found if isinstance(inner, Inner)}
+    assert matches == []
+
+
+def test_the_line_is_that_of_the_decoded_text(search: Search) -> None:
+    """As the offset is."""
+    [inner] = inside(search, base64.b64encode(TEXT))
+
+    assert (inner.line, inner.start) == (2, TEXT.index(TOKEN))

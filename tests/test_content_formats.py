@@ -1,0 +1,588 @@
+"""Whatever format a file has, what lies inside it is given to the search, within the limits, and damage is said."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import os
+import random
+import shutil
+import sqlite3
+import struct
+import subprocess
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scanner.content.unfold import is_covered, unfold
+from scanner.content.words import Budget, Content, Fault, Room
+from scanner.limits import Limits
+from tests.builders import Member, tar_of
+
+MARK = b"a mark that somebody packed\n"
+
+
+def opened(data: bytes, name: str = "file", limits: Limits = Limits()) -> Iterator[Content | Fault]:  # noqa: B008
+    """Everything inside *data* at any depth, as formats alone tell it; no clues of encoded text."""
+    room = Room(Budget(limits), len(data), time.monotonic() + 60)
+    waiting = [Content(memoryview(data), name, (0, len(data)))]
+    yield from _opened(waiting[0], room)
+
+
+def _opened(content: Content, room: Room) -> Iterator[Content | Fault]:
+    for inner in unfold(content, (), room):
+        yield inner
+        if isinstance(inner, Content):
+            yield from _opened(inner, room)
+
+
+def marks(data: bytes, name: str = "file") -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """(inside, encoding) of every content that holds the mark."""
+    return [
+        (inner.inside, inner.encoding)
+        for inner in opened(data, name)
+        if isinstance(inner, Content) and not is_covered(inner) and MARK in bytes(inner.data)
+    ]
+
+
+def reasons(data: bytes, limits: Limits = Limits()) -> list[str]:  # noqa: B008
+    """The reasons of all faults."""
+    return [inner.reason for inner in opened(data, limits=limits) if isinstance(inner, Fault)]
+
+
+def zipped(*entries: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A zip archive."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", method) as archive:
+        for name, data in entries:
+            archive.writestr(name, data)
+    return target.getvalue()
+
+
+def ar(*entries: tuple[str, bytes]) -> bytes:
+    """An ar archive with GNU names."""
+    found = b"!<arch>\n"
+    for name, data in entries:
+        found += f"{name + '/':<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(data):<10}`\n".encode() + data
+        found += b"\n" * (len(data) % 2)
+    return found
+
+
+def cpio(*entries: tuple[str, bytes], magic: bytes = b"070701") -> bytes:
+    """A cpio archive in the new ASCII form."""
+    found = b""
+    for name, data in (*entries, ("TRAILER!!!", b"")):
+        fields = (1, 0o100644, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0)
+        found += magic + b"".join(b"%08x" % value for value in fields) + name.encode() + b"\0"
+        found += b"\0" * (-len(found) % 4) + data
+        found += b"\0" * (-len(found) % 4)
+    return found
+
+
+def rpm(payload: bytes) -> bytes:
+    """Lead, signature, header and payload."""
+    lead = b"\xed\xab\xee\xdb\3\0" + b"\0" * 90
+    header = b"\x8e\xad\xe8\x01\0\0\0\0" + struct.pack(">II", 1, 4) + struct.pack(">IIII", 1000, 6, 0, 1)
+    signature = header + b"sig\0" + b"\0" * (-len(header + b"sig\0") % 8)
+    return lead + signature + header + b"hdr\0" + payload
+
+
+def raw_deflate(data: bytes) -> bytes:
+    """A deflate stream without a header."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(data) + packer.flush()
+
+
+STREAMS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "zstd": zstandard.ZstdCompressor().compress,
+    "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
+    "zlib": zlib.compress,
+}
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+def test_compressed_files_are_expanded(kind: str) -> None:
+    """The plain bytes of a compressed file are searched under its own path, and the compression is named."""
+    assert marks(STREAMS[kind](MARK)) == [((), (kind,))]
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+def test_a_cut_stream_gives_what_it_has_and_a_gap(kind: str) -> None:
+    """What came out before the damage is searched."""
+    data = MARK + random.Random(1).randbytes(300_000)
+
+    found = list(opened(STREAMS[kind](data)[:200_000]))
+
+    plain = [bytes(inner.data) for inner in found if isinstance(inner, Content)]
+    assert [inner.reason for inner in found if isinstance(inner, Fault)] == ["nested.damaged"]
+    assert all(part.startswith(MARK) for part in plain)
+    assert plain or kind in ("bzip2", "zstd")  # those have not finished their first block
+
+
+def test_every_member_of_a_gzip_file_is_read() -> None:
+    """As gzip itself does."""
+    assert marks(gzip.compress(b"first") + gzip.compress(MARK)) == [((), ("gzip",))]
+
+
+@pytest.mark.parametrize(
+    "method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=str
+)
+@pytest.mark.parametrize("name", ["a.zip", "a.jar", "a.whl", "a.apk", "a.docx", "a.egg", "a.war", "a.xlsx"])
+def test_entries_of_zip_archives_are_searched(method: int, name: str) -> None:
+    """By whatever method they are packed, and whatever the archive is called."""
+    names = {0: (), 8: ("deflate",), 12: ("bzip2",), 14: ("lzma",)}
+
+    assert marks(zipped(("dir/entry", MARK), method=method), name) == [(("dir/entry",), names[method])]
+
+
+def test_zip_entries_packed_with_zstd_and_xz_are_searched() -> None:
+    """Methods 93 and 95, which the standard library does not write."""
+    for method, packed in ((93, STREAMS["zstd"](MARK)), (95, STREAMS["xz"](MARK))):
+        archive = bytearray(zipped(("entry", packed), method=0))
+        for signature, place in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
+            at = archive.find(signature) + place
+            archive[at : at + 2] = method.to_bytes(2, "little")
+        assert [inside for inside, _ in marks(bytes(archive))] == [("entry",)]
+
+
+def test_stored_entries_have_the_place_of_their_bytes() -> None:
+    """Bytes that lie in the archive as they are need no way back."""
+    data = zipped(("entry", MARK), method=0)
+
+    [inner] = [inner for inner in opened(data) if isinstance(inner, Content)]
+
+    at, length = inner.place(2, 6)
+    assert data[at : at + length] == MARK[2:6]
+    assert inner.verbatim
+
+
+def test_a_zip_hidden_from_its_directory_is_searched() -> None:
+    """An entry that no directory names is found by its local header; streaming readers believe those."""
+    hidden = zipped(("hidden", MARK))
+    local = hidden[: hidden.find(b"PK\1\2")]
+    archive = zipped(("shown", b"nothing"))
+    directory = archive.find(b"PK\1\2")
+    moved = bytearray(archive[:directory] + local + archive[directory:])
+    end = moved.rfind(b"PK\5\6")
+    moved[end + 16 : end + 20] = (directory + len(local)).to_bytes(4, "little")
+
+    assert marks(bytes(moved)) == [(("hidden",), ("deflate",))]
+
+
+def test_lying_sizes_of_a_zip_hide_nothing() -> None:
+    """A deflated entry ends where its stream ends, whatever the headers say."""
+    archive = bytearray(zipped(("entry", MARK)))
+    for signature, place in ((b"PK\3\4", 18), (b"PK\1\2", 20)):
+        at = archive.find(signature) + place
+        archive[at : at + 4] = (1).to_bytes(4, "little")
+
+    assert marks(bytes(archive)) == [(("entry",), ("deflate",))]
+
+
+def test_an_encrypted_entry_is_a_gap() -> None:
+    """It is named by its path."""
+    archive = bytearray(zipped(("locked", MARK)))
+    for signature, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        archive[archive.find(signature) + place] |= 1
+
+    [fault] = [inner for inner in opened(bytes(archive)) if isinstance(inner, Fault)]
+
+    assert (fault.reason, fault.inside) == ("nested.encrypted", ("locked",))
+
+
+def test_an_unknown_method_is_a_gap() -> None:
+    """Implode, shrink and others that nobody writes any more."""
+    archive = bytearray(zipped(("odd", MARK)))
+    for signature, place in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
+        archive[archive.find(signature) + place] = 6
+
+    assert reasons(bytes(archive)) == ["nested.unknown"]
+
+
+def test_a_zip_without_a_directory_is_searched_and_a_gap() -> None:
+    """A cut download."""
+    archive = zipped(("entry", MARK))
+    cut = archive[: archive.find(b"PK\1\2")]
+
+    assert [inside for inside, _ in marks(cut)] == [("entry",)]
+    assert reasons(cut) == ["nested.damaged"]
+
+
+@pytest.mark.parametrize("kind", ["", "gzip", "bzip2", "xz", "zstd"])
+def test_members_of_tar_archives_are_searched(kind: str) -> None:
+    """Packed or not."""
+    archive = tar_of({"dir/entry": MARK})
+
+    packed = STREAMS[kind](archive) if kind else archive
+
+    assert (("dir/entry",), (kind,) if kind else ()) in marks(packed)
+
+
+def test_a_cut_tar_is_searched_and_a_gap() -> None:
+    """What lies there of the last member is searched too."""
+    cut = tar_of({"entry": MARK + b"x" * 5000})[:2000]
+
+    assert (("entry",), ()) in marks(cut)
+    assert "nested.damaged" in reasons(cut)
+
+
+def test_deb_packages_are_searched() -> None:
+    """An ar with two compressed tars."""
+    deb = ar(
+        ("debian-binary", b"2.0\n"),
+        ("control.tar.gz", gzip.compress(tar_of({"./control": "Package: x"}))),
+        ("data.tar.xz", lzma.compress(tar_of({"./etc/app.conf": MARK}))),
+    )
+
+    assert marks(deb) == [(("data.tar.xz", "etc/app.conf"), ("xz",))]
+
+
+def test_ar_members_with_long_names_are_searched() -> None:
+    """Both GNU's table of names and BSD's names in front of the data."""
+    packed = gzip.compress(MARK)
+    gnu = ar(("/", b"a-name-that-is-longer-than-16.gz/\n"), ("x", packed)).replace(b"x/  ", b"/0  ", 1)
+    bsd = ar(("#1/20", b"another-long-name.gz" + packed)).replace(b"#1/20/", b"#1/20 ", 1)
+
+    assert [inside for inside, _ in marks(gnu)] == [("a-name-that-is-longer-than-16.gz",)]
+    assert [inside for inside, _ in marks(bsd)] == [("another-long-name.gz",)]
+
+
+@pytest.mark.parametrize("kind", ["", "gzip", "xz", "zstd", "bzip2"])
+def test_rpm_packages_are_searched(kind: str) -> None:
+    """The cpio payload behind lead, signature and header."""
+    payload = cpio(("./etc/app.conf", MARK))
+
+    found = marks(rpm(STREAMS[kind](payload) if kind else payload))
+
+    assert (("etc/app.conf",), (kind,) if kind else ()) in found
+
+
+def test_an_initramfs_is_searched() -> None:
+    """A plain cpio, padding, and a compressed one behind it."""
+    data = cpio(("early", b"microcode")) + b"\0" * 512 + gzip.compress(cpio(("etc/key", MARK)))
+
+    assert (("etc/key",), ("gzip",)) in marks(data)
+
+
+def test_old_ascii_cpio_is_searched() -> None:
+    """POSIX's portable form."""
+    found = b""
+    for name, data in (("entry", MARK), ("TRAILER!!!", b"")):
+        found += b"070707" + b"%06o" * 7 % (0, 0, 0o100644, 0, 0, 1, 0) + b"%011o" % 0
+        found = found[:-11] + b"%011o%06o%011o" % (0, len(name) + 1, len(data)) + name.encode() + b"\0" + data
+
+    assert [inside for inside, _ in marks(found)] == [("entry",)]
+
+
+def test_nesting_goes_deep() -> None:
+    """A zip in a tar.gz in a deb in a zip."""
+    data = zipped(("inner.txt", MARK))
+    data = gzip.compress(tar_of({"a.zip": data}))
+    data = ar(("data.tar.gz", data))
+    data = zipped(("x.deb", data))
+
+    assert marks(data) == [(("x.deb", "data.tar.gz", "a.zip", "inner.txt"), ("deflate", "gzip", "deflate"))]
+
+
+def test_nesting_ends_at_the_limit() -> None:
+    """The depth is said with the path."""
+    data = MARK
+    for _ in range(9):
+        data = gzip.compress(data)
+
+    assert reasons(data) == ["nested.depth"]
+    assert reasons(data, replace(Limits(), nested_depth=10)) == []
+
+
+def test_bombs_end_at_the_ratio() -> None:
+    """A gigabyte of zeros in a megabyte is not read to its end."""
+    bomb = gzip.compress(b"\0" * (80 << 20), 9)
+
+    assert reasons(bomb) == ["nested.ratio"]
+
+
+def test_unpacked_bytes_end_at_the_limit() -> None:
+    """All that is packed in one layer counts."""
+    data = zipped(*((f"{number}", random.Random(number).randbytes(200_000)) for number in range(10)))
+
+    assert reasons(data, replace(Limits(), nested_bytes=1_000_000)).count("nested.bytes") >= 1
+
+
+def test_entries_end_at_the_limit() -> None:
+    """An archive of countless empty files."""
+    data = zipped(*((f"{number}", b"x") for number in range(300)))
+
+    assert reasons(data, replace(Limits(), nested_entries=100)) == ["nested.entries"]
+
+
+def test_overlapping_zip_entries_end_at_a_limit() -> None:
+    """Many entries that share one compressed body (Fifield's bomb) come out only as often as the ratio allows."""
+    body = raw_deflate(b"\0" * (8 << 20))
+    local = b"PK\3\4" + struct.pack("<HHHHHIIIHH", 20, 0, 8, 0, 0, 0, len(body), 8 << 20, 1, 0) + b"x"
+    locals_, central, at = b"", b"", 0
+    for number in range(100):
+        # each header is followed by an empty stored block that leads on to the next header
+        skip = len(local) + 5
+        head = b"PK\3\4" + struct.pack("<HHHHHIIIHH", 20, 0, 8, 0, 0, 0, len(body), 8 << 20, 1, 0) + b"x"
+        quote = b"\0" + struct.pack("<HH", len(local), len(local) ^ 0xFFFF) if number < 99 else b""
+        locals_ += head + quote
+        central += b"PK\1\2" + struct.pack("<HHHHHHIIIHHHHHII", 20, 20, 0, 8, 0, 0, 0, len(body), 8 << 20, 1, 0, 0, 0,
+                                           0, 0, at) + b"x"  # fmt: skip
+        at += skip
+    data = locals_ + body + central
+    data += b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 100, 100, len(central), len(locals_ + body), 0)
+
+    assert "nested.ratio" in reasons(data)
+
+
+def test_text_that_pdf_pages_show_is_searched() -> None:
+    """Deflated page streams, with the words joined that typesetting cuts into pieces."""
+    page = b"BT /F1 12 Tf 72 720 Td [(a mark that) -250 (some) 20 (body)] TJ (\\040pack\\145d) Tj T* (next) Tj ET"
+    packed = zlib.compress(page)
+    pdf = b"%%PDF-1.7\n4 0 obj\n<< /Length %d /Filter /FlateDecode >>\nstream\n" % len(packed) + packed + b"\nendstream"
+
+    texts = [(i.inside, i.encoding, bytes(i.data)) for i in opened(pdf) if isinstance(i, Content)]
+
+    assert texts[0] == (("object 4",), ("flate",), page)
+    assert texts[1] == (("object 4",), ("flate", "pdf-text"), b"a mark that somebody packed\nnext")
+
+
+def test_an_encrypted_pdf_is_a_gap() -> None:
+    """Its strings cannot be read."""
+    assert reasons(b"%PDF-1.7\ntrailer << /Encrypt 5 0 R >>\n%%EOF") == ["nested.encrypted"]
+
+
+def test_rows_that_sqlite_spreads_over_pages_are_joined(tmp_path: Path) -> None:
+    """A value longer than a page is cut wherever the page ends."""
+    path = tmp_path / "a.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("create table t (a, b)")
+        long = "".join(random.Random(3).choices("abcdefgh", k=9000))
+        connection.execute("insert into t values (?, ?)", ("short", long))
+    connection.close()
+    data = path.read_bytes()
+
+    [row] = [bytes(inner.data) for inner in opened(data) if isinstance(inner, Content)]
+
+    assert long.encode() not in data
+    assert long.encode() in row
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git repository with a file that was changed and then removed."""
+    if shutil.which("git") is None:
+        pytest.skip("no git to make a repository with")
+    root = tmp_path_factory.mktemp("repository")
+
+    def git(*words: str) -> None:
+        settings_ = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "PATH": os.environ["PATH"]}
+        who = {f"GIT_{role}_{what}": "somebody" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        subprocess.run(["git", *words], cwd=root, env={**settings_, **who}, check=True, capture_output=True)
+
+    git("init", "-q", ".")
+    long = "".join(f"line {number}: {hashlib.sha256(str(number).encode()).hexdigest()}\n" for number in range(200))
+    (root / "conf").mkdir()
+    for text in (long, long + MARK.decode(), long + "the mark is gone\n"):
+        (root / "conf" / "app.env").write_text(text)
+        git("add", ".")
+        git("commit", "-qm", "a step")
+    git("rm", "-q", "conf/app.env")
+    git("commit", "-qm", "remove it")
+    return root
+
+
+def test_loose_git_objects_are_searched(repository: Path) -> None:
+    """A blob that no branch shows any more."""
+    found = [
+        marks(path.read_bytes(), str(path))
+        for path in (repository / ".git" / "objects").glob("??/*")
+    ]
+
+    [[(inside, encoding)]] = [each for each in found if each]
+    assert inside[0].startswith("blob ")
+    assert encoding == ("git",)
+
+
+def test_git_packs_are_searched_with_commit_and_path(repository: Path, tmp_path: Path) -> None:
+    """Deltas are resolved, and the removed version is told by a commit that had it."""
+    copy = tmp_path / "copy"
+    shutil.copytree(repository, copy)
+    subprocess.run(["git", "gc", "-q", "--aggressive"], cwd=copy, check=True, capture_output=True)
+    [pack] = (copy / ".git" / "objects" / "pack").glob("*.pack")
+
+    found = marks(pack.read_bytes(), str(pack))
+
+    assert [encoding for _, encoding in found] == [("git",)]
+    [[title]] = [inside for inside, _ in found]
+    commit, _, path = title.removeprefix("commit ").partition(":")
+    assert len(commit) == 40
+    assert path == "conf/app.env"
+    assert reasons(pack.read_bytes()) == []
+
+
+def test_a_cut_git_pack_is_a_gap(repository: Path, tmp_path: Path) -> None:
+    """The objects before the cut are searched."""
+    copy = tmp_path / "copy"
+    shutil.copytree(repository, copy)
+    subprocess.run(["git", "gc", "-q"], cwd=copy, check=True, capture_output=True)
+    [pack] = (copy / ".git" / "objects" / "pack").glob("*.pack")
+    data = pack.read_bytes()
+
+    found = list(opened(data[: len(data) * 2 // 3]))
+
+    assert "nested.damaged" in [inner.reason for inner in found if isinstance(inner, Fault)]
+    assert any(isinstance(inner, Content) for inner in found)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16le", "utf-16be", "utf-32le", "utf-32be"])
+def test_files_of_wide_characters_are_searched(encoding: str) -> None:
+    """A byte order mark tells them; a match leads back to the wide characters."""
+    codec = encoding.replace("le", "-le").replace("be", "-be")
+    data = ("\ufeff" + "gr\u00fc\u00dfe \U0001f511 " + MARK.decode()).encode(codec)
+
+    [inner] = [inner for inner in opened(data) if isinstance(inner, Content)]
+
+    start = bytes(inner.data).index(MARK)
+    at, length = inner.place(start, start + len(MARK))
+    assert inner.encoding == (encoding,)
+    assert data[at : at + length] == MARK.decode().encode(codec)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"7z\xbc\xaf\x27\x1c\0\4" + b"\0" * 24,
+        b"Rar!\x1a\x07\1\0" + b"\0" * 24,
+        b"\x04\x22\x4d\x18\x64\x40\xa7" + b"\0" * 24,
+        b"hsqs" + b"\0" * 24 + b"\4\0\0\0" + b"\0" * 64,
+    ],
+    ids=["7z", "rar", "lz4", "squashfs"],
+)
+def test_formats_that_are_not_understood_are_gaps(data: bytes) -> None:
+    """Never silently clean."""
+    assert reasons(data) == ["nested.unknown"]
+
+
+def test_an_encrypted_office_document_is_a_gap() -> None:
+    """It is an OLE file with a stream that says so."""
+    assert reasons(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 504 + "EncryptedPackage".encode("utf-16-le")) == [
+        "nested.encrypted"
+    ]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"BZh9 is how the magic of bzip2 begins",
+        b"\x1f\x8b\x08\xff" + b"\xff" * 40,
+        b"PK\3\4 four letters and no archive behind them, but more than thirty bytes",
+        b"%PDF-1.4 in a list of magics",
+        b"x^2 + y^2 = 1, a formula",
+        b"PACK your things",
+        b"070701 is a number",
+        b"]\0\0 nothing",
+        b"\xff\xfe\x01\x02\x03\x04\x05\x06",
+        b"!<arch>\n",
+    ],
+)
+def test_what_only_looks_like_an_archive_is_no_gap(data: bytes) -> None:
+    """A magic alone is no archive; ordinary files begin with such bytes."""
+    assert reasons(data) == []
+
+
+def _samples() -> list[bytes]:
+    rng = random.Random(7)
+    text = MARK + bytes(rng.choices(b"abcdefgh \n", k=3000))
+    return [
+        *(pack(text) for pack in STREAMS.values()),
+        zipped(("a", text), ("b/c", text)),
+        zipped(("a", text), method=0),
+        tar_of({"a": text, "b": text}),
+        ar(("a.gz", gzip.compress(text)), ("b", text)),
+        cpio(("a", text), ("b", text)),
+        rpm(gzip.compress(cpio(("a", text)))),
+        b"%PDF-1.7\n4 0 obj\n<< /Filter /FlateDecode >>\nstream\n" + zlib.compress(b"BT (x) Tj ET") + b"\nendstream",
+        b"PACK\0\0\0\2\0\0\0\1\x3a" + zlib.compress(b"0123456789"),
+    ]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.sampled_from(range(len(_samples()))),
+    st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), max_size=6),
+    st.integers(0, 5000),
+)
+def test_damage_never_raises(which: int, changes: list[tuple[int, int]], cut: int) -> None:
+    """Any byte may be wrong and any part may be missing."""
+    data = bytearray(_samples()[which])
+    for at, value in changes:
+        data[at % len(data)] = value
+    for inner in opened(bytes(data[: max(8, len(data) - cut)])):
+        if isinstance(inner, Content):
+            assert len(inner.data) >= 0
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.binary(min_size=8, max_size=600),
+    st.sampled_from(
+        ["", "PACK\0\0\0\2", "PK\3\4", "!<arch>\n", "%PDF-", "070701", "SQLite format 3\0", "\x1f\x8b\x08\0"]
+    ),
+)
+def test_random_bytes_never_raise(data: bytes, magic: str) -> None:
+    """Whatever follows a magic."""
+    list(opened(magic.encode("latin-1") + data))
+
+
+def test_jupyter_outputs_and_packed_json_are_files_like_others() -> None:
+    """A notebook in a wheel is one more text."""
+    notebook = json.dumps({"cells": [{"outputs": [{"text": [MARK.decode()]}]}]}).encode()
+
+    [inner] = [inner for inner in opened(zipped(("a.ipynb", notebook))) if isinstance(inner, Content)]
+
+    assert (inner.name, bytes(inner.data)) == ("a.ipynb", notebook)
+
+
+def test_members_of_nested_tars_keep_their_place() -> None:
+    """A tar that lies uncompressed in a file leads to the very bytes."""
+    data = tar_of(Member("outer.tar", tar_of({"entry": MARK})))
+
+    [inner] = [
+        inner
+        for inner in opened(data)
+        if isinstance(inner, Content) and inner.inside == ("outer.tar", "entry") and not inner.closed
+    ]
+
+    at, length = inner.place(0, len(MARK))
+    assert data[at : at + length] == MARK
+
+
+def test_stored_entries_that_share_their_bytes_end_at_a_limit() -> None:
+    """Nothing is compressed there, and still a thousand entries hold a thousand times the file."""
+    body = random.Random(2).randbytes(1 << 20)
+    locals_, central = b"", b""
+    for number in range(1000):
+        size = (999 - number) * 31 + len(body)
+        head = struct.pack("<HHHHHIIIHH", 20, 0, 0, 0, 0, 0, size, size, 1, 0)
+        central += b"PK\1\2" + struct.pack("<H", 20) + head + struct.pack("<HHHII", 0, 0, 0, 0, len(locals_)) + b"x"
+        locals_ += b"PK\3\4" + head + b"x"
+    data = locals_ + body + central
+    data += b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 1000, 1000, len(central), len(locals_ + body), 0)
+
+    assert "nested.ratio" in reasons(data)

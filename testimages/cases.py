@@ -29,7 +29,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from testimages.values import value_of
+from testimages.values import PUBLIC_KINDS, value_of
 
 HOME = Path(__file__).parent
 KEYS = frozenset(("value", "surface", "path", "state", "step", "removed_by", "rule", "builder"))
@@ -46,7 +46,11 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One folder of testimages. *stages* are the images beside the final one that are looked at too."""
+    """One folder of testimages.
+
+    *stages* are the images beside the final one that are looked at too; *hidden* are the texts of those values that no
+    report may show unasked.
+    """
 
     name: str
     folder: Path
@@ -55,6 +59,7 @@ class Case:
     builders: tuple[str, ...]
     index: str | None
     values: Mapping[str, str]
+    hidden: frozenset[str]
     build_args: Mapping[str, str]
     secrets: Mapping[str, str]
     final: Expected
@@ -82,6 +87,7 @@ def load_case(name: str) -> Case:
     folder = HOME / name
     data = tomllib.loads((folder / "planted.toml").read_text(encoding="utf-8"))
     values = {key: value_of(name, key, kind) for key, kind in data.get("values", {}).items()}
+    public = {values[key] for key, kind in data.get("values", {}).items() if kind in PUBLIC_KINDS}
     return Case(
         name=name,
         folder=folder,
@@ -90,6 +96,7 @@ def load_case(name: str) -> Case:
         builders=tuple(data["builders"]),
         index=data.get("index"),
         values=values,
+        hidden=frozenset(values.values()) - public,
         build_args=data.get("build_args", {}),
         secrets=data.get("secrets", {}),
         final=expected(name, data, values),

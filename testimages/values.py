@@ -48,6 +48,8 @@ KINDS: Mapping[str, Callable[[random.Random], str]] = {
     "aws-key-id": aws_key_id,
     "aws-secret-key": aws_secret_key,
 }
+#: kinds that open nothing by themselves: reports name them beside the secret they belong to
+PUBLIC_KINDS = frozenset(("aws-key-id",))
 
 
 def value_of(case: str, name: str, kind: str) -> str:

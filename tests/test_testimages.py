@@ -107,7 +107,7 @@ def test_an_image_is_reported_as_planted(
     ids = [finding["id"] for finding in report["findings"]]
     assert [finding["id"] for finding in json.loads(masked.stdout)["findings"]] == ids
     assert shown.returncode == masked.returncode == (0 if expected.clean else 1)
-    for value in image.case.values.values():
+    for value in image.case.hidden:
         assert value not in masked.stdout + masked.stderr + shown.stderr
 
 

@@ -22,10 +22,10 @@ COMMANDS = ("scan",)
 class _Commands(click.Group):
     """Commands that are imported when asked for; scan is the default: `leakscan IMAGE` is `leakscan scan IMAGE`."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
         command = getattr(importlib.import_module(f"scanner.cli.{cmd_name}"), cmd_name)

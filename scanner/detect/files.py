@@ -32,6 +32,8 @@ def _kind(rule: str, title: str, gains: str, severity: Severity, path: str, word
 
 
 _PASSWORD = rb"[!-~]{6,200}"
+#: a line of passwd(5), which has the name but not the content of a password file
+_ACCOUNT = re.compile(rb"[^:]*:[^:]*:[0-9]+:[0-9]+:[^:]*:[^:]*:[^:]*")
 _KINDS = (
     _kind("file.rails-master-key", "Rails master key", "Decrypts the credentials of the application.",
           Severity.CRITICAL, r"config/(?:master|credentials/[\w-]+)\.key", rb"[0-9a-f]{32,64}"),
@@ -67,7 +69,7 @@ class FileDetector:
         if kind is None or len(data) > 8192:
             return
         word = bytes(data).strip()
-        reason = None if kind.word.fullmatch(word) else "form"
+        reason = None if kind.word.fullmatch(word) and not _ACCOUNT.fullmatch(word) else "form"
         reason = reason or plausible.password(word) or plausible.expression(word)
         if reason is not None:
             yield Suppressed(kind.rule, 0, len(word), reason)

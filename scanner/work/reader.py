@@ -6,15 +6,15 @@ import contextlib
 import errno
 import hashlib
 import os
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 
 from scanner.evidence import Gap
 from scanner.image.blob import Blob, BlobFile
-from scanner.layer.expand import Digests, Expansion, expand, map_blob, plain_digests, sniff
+from scanner.layer.expand import Expansion, expand, map_blob, plain_digests, sniff
 from scanner.layer.walk import WINDOW, Ledger, Piece, Walk
 from scanner.limits import Limits
 from scanner.work.isolation import isolate
@@ -25,13 +25,15 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def main(connection: Connection, limits: Limits, parent: int) -> None:
     """Serve `ReadLayer` tasks until the connection closes."""
+    hashing = ThreadPoolExecutor(1)
+    hashing.submit(int).result()  # its thread starts while there is memory: one that cannot is waited for without end
     isolate(limits, parent)
     with contextlib.suppress(EOFError, OSError):  # the coordinator is gone: nobody left to tell
         while True:
             task = connection.recv()
-            files = [BlobFile(recv_handle(connection), task.name) for _ in range(2)]
+            stored, spool = (BlobFile(recv_handle(connection), task.name) for _ in range(2))
             try:
-                _read(connection, task, *files)
+                _read(connection, task, stored, spool, hashing)
             except MemoryError:
                 connection.send(Failed("limit.memory", "reading the layer needs more memory than a worker may have"))
             except BrokenPipeError:
@@ -42,8 +44,8 @@ def main(connection: Connection, limits: Limits, parent: int) -> None:
             except Exception as error:  # a fault of ours must cost one layer, never the scan, and show no bytes
                 connection.send(Failed("worker.failed", f"{type(error).__name__} at {place(error)}"))
             finally:
-                for file in files:
-                    file.close()
+                stored.close()
+                spool.close()
 
 
 def place(error: BaseException) -> str:
@@ -54,7 +56,9 @@ def place(error: BaseException) -> str:
     return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else "?"
 
 
-def _read(connection: Connection, task: ReadLayer, file: BlobFile, spool: BlobFile) -> None:
+def _read(
+    connection: Connection, task: ReadLayer, file: BlobFile, spool: BlobFile, hashing: ThreadPoolExecutor
+) -> None:
     stored = Blob(task.name, file, task.offset, task.size)
     if task.form is not Form.BYTES and sniff(stored.read(0, 6)):
         expansion = expand(stored, spool, task.limits)
@@ -73,13 +77,9 @@ def _read(connection: Connection, task: ReadLayer, file: BlobFile, spool: BlobFi
         gaps = ()
     connection.send(Plain(task.job, False, task.size))
     view = map_blob(stored)
-    digests: list[Digests] = []
-    # hashlib lets go of the interpreter lock, so hashing and walking share the time
-    hashing = threading.Thread(target=lambda: digests.append(plain_digests(view)), daemon=True)
-    hashing.start()
+    digests = hashing.submit(plain_digests, view)  # hashlib lets go of the interpreter lock: both share the time
     walk = _pieces(connection, task, view)
-    hashing.join()
-    found = digests[0]
+    found = digests.result()
     gaps += tuple(_other_digest(task, view))
     done = Expansion("", task.size, found.diff_id, found.diff_id, found.proof_key, (), gaps)
     connection.send(_summary(task, walk, done))

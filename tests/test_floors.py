@@ -17,6 +17,7 @@ HOMES = {
     "isal": "layer.expand",
     "zstandard": "layer.expand",
     "rich": "progress",
+    "cryptography": "detect.privatekeys",
 }
 
 

@@ -11,12 +11,13 @@ from typing import Any
 from scanner.detect import dialect, plausible
 from scanner.detect.assigned import judge_assigned, judge_command_password, judge_random, judge_url_password
 from scanner.detect.base import Detector, Trigger
-from scanner.detect.checks import CHECKS, Outcome, Verdict, key_digest
+from scanner.detect.checks import CHECKS, key_digest
 from scanner.detect.context import Context, context_of
 from scanner.detect.contextual import ContextDetector
 from scanner.detect.files import FileDetector
 from scanner.detect.logins import LoginDetector
 from scanner.detect.manifests import ManifestDetector
+from scanner.detect.outcome import Outcome, Verdict
 from scanner.detect.rulepack import LARGEST_MATCH, Rule, RulePack
 from scanner.detect.spans import Suppressed, escape_before, inside_base64, ranges
 from scanner.evidence import Confidence, Evidence, Match, Secret, Severity

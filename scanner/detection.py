@@ -10,6 +10,7 @@ from scanner.content.signals import signals
 from scanner.detect import patterns, plugins, rulepack
 from scanner.detect.base import Detector
 from scanner.detect.firstpass import DatabaseCache, database, triggers_of
+from scanner.detect.published import Unpublished
 from scanner.keys import cache_directory
 from scanner.scan import Detection
 
@@ -17,7 +18,9 @@ from scanner.scan import Detection
 def load(environment: Mapping[str, str]) -> Detection:
     """All detectors, ready to scan. Raises RulePackError."""
     pack = rulepack.load()
-    detectors: tuple[Detector, ...] = (*patterns.detectors(pack), *plugins.detectors(), *signals(pack))
+    known = dict(pack.known)
+    borrowed = (Unpublished(plugin, known) for plugin in plugins.detectors())
+    detectors: tuple[Detector, ...] = (*patterns.detectors(pack), *borrowed, *signals(pack))
     triggers = triggers_of(detectors)
     digest = hashlib.sha256(pack.digest.encode())
     for trigger in triggers:

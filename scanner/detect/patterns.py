@@ -18,6 +18,7 @@ from scanner.detect.files import FileDetector
 from scanner.detect.logins import LoginDetector
 from scanner.detect.manifests import ManifestDetector
 from scanner.detect.outcome import Outcome, Verdict
+from scanner.detect.published import Unpublished
 from scanner.detect.rulepack import LARGEST_MATCH, Rule, RulePack
 from scanner.detect.spans import Suppressed, escape_before, inside_base64, ranges
 from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
@@ -38,6 +39,8 @@ _NAME_BYTES = 64
 _LONGEST_PREFIX = 80
 _COMPANIONS = ("user", "host", "id", "name")
 _WORD = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+#: checks of rules whose secret is a key in armour: it is known by its body, however that is laid out
+_KEY_CHECKS = frozenset(("pem", "service-account"))
 _SECRETS = ("secret", "secret2", "secret3")
 _STEP_DOWN = {Confidence.HIGH: Confidence.MEDIUM, Confidence.MEDIUM: Confidence.LOW, Confidence.LOW: Confidence.LOW}
 
@@ -76,7 +79,9 @@ def detectors(pack: RulePack) -> tuple[Detector, ...]:
     rules = tuple(PatternDetector(rule, pack.known) for rule in pack.rules)
     if not pack.issuers:
         return rules
-    return (*rules, ContextDetector(pack.issuers), LoginDetector(), ManifestDetector(), FileDetector())
+    guesses = (ContextDetector(pack.issuers), LoginDetector(), ManifestDetector(), FileDetector())
+    known = dict(pack.known)  # a plain one: workers get it pickled
+    return (*rules, *(Unpublished(guess, known) for guess in guesses))
 
 
 class PatternDetector:
@@ -266,7 +271,7 @@ class PatternDetector:
             reason = "low-entropy"
         if reason is None and self._known and (source := self._known.get(hashlib.sha256(value).hexdigest())):
             reason = f"public-example: {source}"
-        if reason is None and "pem" in rule.checks and (source := self._known.get(key_digest(found.groups))):
+        if reason is None and _KEY_CHECKS & set(rule.checks) and (source := self._known.get(key_digest(found.groups))):
             reason = f"public-key-pair: {source}"
         if reason is not None:
             return Suppressed(rule.id, found.secret_start, found.secret_end, reason)

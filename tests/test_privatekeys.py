@@ -65,12 +65,36 @@ def test_what_is_told_holds_nothing_private() -> None:
         assert form[:12] not in parsed.told
 
 
+def packet(usage: bytes, algorithm: int = 1) -> bytes:
+    """An OpenPGP secret key packet, version 4, old header with a length of two bytes."""
+    numbers = (2048).to_bytes(2, "big") + b"\xc1" * 256 + (17).to_bytes(2, "big") + b"\1\0\1"
+    curve = b"\x09\x2b\6\1\4\1\xda\x47\x0f\1" + (263).to_bytes(2, "big") + b"\x40" * 33
+    body = b"\4" + bytes(4) + bytes([algorithm]) + (numbers if algorithm == 1 else curve) + usage + b"\7" * 40
+    return b"\x95" + len(body).to_bytes(2, "big") + body
+
+
+@pytest.mark.parametrize(
+    ("usage", "algorithm", "expected"),
+    [
+        (b"\0", 1, "open RSA"),
+        (b"\0", 22, "open EdDSA"),
+        (b"\xfe\x07\x03", 1, "encrypted RSA"),
+        (b"\xff\x00\x65", 1, "elsewhere RSA"),
+    ],
+)
+def test_openpgp_packet_tells_whether_it_is_open(usage: bytes, algorithm: int, expected: str) -> None:
+    """The octet behind the public part says whether a passphrase protects the secret one, or none is there."""
+    assert privatekeys.openpgp(packet(usage, algorithm)) == expected
+    assert privatekeys.openpgp(packet(usage, algorithm)[:20]) is None
+
+
 @given(st.binary(max_size=300))
 def test_bytes_of_anybody_raise_nothing(raw: bytes) -> None:
     """Whatever stands where a key should, the answer is None."""
     assert privatekeys.from_der(b"\x30" + raw) is None
     assert privatekeys.from_openssh(b"openssh-key-v1\0" + raw) is None
     assert privatekeys.pkcs12(b"\x30" + raw).password is None
+    privatekeys.openpgp(b"\x95" + raw)
 
 
 @pytest.mark.parametrize(("password", "expected"), [(b"changeit", "changeit"), (b"Zx81-nobody-guesses", None)])

@@ -424,12 +424,21 @@ def _armoured(label: str, headers: bytes, raw: bytes) -> Outcome:
         if abs(_der_length(raw) - len(raw)) <= 3:
             return Outcome(Verdict.FITS, "pem-parse", "structure", "DER of the right length, of no kind that is known")
         return Outcome(Verdict.FITS, "pem-parse", "cut", "DER of which a part is missing or altered")
-    if "PGP" in label and raw[:1] and raw[0] & 0x80 and (raw[0] >> 2 & 15 == 5 or raw[0] & 63 == 5):
-        return Outcome(Verdict.SURE, "pem-parse", "valid", "OpenPGP secret key packet")
+    if "PGP" in label and (told := privatekeys.openpgp(raw)) is not None:
+        return _pgp(*told.split(" "))
     if "PGP" not in label and "SSH2" not in label:
         # OpenSSH's format and DER both say at once what they are: this is neither.
         return Outcome(Verdict.PUBLIC, "pem-parse", "malformed", "the body is neither DER nor openssh-key-v1")
     return Outcome(Verdict.FITS, "pem-parse", "unparsed", "the body is base64 of unknown structure")
+
+
+def _pgp(state: str, algorithm: str) -> Outcome:
+    if state == "open":
+        return Outcome(Verdict.SURE, "pem-parse", "valid", f"OpenPGP {algorithm}, not encrypted")
+    if state == "encrypted":
+        told = f"OpenPGP {algorithm}, needs a passphrase"
+        return Outcome(Verdict.FITS, "pem-parse", "encrypted", told, Severity.MEDIUM)
+    return Outcome(Verdict.PUBLIC, "pem-parse", "elsewhere", "the secret part is on a card or kept offline")
 
 
 def _openssh(raw: bytes) -> Outcome:

@@ -15,6 +15,7 @@ from scanner.detect.checks import CHECKS, key_digest
 from scanner.detect.context import Context, context_of
 from scanner.detect.contextual import ContextDetector
 from scanner.detect.files import FileDetector
+from scanner.detect.keystores import KeystoreDetector
 from scanner.detect.logins import LoginDetector
 from scanner.detect.manifests import ManifestDetector
 from scanner.detect.outcome import Outcome, Verdict
@@ -79,7 +80,7 @@ def detectors(pack: RulePack) -> tuple[Detector, ...]:
     rules = tuple(PatternDetector(rule, pack.known) for rule in pack.rules)
     if not pack.issuers:
         return rules
-    guesses = (ContextDetector(pack.issuers), LoginDetector(), ManifestDetector(), FileDetector())
+    guesses = (ContextDetector(pack.issuers), LoginDetector(), ManifestDetector(), FileDetector(), KeystoreDetector())
     known = dict(pack.known)  # a plain one: workers get it pickled
     return (*rules, *(Unpublished(guess, known) for guess in guesses))
 

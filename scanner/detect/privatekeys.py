@@ -109,6 +109,49 @@ def jks_password(raw: bytes, passwords: Sequence[str] = DEFAULT_PASSWORDS) -> st
     return None
 
 
+#: how many numbers the public part of an OpenPGP key has by algorithm (RFC 4880 5.5.2)
+_PGP_NUMBERS = {1: 2, 2: 2, 3: 2, 16: 3, 17: 4}
+_PGP_CURVES = {18: "ECDH", 19: "ECDSA", 22: "EdDSA"}
+_PGP_FIXED = {25: 32, 26: 56, 27: 32, 28: 57}
+_PGP_NAMES = {
+    1: "RSA", 2: "RSA", 3: "RSA", 16: "Elgamal", 17: "DSA", 25: "X25519", 26: "X448", 27: "Ed25519", 28: "Ed448",
+}  # fmt: skip
+_GNU_DUMMY = 101
+
+
+def openpgp(raw: bytes) -> str | None:
+    """What the first secret key packet says: "open", "encrypted" or "elsewhere" (on a card, or offline), with its
+    algorithm behind it; None if *raw* does not begin with such a packet. Never raises."""
+    try:
+        return _openpgp(raw)
+    except IndexError:
+        return None
+
+
+def _openpgp(raw: bytes) -> str | None:
+    new = bool(raw[0] & 0x40)
+    if not raw[0] & 0x80 or (raw[0] & 63 if new else raw[0] >> 2 & 15) not in (5, 7):
+        return None
+    at = 1 + ((1 if raw[1] < 192 else 2 if raw[1] < 224 else 5) if new else (1, 2, 4, 0)[raw[0] & 3])
+    version, algorithm = raw[at], raw[at + 5]
+    at += 6 + (4 if version == 6 else 0)
+    name = _PGP_NAMES.get(algorithm) or _PGP_CURVES.get(algorithm)
+    if version not in (4, 5, 6) or name is None:
+        return None
+    if algorithm in _PGP_FIXED:
+        at += _PGP_FIXED[algorithm]
+    if algorithm in _PGP_CURVES:
+        at += 1 + raw[at]
+    for _ in range(1 if algorithm in _PGP_CURVES else _PGP_NUMBERS.get(algorithm, 0)):
+        at += 2 + (int.from_bytes(raw[at : at + 2], "big") + 7) // 8
+    if algorithm == 18:
+        at += 1 + raw[at]
+    usage = raw[at]
+    if usage == 0:
+        return f"open {name}"
+    return f"elsewhere {name}" if usage >= 253 and raw[at + 2] == _GNU_DUMMY else f"encrypted {name}"
+
+
 def _parsed(load: Any) -> PrivateKey | None:
     try:
         with warnings.catch_warnings(action="ignore"):

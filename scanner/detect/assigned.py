@@ -42,6 +42,10 @@ _SETTABLE = (Context.BUILD, Context.SETTINGS, Context.OTHER)
 #: where such a value is meant, by whether it is quoted
 _MEANT = {False: _SETTABLE, True: (*_SETTABLE, Context.SOURCE)}
 _ENDS_AS_PASSWORD = re.compile(rb"(?:passw(?:or)?d|passwd|passphrase|pwd|pass)[0-9]{0,2}\Z", re.IGNORECASE)
+#: names of what only a secret is the value of, and a word that is chosen for one: no name of a program's
+_NAMES_ONE = re.compile(rb"(?:passw(?:or)?d|passwd|passphrase|pwd|secret)[0-9]{0,2}\Z", re.IGNORECASE)
+_CHOSEN_WORD = re.compile(rb"[a-z][a-z0-9!@#$%^&*+~?]{6,}")
+_SET_WORD = re.compile(rb"(?![A-Z][a-z]+\Z)[A-Za-z][A-Za-z0-9!@#$%^&*+~?]{5,}")
 
 
 def _ends_as_password(name: bytes) -> bool:
@@ -85,7 +89,7 @@ def judge_assigned(
     value, name = groups["secret"], groups.get("name", b"")
     quoted = bool(groups.get("quote"))
     is_password = _PASSWORD_NAME.search(name) is not None
-    if len(value) < (_LEAST if is_password else _TOKEN_LEAST)[context]:
+    if len(value) < (_LEAST if is_password else _TOKEN_LEAST)[context] and not _short_password(groups):
         return confidence, "short"
     if not quoted and context in (Context.SOURCE, Context.PROSE) and not _surely_random(value):
         return confidence, "unquoted"
@@ -99,13 +103,44 @@ def judge_assigned(
         return confidence, "uuid"
     if not quoted and _PROGRAM_BYTES.search(value) is not None:
         return confidence, "expression"
+    if _bare(name) == _bare(value):
+        return confidence, "name"
     if (reason := plausible.words(value, _limit(value, is_password, context))) is None:
         return confidence, None
+    if groups.get("sign", b"").endswith(b","):
+        return confidence, reason  # neighbours in a list of words
     if is_password and _ends_as_password(name) and _LETTERS_AND_DIGITS.fullmatch(value) and context in _MEANT[quoted]:
+        return confidence, None
+    if _is_word_for_secret(value, name, quoted, context):
         return confidence, None
     if is_password and context in (Context.BUILD, Context.SETTINGS):
         return Confidence.LOW, None
     return confidence, reason
+
+
+def _bare(text: bytes) -> bytes:
+    return re.sub(rb"[^a-z0-9]", b"", text.lower())
+
+
+def _short_password(groups: Mapping[str, bytes]) -> bool:
+    """Whether the value is one of the short passwords of letters and digits, in quotes and under a password's name."""
+    if not groups.get("quote") or groups.get("sign", b"").endswith(b","):
+        return False
+    return _ends_as_password(groups.get("name", b"")) and _LETTERS_AND_DIGITS.fullmatch(groups["secret"]) is not None
+
+
+def _is_word_for_secret(value: bytes, name: bytes, quoted: bool, context: Context) -> bool:
+    """Whether *value*, a word, is a bad password rather than the name of one.
+
+    Programs hold names of fields and classes where a password could stand, but these have capitals, dots or
+    underscores, or they are the words that `plausible.password` knows. Settings hold labels too, which begin with
+    a capital.
+    """
+    if _NAMES_ONE.search(name.strip(b"\"'")) is None or _NO_PASSWORD_NAME.search(name) is not None:
+        return False
+    if context in (Context.BUILD, Context.SETTINGS):
+        return _SET_WORD.fullmatch(value) is not None
+    return quoted and context in _MEANT[True] and _CHOSEN_WORD.fullmatch(value) is not None
 
 
 #: keys that are public, or that name no secret but a place in a table
@@ -171,6 +206,8 @@ _EXAMPLE_HOST = re.compile(
     rb"(?:\.(?:com|org|net|local|tld|de|name))?",
     re.IGNORECASE,
 )
+#: the domains that are set aside for documentation
+_EXAMPLE_DOMAIN = re.compile(rb"(?:^|\.)example(?:\.(?:com|org|net))?\Z|\.(?:test|invalid)\Z", re.IGNORECASE)
 #: letters of both cases and digits: what people choose who were told to choose well
 _CHOSEN = re.compile(rb"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[!-~]{8,}")
 #: a host that somebody runs: in a domain, or an address
@@ -202,17 +239,22 @@ def judge_url_password(groups: Mapping[str, bytes], context: Context, value_kind
         return Confidence.MEDIUM, reason
     if not user and value_kind == "env-url-password" and plausible.words(value, 0.3) is not None:
         return Confidence.MEDIUM, "user-name"
-    if value_kind == "env-url-password" and context not in (Context.SOURCE, Context.PROSE):
-        return Confidence.MEDIUM, None
     lower = value.lower()
+    known_example = lower in _EMPTY_PASSWORDS and _EXAMPLE_DOMAIN.search(host) is not None
+    if value_kind == "env-url-password" and context not in (Context.SOURCE, Context.PROSE) and not known_example:
+        return Confidence.MEDIUM, None
     if value.startswith(b"pserver:"):
         return Confidence.MEDIUM, "default-or-word"
-    chosen = lower not in _EMPTY_PASSWORDS and lower != user.lower() and len(value) > 3
+    service = groups.get("scheme", b"http").lower() not in (b"http", b"https", b"ftp", b"cvs", b"svn")
+    equal = lower == user.lower()
+    if equal and service and context is Context.SETTINGS and lower not in _EMPTY_PASSWORDS and len(value) > 3:
+        return Confidence.MEDIUM, None  # the account that a service is set up with, left as it was
+    chosen = lower not in _EMPTY_PASSWORDS and not equal and len(value) > 3
     real_host = _REAL_HOST.fullmatch(host) is not None and b"example" not in host.lower()
     meant = context is Context.SETTINGS or (real_host and context is not Context.PROSE)
     if chosen and meant and not plausible.stands_in(value):
         return Confidence.MEDIUM, None  # settings hold what is used, and so do addresses in a domain, however weak
-    if lower in _WEAK_URL_PASSWORDS or lower == user.lower() or len(value) < 3:
+    if lower in _WEAK_URL_PASSWORDS or equal or len(value) < 3:
         return Confidence.MEDIUM, "default-or-word"
     if plausible.password(value) is not None:
         return Confidence.MEDIUM, "placeholder"

@@ -55,6 +55,11 @@ _NO_PASSWORD_NAME = re.compile(
     re.IGNORECASE,
 )
 _DOTTED = re.compile(rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+_ADDRESS = re.compile(rb"[a-z0-9._+-]{1,40}@[a-z0-9-]{2,40}(?:\.[a-z0-9-]{2,40})*\.[a-z]{2,6}")
+#: names of a program's for what holds a password
+_IDENTIFIER = re.compile(rb"(?i)[a-z_$]*[0-9]?[a-z_$]*(?:pass|pwd|secret|token|key)[a-z_$]*")
+#: a name of a package or an option: words and versions with dashes between them
+_DASHED = re.compile(rb"[A-Za-z]+[0-9]?(?:[-_][A-Za-z0-9.]+)+|[A-Z0-9_]+")
 _TRIGGER_SIGN = rb"(?:[ \t]{0,12}[=:][=>]?[ \t]{0,12}|[ \t]is:?[ \t]|[ \t]{1,3}|-)"
 _MIXED = re.compile(rb"(?=[^\s]*[0-9])(?=[^\s]*[A-Za-z])")
 _SPECIAL_SIGN = re.compile(rb"[!@#$%^&*=?]")
@@ -165,11 +170,17 @@ def _no_password(login: _Login, user: bytes, context: Context) -> str | None:
         return "default-or-word"
     if not login.quote and _DOTTED.fullmatch(value) is not None:
         return "expression"
+    if _ADDRESS.fullmatch(value) is not None:
+        return "mail-address"  # what anonymous logins ask for
+    if not login.quote and context is Context.SOURCE and _IDENTIFIER.fullmatch(value) is not None:
+        return "name"
     if context is Context.SOURCE and value.isalpha() and b"password" in value.lower():
         return "name"
     mixed = _MIXED.match(value) is not None and (len(value) >= 8 or _SPECIAL.search(value) is not None)
     if login.sign == b"-":
         return None if mixed and _SPECIAL_SIGN.search(value) is not None else "words"
+    if not login.sign and (_DASHED.fullmatch(value) is not None or (not login.quote and context is Context.SOURCE)):
+        return "words"
     if not login.sign or login.sign[:2].lower() == b"is":
         return None if mixed else "words"
     if not login.quote and context in (Context.SOURCE, Context.PROSE):

@@ -63,6 +63,8 @@ _NO_PASSWORD_NAME = re.compile(
 )
 
 
+#: a member of an object: `var.db_password`
+_DOTTED = re.compile(rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 _ONE_WORD = re.compile(rb"[A-Za-z0-9_+/=-]+")
 
 
@@ -101,14 +103,18 @@ def judge_assigned(
         return confidence, "name-of-no-secret"
     if _UUID.fullmatch(value) is not None and _NAMES_A_SECRET.search(name) is None:
         return confidence, "uuid"
-    if not quoted and _PROGRAM_BYTES.search(value) is not None:
+    if not quoted and _PROGRAM_BYTES.search(value) is not None and not _strong(value):
+        return confidence, "expression"
+    if not quoted and _DOTTED.fullmatch(value) is not None and plausible.words(value, 0.3) is not None:
         return confidence, "expression"
     if _bare(name) == _bare(value):
         return confidence, "name"
+    if _neighbours(groups) and (plausible.name_like(value) or not (len(value) >= _SHORT_TOKEN or _mixed(value))):
+        return confidence, "list"
     if (reason := plausible.words(value, _limit(value, is_password, context))) is None:
         return confidence, None
-    if groups.get("sign", b"").endswith(b","):
-        return confidence, reason  # neighbours in a list of words
+    if _neighbours(groups):
+        return confidence, reason
     if is_password and _ends_as_password(name) and _LETTERS_AND_DIGITS.fullmatch(value) and context in _MEANT[quoted]:
         return confidence, None
     if _is_word_for_secret(value, name, quoted, context):
@@ -118,13 +124,41 @@ def judge_assigned(
     return confidence, reason
 
 
+def _strong(value: bytes) -> bool:
+    """Whether *value* holds small letters, capitals, digits and signs, as strong passwords do and expressions seldom.
+
+    A program's bytes may be among them, but not as a call, and not as the end of an argument or a statement.
+    """
+    classes = all(re.search(kind, value) for kind in (rb"[a-z]", rb"[A-Z]", rb"[0-9]", rb"[^A-Za-z0-9._/-]"))
+    if not (classes or plausible.disorder(value) >= _SHORT_LIMIT) or len(value) < 8:
+        return False
+    return plausible.disorder(value) >= 0.25 and _SHELL_OR_CALL.search(value) is None
+
+
+#: the joints of commands, calls with arguments, subscripts and members, generic types
+_SHELL_OR_CALL = re.compile(
+    rb"&&|\|\||;;|->|::|\[['\"A-Za-z_]+\]|\([A-Za-z_][\w.]{2,}[,)]|[A-Za-z_]{3,}\((?:\)|[A-Za-z_'\"])|^[(\[{]|[({\[,;]\Z|\.[A-Za-z_]{3,}"
+    rb"[(\[]"
+)
+
+
 def _bare(text: bytes) -> bytes:
     return re.sub(rb"[^a-z0-9]", b"", text.lower())
 
 
+def _mixed(value: bytes) -> bool:
+    """Whether *value* holds letters of both cases and digits, and is long enough for that to tell something."""
+    return len(value) >= 8 and all(re.search(kind, value) for kind in (rb"[a-z]", rb"[A-Z]", rb"[0-9]"))
+
+
+def _neighbours(groups: Mapping[str, bytes]) -> bool:
+    """Whether name and value may only stand next to each other in a list."""
+    return groups.get("sign", b"").strip().endswith(b",")
+
+
 def _short_password(groups: Mapping[str, bytes]) -> bool:
     """Whether the value is one of the short passwords of letters and digits, in quotes and under a password's name."""
-    if not groups.get("quote") or groups.get("sign", b"").endswith(b","):
+    if not groups.get("quote") or _neighbours(groups):
         return False
     return _ends_as_password(groups.get("name", b"")) and _LETTERS_AND_DIGITS.fullmatch(groups["secret"]) is not None
 
@@ -145,7 +179,7 @@ def _is_word_for_secret(value: bytes, name: bytes, quoted: bool, context: Contex
 
 #: keys that are public, or that name no secret but a place in a table
 _NO_KEY_NAME = re.compile(
-    rb"(?:public|pub|primary|foreign|sort|cache|partition|range|hash|object|group|i18n|lang|host|finger|ssh|gpg"
+    rb"(?:public|pub|encrypted|wrapped|release[-_]?manager|primary|foreign|sort|cache|partition|range|hash|object|group|i18n|lang|host|finger|ssh|gpg"
     rb"|pgp|map|dict|lookup"
     rb"|unique|index|site|anon|publishable|registry|row|column|field|property|meta|data|sub|parent|node|item|list"
     rb"|tab|menu|hot|short"
@@ -159,8 +193,15 @@ _NO_KEY_NAME = re.compile(
     rb"|alias|arn|usage)\Z",
     re.IGNORECASE,
 )
+_SIGNATURE_NAME = re.compile(rb"signature(?:[-_.]?value)?\Z", re.IGNORECASE)
+#: what OpenPGP calls the id of a key
+_KEY_ID = re.compile(rb"(?:0x)?[0-9A-F]{16}")
+#: an assignment within a value, as in cookies
+_NESTED = re.compile(rb"[A-Za-z][A-Za-z_-]{2,30}=[^=]")
 _HEX_DIGEST = re.compile(rb"(?:0x)?[0-9a-fA-F]{32,128}")
-_WEAK_NAME = re.compile(rb"(?:^|[-_. ])(?:keys?|auth|login|salt|cookie|signature|session|license)\Z", re.IGNORECASE)
+_WEAK_NAME = re.compile(
+    rb"(?:^|(?<!api)(?<!access)[-_. ])(?:keys?|auth|login|salt|cookie|signature|session|license)\Z", re.IGNORECASE
+)
 
 
 def _is_setting(groups: Mapping[str, bytes], context: Context) -> bool:
@@ -179,7 +220,12 @@ def judge_random(
         return confidence, "hash-or-encrypted"  # as Maven and Jenkins write what they encrypted
     if "after" in groups:
         return confidence, "name"
-    if groups.get("sign") == b"," and not groups.get("quote"):
+    if groups.get("badge"):
+        return confidence, "badge"  # the address of a picture that everybody may see
+    if _NESTED.match(value) is not None:
+        return confidence, "assignment"  # the name in it has its own value
+    quoted, sign = bool(groups.get("quote", b"").strip(b"([{")), groups.get("sign", b":").strip()
+    if not quoted and (sign == b"," or ("sign" in groups and context is Context.SOURCE and not _surely_random(value))):
         return confidence, "unquoted"
     reason = (
         plausible.token(value) or plausible.test_mode(value) or plausible.broken(value) or plausible.expression(value)
@@ -190,7 +236,12 @@ def judge_random(
     if _NO_KEY_NAME.search(name) is not None or _NOT_A_SECRET_NAME.search(name) is not None:
         return confidence, "name-of-no-secret"
     says_little = _WEAK_NAME.search(name) is not None
-    listed = not groups.get("sign", b":").strip()  # as in lists of files and their digests
+    # as in lists of files and their digests
+    listed = not sign and not quoted
+    if _SIGNATURE_NAME.search(name) is not None and (context is not Context.SETTINGS or _HEX_DIGEST.fullmatch(value)):
+        return confidence, "digest"
+    if listed and _KEY_ID.fullmatch(value) is not None:
+        return confidence, "digest"
     if _HEX_DIGEST.fullmatch(value) is not None and (listed or (says_little and not _is_setting(groups, context))):
         return confidence, "digest"
     if _UUID.fullmatch(value) is not None and (says_little or context is Context.PROSE):

@@ -60,6 +60,9 @@ _ADDRESS = re.compile(rb"[a-z0-9._+-]{1,40}@[a-z0-9-]{2,40}(?:\.[a-z0-9-]{2,40})
 _IDENTIFIER = re.compile(rb"(?i)[a-z_$]*[0-9]?[a-z_$]*(?:pass|pwd|secret|token|key)[a-z_$]*")
 #: a name of a package or an option: words and versions with dashes between them
 _DASHED = re.compile(rb"[A-Za-z]+[0-9]?(?:[-_][A-Za-z0-9.]+)+|[A-Z0-9_]+")
+#: an option's own name, and its value behind it
+_OPTION = re.compile(rb"[a-z]+(?:-[a-z]+)+=")
+_CONSTANT = re.compile(rb"[A-Z0-9]*(?:_[A-Z0-9]+)*_?(?:PASS|PWD|SECRET)[A-Z0-9_]*")
 _TRIGGER_SIGN = rb"(?:[ \t]{0,12}[=:][=>]?[ \t]{0,12}|[ \t]is:?[ \t]|[ \t]{1,3}|-)"
 _MIXED = re.compile(rb"(?=[^\s]*[0-9])(?=[^\s]*[A-Za-z])")
 _SPECIAL_SIGN = re.compile(rb"[!@#$%^&*=?]")
@@ -110,7 +113,9 @@ class LoginDetector:
                         continue
                     seen = base + login.end
                     user = _user_of(window, login)
-                    reason = "no-user" if user is None else _no_password(login, user, context)
+                    reason = _no_password(login, user or b"", context)
+                    if user is None and (reason is not None or not _tells_itself(login)):
+                        reason = "no-user"
                     if reason is not None:
                         yield Suppressed(RULE, base + login.start, base + login.end, reason)
                     else:
@@ -160,6 +165,13 @@ _PROGRAM = re.compile(
 )
 
 
+def _tells_itself(login: _Login) -> bool:
+    """Whether a password needs no user beside it: letters of both cases and digits that form no words."""
+    value = login.value
+    classes = all(re.search(kind, value) for kind in (rb"[a-z]", rb"[A-Z]", rb"[0-9]"))
+    return classes and len(value) >= 10 and login.sign != b"-" and plausible.words(value, 0.38) is None
+
+
 def _no_password(login: _Login, user: bytes, context: Context) -> str | None:
     value = login.value
     if _NO_PASSWORD_NAME.search(login.name):
@@ -168,10 +180,12 @@ def _no_password(login: _Login, user: bytes, context: Context) -> str | None:
         return reason
     if value.lower() == user.lower() and context not in (Context.BUILD, Context.SETTINGS):
         return "default-or-word"
-    if not login.quote and _DOTTED.fullmatch(value) is not None:
+    if (not login.quote and _DOTTED.fullmatch(value) is not None) or _OPTION.match(value) is not None:
         return "expression"
     if _ADDRESS.fullmatch(value) is not None:
         return "mail-address"  # what anonymous logins ask for
+    if _CONSTANT.fullmatch(value) is not None:
+        return "name"
     if not login.quote and context is Context.SOURCE and _IDENTIFIER.fullmatch(value) is not None:
         return "name"
     if context is Context.SOURCE and value.isalpha() and b"password" in value.lower():
@@ -189,7 +203,7 @@ def _no_password(login: _Login, user: bytes, context: Context) -> str | None:
 
 
 def _match(login: _Login, base: int, user: bytes) -> Match:
-    shown = user[:80].decode("ascii", "backslashreplace")
+    shown = "".join(char if char.isprintable() else "?" for char in user[:80].decode("ascii", "backslashreplace"))
     return Match(
         RULE,
         "pattern",
@@ -199,6 +213,6 @@ def _match(login: _Login, base: int, user: bytes) -> Match:
         base + login.start,
         base + login.end,
         Secret(login.value),
-        (Evidence("companion", "user", "".join(char if char.isprintable() else "?" for char in shown)),),
+        (Evidence("companion", "user", shown),) if user else (),
         gains="Logs in as the user that stands beside it.",
     )

@@ -53,6 +53,9 @@ _TOKEN_PLACEHOLDERS = re.compile(
 )
 #: of a thousand random strings of 16 characters or more one has less `disorder`
 _LEAST_RANDOM, _LEAST_HEX = 0.31, 0.16
+#: names of programs may have abbreviations; a value above this is none, whatever it is made of
+_LEAST_NAME = 0.42
+_NAME_WORDS = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _HEX_ONLY = re.compile(rb"[0-9a-fA-F-]+")
 _EQUAL_RUN = re.compile(rb"(.)\1{4}", re.DOTALL)
 #: two to four characters over and over
@@ -74,7 +77,10 @@ _NOT_VALUES = frozenset(
     b"sifre jelszo slaptazodis parool".split()
 )
 #: passwords of examples in documentation that is installed with much software
-_DOCUMENTED = frozenset(b"geheim$parole tiger swordfish s00pers3cret rapunz3l my-top-secret pass/word secret!".split())
+_DOCUMENTED = frozenset(
+    b"geheim$parole tiger tiger^5hhh swordfish s00pers3cret rapunz3l my-top-secret pass/word secret! "
+    b"4x5istwelve".split()
+)
 _SEQUENCES = (
     b"0123456789abcdefghijklmnopqrstuvwxyz",
     b"abcdefghijklmnopqrstuvwxyz0123456789",
@@ -97,7 +103,9 @@ _FILE_NAME = re.compile(
     rb"|ya?ml|toml|html?|css|xml|cfg"
     rb"|conf|ini|properties|sql|env|log|tar|gz|zip)"
 )
-_URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]{1,20}:(?://|\\/\\/)|arn:")
+_URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]{1,20}:(?://|\\/\\/)|(?:arn|urn|magnet|mailto|data):")
+#: a regular expression: groups without capture, classes, counts
+_PATTERN = re.compile(rb"\(\?[:!=<iP]|\[\^?[A-Za-z0-9]-[A-Za-z0-9]|\]\{[0-9]+(?:,[0-9]*)?\}")
 _CALL = re.compile(rb"[A-Za-z_$][\w$.]*(?:\(|\[|->|::|\s*\?|=>)")
 _ATTRIBUTE = re.compile(
     rb"(?:self|this|cls|args|opts|options|config|conf|settings|process\.env|os|req|request|ctx|data)[.\[]"
@@ -227,11 +235,21 @@ def wrapped(value: bytes) -> str | None:
     return password(inner) or (words(plain, 0.2) if re.search(rb"[ :]", plain) else None)
 
 
+def name_like(value: bytes) -> bool:
+    """Whether *value* is made of words of three letters and more, as names of classes, fields and options are."""
+    found = _NAME_WORDS.findall(value)
+    letters = sum(map(len, found))
+    digits = sum(0x30 <= byte <= 0x39 for byte in value)
+    return bool(found) and letters >= 3.2 * len(found) and digits * 8 <= letters and disorder(value) < _LEAST_NAME
+
+
 def orderly(value: bytes) -> str | None:
     """A reason if *value*, whose alphabet and length are all that is known of it, is not random enough to be issued."""
     if not re.search(rb"[A-Za-z]", value):
         return "number-or-date"
     if len(value) < 20 and not re.search(rb"[0-9]", value):
+        return "words"
+    if name_like(value):
         return "words"
     return "words" if disorder(value) < (_LEAST_HEX if _HEX_ONLY.fullmatch(value) else _LEAST_RANDOM) else None
 
@@ -289,7 +307,7 @@ def expression(value: bytes) -> str | None:
         return "url"
     if _FILE_NAME.fullmatch(value) or (_PATH.fullmatch(value) and disorder(value) < 0.3):
         return "path"
-    if _CALL.match(value) or _ATTRIBUTE.match(value):
+    if _CALL.match(value) or _ATTRIBUTE.match(value) or _PATTERN.search(value):
         return "expression"
     return "number-or-date" if _DATE_OR_NUMBER.fullmatch(value) else None
 

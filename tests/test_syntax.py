@@ -149,6 +149,24 @@ def test_look_alike_has_its_reason(detectors: tuple[Detector, ...], path: str, t
     assert reason in set(explained(detectors, text.encode(), path))
 
 
+@pytest.mark.parametrize("text", [
+    "unknown_thing: <T>\n", "OPENCAGEDATA=<H>\n", "opencagedata: '<H>'\n", "# opencagedata credentials\nkey: <H>\n",
+    "https://api.opencagedata.com/v1/x?key=<H>\n", "<opencagedataToken>\n  <H>\n</opencagedataToken>\n",
+])  # fmt: skip
+def test_issuer_names_its_value(first_pass: FirstPass, text: str) -> None:
+    """A value of an issuer's shape is that issuer's secret where it is named; an unknown name alone says nothing."""
+    data, value = filled(text)
+    named = value in [match.secret.reveal() for match in gated(first_pass, data, "app.conf")]
+    assert named is ("opencagedata" in text.lower())
+
+
+def test_ordinary_word_needs_more_than_a_digest(first_pass: FirstPass) -> None:
+    """An issuer's name that is software's too takes a random value for its secret, and no digest beside it."""
+    assert gated(first_pass, f"mixpanel: {TOKEN}\n".encode(), "app.conf")
+    assert not gated(first_pass, f"mixpanel: {DIGITS}\n".encode(), "app.conf")
+    assert not gated(first_pass, f"see mixpanel {TOKEN}\n".encode(), "app.conf")
+
+
 @pytest.mark.parametrize("word", ["porkchop", "supersecret", "thisismypassphrase"])
 def test_word_is_a_bad_password(first_pass: FirstPass, word: str) -> None:
     """A word set to the name of a password is a bad password, in programs in quotes only."""

@@ -38,6 +38,8 @@ _PROGRAM_BYTES = re.compile(rb"[()\[\]{};,<>|\\]|&&|::|->")
 
 #: letters with digits are what people choose for passwords, and what words and names in programs seldom are
 _LETTERS_AND_DIGITS = re.compile(rb"(?=.*[A-Za-z])(?=.*[0-9])[!-~]{6,}")
+#: where a value without quotes is one only if it is random beyond doubt, and how long it has to be for that
+_QUOTING = {Context.SOURCE: 16, Context.PROSE: 12}
 _SETTABLE = (Context.BUILD, Context.SETTINGS, Context.OTHER)
 #: where such a value is meant, by whether it is quoted
 _MEANT = {False: _SETTABLE, True: (*_SETTABLE, Context.SOURCE)}
@@ -68,9 +70,9 @@ _DOTTED = re.compile(rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 _ONE_WORD = re.compile(rb"[A-Za-z0-9_+/=-]+")
 
 
-def _surely_random(value: bytes) -> bool:
-    """Whether *value* cannot be a piece of a program or of prose."""
-    return len(value) >= 16 and _ONE_WORD.fullmatch(value) is not None and plausible.disorder(value) >= _SHORT_LIMIT
+def _surely_random(value: bytes, least: int = 16) -> bool:
+    """Whether *value* of *least* bytes and more cannot be a piece of a program or of prose."""
+    return len(value) >= least and _ONE_WORD.fullmatch(value) is not None and plausible.disorder(value) >= _SHORT_LIMIT
 
 
 def _limit(value: bytes, is_password: bool, context: Context) -> float:
@@ -93,7 +95,7 @@ def judge_assigned(
     is_password = _PASSWORD_NAME.search(name) is not None
     if len(value) < (_LEAST if is_password else _TOKEN_LEAST)[context] and not _short_password(groups):
         return confidence, "short"
-    if not quoted and context in (Context.SOURCE, Context.PROSE) and not _surely_random(value):
+    if not quoted and context in _QUOTING and not _surely_random(value, _QUOTING[context]):
         return confidence, "unquoted"
     reason = plausible.password(value) or plausible.expression(value) or plausible.test_mode(value)
     reason = reason or plausible.broken(value)
@@ -111,6 +113,8 @@ def judge_assigned(
         return confidence, "name"
     if _neighbours(groups) and (plausible.name_like(value) or not (len(value) >= _SHORT_TOKEN or _mixed(value))):
         return confidence, "list"
+    if plausible.long_number(value):
+        return confidence, None
     if (reason := plausible.words(value, _limit(value, is_password, context))) is None:
         return confidence, None
     if _neighbours(groups):

@@ -134,6 +134,9 @@ def _logins(window: bytes, begin: int, stop: int) -> Iterator[_Login]:
         if len(value) >= _LEAST:
             head = _NAME_BEFORE.search(window[max(0, match.start() - 48) : match.start()])
             name = (head.group() if head else b"") + window[match.start() : match.start("end")]
+            before = match.start() - (len(head.group()) if head else 0)
+            if not quote and match.group("sign") == b":" and window[before - 1 : before] == b":":
+                continue  # one of many words with colons between them, as commands are named
             if name == b"pass" and match.group("sign") == b":" and _MIXED.match(value) is None:
                 continue  # where OpenSSL takes a pass phrase from, as in `-passin pass:…`
             yield _Login(name, match.group("sign").strip(), quote, value, at, at + len(value), match.start())

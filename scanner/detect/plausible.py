@@ -235,6 +235,11 @@ def wrapped(value: bytes) -> str | None:
     return password(inner) or (words(plain, 0.2) if re.search(rb"[ :]", plain) else None)
 
 
+def long_number(value: bytes) -> bool:
+    """Whether *value* is a number with more digits than anything that is counted or measured."""
+    return len(value) >= 24 and value.isdigit()
+
+
 def name_like(value: bytes) -> bool:
     """Whether *value* is made of words of three letters and more, as names of classes, fields and options are."""
     found = _NAME_WORDS.findall(value)
@@ -246,7 +251,7 @@ def name_like(value: bytes) -> bool:
 def orderly(value: bytes) -> str | None:
     """A reason if *value*, whose alphabet and length are all that is known of it, is not random enough to be issued."""
     if not re.search(rb"[A-Za-z]", value):
-        return "number-or-date"
+        return None if long_number(value) else "number-or-date"
     if len(value) < 20 and not re.search(rb"[0-9]", value):
         return "words"
     if name_like(value):

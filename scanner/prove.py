@@ -20,6 +20,7 @@ from scanner.evidence import (
     Finding,
     Instruction,
     LayerPlace,
+    Match,
     Proof,
     Remediation,
     RemovedBy,
@@ -38,6 +39,8 @@ from scanner.report.escape import plain
 
 #: what a rebuild changes in names and in the classic builder's COPY
 _DIGEST = re.compile(r"(?:sha256:)?[0-9a-f]{64}|(?<=file:)[0-9a-f]+|(?<=dir:)[0-9a-f]+|(?<=multi:)[0-9a-f]+")
+#: rules about names, and not about what one issuer makes
+_GENERAL = ("assigned.", "login.", "url.", "context.", "command.", "web.")
 _ADDRESSES = "detect-secrets.public-ip-ipv4"
 
 
@@ -121,11 +124,21 @@ def _quality(place: Place) -> tuple[object, ...]:
     return (
         match.confidence.rank,
         match.severity.rank,
-        match.detector != "pattern",
+        _family(match),
         -(match.end - match.start),
         place.stored,
         match.rule_id,
     )
+
+
+def _family(match: Match) -> int:
+    """Who is believed where matches are as sure and as bad: rules of one issuer, then what a file's own format says,
+    then names and the like, then detect-secrets."""
+    if match.detector == "file":
+        return 1
+    if match.detector != "pattern":
+        return 3
+    return 2 if match.rule_id.startswith(_GENERAL) else 0
 
 
 def _strongest(places: Sequence[Place]) -> list[Place]:
@@ -133,6 +146,7 @@ def _strongest(places: Sequence[Place]) -> list[Place]:
     kept: list[Place] = []
     spans: list[tuple[int, int, int]] = []  # start, end and number of those kept, in order: they never overlap
     also: dict[int, set[str]] = {}
+    beside: dict[int, dict[Evidence, None]] = {}
     for place in sorted(places, key=_quality):
         start, end = place.offset, place.offset + len(place.match.secret)
         at = bisect_left(spans, (end, 0, 0))
@@ -140,8 +154,16 @@ def _strongest(places: Sequence[Place]) -> list[Place]:
         if over is None:
             spans.insert(at, (start, end, len(kept)))
             kept.append(place)
-        elif place.match.rule_id != kept[over].match.rule_id:
-            also.setdefault(over, set()).add(place.match.rule_id)
+        else:
+            if place.match.rule_id != kept[over].match.rule_id:
+                also.setdefault(over, set()).add(place.match.rule_id)
+            if place.match.detector == "file" and place.match.secret == kept[over].match.secret:
+                companions = (item for item in place.match.evidence if item.check == "companion")
+                beside.setdefault(over, {}).update(dict.fromkeys(companions))
+    for number, named in beside.items():  # the rule that is believed need not know whom the secret is for
+        known = {item.detail for item in kept[number].match.evidence if item.check == "companion"}
+        for item in named:
+            kept[number] = kept[number] if item.detail in known else _with(kept[number], item)
     for number, rules in also.items():
         kept[number] = _with(kept[number], Evidence("also-seen-by", "match", ", ".join(sorted(rules))))
     return kept

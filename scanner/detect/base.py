@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from scanner.evidence import Match
 
@@ -70,4 +70,13 @@ class Detector(Protocol):
             path: the member path or a name for the content; detectors may look at it, as the kind of file decides
                 what an assignment looks like. Undecodable bytes are surrogate-escaped.
         """
+        ...
+
+
+@runtime_checkable
+class PathDetector(Protocol):
+    """A detector that some paths are enough for: it confirms their contents whether a trigger fired or not."""
+
+    def claims(self, path: str) -> bool:
+        """Whether the content called *path* is worth a look; asked for every content, so it must be quick."""
         ...

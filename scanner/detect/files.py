@@ -43,6 +43,8 @@ _KINDS = (
           Severity.HIGH, r"\.erlang\.cookie", rb"[!-~]{8,255}"),
     _kind("file.jenkins-first-password", "First password of Jenkins", "Administers Jenkins until it is changed.",
           Severity.HIGH, r"secrets/initialAdminPassword", rb"[0-9a-f]{32}"),
+    _kind("file.jenkins-master-key", "Master key of Jenkins", "Decrypts the credentials of Jenkins.",
+          Severity.HIGH, r"secrets/master\.key", rb"[0-9a-f]{256}"),
     _kind("file.token", "Token in a file of its own", "Acts as the user of the tool that keeps it there.",
           Severity.HIGH, r"(?:\.?huggingface/token|\.vault-token|\.netlify/token|\.fly/token|serviceaccount/token)",
           rb"[!-~]{16,4096}"),

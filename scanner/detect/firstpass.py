@@ -22,7 +22,7 @@ from typing import Any
 
 import hyperscan
 
-from scanner.detect.base import Detector, Group, Trigger
+from scanner.detect.base import Detector, Group, PathDetector, Trigger
 from scanner.detect.plugins.assigned import reads_as_assignments
 from scanner.errors import RulePackError
 from scanner.evidence import Match
@@ -185,6 +185,7 @@ class FirstPass:
     def __init__(self, detectors: Sequence[Detector], serialized: bytes) -> None:
         self._owners = [owner for owner, detector in enumerate(detectors) for _ in detector.triggers]
         self._detectors = tuple(detectors)
+        self._by_path = [(owner, each) for owner, each in enumerate(detectors) if isinstance(each, PathDetector)]
         self._databases = tuple(_databases(serialized))
         for _, database in self._databases:
             database.scratch = hyperscan.Scratch(database)
@@ -203,9 +204,10 @@ class FirstPass:
                 continue
             if group is not Group.SETTINGS or _may_be_settings(data, path):
                 database.scan(data, match_event_handler=self._on_match)
-        if not self._events:
+        claimed = [] if structure or not path else [owner for owner, each in self._by_path if each.claims(path)]
+        if not self._events and not claimed:
             return []
-        ends: dict[int, set[int]] = {}
+        ends: dict[int, set[int]] = {owner: set() for owner in claimed}
         for trigger, end in self._events:
             ends.setdefault(self._owners[trigger], set()).add(end)
         self._events.clear()

@@ -19,6 +19,7 @@ from scanner.detect.keystores import KeystoreDetector
 from scanner.detect.logins import LoginDetector
 from scanner.detect.manifests import ManifestDetector
 from scanner.detect.outcome import Outcome, Verdict
+from scanner.detect.parsed import ParsedFileDetector
 from scanner.detect.published import Unpublished
 from scanner.detect.rulepack import LARGEST_MATCH, Rule, RulePack
 from scanner.detect.spans import Suppressed, escape_before, inside_base64, ranges
@@ -80,7 +81,8 @@ def detectors(pack: RulePack) -> tuple[Detector, ...]:
     rules = tuple(PatternDetector(rule, pack.known) for rule in pack.rules)
     if not pack.issuers:
         return rules
-    guesses = (ContextDetector(pack.issuers), LoginDetector(), ManifestDetector(), FileDetector(), KeystoreDetector())
+    files = ManifestDetector(), FileDetector(), KeystoreDetector(), ParsedFileDetector()
+    guesses = (ContextDetector(pack.issuers), LoginDetector(), *files)
     known = dict(pack.known)  # a plain one: workers get it pickled
     return (*rules, *(Unpublished(guess, known) for guess in guesses))
 

@@ -257,6 +257,30 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class IgnoredPlace:
+    """What looked like secrets in one content and was judged to be none, for people who ask why.
+
+    Attributes:
+        reason: a short code with dashes.
+        line, offset: of the first one in the innermost content; None if only their number is known.
+        count: how many of this rule and reason are there.
+        layer: its index, None outside layers.
+    """
+
+    rule_id: str
+    reason: str
+    surface: Surface
+    layer: int | None
+    path: str | None
+    inside: tuple[str, ...]
+    encoding: tuple[str, ...]
+    line: int | None
+    offset: int | None
+    count: int
+    platform: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LayerSummary:
     """A layer as a report lists it."""
 
@@ -298,6 +322,7 @@ class ScanResult:
         rules_digest: names the rule set, so that results of different rules are not compared.
         seconds: wall time of the scan.
         notes: what the source cannot give, such as attestations from an engine.
+        ignored: what was judged to be no secret; None if nobody asked.
     """
 
     reference: str
@@ -309,6 +334,7 @@ class ScanResult:
     seconds: float = 0.0
     known_secrets: tuple[Mapping[str, object], ...] = ()
     notes: tuple[str, ...] = ()
+    ignored: tuple[IgnoredPlace, ...] | None = None
 
     @property
     def verdict(self) -> Verdict:

@@ -11,7 +11,17 @@ from functools import partial
 from scanner.commands import show
 from scanner.detect.base import Detector
 from scanner.errors import LeakscanError, MalformedImage
-from scanner.evidence import Confidence, Coverage, Gap, ImageSummary, LayerSummary, ScanResult, Severity
+from scanner.evidence import (
+    Confidence,
+    Coverage,
+    Gap,
+    IgnoredPlace,
+    ImageSummary,
+    LayerSummary,
+    ScanResult,
+    Severity,
+)
+from scanner.ignored import in_documents, in_layers, shown
 from scanner.image.assembly import digest_like
 from scanner.image.blob import Blob
 from scanner.image.documents import parse
@@ -47,6 +57,7 @@ class Options:
     key: bytes
     fail_on: Severity | None = Severity.LOW
     show_secrets: bool = False
+    show_suppressed: bool = False
 
 
 def scan(
@@ -61,7 +72,8 @@ def scan(
     for document in blobs:
         form = Form.BYTES if document.structure else Form.GUESS
         jobs.setdefault(_key(document.blob), BlobJob(document.blob, form))
-    pool = Pool(detection.detectors, detection.database, options.limits, options.jobs, progress)
+    pool = Pool(detection.detectors, detection.database, options.limits, options.jobs, progress,
+                options.show_suppressed)  # fmt: skip
     outcomes = pool.run(
         list(jobs.values()),
         [TextJob(key, text.document.where, text.document.blob, text.document.is_json, text.document.structure)
@@ -79,14 +91,17 @@ def scan(
         places += blob_places(document, by_blob[_key(document.blob)])
         gaps += [nested.gap for nested in by_blob[_key(document.blob)].nested]
     several = len(opened.images) > 1
+    ignored = [*in_documents(texts, pool.text_ignored, ((d, by_blob[_key(d.blob)]) for d in blobs))]
     for number, image in enumerate(opened.images):
         mine = [by_blob[_key(layer.blob)] if layer.blob else None for layer in image.layers]
         found = layer_places(image, mine, number, str(image.platform) if several else None)
+        ignored += in_layers(image, mine, str(image.platform) if several else None)
         places += attributed(image, mine, found)
         gaps += [*_layer_gaps(image, mine), *_nested_gaps(image, mine)]
     gaps += [gap for outcome in outcomes for gap in _outcome_gaps(outcome)]
     gaps += [gap for document in blobs for gap in _misnamed(by_blob[_key(document.blob)])]
-    return _result(opened, detection, options, places, gaps, outcomes, texts, pool.text_bytes, started)
+    return _result(opened, detection, options, places, gaps, outcomes, texts, pool.text_bytes, started,
+                   ignored if options.show_suppressed else None)  # fmt: skip
 
 
 def unavailable(reference: str, source: str, error: LeakscanError, rules_digest: str) -> ScanResult:
@@ -247,6 +262,7 @@ def _result(
     texts: Sequence[Text],
     text_bytes: int,
     started: float,
+    ignored: list[IgnoredPlace] | None,
 ) -> ScanResult:
     settings = Settings(options.fail_on, options.show_secrets, options.key, partial(show, opened))
     layers = [image.layers for image in opened.images]
@@ -270,6 +286,7 @@ def _result(
         rules_digest=detection.rules_digest,
         seconds=time.monotonic() - started,
         notes=tuple(plain(redactor.text(note)) for note in opened.notes),
+        ignored=None if ignored is None else shown(ignored, redactor),
     )
 
 

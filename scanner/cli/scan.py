@@ -31,6 +31,8 @@ if TYPE_CHECKING:
               help="The least severity that makes the exit code 1.")
 @click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, if nothing was found but not all was read.")
 @click.option("--show-secrets", is_flag=True, help="Show the values that were found. Mind where the report goes.")
+@click.option("--show-suppressed", is_flag=True,
+              help="In JSON, list what looked like a secret and was judged to be none, with the reason. Takes longer.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
               help="Processes that work at a time. [default: one for each processor]")
 @click.option("--no-cache", is_flag=True,
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def scan(
     image: str, targets: Sequence[Target], platform: str | None, fail_on: str, allow_incomplete: bool,
-    show_secrets: bool, jobs: int, no_cache: bool, quiet: bool, no_progress: bool,
+    show_secrets: bool, show_suppressed: bool, jobs: int, no_cache: bool, quiet: bool, no_progress: bool,
 ) -> None:
     """Scan one image and print the report.
 
@@ -52,7 +54,7 @@ def scan(
     """  # fmt: skip
     del no_cache  # results of earlier scans are not kept
     progress = sys.stderr.isatty() and not (quiet or no_progress)
-    result, error = _scan(image, platform, fail_on, show_secrets, jobs, progress)
+    result, error = _scan(image, platform, fail_on, (show_secrets, show_suppressed), jobs, progress)
     if error is not None:
         complain(error)
     written = _report(result, targets or (Target("text"),), unavailable=error is not None)
@@ -61,9 +63,9 @@ def scan(
 
 
 def _scan(
-    image: str, platform: str | None, fail_on: str, show_secrets: bool, jobs: int, progress: bool
+    image: str, platform: str | None, fail_on: str, show: tuple[bool, bool], jobs: int, progress: bool
 ) -> tuple[ScanResult, LeakscanError | None]:
-    """The result, and the error if the image could not be opened."""
+    """The result, and the error if the image could not be opened. *show*: secrets, what was set aside."""
     from scanner import detection
     from scanner.evidence import Severity
     from scanner.image.source import open_image
@@ -84,7 +86,7 @@ def _scan(
             return unavailable(image, "", error, rules.rules_digest), error
         try:
             least = None if fail_on == "never" else Severity(fail_on)
-            options = Options(limits, jobs, installation_key(os.environ), least, show_secrets)
+            options = Options(limits, jobs, installation_key(os.environ), least, *show)
             display.expect(opened)
             return run(opened, rules, options, display.advance), None
         except OSError as error:

@@ -18,12 +18,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import hyperscan
 
 from scanner.detect.base import Detector, Group, PathDetector, Trigger
 from scanner.detect.plugins.assigned import reads_as_assignments
+from scanner.detect.plugins.tally import Tally
+from scanner.detect.spans import Suppressed
 from scanner.errors import RulePackError
 from scanner.evidence import Match
 
@@ -179,10 +181,46 @@ def _may_be_settings(data: memoryview, path: str) -> bool:
     return reads_as_assignments(data, "OTHER")
 
 
-class FirstPass:
-    """Runs the database over contents and lets the detectors confirm what fired. One for each process."""
+@runtime_checkable
+class _Explains(Protocol):
+    """A detector that can say what it judged to be no secret, and why."""
 
-    def __init__(self, detectors: Sequence[Detector], serialized: bytes) -> None:
+    def explain(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match | Suppressed]: ...
+
+
+@runtime_checkable
+class _Counts(Protocol):
+    """A detector that counts what it set aside, without places."""
+
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """What looked like a secret in a content and was judged to be none.
+
+    Attributes:
+        start: where it begins in the content; None for a number of them whose places were not kept.
+    """
+
+    rule_id: str
+    reason: str
+    start: int | None
+    count: int = 1
+
+
+class FirstPass:
+    """Runs the database over contents and lets the detectors confirm what fired. One for each process.
+
+    Args:
+        explain: remember what the detectors set aside; costs time and memory.
+    """
+
+    def __init__(self, detectors: Sequence[Detector], serialized: bytes, explain: bool = False) -> None:
+        self._explain = explain
+        self._aside: list[SetAside] = []
+        tallies = [each.tally for each in detectors if isinstance(each, _Counts)] if explain else []
+        self._tallies = {id(tally): tally for tally in tallies}
         self._owners = [owner for owner, detector in enumerate(detectors) for _ in detector.triggers]
         self._detectors = tuple(detectors)
         self._by_path = [(owner, each) for owner, each in enumerate(detectors) if isinstance(each, PathDetector)]
@@ -212,10 +250,32 @@ class FirstPass:
             ends.setdefault(self._owners[trigger], set()).add(end)
         self._events.clear()
         found: list[Match] = []
+        confirm = self._explained if self._explain else self._confirmed
         for owner, places in ends.items():
-            found += self._detectors[owner].confirm(data, sorted(places), path)
+            found += confirm(self._detectors[owner], data, sorted(places), path)
         found.sort(key=lambda match: (match.start, match.end, match.rule_id))
         return found
+
+    @staticmethod
+    def _confirmed(detector: Detector, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
+        return detector.confirm(data, ends, path)
+
+    def _explained(self, detector: Detector, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
+        if not isinstance(detector, _Explains):
+            yield from detector.confirm(data, ends, path)
+            return
+        for seen in detector.explain(data, ends, path):
+            if isinstance(seen, Match):
+                yield seen
+            else:
+                self._aside.append(SetAside(seen.rule_id, seen.reason, seen.start))
+
+    def take_aside(self) -> list[SetAside]:
+        """What was set aside since this was last asked; always nothing unless *explain*."""
+        taken, self._aside = self._aside, []
+        for tally in self._tallies.values():
+            taken += [SetAside(rule_id, reason, None, count) for (rule_id, reason), count in tally.take()]
+        return taken
 
 
 def triggers_of(detectors: Sequence[Detector]) -> list[Trigger]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scanner import __version__
-from scanner.evidence import Coverage, Finding, ImageSummary, Instruction, ScanResult, SecretSummary
+from scanner.evidence import Coverage, Finding, IgnoredPlace, ImageSummary, Instruction, ScanResult, SecretSummary
 from scanner.oci import Platform
 from scanner.report import escape
 from scanner.report.escape import plain
@@ -38,7 +38,9 @@ def _compact(value: Any) -> str:
 def document(result: ScanResult) -> dict[str, Any]:
     """The document as a value; its strings are not made plain yet."""
     several = len(result.images) > 1
+    ignored = {} if result.ignored is None else {"ignored": [_ignored(place, several) for place in result.ignored]}
     return {
+        **ignored,
         "schema_version": SCHEMA_VERSION,
         "tool": {"name": "leakscan", "version": __version__, "rules_digest": result.rules_digest},
         **_images(result),
@@ -132,6 +134,22 @@ def _place(finding: Finding) -> dict[str, Any]:
             "hmac": proof.hmac,
             "command": proof.command,
         },
+    }
+
+
+def _ignored(place: IgnoredPlace, several: bool) -> dict[str, Any]:
+    return {
+        **({"platform": place.platform} if several else {}),
+        "rule_id": place.rule_id,
+        "reason": place.reason,
+        "surface": place.surface.value,
+        "layer": place.layer,
+        "path": place.path,
+        "inside": list(place.inside),
+        "encoding": list(place.encoding),
+        "line": place.line,
+        "offset": place.offset,
+        "count": place.count,
     }
 
 

@@ -31,6 +31,7 @@ from scanner.work.messages import (
     CloseExtent,
     Failed,
     Form,
+    Ignored,
     LayerRead,
     Matched,
     MatchPieces,
@@ -95,6 +96,7 @@ class BlobOutcome:
         nested: gaps inside members, the blob named.
         proofs: HMACs, in hex, of stored bytes that hold a secret packed or encoded, by offset and length in the plain
             bytes; those of other secrets are of the secrets themselves.
+        ignored: see `messages.Matched`.
     """
 
     blob: Blob
@@ -107,6 +109,7 @@ class BlobOutcome:
     digests: list[FileDigests] = field(default_factory=list)
     nested: list[NestedGap] = field(default_factory=list)
     proofs: dict[tuple[int, int], str] = field(default_factory=dict)
+    ignored: list[Ignored] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
@@ -170,6 +173,7 @@ class Pool:
     Args:
         jobs: how many matchers, and at most how many readers, work at a time.
         progress: called with the plain bytes matched since the last call.
+        explain: tell what was judged to be no secret.
     """
 
     def __init__(
@@ -179,7 +183,10 @@ class Pool:
         limits: Limits,
         jobs: int,
         progress: Callable[[int], None] = lambda _: None,
+        explain: bool = False,
     ) -> None:
+        self._explain = explain
+        self.text_ignored: list[Ignored] = []
         self._detectors, self._database, self._limits, self._jobs = detectors, database, limits, max(1, jobs)
         self._progress = progress
         self._readers: list[_Worker] = []
@@ -252,7 +259,7 @@ class Pool:
         return self._spawn(reader.main, self._limits, os.getpid())
 
     def _matcher(self) -> _Worker:
-        return self._spawn(matcher.main, self._detectors, self._database, self._limits, os.getpid())
+        return self._spawn(matcher.main, self._detectors, self._database, self._limits, self._explain, os.getpid())
 
     def _start(self, worker: _Worker, job: _Job) -> None:
         blob = job.spec.blob
@@ -347,8 +354,10 @@ class Pool:
             self.text_sightings += message.sightings
             self.text_gaps += [nested.gap for nested in message.gaps]
             self.text_bytes += message.bytes
+            self.text_ignored += message.ignored
             return
         outcome = task.job.outcome
+        outcome.ignored += message.ignored
         outcome.nested += [replace(found, gap=replace(found.gap, blob=outcome.blob.name)) for found in message.gaps]
         if task.stored:
             outcome.stored_sightings += message.sightings

@@ -253,3 +253,24 @@ def test_published_key_is_known_however_it_is_laid_out() -> None:
         [found] = PatternDetector(rule, known).explain(memoryview(text), [27], "a.pem")
         assert isinstance(found, Suppressed)
         assert found.reason == "public-key-pair: a library's tests"
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "shown"),
+    [
+        ('<img alt="Build" src="https://ci.shop.io/shop.svg?style=shield&build-token={}">', "README.md", True),
+        ("[![Build](https://ci.shop.io/badge/shop.png?token={})](https://ci.shop.io)", "readme.rst", True),
+        ('<img alt="Build" src="https://ci.shop.io/shop.svg?style=shield&build-token={}">', "src/app.js", False),
+        ("[the log](https://ci.shop.io/status?token={})", "README.md", False),
+    ],
+)
+def test_the_token_of_a_badge_is_for_all_readers(text: str, path: str, shown: bool) -> None:
+    """It shows a build's state on a page; the same token in a program, or in an address to go to, may do more."""
+    [rule] = [rule for rule in rulepack.load().rules if rule.id == "assigned.random"]
+    value = hashlib.sha1(b"badge", usedforsecurity=False).hexdigest()
+    data = text.format(value).encode()
+
+    seen = list(PatternDetector(rule).explain(memoryview(data), ends_in(data, value[-8:].encode()), path))
+
+    assert [one.reason for one in seen if isinstance(one, Suppressed)] == (["address-of-a-picture"] if shown else [])
+    assert len([one for one in seen if isinstance(one, Match)]) == (0 if shown else 1)

@@ -13,7 +13,8 @@ from typing import Any
 
 from scanner.detect import dialect, plausible
 from scanner.detect.base import Trigger
-from scanner.detect.spans import Suppressed, escape_before, ranges
+from scanner.detect.context import Context, context_of
+from scanner.detect.spans import Suppressed, escape_before, in_picture, ranges
 from scanner.errors import RulePackError
 from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
 
@@ -133,8 +134,13 @@ class ContextDetector:
         """The matches in *data*, each once (`base.Detector`)."""
         return (found for found in self.explain(data, ends, path) if isinstance(found, Match))
 
-    def explain(self, data: memoryview, ends: Sequence[int], _path: str) -> Iterator[Match | Suppressed]:
+    def explain(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match | Suppressed]:
         """As `confirm`, with what was judged to be no secret, and why."""
+        for found in self._seen(data, ends):
+            badge = isinstance(found, Match) and context_of(path) is Context.PROSE and in_picture(data, found.start)
+            yield Suppressed(found.rule_id, found.start, found.end, "address-of-a-picture") if badge else found
+
+    def _seen(self, data: memoryview, ends: Sequence[int]) -> Iterator[Match | Suppressed]:
         self._prepare()
         taken: set[int] = set()
         reach = _OTHER_LINE + _WORD

@@ -22,7 +22,7 @@ from scanner.detect.outcome import Outcome, Verdict
 from scanner.detect.parsed import ParsedFileDetector
 from scanner.detect.published import Unpublished
 from scanner.detect.rulepack import LARGEST_MATCH, Rule, RulePack
-from scanner.detect.spans import Suppressed, escape_before, inside_base64, ranges
+from scanner.detect.spans import Suppressed, escape_before, in_picture, inside_base64, ranges
 from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
 
 #: bytes around a window, for word edges
@@ -116,9 +116,15 @@ class PatternDetector:
             if found.secret_start < seen:
                 continue
             result = self._judge(found, context)
+            if isinstance(result, Match) and context is Context.PROSE and self._is_badge(data, found):
+                result = Suppressed(result.rule_id, result.start, result.end, "address-of-a-picture")
             if isinstance(result, Match):
                 seen = found.secret_end
             yield result
+
+    def _is_badge(self, data: memoryview, found: _Found) -> bool:
+        """Not for rules of providers: their values work wherever somebody shows them."""
+        return self.rule.id.startswith("assigned.") and in_picture(data, found.secret_start)
 
     # --- where ---------------------------------------------------------------------------------------------------
 

@@ -143,8 +143,8 @@ def match_pieces(
     for piece in pieces:
         if piece.header < piece.data:
             found += _structure(search.first_pass, view, piece)
-            for aside in search.ignored(view, 0, 0, len(view)):
-                place = replace(aside, member=piece.member, encoding=("tar-header",))
+            for one in search.ignored(view, 0, 0, len(view)):
+                place = replace(one, member=piece.member, encoding=("tar-header",))
                 ignored.append(replace(place, start=None, line=None))
         if piece.start < piece.end:
             seen, nested, aside = _member(search, view, piece, budget)

@@ -21,6 +21,7 @@ from scanner.evidence import (
     ScanResult,
     Severity,
 )
+from scanner.gitnames import named
 from scanner.ignored import in_documents, in_layers, shown
 from scanner.image.assembly import digest_like
 from scanner.image.blob import Blob
@@ -96,7 +97,7 @@ def scan(
         mine = [by_blob[_key(layer.blob)] if layer.blob else None for layer in image.layers]
         found = layer_places(image, mine, number, str(image.platform) if several else None)
         ignored += in_layers(image, mine, str(image.platform) if several else None)
-        places += attributed(image, mine, found)
+        places += attributed(image, mine, named(found, mine))
         gaps += [*_layer_gaps(image, mine), *_nested_gaps(image, mine)]
     gaps += [gap for outcome in outcomes for gap in _outcome_gaps(outcome)]
     gaps += [gap for document in blobs for gap in _misnamed(by_blob[_key(document.blob)])]

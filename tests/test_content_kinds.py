@@ -218,6 +218,6 @@ def test_a_token_is_found_in_all_that_git_keeps(
     assert any(path.startswith("app/.git/logs/") for path in paths)
     assert any(path.endswith(".pack") for path in paths) is packed
     titles = {name: found[token_of(name).decode()].inside[0] for name in ("changed", "thrown away")}
-    if packed:
-        assert titles["changed"].endswith(":conf/app.env")
-        assert titles["thrown away"].endswith(":conf/lost.env")
+    assert titles["changed"].endswith(":conf/app.env")
+    assert titles["thrown away"].endswith(":conf/lost.env")
+    assert all(title.startswith("commit ") for title in titles.values())

@@ -237,6 +237,7 @@ class FirstPass:
         *structure* tells that these are headers and padding around members: names and paths, which hold neither
         quoted strings nor settings.
         """
+        self._events.clear()  # a pass that ran out of memory left some
         for group, database in self._databases:
             if group > Group.NAMED and structure:
                 continue

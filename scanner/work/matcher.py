@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 
 from scanner.content.encoded import Clue
+from scanner.content.repositories import LooseObject, loose_object
 from scanner.content.words import Budget, Content
 from scanner.detect.base import Detector
 from scanner.detect.firstpass import FirstPass
@@ -18,6 +19,7 @@ from scanner.evidence import Gap
 from scanner.image.blob import Blob, BlobFile
 from scanner.image.documents import strings
 from scanner.layer.expand import map_blob
+from scanner.layer.tree import clean
 from scanner.layer.walk import BLOCK, OVERLAP, Piece
 from scanner.limits import KIB, MIB, Limits
 from scanner.packages import records as packages
@@ -139,6 +141,7 @@ def match_pieces(
     digests: list[FileDigests] = []
     gaps: list[NestedGap] = []
     ignored: list[Ignored] = []
+    objects: list[LooseObject] = []
     size = 0
     for piece in pieces:
         if piece.header < piece.data:
@@ -152,9 +155,10 @@ def match_pieces(
             gaps += nested
             ignored += [replace(one, member=piece.member) for one in aside]
             records += _records(view, piece)
+            objects += _objects(view, piece) if budget is not None else []
             digests += _digests(view, piece, digested) if seen or nested else []
         size += 0 if piece.again else piece.end - piece.start + piece.data - piece.header
-    return Matched(found, size, records, digests, gaps, ignored)
+    return Matched(found, size, records, digests, gaps, ignored, objects)
 
 
 def _member(
@@ -192,6 +196,14 @@ def _records(view: memoryview, piece: Piece) -> list[Record]:
         return packages.read(piece.member, view[piece.data : piece.data + piece.size])
     except (MemoryError, RecursionError, LookupError, TypeError, ValueError, struct.error):
         return []
+
+
+def _objects(view: memoryview, piece: Piece) -> list[LooseObject]:
+    """The member if it is a commit or tree of git."""
+    if piece.member is None or piece.start != piece.data or b"objects/" not in piece.member:
+        return []
+    found = loose_object(clean(piece.member), view[piece.data : piece.data + piece.size])
+    return [found] if found is not None else []
 
 
 def _digests(view: memoryview, piece: Piece, digested: set[int]) -> list[FileDigests]:

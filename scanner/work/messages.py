@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from scanner.content.repositories import LooseObject
 from scanner.evidence import Gap, Match, Secret
 from scanner.layer.tree import Tree
 from scanner.layer.walk import Ledger, Piece
@@ -193,6 +194,7 @@ class Matched:
         digests: of the members that hold sightings or nested gaps.
         gaps: what could not be looked at inside the members or texts.
         ignored: what was judged to be no secret, if that was asked for.
+        objects: git's commits and trees among the members.
     """
 
     sightings: list[Sighting]
@@ -201,6 +203,7 @@ class Matched:
     digests: list[FileDigests] = field(default_factory=list)
     gaps: list[NestedGap] = field(default_factory=list)
     ignored: list[Ignored] = field(default_factory=list)
+    objects: list[LooseObject] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from multiprocessing.context import ForkProcess
 from multiprocessing.reduction import send_handle
 from typing import Any
 
+from scanner.content.repositories import LooseObject
 from scanner.detect.base import Detector
 from scanner.evidence import Gap
 from scanner.image.blob import Blob, BlobFile, spool
@@ -48,6 +49,7 @@ _WAITING = 256  # batches that may wait before readers are throttled
 _TEXTS, _TEXT_BYTES = 1000, 4 * MIB  # in one task
 _MATCH_SECONDS = 300.0  # a batch is 16 MiB: a tenth of a second
 _RECORD_BYTES = 256 * MIB  # of package managers' records of one image; large images have 10 MiB
+_OBJECT_BYTES = 64 * MIB  # of git's commits and trees
 _CONTEXT = multiprocessing.get_context("fork")  # inherits detectors and database without a copy
 
 
@@ -96,7 +98,7 @@ class BlobOutcome:
         nested: gaps inside members, the blob named.
         proofs: HMACs, in hex, of stored bytes that hold a secret packed or encoded, by offset and length in the plain
             bytes; those of other secrets are of the secrets themselves.
-        ignored: see `messages.Matched`.
+        ignored, objects: see `messages.Matched`.
     """
 
     blob: Blob
@@ -110,6 +112,7 @@ class BlobOutcome:
     nested: list[NestedGap] = field(default_factory=list)
     proofs: dict[tuple[int, int], str] = field(default_factory=dict)
     ignored: list[Ignored] = field(default_factory=list)
+    objects: list[LooseObject] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
@@ -199,6 +202,7 @@ class Pool:
         self.text_bytes = 0
         self.text_gaps: list[Gap] = []
         self._open: list[_Job] = []
+        self._objects = 0  # bytes of git's commits and trees so far
         self._records = 0  # bytes of the package managers' records so far
         self._end = time.monotonic() + limits.image_seconds
 
@@ -365,6 +369,7 @@ class Pool:
             outcome.sightings += message.sightings
             outcome.digests += message.digests
             self._keep(outcome, message.records)
+            self._keep_objects(outcome, message.objects)
             outcome.matched += message.bytes
             self._progress(message.bytes)
         task.job.out -= 1
@@ -376,6 +381,13 @@ class Pool:
             self._records += weight(record)
             if self._records <= _RECORD_BYTES:
                 outcome.records.append(record)
+
+    def _keep_objects(self, outcome: BlobOutcome, objects: list[LooseObject]) -> None:
+        """Keep what names git's blobs, up to a limit: a blob without a name has its id."""
+        for item in objects:
+            self._objects += 200 + len(item.data)
+            if self._objects <= _OBJECT_BYTES:
+                outcome.objects.append(item)
 
     def _read(self, worker: _Worker, message: Plain | Pieces | LayerRead) -> None:
         job: _Job = worker.task

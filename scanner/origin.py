@@ -26,7 +26,7 @@ from scanner.work.pool import BlobOutcome
 #: rules for values that no provider's shape tells: what the author of a public package wrote into such a place
 #: is known to everybody. All other rules are of providers, and lower nothing.
 _ANYBODYS = (
-    "assigned.", "command.", "context.", "login.", "url.", "web.",
+    "assigned.", "command.", "context.", "file.settings", "login.", "url.", "web.",
     "detect-secrets.basic-auth-credentials", "detect-secrets.base64-high-entropy-string",
     "detect-secrets.hex-high-entropy-string", "detect-secrets.json-web-token", "detect-secrets.secret-keyword",
 )  # fmt: skip

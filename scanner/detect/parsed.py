@@ -35,6 +35,9 @@ _SECRET_WORD = re.compile(
     rb"|(?:secret|access|api)[-_]?key|key|auth(?:token)?)[0-9]?)\Z",
     re.IGNORECASE,
 )
+#: names of what somebody issues, and no person makes up
+_ISSUED = re.compile(rb"(?:token|(?<!secret[-_])key)[0-9]?\Z", re.IGNORECASE)
+_SHORTEST_KEY = 12
 _PARTNERS = tuple(
     (role, re.compile(rb"(?:" + words + rb")\Z", re.IGNORECASE))
     for role, words in (
@@ -187,7 +190,7 @@ def _judged(kind: FileKind, field: Field, partners: list[Evidence], content: byt
         start = end - len(value) if content[start:end].endswith(value) else start
     severity = kind.severity
     if reason is None:
-        confidence, severity, reason, said = _weighed(kind, value, partners)
+        confidence, severity, reason, said = _weighed(kind, field.key, value, partners)
         evidence += said
     if reason is not None:
         return Suppressed(kind.rule, start, end, reason)
@@ -198,7 +201,7 @@ def _judged(kind: FileKind, field: Field, partners: list[Evidence], content: byt
 
 
 def _weighed(
-    kind: FileKind, value: bytes, partners: Sequence[Evidence]
+    kind: FileKind, name: bytes, value: bytes, partners: Sequence[Evidence]
 ) -> tuple[Confidence, Severity, str | None, list[Evidence]]:
     """How sure, how bad, why it is no secret, and what can be said about it."""
     severity = kind.severity
@@ -220,6 +223,8 @@ def _weighed(
         reason = plausible.password(value) or plausible.expression(value)
         if reason is None and b" " in value and not has_user:
             reason = "words"
+        if reason is None and _ISSUED.search(name[-_LONGEST_NAME:]) is not None:
+            reason = "short" if len(value) < _SHORTEST_KEY else plausible.orderly(value)
         plain = plausible.words(value, 0.1) is not None and not re.search(rb"[0-9]", value)
         return (Confidence.LOW if plain and not has_user else Confidence.MEDIUM), severity, reason, []
     reason = plausible.password(value)

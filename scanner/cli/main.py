@@ -12,11 +12,11 @@ import sys
 import click
 
 from scanner import __version__
-from scanner.cli.common import EXIT_INCOMPLETE, complain
-from scanner.errors import LeakscanError
+from scanner.cli.common import EXIT_INCOMPLETE, EXIT_USAGE, complain
+from scanner.errors import LeakscanError, UnusableFile
 
 #: each command is the object of its own name in a module of its own name
-COMMANDS = ("scan",)
+COMMANDS = ("scan", "rules")
 
 
 class _Commands(click.Group):
@@ -60,6 +60,9 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("leakscan: stopped", err=True)
         sys.exit(130)
+    except UnusableFile as error:
+        complain(error)
+        sys.exit(EXIT_USAGE)
     except LeakscanError as error:
         complain(error)
         sys.exit(EXIT_INCOMPLETE)

@@ -7,16 +7,28 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, SEVERITIES, FormatType, complain
+from scanner.cli.common import (
+    EXIT_CLEAN,
+    EXIT_INCOMPLETE,
+    EXIT_LEAKED,
+    RULES_OPTION,
+    SEVERITIES,
+    FormatType,
+    complain,
+    own_rules,
+)
 from scanner.cli.common import platform as platform_option
 from scanner.errors import LeakscanError
 from scanner.output import FORMATS, Target, render, write
 
 if TYPE_CHECKING:
+    from scanner.detect.userrules import UserRules
     from scanner.evidence import ScanResult
     from scanner.scan import Detection
 
@@ -30,6 +42,7 @@ if TYPE_CHECKING:
 @click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True,
               help="The least severity that makes the exit code 1.")
 @click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, if nothing was found but not all was read.")
+@RULES_OPTION
 @click.option("--show-secrets", is_flag=True, help="Show the values that were found. Mind where the report goes.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
               help="Processes that work at a time. [default: one for each processor]")
@@ -39,7 +52,7 @@ if TYPE_CHECKING:
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def scan(
     image: str, targets: Sequence[Target], platform: str | None, fail_on: str, allow_incomplete: bool,
-    show_secrets: bool, jobs: int, no_cache: bool, quiet: bool, no_progress: bool,
+    rule_files: Sequence[Path], show_secrets: bool, jobs: int, no_cache: bool, quiet: bool, no_progress: bool,
 ) -> None:
     """Scan one image and print the report.
 
@@ -52,7 +65,9 @@ def scan(
     """  # fmt: skip
     del no_cache  # results of earlier scans are not kept
     progress = sys.stderr.isatty() and not (quiet or no_progress)
-    result, error = _scan(image, platform, fail_on, show_secrets, jobs, progress)
+    own = own_rules(rule_files)
+    result, error = _scan(image, platform, fail_on, own, show_secrets, jobs, progress)
+    result = replace(result, notes=(*result.notes, *own.remarks))
     if error is not None:
         complain(error)
     written = _report(result, targets or (Target("text"),), unavailable=error is not None)
@@ -61,7 +76,7 @@ def scan(
 
 
 def _scan(
-    image: str, platform: str | None, fail_on: str, show_secrets: bool, jobs: int, progress: bool
+    image: str, platform: str | None, fail_on: str, own: UserRules, show_secrets: bool, jobs: int, progress: bool
 ) -> tuple[ScanResult, LeakscanError | None]:
     """The result, and the error if the image could not be opened."""
     from scanner import detection
@@ -75,7 +90,7 @@ def _scan(
 
     gc.disable()  # one run, no cycles to speak of: thousands of findings are made and rendered without it
     limits = Limits.from_environment(os.environ)
-    rules: Detection = detection.load(os.environ)
+    rules: Detection = detection.load(os.environ, own)
     with shown(progress) as display:
         try:
             opened = open_image(image, limits=limits, platform=platform, stdin=sys.stdin.buffer,

@@ -24,6 +24,7 @@ from scanner.cli.common import (
     own_rules,
 )
 from scanner.cli.common import platform as platform_option
+from scanner.cli.configured import ConfiguredCommand, baseline_option, config_option, environment, policy
 from scanner.errors import LeakscanError
 from scanner.output import FORMATS, Target, render, write
 
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
     from scanner.detect.userrules import UserRules
     from scanner.evidence import ScanResult
     from scanner.scan import Detection
+    from scanner.suppress import Acceptor
 
 
-@click.command()
+@click.command(cls=ConfiguredCommand)
 @click.argument("image")
 @click.option("--format", "targets", type=FormatType(), multiple=True,
               help=f"Report as {' or '.join(FORMATS)}, to a file if one is named; repeatable. [default: text]")
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
               help="The least severity that makes the exit code 1.")
 @click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, if nothing was found but not all was read.")
 @RULES_OPTION
+@baseline_option
+@config_option
 @click.option("--show-secrets", is_flag=True, help="Show the values that were found. Mind where the report goes.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
               help="Processes that work at a time. [default: one for each processor]")
@@ -66,7 +70,7 @@ def scan(
     del no_cache  # results of earlier scans are not kept
     progress = sys.stderr.isatty() and not (quiet or no_progress)
     own = own_rules(rule_files)
-    result, error = _scan(image, platform, fail_on, own, show_secrets, jobs, progress)
+    result, error = perform(image, platform, fail_on, own, show_secrets, jobs, progress)
     result = replace(result, notes=(*result.notes, *own.remarks))
     if error is not None:
         complain(error)
@@ -75,10 +79,14 @@ def scan(
     sys.exit(code if written or code == EXIT_LEAKED else EXIT_INCOMPLETE)
 
 
-def _scan(
-    image: str, platform: str | None, fail_on: str, own: UserRules, show_secrets: bool, jobs: int, progress: bool
+def perform(
+    image: str, platform: str | None, fail_on: str, own: UserRules, show_secrets: bool, jobs: int, progress: bool,
+    *acceptors: Acceptor, key: bytes | None = None,
 ) -> tuple[ScanResult, LeakscanError | None]:
-    """The result, and the error if the image could not be opened."""
+    """The result, and the error if the image could not be opened.
+
+    *acceptors* come after those of settings and baselines; *key* is the installation's key if it is known already.
+    """
     from scanner import detection
     from scanner.evidence import Severity
     from scanner.image.source import open_image
@@ -89,7 +97,9 @@ def _scan(
     from scanner.scan import scan as run
 
     gc.disable()  # one run, no cycles to speak of: thousands of findings are made and rendered without it
-    limits = Limits.from_environment(os.environ)
+    limits = Limits.from_environment(environment())
+    key = installation_key(os.environ) if key is None else key
+    accepted = policy(key, *acceptors)
     rules: Detection = detection.load(os.environ, own)
     with shown(progress) as display:
         try:
@@ -99,7 +109,7 @@ def _scan(
             return unavailable(image, "", error, rules.rules_digest), error
         try:
             least = None if fail_on == "never" else Severity(fail_on)
-            options = Options(limits, jobs, installation_key(os.environ), least, show_secrets)
+            options = Options(limits, jobs, key, least, show_secrets, accepted)
             display.expect(opened)
             return run(opened, rules, options, display.advance), None
         except OSError as error:

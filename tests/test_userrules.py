@@ -70,6 +70,7 @@ def test_a_rule_of_gitleaks_finds_its_group(tmp_path: Path) -> None:
         ("acme_[a-z]{9}", 0, "acme_abcdefghi.", "acme_abcdefghi"),
         (r"\bacme-[\pL]{9}\b", 0, "an acme-abcdefghi here", "acme-abcdefghi"),
         (r"[a-f0-9]{12}", 0, "-0123456789ab-", "0123456789ab"),
+        (r"acme_[a-z]{9}\s", 0, "acme_abcdefghi\nend", "acme_abcdefghi"),
     ],
 )
 def test_the_secret_is_the_group_that_gitleaks_takes(

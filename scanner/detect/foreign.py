@@ -147,10 +147,13 @@ class ForeignDetector:
 
     def _judged(self, data: memoryview, base: int, match: Any, path: bytes) -> Iterator[Match | Suppressed]:
         rule, number = self.rule, self._group(match)
-        start, end = match.span(number)
-        if start == end:
+        start = match.start(number)
+        value = match.group(number)
+        # Gitleaks takes the ends of lines off what it found
+        start, value = start + len(value) - len(value.lstrip(b"\n")), value.strip(b"\n")
+        if not value:
             return
-        value, start, end = match.group(number), base + start, base + end
+        start, end = base + start, base + start + len(value)
         whole = base + match.start(), base + match.end()
         if rule.keywords and not self._keyword(data, *whole, match.group(0)):
             return

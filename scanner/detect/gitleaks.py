@@ -54,6 +54,7 @@ class _Reader:
     name: str
     compiles: Callable[[Trigger], bool]
     remarks: list[str] = field(default_factory=list)
+    endless: list[str] = field(default_factory=list)
 
     def read(self, document: Mapping[str, Any], folder: Path | None, depth: int = 0) -> dict[str, ForeignRule]:
         self._strays(document, _TOP, self.name)
@@ -146,7 +147,7 @@ class _Reader:
         width = dialect.max_width(node) if node is not None else None
         span = min(width or LARGEST_MATCH, LARGEST_MATCH)
         if width is None or width > LARGEST_MATCH:
-            self.remarks.append(f"rule {name}: matches longer than {LARGEST_MATCH >> 10} KiB are cut there")
+            self.endless.append(name)
         if node is not None and dialect.min_width(node) == 0:
             self.remarks.append(f"rule {name}: not run, as its regex matches nothing at all")
             return None
@@ -240,7 +241,11 @@ def read(
     """
     reader = _Reader(name, compiles)
     rules = reader.read(document, folder)
-    return Reading(tuple(rules.values()), tuple(dict.fromkeys(reader.remarks)))
+    remarks = list(dict.fromkeys(reader.remarks))
+    if reader.endless:
+        names = ", ".join(reader.endless)
+        remarks.append(f"matches are at most {LARGEST_MATCH >> 10} KiB long, though these have no bound: {names}")
+    return Reading(tuple(rules.values()), tuple(remarks))
 
 
 def sample(rule: ForeignRule, rng: random.Random) -> str:

@@ -15,7 +15,7 @@ import click
 from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, RULES_OPTION, SEVERITIES, complain, own_rules
 from scanner.cli.common import platform as platform_option
 from scanner.cli.configured import ConfiguredCommand, config_option
-from scanner.cli.scan import perform
+from scanner.cli.scan import perform, tell_near
 from scanner.errors import UnusableFile
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _HEAD = 4096
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@click.group()
+@click.group(short_help="Accept old findings, fail on new ones only.")
 def baseline() -> None:
     """Accept the findings of today; later scans with --baseline fail on new ones only."""
 
@@ -176,6 +176,7 @@ def _seen(
     result, error = perform(image, platform, fail_on, own_rules(rule_files), False, jobs, progress, recorder, key=key)
     if error is not None:
         complain(error)
+        tell_near(image, error)
         return None
     return recorder.seen, result.coverage.complete
 

@@ -56,6 +56,7 @@ def main() -> None:
         sys.exit(exit_.exit_code)
     except click.ClickException as error:
         error.show()
+        _suggest()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("leakscan: stopped", err=True)
@@ -72,6 +73,15 @@ def main() -> None:
         sys.exit(EXIT_INCOMPLETE)
     except Exception as error:
         _crash(error)
+
+
+def _suggest() -> None:
+    """A misspelt command is taken for an image: say so where its other words make no sense then."""
+    from scanner.cli.suggest import command
+
+    words = sys.argv[1:]
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS and (near := command(words[0], COMMANDS)):
+        click.echo(f"Did you mean the command `leakscan {near}`?", err=True)
 
 
 def _open_streams() -> None:

@@ -74,6 +74,7 @@ def scan(
     result = replace(result, notes=(*result.notes, *own.remarks))
     if error is not None:
         complain(error)
+        tell_near(image, error)
     written = _report(result, targets or (Target("text"),), unavailable=error is not None)
     code = _exit_code(result, allow_incomplete and error is None)
     sys.exit(code if written or code == EXIT_LEAKED else EXIT_INCOMPLETE)
@@ -117,6 +118,20 @@ def perform(
             return unavailable(image, opened.source, failure, rules.rules_digest), failure
         finally:
             opened.close()
+
+
+def tell_near(image: str, error: LeakscanError) -> None:
+    """What a name that leads nowhere may have meant: a command of ours, a file, an image of the engine."""
+    from scanner.cli import suggest
+    from scanner.cli.main import COMMANDS
+    from scanner.errors import ImageUnavailable, InvalidReference
+    from scanner.report.escape import text
+
+    if isinstance(error, (ImageUnavailable, InvalidReference)):
+        near, meant = suggest.command(image, COMMANDS), suggest.image(image)
+        if near or meant:
+            words = [*([f"the command `leakscan {near}`"] if near else []), *([text(meant)] if meant else [])]
+            click.echo(f"  Did you mean {' or '.join(words)}?", err=True)
 
 
 def _report(result: ScanResult, targets: Sequence[Target], unavailable: bool) -> bool:

@@ -16,6 +16,8 @@ from scanner.evidence import AcceptedGap, Finding, Gap, Secret
 
 #: only what lies inside files may be accepted: everything else is a hole in the image itself
 ACCEPTABLE = "nested."
+#: how a notice of something expired begins
+EXPIRED = "expired on "
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,4 +137,4 @@ def _gap(gap: Gap, policy: Policy) -> Acceptance | None:
 
 def _expired(acceptance: Acceptance, count: int) -> str:
     what = "finding or gap counts" if count == 1 else "findings or gaps count"
-    return f"expired on {acceptance.expires}, so {count} {what} again: {acceptance.by} ({acceptance.reason})"
+    return f"{EXPIRED}{acceptance.expires}, so {count} {what} again: {acceptance.by} ({acceptance.reason})"

@@ -257,6 +257,28 @@ def test_a_baseline_of_a_report_says_what_it_can_match_by(tmp_path: Path, leaksc
     assert (foreign.returncode, (tmp_path / "c.json").exists()) == (2, False)
 
 
+def test_a_baseline_that_detect_secrets_made_is_understood(tmp_path: Path, leakscan: Run) -> None:
+    """What its own program accepted in a repository is accepted in the image made from it."""
+    password = "".join(random.Random("ds").choices("abcdefghjkmnpqrstuvwxyz23456789", k=18))
+    text = f"url = 'https://ci:{password}@registry.internal.example/simple'\n"
+    write(tmp_path / "repo" / "src" / "settings.py", text.encode())
+    made = subprocess.run([sys.executable, "-m", "detect_secrets", "scan", "--all-files"], cwd=tmp_path / "repo",
+                          capture_output=True, timeout=120, check=True)  # fmt: skip
+    write(tmp_path / ".secrets.baseline", made.stdout)
+    image = write(tmp_path / "image.tar", image_of(layer({"srv/settings.py": text})).docker_archive())
+    rotated = write(tmp_path / "new.tar", image_of(layer({"srv/settings.py": text.replace(password, password[::-1])}))
+                    .docker_archive())  # fmt: skip
+
+    accepted = leakscan("--baseline", ".secrets.baseline", "--format", "json", image)
+
+    assert leakscan(image).returncode == 1
+    assert accepted.returncode == 0
+    assert {f["suppressed"]["by"] for f in json.loads(accepted.stdout)["findings"] if f["suppressed"]} == {
+        ".secrets.baseline"
+    }
+    assert leakscan("--baseline", ".secrets.baseline", rotated).returncode == 1
+
+
 def test_what_cannot_be_read_makes_no_baseline(tmp_path: Path, leakscan: Run) -> None:
     """An image that cannot be opened is exit code 3, a wrong baseline 2; nothing is written, nothing replaced."""
     write(tmp_path / "words.tar", b"no image " * 100)

@@ -191,6 +191,9 @@ def test_an_expired_entry_returns_with_a_notice(tmp_path: Path, leaky: Path, lea
     said = " ".join(run.stdout.split())
     assert "expired on 2020-01-01" in said
     assert "until we rotate" in said
+    assert "expired" not in run.stderr
+    assert "expired on 2020-01-01" in leakscan(leaky, "--format", "json=r.json").stderr
+    assert leakscan(leaky, "--format", "json=r.json", "--quiet").stderr == ""
 
 
 def test_a_gap_inside_a_file_can_be_accepted(tmp_path: Path, leakscan: Run) -> None:

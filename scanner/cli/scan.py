@@ -75,6 +75,8 @@ def scan(
     if error is not None:
         complain(error)
         tell_near(image, error)
+    if not quiet and targets and Target("text") not in targets:
+        _remind(result)
     written = _report(result, targets or (Target("text"),), unavailable=error is not None)
     code = _exit_code(result, allow_incomplete and error is None)
     sys.exit(code if written or code == EXIT_LEAKED else EXIT_INCOMPLETE)
@@ -118,6 +120,16 @@ def perform(
             return unavailable(image, opened.source, failure, rules.rules_digest), failure
         finally:
             opened.close()
+
+
+def _remind(result: ScanResult) -> None:
+    """What has expired, where no text report on standard output says so."""
+    from scanner.report.escape import text
+    from scanner.suppress import EXPIRED
+
+    for note in result.notes:
+        if note.startswith(EXPIRED):
+            click.echo(f"leakscan: {text(note)}", err=True)
 
 
 def tell_near(image: str, error: LeakscanError) -> None:

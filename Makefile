@@ -24,7 +24,7 @@ first: install  ## make the image of README's first command anew
 	$(BIN)/python testimages/first/make.py
 
 rules-page: install  ## docs/rules.md from the rule pack
-	$(BIN)/leakscan rules list --format markdown > docs/rules.md
+	$(BIN)/leakscan rules list --format markdown > docs/rules.md.new && mv docs/rules.md.new docs/rules.md
 
 rules-report: install  ## what each rule costs the first pass, and how often it fires, on SAMPLE=image.tar or a directory
 	$(BIN)/python -m bench.rules_report $(SAMPLE)

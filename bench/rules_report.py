@@ -32,10 +32,10 @@ def main() -> None:
     chosen = parser.parse_args()
     contents = sample_of(chosen.sample, chosen.bytes) if chosen.sample else stock()
     detectors = [*patterns.detectors(rulepack.load()), *plugins.detectors()]
-    whole = measure([trigger for each in detectors for trigger in each.triggers], contents, 1)
+    whole = measure([trigger for each in detectors for trigger in each.triggers], contents, 2)
     print(f"{whole.sample / 1e6:.0f} MB, {len(detectors)} detectors together: {whole.speed:.0f} MB/s, "
           f"{whole.hits:.0f} triggers fire in a MB, {whole.database / 1e6:.1f} MB compiled")  # fmt: skip
-    rows = sorted(((measure(each.triggers, contents, 1), name_of(each)) for each in detectors),
+    rows = sorted(((measure(each.triggers, contents, 2), name_of(each)) for each in detectors),
                   key=lambda row: -row[0].seconds)  # fmt: skip
     print(f"{'detector':<44} {'share':>7} {'MB/s':>8} {'fires/MB':>10} {'kB':>8}")
     for cost, name in rows[: chosen.rows]:

@@ -274,6 +274,25 @@ def test_config_show_tells_where_each_setting_comes_from(tmp_path: Path, leaksca
     assert "EXPIRED" in shown and ".leakscan.toml" in shown
 
 
+def test_config_show_names_rules_that_nobody_has(tmp_path: Path, leakscan: Run) -> None:
+    """An entry whose rule is misspelt accepts nothing; the nearest rule is named."""
+    write(tmp_path / ".leakscan.toml",
+          b'[[ignore]]\nrules = ["aws.access-key-pear", "aws.*", "gitleaks.mine"]\nreason = "r"\n'
+          b'[[ignore]]\nrules = ["nobody.*"]\nreason = "r"\n')  # fmt: skip
+
+    notices = json.loads(leakscan("config", "show", "--format", "json").stdout)["notices"]
+
+    assert notices == [
+        ".leakscan.toml: [[ignore]] 1: no rule fits aws.access-key-pear. Did you mean aws.access-key-pair?",
+        ".leakscan.toml: [[ignore]] 1: no rule fits gitleaks.mine",
+        ".leakscan.toml: [[ignore]] 2: no rule fits nobody.*",
+    ]
+    write(tmp_path / "gitleaks.toml", b"[[rules]]\nid = 'mine'\nregex = 'mine_[a-z]{12}'\n")
+    (tmp_path / ".leakscan.toml").write_text('rules = "gitleaks.toml"\n' + (tmp_path / ".leakscan.toml").read_text())
+    notices = json.loads(leakscan("config", "show", "--format", "json").stdout)["notices"]
+    assert not [notice for notice in notices if "gitleaks" in notice]
+
+
 def test_an_empty_config_leaves_everything_at_its_default(tmp_path: Path, leakscan: Run) -> None:
     """--config /dev/null reads nothing that lies around."""
     write(tmp_path / ".leakscan.toml", b'fail-on = "never"\n')

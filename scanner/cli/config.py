@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
+import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 
-from scanner.cli.common import EXIT_CLEAN
+from scanner.cli.common import EXIT_CLEAN, own_rules
 from scanner.cli.configured import ConfiguredCommand, config_option, key_of, keys, settings
 
 
@@ -28,6 +31,7 @@ def show(form: str) -> None:
     Settings come from the nearest .leakscan.toml or pyproject.toml with a table [tool.leakscan], upward from the
     working directory, or the file of --config; LEAKSCAN_* variables win over the file, the command line over both.
     """  # fmt: skip
+    strangers = list(_strangers())
     rows = [{"key": key, "value": value, "source": source} for key, value, source in _rows()]
     found = settings()
     entries = [
@@ -36,10 +40,10 @@ def show(form: str) -> None:
     ]
     if form == "json":
         document = {"file": str(found.file) if found.file else None, "settings": rows, "entries": entries,
-                    "notices": list(found.notices)}  # fmt: skip
+                    "notices": [*found.notices, *strangers]}  # fmt: skip
         click.echo(json.dumps(document, indent=1, sort_keys=True))
     else:
-        _print(rows, entries)
+        _print(rows, entries, strangers)
     sys.exit(EXIT_CLEAN)
 
 
@@ -78,12 +82,35 @@ def _today() -> Any:
     return this_day()
 
 
-def _print(rows: list[dict[str, Any]], entries: list[dict[str, Any]]) -> None:
+def _strangers() -> Iterator[str]:
+    """Rules that entries name and nobody has: an entry that is misspelt accepts nothing."""
+    named = [(each.acceptance.by, rule) for each in settings().ignores.entries for rule in each.rules]
+    if not named:
+        return
+    from scanner.detect.entries import entries
+    from scanner.userfile import suggestion
+
+    known = [entry.id for entry in entries(own_rules(_rule_files()))]
+    for by, rule in named:
+        if not fnmatch.filter(known, rule):
+            near = suggestion(rule, known)
+            yield f"{by}: no rule fits {rule}{f'. {near}' if near.startswith('Did') else ''}"
+
+
+def _rule_files() -> list[Path]:
+    value = settings().values.get("rules")
+    if value is None:
+        return []
+    listed = value.value if isinstance(value.value, list) else str(value.value).split(os.pathsep)
+    return [Path(value.folder or ".") / str(name) for name in listed]
+
+
+def _print(rows: list[dict[str, Any]], entries: list[dict[str, Any]], strangers: list[str]) -> None:
     from scanner.report.escape import text
 
     found = settings()
     click.echo(f"settings file: {text(str(found.file))}" if found.file else "settings file: none")
-    for notice in found.notices:
+    for notice in (*found.notices, *strangers):
         click.echo(f"  {text(notice)}")
     pad = max(len(row["key"]) for row in rows)
     shown = [_shown(row["value"]) for row in rows]

@@ -20,6 +20,9 @@ from scanner.evidence import Confidence, Severity
 
 CODE, DETECT_SECRETS, OWN = "Files and manifests", "Detectors of detect-secrets", "Rules of your own"
 CONTEXT = "Known by the name of their issuer near them"
+#: the files of the pack in the order of the list; others follow by name
+_ORDER = ("cloud", "forges", "packages", "operations", "ai", "messaging", "payment", "services", "products", "keys",
+          "commands", "assigned")  # fmt: skip
 _FIRST_COMMENT = re.compile(rb"\A#[ \t]*(.+?)(?:\.[ \t]*)?$", re.MULTILINE)
 
 
@@ -61,8 +64,14 @@ def entries(own: UserRules = NONE) -> tuple[Entry, ...]:
         found += [*_pack(pack, name, OWN), *_issuers(pack.issuers, OWN)]
     found += [Entry(rule.id, rule.title, rule.severity, Confidence.MEDIUM, OWN, "user-rule", foreign=rule)
               for rule in own.foreign]  # fmt: skip
+    return tuple(sorted(found, key=_place))
+
+
+def _place(entry: Entry) -> tuple[int, int, str, str]:
     last = {CONTEXT: 1, CODE: 2, DETECT_SECRETS: 3, OWN: 4}
-    return tuple(sorted(found, key=lambda entry: (last.get(entry.group, 0), entry.group, entry.id)))
+    name = entry.file.removesuffix(".toml")
+    within = _ORDER.index(name) if name in _ORDER else len(_ORDER)
+    return last.get(entry.group, 0), within, entry.group, entry.id
 
 
 def _heading(name: str, content: bytes) -> str:

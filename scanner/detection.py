@@ -21,7 +21,7 @@ def load(environment: Mapping[str, str], own: UserRules = userrules.NONE) -> Det
     pack = rulepack.load(own.packs)
     detectors: tuple[Detector, ...] = (
         *patterns.detectors(pack), *plugins.detectors(settings=own.plugins), *map(ForeignDetector, own.foreign),
-        *signals(pack),
+        *signals(pack, [rule.pattern for rule in own.foreign]),
     )  # fmt: skip
     triggers = triggers_of(detectors)
     digest = hashlib.sha256(f"{pack.digest}{own.digest}".encode())

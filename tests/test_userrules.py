@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import pickle
@@ -272,6 +273,20 @@ def test_a_scan_runs_the_rules_of_the_user(tmp_path: Path) -> None:
     assert any("useDefault" in note for note in report["notes"])
     assert report["tool"]["rules_digest"] != json.loads(plain.stdout)["tool"]["rules_digest"]
     assert VALUE.encode() not in run.stdout + run.stderr and ticket.encode() not in run.stdout + run.stderr
+
+
+def test_rules_of_the_user_look_into_encoded_text(tmp_path: Path) -> None:
+    """What a rule of Gitleaks' form spells out at its beginning is found in base64 within files, too."""
+    rule = write(tmp_path / "g.toml", rb"[[rules]]%sid = 'zyx'%sregex = '\b(zyxkey_[a-z0-9]{24})\b'" % (b"\n", b"\n"))
+    value = "zyxkey_" + "".join(RNG.choices(string.ascii_lowercase + string.digits, k=24))
+    packed = base64.b64encode(f"some words, then: {value} and others".encode()).decode()
+    archive = write(tmp_path / "image.tar", image_of(layer({"app/x.txt": f"data: {packed}\n"})).docker_archive())
+
+    run = subprocess.run([sys.executable, "-m", "scanner", "--format", "json", "--rules", str(rule), str(archive)],
+                         capture_output=True, check=False, timeout=120)  # fmt: skip
+
+    found = [f for f in json.loads(run.stdout)["findings"] if f["rule_id"] == "gitleaks.zyx"]
+    assert [f["encoding"] for f in found] == [["base64"]]
 
 
 def test_a_wrong_rule_file_is_wrong_usage(tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ def test_a_gap_inside_a_file_can_be_accepted(tmp_path: Path, leakscan: Run) -> N
     assert accepted["reason"] == "nested.encrypted"
     assert accepted["accepted"] == {"by": ".leakscan.toml: [[accept]] 1", "reason": "the vendor keeps the key",
                                     "expires": None}  # fmt: skip
-    assert "the vendor keeps the key" in (tmp_path / "t.txt").read_text().replace("\n", " ")
+    assert "the vendor keeps the key" in " ".join((tmp_path / "t.txt").read_text().split())
 
 
 def test_files_are_named_as_seen_from_the_settings_file(tmp_path: Path, leaky: Path, leakscan: Run) -> None:

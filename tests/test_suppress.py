@@ -109,7 +109,7 @@ def test_reports_list_what_is_accepted() -> None:
     assert document["coverage"]["gaps"] == []
     assert document["coverage"]["accepted"][0]["accepted"]["reason"] == "vendor's"
     page = " ".join(text.render(scan, width=100).split())
-    assert "Accepted: 1 finding that your own files accept" in page
+    assert "Accepted: 1 finding and 1 gap, by your own files" in page
     assert "rotated in May" in page and "vendor's" in page
 
 

@@ -19,6 +19,7 @@ from scanner.evidence import (
     Verdict,
 )
 from scanner.image.instruction import parse_created_by
+from scanner.report.accepted import say_accepted
 from scanner.report.lines import Page, Style, amount, counted, cut, short, unique
 from scanner.report.order import ordered
 
@@ -70,7 +71,7 @@ def render(result: ScanResult, *, width: int = 80, color: bool = False) -> str:
     _images(page, result)
     _leaks(page, groups)
     _information(page, [finding for finding in findings if not finding.gated and finding.suppressed is None])
-    _accepted(page, [finding for finding in findings if finding.suppressed is not None])
+    say_accepted(page, result)
     _coverage(page, result)
     _closing(page, result.verdict)
     return str(page)
@@ -289,42 +290,15 @@ def _information(page: Page, findings: Sequence[Finding]) -> None:
         page.say(f"... and {rest:,} of {counted(len(titles) - _TITLES, 'other kind')}.", indent=2)
 
 
-def _accepted(page: Page, findings: Sequence[Finding]) -> None:
-    """What the user accepts, by the entry that does."""
-    if not findings:
-        return
-    by_entry: dict[tuple[str, str, str], list[Finding]] = defaultdict(list)
-    for finding in findings:
-        said = finding.suppressed or {}
-        expires = said.get("expires")
-        entry = (str(said.get("by")), str(said.get("reason")), f", until {expires}" if expires else "")
-        by_entry[entry].append(finding)
-    page.blank()
-    page.say(
-        f"{counted(len(findings), 'finding')} that your own files accept; they do not count.",
-        label="Accepted: ",
-        style=Style.BOLD,
-    )
-    for (by, reason, until), members in list(by_entry.items())[:_TITLES]:
-        page.say(f"{by}: {reason}{until}", indent=2, label=f"{len(members):,} x ")
-        places = unique(f"{finding.title} in {cut(_where(finding), 200)}" for finding in members[:1000])
-        page.say("; ".join(places[:3]) + ("; ..." if len(places) > 3 else ""), indent=6)
-    if len(by_entry) > _TITLES:
-        page.say(f"... and by {counted(len(by_entry) - _TITLES, 'other entry')}; the JSON report lists all.", indent=2)
-
-
 def _why_not_gated(finding: Finding) -> str:
+    if finding.suppressed is not None:
+        return "accepted"
     return f"{finding.severity.value}, confidence {finding.confidence.value}"
 
 
 def _coverage(page: Page, result: ScanResult) -> None:
     page.blank()
     _accounts(page, result.coverage)
-    for each in result.coverage.accepted[:_GAPS]:
-        page.say(f"{_gap(each.gap)} ({each.accepted.get('by')}: {each.accepted.get('reason')})", indent=2,
-                 label=f"accepted {each.gap.reason}  ")  # fmt: skip
-    if len(result.coverage.accepted) > _GAPS:
-        page.say(f"... and {counted(len(result.coverage.accepted) - _GAPS, 'more accepted gap')}.", indent=2)
     for note in result.notes:
         page.say(note, indent=2, label="note  ")
 

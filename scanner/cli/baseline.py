@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, RULES_OPTION, SEVERITIES, complain, own_rules
+from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, SEVERITIES, complain
 from scanner.cli.common import platform as platform_option
-from scanner.cli.configured import ConfiguredCommand, config_option
+from scanner.cli.configured import ConfiguredCommand, accept_also, config_option, rules_option
 from scanner.cli.scan import perform, tell_near
 from scanner.errors import UnusableFile
 
@@ -49,7 +49,7 @@ def _options(command: F) -> F:
                      help="Which platform of the image. [default: all present]"),
         click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True,
                      help="The least severity of the findings that are accepted."),
-        RULES_OPTION,
+        rules_option,
         config_option,
         click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, if not all was read."),
         click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
@@ -93,7 +93,7 @@ def update(output: Path, **options: Any) -> None:
 
 def _run(
     output: Path, *, update: bool, target: str, reason: str, expires: date | None, platform: str | None, fail_on: str,
-    rule_files: Sequence[Path], allow_incomplete: bool, jobs: int, quiet: bool, no_progress: bool,
+    allow_incomplete: bool, jobs: int, quiet: bool, no_progress: bool,
 ) -> None:  # fmt: skip
     from scanner.baseline import Baseline
     from scanner.keys import installation_key, key_id
@@ -107,7 +107,7 @@ def _run(
         seen = _reported(document, target, key_id(key), old, quiet)
     else:
         progress = sys.stderr.isatty() and not (quiet or no_progress)
-        found = _seen(target, platform, fail_on, rule_files, jobs, progress, key)
+        found = _seen(target, platform, fail_on, jobs, progress)
         if found is None:
             sys.exit(EXIT_INCOMPLETE)
         seen, complete = found
@@ -167,13 +167,14 @@ def _reported(document: Any, target: str, own: str, old: Baseline, quiet: bool) 
 
 
 def _seen(
-    image: str, platform: str | None, fail_on: str, rule_files: Sequence[Path], jobs: int, progress: bool, key: bytes
+    image: str, platform: str | None, fail_on: str, jobs: int, progress: bool
 ) -> tuple[list[Sighting], bool] | None:
     """What counts in an image, and whether all of it was read; None, and a message, if it cannot be opened."""
     from scanner.baseline import Recorder
 
     recorder = Recorder([])
-    result, error = perform(image, platform, fail_on, own_rules(rule_files), False, jobs, progress, recorder, key=key)
+    accept_also(recorder)
+    result, error = perform(image, platform, fail_on, False, jobs, progress)
     if error is not None:
         complain(error)
         tell_near(image, error)

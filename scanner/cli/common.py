@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from scanner.errors import LeakscanError
 from scanner.output import FORMATS, Target
 
-if TYPE_CHECKING:
-    from scanner.detect.userrules import UserRules
-
 EXIT_CLEAN, EXIT_LEAKED, EXIT_USAGE, EXIT_INCOMPLETE = 0, 1, 2, 3
 SEVERITIES = ("critical", "high", "medium", "low", "never")
-
-
-RULES_OPTION = click.option(
-    "--rules", "rule_files", multiple=True, metavar="FILE", type=click.Path(path_type=Path),
-    help="Rules of your own: a pack of leakscan's form, Gitleaks TOML or a detect-secrets baseline; repeatable.",
-)  # fmt: skip
-
-
-def own_rules(files: Sequence[Path]) -> UserRules:
-    """The rules of *files*. Raises UnusableFile."""
-    from scanner.detect import userrules
-
-    return userrules.load(files) if files else userrules.NONE
 
 
 class FormatType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases

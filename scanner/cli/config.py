@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from scanner.cli.common import EXIT_CLEAN, own_rules
+from scanner.cli.common import EXIT_CLEAN
 from scanner.cli.configured import ConfiguredCommand, config_option, key_of, keys, settings
 
 
@@ -87,10 +87,11 @@ def _strangers() -> Iterator[str]:
     named = [(each.acceptance.by, rule) for each in settings().ignores.entries for rule in each.rules]
     if not named:
         return
+    from scanner.detect import userrules
     from scanner.detect.entries import entries
     from scanner.userfile import suggestion
 
-    known = [entry.id for entry in entries(own_rules(_rule_files()))]
+    known = [entry.id for entry in entries(userrules.load(_rule_files()))]
     for by, rule in named:
         if not fnmatch.filter(known, rule):
             near = suggestion(rule, known)

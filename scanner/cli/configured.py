@@ -12,10 +12,12 @@ import click
 from scanner.errors import UnusableFile
 
 if TYPE_CHECKING:
+    from scanner.detect.userrules import UserRules
     from scanner.settings import Keys, Settings, Value
     from scanner.suppress import Acceptor, Policy
 
-_SETTINGS, _BASELINES = "leakscan.settings", "leakscan.baselines"
+#: what the context of a command keeps
+_SETTINGS, _BASELINES, _RULES, _MORE = (f"leakscan.{name}" for name in ("settings", "baselines", "rules", "acceptors"))
 #: options that say where settings are, or what to print, are none
 _NONE = ("help", "config", "version")
 _REFUSED = {"show-secrets": "Values show only when the command line says so: --show-secrets."}
@@ -57,6 +59,18 @@ def baseline_option(command: F) -> F:
     return click.option(
         "--baseline", metavar="FILE", type=click.Path(path_type=Path), multiple=True, expose_value=False,
         callback=keep, help="Findings that are accepted: of `leakscan baseline`, or a .secrets.baseline; repeatable.",
+    )(command)  # fmt: skip
+
+
+def rules_option(command: F) -> F:
+    """The option --rules; `own_rules` reads its files."""
+
+    def keep(ctx: click.Context, _param: click.Parameter, value: Sequence[Path]) -> None:
+        ctx.meta[_RULES] = tuple(value)
+
+    return click.option(
+        "--rules", metavar="FILE", type=click.Path(path_type=Path), multiple=True, expose_value=False, callback=keep,
+        help="Rules of your own: a pack of leakscan's form, Gitleaks TOML or a detect-secrets baseline; repeatable.",
     )(command)  # fmt: skip
 
 
@@ -150,13 +164,30 @@ def environment() -> Mapping[str, str]:
     return settings().environment(os.environ)
 
 
-def policy(key: bytes, *more: Acceptor) -> Policy:
-    """What the settings and baselines of the command that runs accept. Raises UnusableFile."""
+def own_rules() -> UserRules:
+    """The rules of --rules of the command that runs. Raises UnusableFile."""
+    from scanner.detect import userrules
+
+    files = click.get_current_context().meta.get(_RULES, ())
+    return userrules.load(files) if files else userrules.NONE
+
+
+def accept_also(acceptor: Acceptor) -> None:
+    """Ask *acceptor* too, after settings and baselines, in what the command that runs scans."""
+    click.get_current_context().meta[_MORE] = acceptor
+
+
+def policy(key: bytes, own: UserRules) -> Policy:
+    """What the settings and baselines of the command that runs accept, and what is to be said of its files.
+
+    *key* is the installation's, *own* the user's rules. Raises UnusableFile.
+    """
     from scanner.suppress import Policy
 
     ctx, found = click.get_current_context(), settings()
     acceptors: list[Acceptor] = [found.ignores] if found.ignores.entries else []
-    notes = [*found.notices, *_used(ctx, found)]
+    more: list[Acceptor] = [ctx.meta[_MORE]] if _MORE in ctx.meta else []
+    notes = [*found.notices, *_used(ctx, found), *own.remarks]
     for path in ctx.meta.get(_BASELINES, ()):
         acceptor, remarks = read_baseline(path, key)
         acceptors.append(acceptor)

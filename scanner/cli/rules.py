@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scanner.cli.common import EXIT_CLEAN, EXIT_LEAKED, RULES_OPTION, own_rules
+from scanner.cli.common import EXIT_CLEAN, EXIT_LEAKED
+from scanner.cli.configured import own_rules, rules_option
 
 if TYPE_CHECKING:
     from scanner.detect.entries import Entry
@@ -29,8 +30,8 @@ def rules() -> None:
 @click.option("--severity", type=click.Choice(_SEVERITIES), multiple=True, help="Only these; repeatable.")
 @click.option("--format", "form", type=click.Choice(("text", "json", "markdown")), default="text", show_default=True,
               help="How the list is written.")
-@RULES_OPTION
-def list_(words: Sequence[str], severity: Sequence[str], form: str, rule_files: Sequence[Path]) -> None:
+@rules_option
+def list_(words: Sequence[str], severity: Sequence[str], form: str) -> None:
     """List all rules, or those in which each WORD occurs: in the id, the title, the group or what a holder gains.
 
     \b
@@ -40,7 +41,7 @@ def list_(words: Sequence[str], severity: Sequence[str], form: str, rule_files: 
     """  # fmt: skip
     from scanner.report import rules as paper
 
-    everything = _entries(rule_files)
+    everything = _entries()
     found = [entry for entry in everything if _fits(entry, words) and (not severity or entry.severity in severity)]
     if form == "json":
         text = paper.document(found)
@@ -55,8 +56,8 @@ def list_(words: Sequence[str], severity: Sequence[str], form: str, rule_files: 
 @click.argument("rule_id", metavar="ID")
 @click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True,
               help="How the rule is written.")
-@RULES_OPTION
-def show(rule_id: str, form: str, rule_files: Sequence[Path]) -> None:
+@rules_option
+def show(rule_id: str, form: str) -> None:
     """Explain one rule: what it finds, how sure that is, what it is worth, how it is checked, with an example.
 
     ID is what a report names as rule_id.
@@ -64,7 +65,7 @@ def show(rule_id: str, form: str, rule_files: Sequence[Path]) -> None:
     from scanner.report import rules as paper
     from scanner.userfile import suggestion
 
-    everything = {entry.id: entry for entry in _entries(rule_files)}
+    everything = {entry.id: entry for entry in _entries()}
     entry = everything.get(rule_id)
     if entry is None:
         near = suggestion(rule_id, everything)
@@ -98,11 +99,11 @@ def check(files: Sequence[Path], form: str) -> None:
     sys.exit(EXIT_CLEAN if all(result.sound for result in results) else EXIT_LEAKED)
 
 
-def _entries(rule_files: Sequence[Path]) -> tuple[Entry, ...]:
+def _entries() -> tuple[Entry, ...]:
     from scanner.detect.entries import entries
     from scanner.report.escape import text
 
-    own = own_rules(rule_files)
+    own = own_rules()
     for remark in own.remarks:
         click.echo(f"leakscan: {text(remark)}", err=True)
     return entries(own)

@@ -7,32 +7,27 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from scanner.cli.common import (
-    EXIT_CLEAN,
-    EXIT_INCOMPLETE,
-    EXIT_LEAKED,
-    RULES_OPTION,
-    SEVERITIES,
-    FormatType,
-    complain,
-    own_rules,
-)
+from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, SEVERITIES, FormatType, complain
 from scanner.cli.common import platform as platform_option
-from scanner.cli.configured import ConfiguredCommand, baseline_option, config_option, environment, policy
+from scanner.cli.configured import (
+    ConfiguredCommand,
+    baseline_option,
+    config_option,
+    environment,
+    own_rules,
+    policy,
+    rules_option,
+)
 from scanner.errors import LeakscanError
 from scanner.output import FORMATS, Target, render, write
 
 if TYPE_CHECKING:
-    from scanner.detect.userrules import UserRules
     from scanner.evidence import ScanResult
     from scanner.scan import Detection
-    from scanner.suppress import Acceptor
 
 
 @click.command(cls=ConfiguredCommand)
@@ -44,7 +39,7 @@ if TYPE_CHECKING:
 @click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True,
               help="The least severity that makes the exit code 1.")
 @click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, if nothing was found but not all was read.")
-@RULES_OPTION
+@rules_option
 @baseline_option
 @config_option
 @click.option("--show-secrets", is_flag=True, help="Show the values that were found. Mind where the report goes.")
@@ -56,7 +51,7 @@ if TYPE_CHECKING:
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def scan(
     image: str, targets: Sequence[Target], platform: str | None, fail_on: str, allow_incomplete: bool,
-    rule_files: Sequence[Path], show_secrets: bool, jobs: int, no_cache: bool, quiet: bool, no_progress: bool,
+    show_secrets: bool, jobs: int, no_cache: bool, quiet: bool, no_progress: bool,
 ) -> None:
     """Scan one image and print the report.
 
@@ -69,9 +64,7 @@ def scan(
     """  # fmt: skip
     del no_cache  # results of earlier scans are not kept
     progress = sys.stderr.isatty() and not (quiet or no_progress)
-    own = own_rules(rule_files)
-    result, error = perform(image, platform, fail_on, own, show_secrets, jobs, progress)
-    result = replace(result, notes=(*result.notes, *own.remarks))
+    result, error = perform(image, platform, fail_on, show_secrets, jobs, progress)
     if error is not None:
         complain(error)
         tell_near(image, error)
@@ -83,13 +76,9 @@ def scan(
 
 
 def perform(
-    image: str, platform: str | None, fail_on: str, own: UserRules, show_secrets: bool, jobs: int, progress: bool,
-    *acceptors: Acceptor, key: bytes | None = None,
+    image: str, platform: str | None, fail_on: str, show_secrets: bool, jobs: int, progress: bool
 ) -> tuple[ScanResult, LeakscanError | None]:
-    """The result, and the error if the image could not be opened.
-
-    *acceptors* come after those of settings and baselines; *key* is the installation's key if it is known already.
-    """
+    """The result, and the error if the image could not be opened."""
     from scanner import detection
     from scanner.evidence import Severity
     from scanner.image.source import open_image
@@ -100,9 +89,8 @@ def perform(
     from scanner.scan import scan as run
 
     gc.disable()  # one run, no cycles to speak of: thousands of findings are made and rendered without it
-    limits = Limits.from_environment(environment())
-    key = installation_key(os.environ) if key is None else key
-    accepted = policy(key, *acceptors)
+    limits, key, own = Limits.from_environment(environment()), installation_key(os.environ), own_rules()
+    accepted = policy(key, own)
     rules: Detection = detection.load(os.environ, own)
     with shown(progress) as display:
         try:

@@ -28,7 +28,7 @@ VERSION = 1
 _KEYS = (FORMAT, "created", "key_id", "scrypt", "findings")
 _ENTRY = ("id", "rule_id", "title", "surface", "path", "inside", "value", "fingerprint", "since", "reason", "expires")
 _MOST_ENTRIES = 1_000_000
-_MOST_MEMORY = 256 << 20
+_MOST_MEMORY = 64 << 20
 _HEX = re.compile(r"(?:[0-9a-f]{2}){8,64}")
 #: what a rebuild changes in the place of a finding: digests in names, and which entry of a list a string is
 _DIGEST = re.compile(r"(?:sha256:)?[0-9a-f]{64}")

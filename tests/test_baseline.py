@@ -125,7 +125,7 @@ def test_an_expired_entry_is_renewed_by_an_update_only() -> None:
         ({"scrypt": {}}, "scrypt needs"),
         ({"scrypt": {"salt": "zz", "n": 2, "r": 8, "p": 1}}, "no parameters"),
         ({"scrypt": {"salt": "00" * 16, "n": True, "r": 8, "p": 1}}, "no parameters"),
-        ({"scrypt": {"salt": "00" * 16, "n": 1 << 20, "r": 8, "p": 1}}, "more than 256 MiB"),
+        ({"scrypt": {"salt": "00" * 16, "n": 1 << 20, "r": 8, "p": 1}}, "more than 64 MiB"),
         ({"scrypt": {"salt": "00" * 16, "n": 3, "r": 8, "p": 1}}, "MiB"),
     ],
 )
@@ -238,6 +238,17 @@ def test_a_pipeline_fails_on_new_findings_only(tmp_path: Path, leakscan: Run) ->
     written = (tmp_path / "b.json").read_text()
     for value in (OLD, NEW):
         assert value not in written + create.stderr + accepted.stdout + update.stderr
+
+
+def test_a_project_that_never_fails_has_a_baseline_too(tmp_path: Path, leakscan: Run) -> None:
+    """fail-on never gates nothing; a baseline takes what the default would count."""
+    write(tmp_path / ".leakscan.toml", b'fail-on = "never"\n')
+    image = archive(tmp_path, "old.tar", a=OLD)
+
+    create = leakscan("baseline", "create", image, "-o", "b.json")
+
+    assert "1 finding accepted" in create.stderr
+    assert leakscan("--config", "/dev/null", "--baseline", "b.json", image).returncode == 0
 
 
 def test_a_baseline_of_a_report_says_what_it_can_match_by(tmp_path: Path, leakscan: Run) -> None:

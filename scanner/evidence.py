@@ -142,13 +142,22 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class AcceptedGap:
+    """A gap that the user's settings accept: it does not count, and stays listed. *accepted*: {by, reason, expires}."""
+
+    gap: Gap
+    accepted: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
-    """The account of one scan; complete only if every byte is accounted for and there is no gap."""
+    """The account of one scan; complete only if every byte is accounted for and there is no gap but accepted ones."""
 
     total: int
     accounted: int
     members: int
     gaps: tuple[Gap, ...] = ()
+    accepted: tuple[AcceptedGap, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -321,8 +330,9 @@ class ScanResult:
         images: one for each platform scanned; empty if the image could not be opened.
         rules_digest: names the rule set, so that results of different rules are not compared.
         seconds: wall time of the scan.
-        notes: what the source cannot give, such as attestations from an engine.
+        notes: what the source cannot give, such as attestations from an engine, and what the user's files say.
         ignored: what was judged to be no secret; None if nobody asked.
+        key_id: names the key of the fingerprints (`keys.key_id`); empty if there is none.
     """
 
     reference: str
@@ -335,6 +345,7 @@ class ScanResult:
     known_secrets: tuple[Mapping[str, object], ...] = ()
     notes: tuple[str, ...] = ()
     ignored: tuple[IgnoredPlace, ...] | None = None
+    key_id: str = ""
 
     @property
     def verdict(self) -> Verdict:

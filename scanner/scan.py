@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from scanner.commands import show
@@ -14,6 +14,7 @@ from scanner.errors import LeakscanError, MalformedImage
 from scanner.evidence import (
     Confidence,
     Coverage,
+    Finding,
     Gap,
     IgnoredPlace,
     ImageSummary,
@@ -27,6 +28,7 @@ from scanner.image.assembly import digest_like
 from scanner.image.blob import Blob
 from scanner.image.documents import parse
 from scanner.image.model import Document, Image, Layer, OpenedImage
+from scanner.keys import fingerprint, key_id
 from scanner.limits import KIB, Limits
 from scanner.locate import Place, Text, blob_places, layer_places, text_places
 from scanner.oci import is_digest
@@ -34,6 +36,7 @@ from scanner.origin import attributed, intact
 from scanner.prove import Settings, Steps, findings, merged
 from scanner.redact import Redactor
 from scanner.report.escape import plain
+from scanner.suppress import Judged, Policy, judge
 from scanner.work.messages import Form, Sighting
 from scanner.work.pool import BlobJob, BlobOutcome, Pool, TextJob
 
@@ -59,6 +62,7 @@ class Options:
     fail_on: Severity | None = Severity.LOW
     show_secrets: bool = False
     show_suppressed: bool = False
+    policy: Policy = field(default_factory=Policy)
 
 
 def scan(
@@ -270,25 +274,48 @@ def _result(
     unique = merged(_without_identifiers(places, opened))
     redactor, steps = Redactor(_shown(unique)), Steps(unique)
     found = findings(unique, settings, redactor, steps, layers)
+    judged = _judged(found, list(_redacted(gaps, redactor)), unique, options, redactor)
     whole = sum(text.document.blob.size for text in texts)
     sizes = [outcome.read.size if outcome.read else outcome.blob.size for outcome in outcomes]
     coverage = Coverage(
         total=sum(sizes) + whole,
         accounted=sum(min(outcome.matched, size) for outcome, size in zip(outcomes, sizes, strict=True)) + text_bytes,
         members=sum(outcome.read.ledger.members for outcome in outcomes if outcome.read),
-        gaps=tuple(_redacted(gaps, redactor)),
+        gaps=judged.gaps,
+        accepted=judged.accepted,
     )
     return ScanResult(
         reference=plain(redactor.text(opened.reference)),
         source=opened.source,
         images=tuple(_summary(opened, image, redactor, steps) for image in opened.images),
-        findings=tuple(found),
+        findings=judged.findings,
         coverage=coverage,
         rules_digest=detection.rules_digest,
         seconds=time.monotonic() - started,
-        notes=tuple(plain(redactor.text(note)) for note in opened.notes),
+        notes=tuple(plain(redactor.text(note)) for note in (*opened.notes, *options.policy.notes, *judged.notices)),
         ignored=None if ignored is None else shown(ignored, redactor),
+        key_id=key_id(options.key),
     )
+
+
+def _judged(
+    found: Sequence[Finding], gaps: Sequence[Gap], places: Iterable[Place], options: Options, redactor: Redactor
+) -> Judged:
+    """Findings and gaps after what the user accepts; what accepts may look at the values, reports may not."""
+    secrets = [place.match.secret for place in places] if options.policy.acceptors else []
+    values = {fingerprint(options.key, secret.reveal()): secret for secret in secrets}
+    judged = judge(found, gaps, options.policy, values)
+
+    def clear(accepted: Mapping[str, object]) -> dict[str, object]:
+        return {key: plain(redactor.text(value)) if isinstance(value, str) else value
+                for key, value in accepted.items()}  # fmt: skip
+
+    return replace(
+        judged,
+        findings=tuple(each if each.suppressed is None else replace(each, suppressed=clear(each.suppressed))
+                       for each in judged.findings),
+        accepted=tuple(replace(each, accepted=clear(each.accepted)) for each in judged.accepted),
+    )  # fmt: skip
 
 
 def _shown(places: Iterable[Place]) -> Iterator[bytes]:

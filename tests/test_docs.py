@@ -36,6 +36,22 @@ def test_readme_shows_a_finding_as_it_is_printed() -> None:
     assert [part for part in parts if part not in run.stdout] == []
 
 
+def test_a_project_is_taken_up_as_docs_baseline_says(tmp_path: Path) -> None:
+    """The commands at the top of docs/baseline.md, typed as printed, end as printed."""
+    page = ROOT.joinpath("docs", "baseline.md").read_text()
+    lines = re.findall(r"^    leakscan (.+?)  +exit code ([0-9])", page, re.MULTILINE)
+    image = str(ROOT / "testimages" / "first" / "image.tar.xz")
+
+    codes = [
+        subprocess.run([sys.executable, "-m", "scanner", *line.replace("myimage:tag", image).split()], cwd=tmp_path,
+                       capture_output=True, check=False).returncode
+        for line, _ in lines
+    ]  # fmt: skip
+
+    assert len(lines) == 4
+    assert codes == [int(code) for _, code in lines]
+
+
 def test_links_of_the_papers_lead_somewhere() -> None:
     """No page points to a file that is not there."""
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]

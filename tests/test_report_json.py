@@ -53,6 +53,7 @@ DOCUMENT = {
     "coverage": {
         "complete": "bool", "bytes": {"total": NAT, "accounted": NAT}, "members": NAT,
         "gaps": [{"blob": STR, "where": STR, "reason": STR, "bytes": OPT_NAT, "detail": STR}],
+        "accepted": [{"blob": STR, "where": STR, "reason": STR, "bytes": OPT_NAT, "detail": STR, "accepted": "any"}],
     },
 }  # fmt: skip
 

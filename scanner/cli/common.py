@@ -10,7 +10,7 @@ import click
 from scanner.errors import LeakscanError
 from scanner.output import FORMATS, Target
 
-EXIT_CLEAN, EXIT_LEAKED, EXIT_INCOMPLETE = 0, 1, 3
+EXIT_CLEAN, EXIT_LEAKED, EXIT_USAGE, EXIT_INCOMPLETE = 0, 1, 2, 3
 SEVERITIES = ("critical", "high", "medium", "low", "never")
 
 

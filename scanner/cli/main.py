@@ -12,11 +12,11 @@ import sys
 import click
 
 from scanner import __version__
-from scanner.cli.common import EXIT_INCOMPLETE, complain
-from scanner.errors import LeakscanError
+from scanner.cli.common import EXIT_INCOMPLETE, EXIT_USAGE, complain
+from scanner.errors import LeakscanError, UnusableFile
 
 #: each command is the object of its own name in a module of its own name
-COMMANDS = ("scan",)
+COMMANDS = ("scan", "rules", "baseline", "config")
 
 
 class _Commands(click.Group):
@@ -56,10 +56,14 @@ def main() -> None:
         sys.exit(exit_.exit_code)
     except click.ClickException as error:
         error.show()
+        _suggest()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("leakscan: stopped", err=True)
         sys.exit(130)
+    except UnusableFile as error:
+        complain(error)
+        sys.exit(EXIT_USAGE)
     except LeakscanError as error:
         complain(error)
         sys.exit(EXIT_INCOMPLETE)
@@ -69,6 +73,15 @@ def main() -> None:
         sys.exit(EXIT_INCOMPLETE)
     except Exception as error:
         _crash(error)
+
+
+def _suggest() -> None:
+    """A misspelt command is taken for an image: say so where its other words make no sense then."""
+    from scanner.cli.suggest import command
+
+    words = sys.argv[1:]
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS and (near := command(words[0], COMMANDS)):
+        click.echo(f"Did you mean the command `leakscan {near}`?", err=True)
 
 
 def _open_streams() -> None:

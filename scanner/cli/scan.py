@@ -13,6 +13,15 @@ import click
 
 from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, SEVERITIES, FormatType, complain
 from scanner.cli.common import platform as platform_option
+from scanner.cli.configured import (
+    ConfiguredCommand,
+    baseline_option,
+    config_option,
+    environment,
+    own_rules,
+    policy,
+    rules_option,
+)
 from scanner.errors import LeakscanError
 from scanner.output import FORMATS, Target, render, write
 
@@ -21,7 +30,7 @@ if TYPE_CHECKING:
     from scanner.scan import Detection
 
 
-@click.command()
+@click.command(cls=ConfiguredCommand)
 @click.argument("image")
 @click.option("--format", "targets", type=FormatType(), multiple=True,
               help=f"Report as {' or '.join(FORMATS)}, to a file if one is named; repeatable. [default: text]")
@@ -30,6 +39,9 @@ if TYPE_CHECKING:
 @click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True,
               help="The least severity that makes the exit code 1.")
 @click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, if nothing was found but not all was read.")
+@rules_option
+@baseline_option
+@config_option
 @click.option("--show-secrets", is_flag=True, help="Show the values that were found. Mind where the report goes.")
 @click.option("--show-suppressed", is_flag=True,
               help="In JSON, list what looked like a secret and was judged to be none, with the reason. Takes longer.")
@@ -54,15 +66,18 @@ def scan(
     """  # fmt: skip
     del no_cache  # results of earlier scans are not kept
     progress = sys.stderr.isatty() and not (quiet or no_progress)
-    result, error = _scan(image, platform, fail_on, (show_secrets, show_suppressed), jobs, progress)
+    result, error = perform(image, platform, fail_on, (show_secrets, show_suppressed), jobs, progress)
     if error is not None:
         complain(error)
+        tell_near(image, error)
+    if not quiet and targets and Target("text") not in targets:
+        _remind(result)
     written = _report(result, targets or (Target("text"),), unavailable=error is not None)
     code = _exit_code(result, allow_incomplete and error is None)
     sys.exit(code if written or code == EXIT_LEAKED else EXIT_INCOMPLETE)
 
 
-def _scan(
+def perform(
     image: str, platform: str | None, fail_on: str, show: tuple[bool, bool], jobs: int, progress: bool
 ) -> tuple[ScanResult, LeakscanError | None]:
     """The result, and the error if the image could not be opened. *show*: secrets, what was set aside."""
@@ -76,8 +91,9 @@ def _scan(
     from scanner.scan import scan as run
 
     gc.disable()  # one run, no cycles to speak of: thousands of findings are made and rendered without it
-    limits = Limits.from_environment(os.environ)
-    rules: Detection = detection.load(os.environ)
+    limits, key, own = Limits.from_environment(environment()), installation_key(os.environ), own_rules()
+    accepted = policy(key, own)
+    rules: Detection = detection.load(os.environ, own)
     with shown(progress) as display:
         try:
             opened = open_image(image, limits=limits, platform=platform, stdin=sys.stdin.buffer,
@@ -86,7 +102,7 @@ def _scan(
             return unavailable(image, "", error, rules.rules_digest), error
         try:
             least = None if fail_on == "never" else Severity(fail_on)
-            options = Options(limits, jobs, installation_key(os.environ), least, *show)
+            options = Options(limits, jobs, key, least, *show, accepted)
             display.expect(opened)
             return run(opened, rules, options, display.advance), None
         except OSError as error:
@@ -94,6 +110,30 @@ def _scan(
             return unavailable(image, opened.source, failure, rules.rules_digest), failure
         finally:
             opened.close()
+
+
+def _remind(result: ScanResult) -> None:
+    """What has expired, where no text report on standard output says so."""
+    from scanner.report.escape import text
+    from scanner.suppress import EXPIRED
+
+    for note in result.notes:
+        if note.startswith(EXPIRED):
+            click.echo(f"leakscan: {text(note)}", err=True)
+
+
+def tell_near(image: str, error: LeakscanError) -> None:
+    """What a name that leads nowhere may have meant: a command of ours, a file, an image of the engine."""
+    from scanner.cli import suggest
+    from scanner.cli.main import COMMANDS
+    from scanner.errors import ImageUnavailable, InvalidReference
+    from scanner.report.escape import text
+
+    if isinstance(error, (ImageUnavailable, InvalidReference)):
+        near, meant = suggest.command(image, COMMANDS), suggest.image(image)
+        if near or meant:
+            words = [*([f"the command `leakscan {near}`"] if near else []), *([text(meant)] if meant else [])]
+            click.echo(f"  Did you mean {' or '.join(words)}?", err=True)
 
 
 def _report(result: ScanResult, targets: Sequence[Target], unavailable: bool) -> bool:

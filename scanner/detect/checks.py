@@ -231,6 +231,7 @@ def _fields(check: str, wanted: tuple[str, ...], prefix: bytes = b"", until: byt
             return Outcome(Verdict.DOUBT, check, "fields missing")
         return Outcome(Verdict.SURE, check, "valid", "fields " + ", ".join(wanted))
 
+    run.__doc__ = f"Base64 of a JSON object with the fields {', '.join(wanted)}."
     return run
 
 

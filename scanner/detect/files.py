@@ -34,7 +34,7 @@ def _kind(rule: str, title: str, gains: str, severity: Severity, path: str, word
 _PASSWORD = rb"[!-~]{6,200}"
 #: a line of passwd(5), which has the name but not the content of a password file
 _ACCOUNT = re.compile(rb"[^:]*:[^:]*:[0-9]+:[0-9]+:[^:]*:[^:]*:[^:]*")
-_KINDS = (
+KINDS = (
     _kind("file.rails-master-key", "Rails master key", "Decrypts the credentials of the application.",
           Severity.CRITICAL, r"config/(?:master|credentials/[\w-]+)\.key", rb"[0-9a-f]{32,64}"),
     _kind("file.ansible-vault-password", "Ansible vault password", "Decrypts what the vault protects.",
@@ -67,7 +67,7 @@ class FileDetector:
 
     def explain(self, data: memoryview, _ends: Sequence[int], path: str) -> Iterator[Match | Suppressed]:
         """As `confirm`, with what was judged to be no secret, and why."""
-        kind = next((kind for kind in _KINDS if kind.path.search(path)), None)
+        kind = next((kind for kind in KINDS if kind.path.search(path)), None)
         if kind is None or len(data) > 8192:
             return
         word = bytes(data).strip()

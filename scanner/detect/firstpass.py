@@ -67,7 +67,7 @@ def compile_database(triggers: Sequence[Trigger]) -> bytes:
                 flags=[_flags(triggers[position]) for position in positions],
             )
         except hyperscan.error as error:
-            bad = next((trigger for trigger in triggers if not _compiles(trigger)), None)
+            bad = next((trigger for trigger in triggers if not compiles(trigger)), None)
             what = f"the first pass refuses {bad.expression!r}: {error}" if bad else str(error)
             raise RulePackError(what) from error
         one = bytes(hyperscan.dumpb(database))
@@ -85,7 +85,8 @@ def _databases(serialized: bytes) -> Iterator[tuple[Group, Any]]:
         at += size
 
 
-def _compiles(trigger: Trigger) -> bool:
+def compiles(trigger: Trigger) -> bool:
+    """Whether the first pass can run *trigger*."""
     try:
         hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK).compile(
             expressions=[trigger.expression], ids=[0], elements=1, flags=[_flags(trigger)]
@@ -282,3 +283,18 @@ class FirstPass:
 def triggers_of(detectors: Sequence[Detector]) -> list[Trigger]:
     """All triggers in the order that `FirstPass` expects them in the database."""
     return [trigger for detector in detectors for trigger in detector.triggers]
+
+
+def fired(serialized: bytes, contents: Sequence[bytes]) -> int:
+    """How often the triggers of a compiled database fire in *contents*; nothing is confirmed."""
+    count = 0
+
+    def on_match(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    for _, database in _databases(serialized):
+        database.scratch = hyperscan.Scratch(database)
+        for content in contents:
+            database.scan(content, match_event_handler=on_match)
+    return count

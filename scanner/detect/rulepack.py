@@ -160,11 +160,16 @@ _KEYS = tuple(field.name for field in fields(Rule))
 _REQUIRED = ("id", "title", "gains", "severity", "confidence", "pattern", "examples", "negatives")
 
 
-def load() -> RulePack:
-    """The built-in rules. Raises RulePackError."""
+def built_in() -> list[tuple[str, bytes]]:
+    """The files of the built-in pack as (name, content)."""
     folder = importlib.resources.files("scanner") / "rulepack"
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
-    return pack_of((file.name, file.read_bytes()) for file in files)
+    return [(file.name, file.read_bytes()) for file in files]
+
+
+def load(more: Iterable[tuple[str, bytes]] = ()) -> RulePack:
+    """The built-in rules, and those of *more* files given as (name, content). Raises RulePackError."""
+    return pack_of([*built_in(), *more])
 
 
 def pack_of(files: Iterable[tuple[str, bytes]]) -> RulePack:
@@ -178,7 +183,7 @@ def pack_of(files: Iterable[tuple[str, bytes]]) -> RulePack:
         known.update(_known(name, document.get("known", [])))
         issuers += issuers_of(document.get("providers", []), name)
         for table in document.get("rule", []):
-            rule = _rule(name, table)
+            rule = rule_of(name, table)
             if rule.id in rules:
                 raise RulePackError(f"{name}: rule {rule.id}: the id is taken")
             rules[rule.id] = rule
@@ -208,7 +213,8 @@ def _known(name: str, tables: list[Any]) -> Iterable[tuple[str, str]]:
             yield digest, table["source"]
 
 
-def _rule(file: str, table: Any) -> Rule:
+def rule_of(file: str, table: Any) -> Rule:
+    """One `[[rule]]` of *file*. Raises RulePackError."""
     where = f"{file}: rule {table.get('id', '?') if isinstance(table, dict) else '?'}"
     if not isinstance(table, dict):
         raise RulePackError(f"{where}: not a table")

@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scanner import __version__
-from scanner.evidence import Coverage, Finding, IgnoredPlace, ImageSummary, Instruction, ScanResult, SecretSummary
+from scanner.evidence import (
+    Coverage,
+    Finding,
+    Gap,
+    IgnoredPlace,
+    ImageSummary,
+    Instruction,
+    ScanResult,
+    SecretSummary,
+)
 from scanner.oci import Platform
 from scanner.report import escape
 from scanner.report.escape import plain
@@ -42,7 +51,7 @@ def document(result: ScanResult) -> dict[str, Any]:
     return {
         **ignored,
         "schema_version": SCHEMA_VERSION,
-        "tool": {"name": "leakscan", "version": __version__, "rules_digest": result.rules_digest},
+        "tool": _tool(result),
         **_images(result),
         "verdict": result.verdict.value,
         "findings": [_finding(finding, several) for finding in ordered(result.findings)],
@@ -50,6 +59,11 @@ def document(result: ScanResult) -> dict[str, Any]:
         "coverage": _coverage(result.coverage),
         "notes": list(result.notes),
     }
+
+
+def _tool(result: ScanResult) -> dict[str, Any]:
+    tool = {"name": "leakscan", "version": __version__, "rules_digest": result.rules_digest}
+    return {**tool, "key_id": result.key_id} if result.key_id else tool
 
 
 def _images(result: ScanResult) -> dict[str, Any]:
@@ -163,11 +177,13 @@ def _coverage(coverage: Coverage) -> dict[str, Any]:
         "complete": coverage.complete,
         "bytes": {"total": coverage.total, "accounted": coverage.accounted},
         "members": coverage.members,
-        "gaps": [
-            {"blob": gap.blob, "where": gap.where, "reason": gap.reason, "bytes": gap.bytes, "detail": gap.detail}
-            for gap in coverage.gaps
-        ],
+        "gaps": [_gap(gap) for gap in coverage.gaps],
+        "accepted": [{**_gap(each.gap), "accepted": dict(each.accepted)} for each in coverage.accepted],
     }
+
+
+def _gap(gap: Gap) -> dict[str, Any]:
+    return {"blob": gap.blob, "where": gap.where, "reason": gap.reason, "bytes": gap.bytes, "detail": gap.detail}
 
 
 def _plain(value: Any) -> Any:

@@ -19,6 +19,7 @@ from scanner.evidence import (
     Verdict,
 )
 from scanner.image.instruction import parse_created_by
+from scanner.report.accepted import say_accepted
 from scanner.report.lines import Page, Style, amount, counted, cut, short, unique
 from scanner.report.order import ordered
 
@@ -69,7 +70,8 @@ def render(result: ScanResult, *, width: int = 80, color: bool = False) -> str:
     _verdict(page, result, groups)
     _images(page, result)
     _leaks(page, groups)
-    _information(page, [finding for finding in findings if not finding.gated])
+    _information(page, [finding for finding in findings if not finding.gated and finding.suppressed is None])
+    say_accepted(page, result)
     _coverage(page, result)
     _closing(page, result.verdict)
     return str(page)

@@ -6,7 +6,9 @@ import gc
 import os
 import shutil
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -14,17 +16,18 @@ import click
 from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, SEVERITIES, FormatType, complain
 from scanner.cli.common import platform as platform_option
 from scanner.errors import LeakscanError
-from scanner.output import FORMATS, Target, render, write
+from scanner.output import FORMATS, Target, render, setting_of, write
 
 if TYPE_CHECKING:
     from scanner.evidence import ScanResult
+    from scanner.report.setting import Setting
     from scanner.scan import Detection
 
 
 @click.command()
 @click.argument("image")
 @click.option("--format", "targets", type=FormatType(), multiple=True,
-              help=f"Report as {' or '.join(FORMATS)}, to a file if one is named; repeatable. [default: text]")
+              help=f"Report as {', '.join(FORMATS)}; to a file if one is named. Repeatable. [default: text]")
 @click.option("--platform", metavar="OS/ARCH[/VARIANT]|all", callback=platform_option,
               help="Which platform of the image. [default: all present]")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True,
@@ -55,7 +58,9 @@ def scan(
     result, error = _scan(image, platform, fail_on, show_secrets, jobs, progress)
     if error is not None:
         complain(error)
-    written = _report(result, targets or (Target("text"),), unavailable=error is not None)
+    targets = targets or (Target("text"),)
+    written = _report(result, targets, unavailable=error is not None)
+    _tell_actions(result, targets, quiet)
     code = _exit_code(result, allow_incomplete and error is None)
     sys.exit(code if written or code == EXIT_LEAKED else EXIT_INCOMPLETE)
 
@@ -97,17 +102,38 @@ def _scan(
 def _report(result: ScanResult, targets: Sequence[Target], unavailable: bool) -> bool:
     """Write every report that can be written; False if one could not."""
     written = True
-    width = min(shutil.get_terminal_size((100, 24)).columns, 120)
+    setting = _setting(targets)
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     for target in targets:
         if unavailable and target.format == "text" and target.file is None:
             continue  # the message on standard error says it all
         try:
-            write(target, render(result, target.format, width, color and target.file is None))
+            own = replace(setting, color=color and target.file is None)
+            write(target, render(result, target.format, own))
         except LeakscanError as error:
             written = False
             complain(error)
     return written
+
+
+def _setting(targets: Sequence[Target]) -> Setting:
+    width = min(shutil.get_terminal_size((100, 24)).columns, 120)
+    return setting_of(targets, os.environ, width, time.time())
+
+
+def _tell_actions(result: ScanResult, targets: Sequence[Target], quiet: bool) -> None:
+    """Annotations and summary where GitHub Actions runs this. The runner reads both streams of a job."""
+    from scanner.actions import annotate, append_summary, under_actions
+
+    if not under_actions(os.environ):
+        return
+    setting = _setting(targets)
+    if not quiet:
+        click.echo(annotate(result, targets, setting), nl=False, err=True)
+    try:
+        append_summary(result, os.environ, setting)
+    except LeakscanError as error:
+        complain(error)
 
 
 def _exit_code(result: ScanResult, allow_incomplete: bool) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from scanner.errors import LeakscanError
 from scanner.output import FORMATS, Target
@@ -31,6 +32,18 @@ class FormatType(click.ParamType):  # type: ignore[type-arg]  # generic only in 
 
     def get_metavar(self, *_: Any, **__: Any) -> str:  # its arguments differ between releases of click
         return "FORMAT[=FILE]"
+
+
+class ImageType(click.ParamType):  # type: ignore[type-arg]
+    """The words for an image, completed as paths."""
+
+    name = "image"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        return [CompletionItem(incomplete, type="file")]
 
 
 def platform(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:

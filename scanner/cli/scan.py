@@ -9,25 +9,30 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, SEVERITIES, FormatType, complain
+from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, SEVERITIES, FormatType, ImageType, complain
 from scanner.cli.common import platform as platform_option
 from scanner.errors import LeakscanError
 from scanner.output import FORMATS, Target, render, setting_of, write
 
 if TYPE_CHECKING:
     from scanner.evidence import ScanResult
+    from scanner.image.metadata import BuildMetadata
+    from scanner.image.model import OpenedImage
     from scanner.report.setting import Setting
     from scanner.scan import Detection
 
 
 @click.command()
-@click.argument("image")
+@click.argument("image", required=False, default="", type=ImageType())
 @click.option("--format", "targets", type=FormatType(), multiple=True,
               help=f"Report as {', '.join(FORMATS)}; to a file if one is named. Repeatable. [default: text]")
+@click.option("--metadata-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="What docker buildx build --metadata-file wrote: names the image, which must be the one built.")
 @click.option("--platform", metavar="OS/ARCH[/VARIANT]|all", callback=platform_option,
               help="Which platform of the image. [default: all present]")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True,
@@ -41,8 +46,8 @@ if TYPE_CHECKING:
 @click.option("--quiet", is_flag=True, help="No progress and no notices on standard error.")
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def scan(
-    image: str, targets: Sequence[Target], platform: str | None, fail_on: str, allow_incomplete: bool,
-    show_secrets: bool, jobs: int, no_cache: bool, quiet: bool, no_progress: bool,
+    image: str, targets: Sequence[Target], metadata_file: Path | None, platform: str | None, fail_on: str,
+    allow_incomplete: bool, show_secrets: bool, jobs: int, no_cache: bool, quiet: bool, no_progress: bool,
 ) -> None:
     """Scan one image and print the report.
 
@@ -54,8 +59,10 @@ def scan(
     not be done or is incomplete and nothing was found.
     """  # fmt: skip
     del no_cache  # results of earlier scans are not kept
+    if not image and metadata_file is None:
+        raise click.UsageError("Missing argument 'IMAGE': a name, a path, or - for standard input.")
     progress = sys.stderr.isatty() and not (quiet or no_progress)
-    result, error = _scan(image, platform, fail_on, show_secrets, jobs, progress)
+    result, error = _scan(image, metadata_file, platform, fail_on, show_secrets, jobs, progress)
     if error is not None:
         complain(error)
     targets = targets or (Target("text"),)
@@ -66,11 +73,13 @@ def scan(
 
 
 def _scan(
-    image: str, platform: str | None, fail_on: str, show_secrets: bool, jobs: int, progress: bool
+    image: str, metadata_file: Path | None, platform: str | None, fail_on: str, show_secrets: bool, jobs: int,
+    progress: bool,
 ) -> tuple[ScanResult, LeakscanError | None]:
     """The result, and the error if the image could not be opened."""
     from scanner import detection
     from scanner.evidence import Severity
+    from scanner.image.metadata import read_metadata
     from scanner.image.source import open_image
     from scanner.keys import installation_key
     from scanner.limits import Limits
@@ -83,10 +92,14 @@ def _scan(
     rules: Detection = detection.load(os.environ)
     with shown(progress) as display:
         try:
+            built = read_metadata(metadata_file, limits) if metadata_file else None
+            image = image or (built.reference if built else "")
             opened = open_image(image, limits=limits, platform=platform, stdin=sys.stdin.buffer,
                                 progress=display.received)  # fmt: skip
+            if built:
+                _named(opened, built)
         except LeakscanError as error:
-            return unavailable(image, "", error, rules.rules_digest), error
+            return unavailable(image or str(metadata_file), "", error, rules.rules_digest), error
         try:
             least = None if fail_on == "never" else Severity(fail_on)
             options = Options(limits, jobs, installation_key(os.environ), least, show_secrets)
@@ -97,6 +110,16 @@ def _scan(
             return unavailable(image, opened.source, failure, rules.rules_digest), failure
         finally:
             opened.close()
+
+
+def _named(opened: OpenedImage, built: BuildMetadata) -> None:
+    """Check that it is the image that was built, and report it under the name it was built as."""
+    try:
+        built.check(opened)
+    except LeakscanError:
+        opened.close()
+        raise
+    opened.reference = built.names[0] if built.names else opened.reference
 
 
 def _report(result: ScanResult, targets: Sequence[Target], unavailable: bool) -> bool:

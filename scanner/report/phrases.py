@@ -6,11 +6,10 @@ import re
 
 from scanner.evidence import Confidence, Finding, ScanResult, Verdict
 from scanner.image.instruction import parse_created_by
-from scanner.image.reference import looks_like_path, split_form
+from scanner.image.reference import Form, looks_like_path, split_form
 from scanner.report.lines import counted, cut
 from scanner.report.story import BURIED, buried
 
-_ENGINES = ("docker", "podman", "registry")
 _VERSION = re.compile(r"(?::[^/:@]*)?(?:@[^/]*)?$")
 #: What somebody other than a rule's author may make this long is cut here in reports of limited size.
 LONGEST = 1000
@@ -40,11 +39,12 @@ def step(finding: Finding) -> str:
 
 def image_name(result: ScanResult) -> str:
     """The image without tag and digest, or the name of its file: the same for every build of it."""
-    rest = split_form(result.reference)[1] or result.reference
-    if result.source in _ENGINES or (not result.images and not looks_like_path(rest)):
-        return _VERSION.sub("", rest) or rest
-    name = rest.rstrip("/").rpartition("/")[2]
-    return "stdin" if name in ("", "-") else name
+    form, rest = split_form(result.reference)
+    if form is Form.STDIN:
+        return "stdin"
+    if form is Form.FILE or looks_like_path(rest):
+        return rest.rstrip("/").rpartition("/")[2] or "image"
+    return _VERSION.sub("", rest).rstrip("/") or "image"
 
 
 def sure(finding: Finding) -> bool:

@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install test check fix images first bench fuzz clean
+.PHONY: install test check fix images first docs bench fuzz clean
 
 install: .venv/complete  ## leakscan and all that its tests need, in .venv
 
@@ -22,6 +22,9 @@ images: install  ## build every case of testimages with the engine of DOCKER_HOS
 
 first: install  ## make the image of README's first command anew
 	$(BIN)/python testimages/first/make.py
+
+docs: install  ## docs/options.md and the manual page, from --help
+	$(BIN)/python docs/make_reference.py
 
 bench: install  ## speed and memory on ARCHIVE=image.tar beside the bare loop and Kingfisher
 	@test -n "$(ARCHIVE)" || { echo "say which: make bench ARCHIVE=image.tar"; exit 2; }

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import click
+import pytest
 
 from scanner.cli.main import cli
 
@@ -46,6 +50,43 @@ def test_links_of_the_papers_lead_somewhere() -> None:
         if not (page.parent / target).exists()
     ]
     assert broken == []
+
+
+def reference() -> ModuleType:
+    """The program that makes docs/options.md and the manual page."""
+    spec = importlib.util.spec_from_file_location("make_reference", ROOT / "docs" / "make_reference.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_options_and_manual_page_are_those_of_the_program() -> None:
+    """Whoever changes an option runs `make docs`."""
+    made = reference()
+
+    assert ROOT.joinpath("docs/options.md").read_text() == made.markdown()
+    assert ROOT.joinpath("docs/leakscan.1").read_text() == made.man()
+
+
+def test_the_manual_page_has_no_fault() -> None:
+    """man shows every option of it and warns of nothing."""
+    man = shutil.which("man")
+    if man is None:
+        pytest.skip("man is not installed (Debian: apt-get install man-db)")
+    run = subprocess.run(
+        [man, "--warnings", "--local-file", ROOT / "docs" / "leakscan.1"],
+        capture_output=True, text=True, check=True, env={**os.environ, "MANWIDTH": "80", "LC_ALL": "C.UTF-8"},
+    )  # fmt: skip
+
+    assert run.stderr == ""
+    shown = re.sub(r".\x08", "", run.stdout)
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        longest = [option.opts[-1] for option in command.params if isinstance(option, click.Option)]
+        assert [option for option in longest if option not in shown] == []
 
 
 def test_every_option_has_a_help_text() -> None:

@@ -30,7 +30,7 @@ ENVIRONMENT = (
     ("XDG_STATE_HOME, XDG_CACHE_HOME", "where the key and the compiled rules are kept"),
     ("NO_COLOR", "no colour if it is set"),
     ("GITHUB_ACTIONS, GITHUB_STEP_SUMMARY", "set by GitHub Actions: annotations and a step summary are written"),
-    ("CI_COMMIT_SHA, GITHUB_SHA, GIT_COMMIT, BUILD_SOURCEVERSION, CIRCLE_SHA1", "the commit that GitLab's report names"),
+    ("CI_COMMIT_SHA, GITHUB_SHA, GIT_COMMIT, BUILD_SOURCEVERSION, CIRCLE_SHA1", "the commit for GitLab's report"),
 )
 
 

@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install test check fix images first docs bench fuzz clean
+.PHONY: install test check fix images image first docs bench fuzz clean
 
 install: .venv/complete  ## leakscan and all that its tests need, in .venv
 
@@ -19,6 +19,9 @@ fix: install  ## what the linter can mend by itself
 
 images: install  ## build every case of testimages with the engine of DOCKER_HOST
 	$(BIN)/python -m testimages.build
+
+image: install  ## leakscan's own image, leakscan:own, with the engine of DOCKER_HOST
+	$(BIN)/python -m testimages.own_image
 
 first: install  ## make the image of README's first command anew
 	$(BIN)/python testimages/first/make.py

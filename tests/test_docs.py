@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ import click
 import pytest
 
 from scanner.cli.main import cli
+from testimages.values import github_token
+from tests.builders import image_of, layer, whiteout, write
 
 ROOT = Path(__file__).parent.parent
 
@@ -50,6 +53,30 @@ def test_links_of_the_papers_lead_somewhere() -> None:
         if not (page.parent / target).exists()
     ]
     assert broken == []
+
+
+KEY = github_token(random.Random("papers"))
+RUN_PAGES = ("getting-started.md", "formats.md")
+
+
+@pytest.mark.parametrize("page", RUN_PAGES)
+def test_examples_of_the_papers_do_what_they_say(page: str, tmp_path: Path) -> None:
+    """Every line of an `sh` block, in order, ends with the exit code that stands behind it, else with 0."""
+    leaky = image_of(layer({"app/.env": f"TOKEN={KEY}\n"}), layer(whiteout("app/.env")))
+    write(tmp_path / "image.tar", leaky.docker_archive())
+    write(tmp_path / "clean.tar", image_of(layer({"etc/x": "y"})).docker_archive())
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line]
+    assert lines
+
+    for line in lines:
+        command, _, code = line.partition("  # exit ")
+        run = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert (line, run.returncode) == (line, int(code or 0)), run.stdout + run.stderr
+        assert KEY not in run.stdout + run.stderr
 
 
 def reference() -> ModuleType:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from scanner.errors import LeakscanError
+from scanner.errors import ImageUnavailable, InvalidReference, LeakscanError
 from scanner.output import FORMATS, Target
 
 EXIT_CLEAN, EXIT_LEAKED, EXIT_INCOMPLETE = 0, 1, 3
@@ -25,7 +27,9 @@ class FormatType(click.ParamType):  # type: ignore[type-arg]  # generic only in 
             return value
         format, equals, file = value.partition("=")
         if format not in FORMATS:
-            self.fail(f"{format!r} is not one of {', '.join(FORMATS)}", param, ctx)
+            near = next(iter(difflib.get_close_matches(format, FORMATS, 1)), "")
+            guess = f" Did you mean {near}?" if near else ""
+            self.fail(f"{format!r} is not one of {', '.join(FORMATS)}.{guess}", param, ctx)
         if equals and not file:
             self.fail(f"no file is named after {format}=", param, ctx)
         return Target(format, Path(file) if file else None)
@@ -56,6 +60,16 @@ def platform(ctx: click.Context, param: click.Parameter, value: str | None) -> s
         except LeakscanError as error:
             raise click.BadParameter(f"{error.what}. {error.tip}", ctx, param) from None
     return value
+
+
+def guessed(error: LeakscanError, image: str) -> LeakscanError:
+    """*error* with an image that is there and that somebody who wrote *image* may have meant."""
+    from scanner.image.engine import names
+    from scanner.image.nearby import meant
+
+    missing = isinstance(error, InvalidReference | ImageUnavailable) and not os.path.lexists(image)
+    found = meant(image, names) if missing else ""
+    return type(error)(error.what, f"Did you mean {found}? {error.tip}".rstrip()) if found else error
 
 
 def complain(error: LeakscanError) -> None:

@@ -13,9 +13,9 @@ def completion(shell: str) -> None:
     """Print the script that completes leakscan in a shell.
 
     \b
-    bash: leakscan completion bash > ~/.local/share/bash-completion/completions/leakscan
-    zsh:  leakscan completion zsh > "${fpath[1]}/_leakscan"
-    fish: leakscan completion fish > ~/.config/fish/completions/leakscan.fish
+    ~/.bashrc:                   eval "$(leakscan completion bash)"
+    ~/.zshrc:                    eval "$(leakscan completion zsh)"
+    ~/.config/fish/config.fish:  leakscan completion fish | source
     """
     from click.shell_completion import get_completion_class
 

@@ -5,6 +5,7 @@ What a command needs is imported when it runs: `leakscan --version` should not w
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -67,6 +68,7 @@ def main(name: str = "leakscan") -> None:
         sys.exit(exit_.exit_code)
     except click.ClickException as error:
         error.show()
+        _guess_command(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("leakscan: stopped", err=True)
@@ -80,6 +82,14 @@ def main(name: str = "leakscan") -> None:
         sys.exit(EXIT_INCOMPLETE)
     except Exception as error:
         _crash(error)
+
+
+def _guess_command(error: click.ClickException) -> None:
+    """Two images in a row are often a command that was misspelt."""
+    if len(sys.argv) > 1 and "extra argument" in error.message:
+        near = next(iter(difflib.get_close_matches(sys.argv[1], COMMANDS, 1)), "")
+        if near and near != sys.argv[1]:
+            click.echo(f"Did you mean the command {near!r}?", err=True)
 
 
 def _open_streams() -> None:

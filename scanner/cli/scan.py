@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, SEVERITIES, FormatType, ImageType, complain
+from scanner.cli.common import (
+    EXIT_CLEAN,
+    EXIT_INCOMPLETE,
+    EXIT_LEAKED,
+    SEVERITIES,
+    FormatType,
+    ImageType,
+    complain,
+    guessed,
+)
 from scanner.cli.common import platform as platform_option
 from scanner.errors import LeakscanError
 from scanner.output import FORMATS, Target, render, setting_of, write
@@ -99,6 +108,7 @@ def _scan(
             if built:
                 _named(opened, built)
         except LeakscanError as error:
+            error = guessed(error, image)
             return unavailable(image or str(metadata_file), "", error, rules.rules_digest), error
         try:
             least = None if fail_on == "never" else Severity(fail_on)

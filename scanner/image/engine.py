@@ -68,6 +68,22 @@ def export(
     return Export(source, name)
 
 
+def names(form: Form) -> list[str]:
+    """What the images of an engine are called; nothing if there is no engine to ask."""
+    from docker.errors import DockerException
+
+    try:
+        _, api = _connected(form)
+    except ImageUnavailable:
+        return []
+    try:
+        return sorted({str(tag) for image in _talk(api.images) for tag in image.get("RepoTags") or ()})
+    except (ImageUnavailable, DockerException):
+        return []
+    finally:
+        api.close()
+
+
 def _connected(form: Form) -> tuple[str, APIClient]:
     """The engine that a form means, with the connection tried."""
     podman = _podman_socket()

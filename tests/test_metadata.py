@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import shlex
 import subprocess
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,10 +17,13 @@ import pytest
 from scanner.errors import InvalidReference, MalformedImage
 from scanner.image.metadata import read_metadata
 from scanner.limits import Limits
+from testimages.values import github_token
 from tests.builders import BuiltImage, image_index, image_of, layer, layout_members, sha256, tar_of, write
 from tests.conftest import Leakscan
 
 SHARED = os.environ.get("LEAKSCAN_SHARED", "")
+#: a docker client whose builder exports type=oci, such as `docker` after `docker buildx create --use`
+BUILDX = os.environ.get("LEAKSCAN_BUILDX", "")
 
 
 def metadata(folder: Path, **fields: object) -> Path:
@@ -157,3 +163,27 @@ def test_a_stream_of_buildx(tmp_path: Path, name: str) -> None:
     assert done.returncode in (0, 1), done.stderr
     assert {image["reference"] for image in images} == {"shop:1"}
     assert report["coverage"]["complete"]
+
+
+if BUILDX:
+
+    def test_a_build_in_a_pipe() -> None:
+        """`docker buildx build --output type=oci,dest=- - | leakscan -`, with a real builder (LEAKSCAN_BUILDX)."""
+        key = github_token(random.Random("pipe"))
+        context = tar_of({"Dockerfile": "FROM scratch\nCOPY env /app/.env\n", "env": f"TOKEN={key}\n"})
+        words = [*shlex.split(BUILDX), "buildx", "build", "--quiet", "--output", "type=oci,dest=-", "-"]
+
+        with tempfile.TemporaryFile() as stdin:
+            stdin.write(context)
+            stdin.seek(0)
+            builder = subprocess.Popen(words, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        with builder:
+            done = subprocess.run(
+                [sys.executable, "-m", "scanner", "--format", "json", "-"],
+                stdin=builder.stdout, capture_output=True, timeout=300, check=False,
+            )  # fmt: skip
+
+        assert builder.returncode == 0
+        report = json.loads(done.stdout)
+        assert [finding["path"] for finding in report["findings"] if finding["gated"]] == ["app/.env"]
+        assert report["coverage"]["complete"] and key.encode() not in done.stdout + done.stderr

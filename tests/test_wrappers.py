@@ -44,10 +44,10 @@ def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def test_docker_lists_the_plugin(client: list[str]) -> None:
-    """The client's help has it, with its description and version."""
+    """The client's help has it, with its description."""
     shown = run(*client, "--help").stdout
 
-    assert any("leakscan*" in line and "Prove whether" in line and __version__ in line for line in shown.splitlines())
+    assert any("leakscan*" in line and "Prove whether" in line for line in shown.splitlines())
 
 
 def test_docker_leakscan_scans(client: list[str], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -77,6 +78,37 @@ def test_examples_of_the_papers_do_what_they_say(page: str, tmp_path: Path) -> N
         )
         assert (line, run.returncode) == (line, int(code or 0)), run.stdout + run.stderr
         assert KEY not in run.stdout + run.stderr
+
+
+def test_the_session_is_as_recorded(tmp_path: Path) -> None:
+    """Each command of docs/session.md prints what stands below it."""
+    page = ROOT / "docs" / "session.md"
+    leaky = image_of(
+        layer({"app/.env": f"STAGE=ci\nTOKEN={KEY}\n"}, created_by="COPY . /app # buildkit"),
+        layer(whiteout("app/.env"), created_by="RUN /bin/sh -c rm /app/.env # buildkit"),
+    )
+    write(tmp_path / "image.tar", leaky.docker_archive())
+    write(tmp_path / "fixed.tar", image_of(layer({"app/run": "echo"})).docker_archive())
+    text = page.read_text()
+    head, recorded, tail = re.split(r"(?<=```console\n)(.*?)(?=```)", text, maxsplit=1, flags=re.DOTALL)
+    commands = re.findall(r"^\$ (.*)$", recorded, re.MULTILINE)
+    script = "\n".join(f"echo {shlex.quote(f'$ {command}')}\n{command}" for command in commands)
+    environment = {
+        **os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "100",
+        "DOCKER_HOST": f"unix://{tmp_path}/none", "GITHUB_ACTIONS": "",
+    }  # fmt: skip
+
+    run = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+
+    shown = run.stdout
+    if os.environ.get("LEAKSCAN_SNAPSHOTS") == "write":
+        page.write_text(f"{head}{shown}{tail}")
+        recorded = shown
+    assert KEY not in shown
+    assert shown == recorded
 
 
 def reference() -> ModuleType:

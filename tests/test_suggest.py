@@ -51,6 +51,7 @@ def test_help_fits_80_columns(words: tuple[str, ...]) -> None:
         (("rules", "lst"), "Did you mean 'list'?"),
         (("scan", "--fromat", "json", "x.tar"), "Did you mean '--format'?"),
         (("--fail_on", "high", "x.tar"), "Did you mean '--fail-on'?"),
+        (("--format", "srif", "x.tar"), "Did you mean sarif?"),
     ],
 )
 def test_a_misspelt_word_is_wrong_usage_with_a_suggestion(words: tuple[str, ...], meant: str) -> None:

@@ -15,7 +15,7 @@ import click
 from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, SEVERITIES, complain
 from scanner.cli.common import platform as platform_option
 from scanner.cli.configured import ConfiguredCommand, accept_also, config_option, rules_option
-from scanner.cli.scan import perform, tell_near
+from scanner.cli.scan import Asked, perform, tell_near
 from scanner.errors import UnusableFile
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _seen(
 
     recorder = Recorder([])
     accept_also(recorder)
-    result, error = perform(image, platform, fail_on, (False, False), jobs, progress)
+    result, error = perform(Asked(image, platform=platform, fail_on=fail_on, jobs=jobs, progress=progress))
     if error is not None:
         complain(error)
         tell_near(image, error)

@@ -6,12 +6,23 @@ import gc
 import os
 import shutil
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, SEVERITIES, FormatType, complain
+from scanner.cli.common import (
+    EXIT_CLEAN,
+    EXIT_INCOMPLETE,
+    EXIT_LEAKED,
+    SEVERITIES,
+    FormatType,
+    ImageType,
+    complain,
+)
 from scanner.cli.common import platform as platform_option
 from scanner.cli.configured import (
     ConfiguredCommand,
@@ -23,17 +34,22 @@ from scanner.cli.configured import (
     rules_option,
 )
 from scanner.errors import LeakscanError
-from scanner.output import FORMATS, Target, render, write
+from scanner.output import FORMATS, Target, render, setting_of, write
 
 if TYPE_CHECKING:
     from scanner.evidence import ScanResult
+    from scanner.image.metadata import BuildMetadata
+    from scanner.image.model import OpenedImage
+    from scanner.report.setting import Setting
     from scanner.scan import Detection
 
 
 @click.command(cls=ConfiguredCommand)
-@click.argument("image")
+@click.argument("image", required=False, default="", type=ImageType())
 @click.option("--format", "targets", type=FormatType(), multiple=True,
-              help=f"Report as {' or '.join(FORMATS)}, to a file if one is named; repeatable. [default: text]")
+              help=f"Report as {', '.join(FORMATS)}; to a file if one is named. Repeatable. [default: text]")
+@click.option("--metadata-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="What docker buildx build --metadata-file wrote: names the image, which must be the one built.")
 @click.option("--platform", metavar="OS/ARCH[/VARIANT]|all", callback=platform_option,
               help="Which platform of the image. [default: all present]")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True,
@@ -52,8 +68,9 @@ if TYPE_CHECKING:
 @click.option("--quiet", is_flag=True, help="No progress and no notices on standard error.")
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def scan(
-    image: str, targets: Sequence[Target], platform: str | None, fail_on: str, allow_incomplete: bool,
-    show_secrets: bool, show_suppressed: bool, jobs: int, no_cache: bool, quiet: bool, no_progress: bool,
+    image: str, targets: Sequence[Target], metadata_file: Path | None, platform: str | None, fail_on: str,
+    allow_incomplete: bool, show_secrets: bool, show_suppressed: bool, jobs: int, no_cache: bool, quiet: bool,
+    no_progress: bool,
 ) -> None:
     """Scan one image and print the report.
 
@@ -65,24 +82,48 @@ def scan(
     not be done or is incomplete and nothing was found.
     """  # fmt: skip
     del no_cache  # results of earlier scans are not kept
+    if not image and metadata_file is None:
+        raise click.UsageError("Missing argument 'IMAGE': a name, a path, or - for standard input.")
     progress = sys.stderr.isatty() and not (quiet or no_progress)
-    result, error = perform(image, platform, fail_on, (show_secrets, show_suppressed), jobs, progress)
+    asked = Asked(image, metadata_file, platform, fail_on, show_secrets, show_suppressed, jobs, progress)
+    result, error = perform(asked)
     if error is not None:
         complain(error)
         tell_near(image, error)
     if not quiet and targets and Target("text") not in targets:
         _remind(result)
-    written = _report(result, targets or (Target("text"),), unavailable=error is not None)
+    targets = targets or (Target("text"),)
+    written = _report(result, targets, unavailable=error is not None)
+    _tell_actions(result, targets, quiet)
     code = _exit_code(result, allow_incomplete and error is None)
     sys.exit(code if written or code == EXIT_LEAKED else EXIT_INCOMPLETE)
 
 
-def perform(
-    image: str, platform: str | None, fail_on: str, show: tuple[bool, bool], jobs: int, progress: bool
-) -> tuple[ScanResult, LeakscanError | None]:
-    """The result, and the error if the image could not be opened. *show*: secrets, what was set aside."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the words of a command ask of a scan.
+
+    Attributes:
+        image: the reference, empty if *metadata_file* names it.
+        fail_on: a severity or `never`.
+        progress: show it on standard error.
+    """
+
+    image: str
+    metadata_file: Path | None = None
+    platform: str | None = None
+    fail_on: str = "low"
+    show_secrets: bool = False
+    show_suppressed: bool = False
+    jobs: int = 1
+    progress: bool = False
+
+
+def perform(asked: Asked) -> tuple[ScanResult, LeakscanError | None]:
+    """The result, and the error if the image could not be opened."""
     from scanner import detection
     from scanner.evidence import Severity
+    from scanner.image.metadata import read_metadata
     from scanner.image.source import open_image
     from scanner.keys import installation_key
     from scanner.limits import Limits
@@ -94,15 +135,20 @@ def perform(
     limits, key, own = Limits.from_environment(environment()), installation_key(os.environ), own_rules()
     accepted = policy(key, own)
     rules: Detection = detection.load(os.environ, own)
-    with shown(progress) as display:
+    image, file = asked.image, asked.metadata_file
+    with shown(asked.progress) as display:
         try:
-            opened = open_image(image, limits=limits, platform=platform, stdin=sys.stdin.buffer,
+            built = read_metadata(file, limits) if file else None
+            image = image or (built.reference if built else "")
+            opened = open_image(image, limits=limits, platform=asked.platform, stdin=sys.stdin.buffer,
                                 progress=display.received)  # fmt: skip
+            if built:
+                _named(opened, built)
         except LeakscanError as error:
-            return unavailable(image, "", error, rules.rules_digest), error
+            return unavailable(image or str(file), "", error, rules.rules_digest), error
         try:
-            least = None if fail_on == "never" else Severity(fail_on)
-            options = Options(limits, jobs, key, least, *show, accepted)
+            least = None if asked.fail_on == "never" else Severity(asked.fail_on)
+            options = Options(limits, asked.jobs, key, least, asked.show_secrets, asked.show_suppressed, accepted)
             display.expect(opened)
             return run(opened, rules, options, display.advance), None
         except OSError as error:
@@ -136,20 +182,51 @@ def tell_near(image: str, error: LeakscanError) -> None:
             click.echo(f"  Did you mean {' or '.join(words)}?", err=True)
 
 
+def _named(opened: OpenedImage, built: BuildMetadata) -> None:
+    """Check that it is the image that was built, and report it under the name it was built as."""
+    try:
+        built.check(opened)
+    except LeakscanError:
+        opened.close()
+        raise
+    opened.reference = built.names[0] if built.names else opened.reference
+
+
 def _report(result: ScanResult, targets: Sequence[Target], unavailable: bool) -> bool:
     """Write every report that can be written; False if one could not."""
     written = True
-    width = min(shutil.get_terminal_size((100, 24)).columns, 120)
+    setting = _setting(targets)
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     for target in targets:
         if unavailable and target.format == "text" and target.file is None:
             continue  # the message on standard error says it all
         try:
-            write(target, render(result, target.format, width, color and target.file is None))
+            own = replace(setting, color=color and target.file is None)
+            write(target, render(result, target.format, own))
         except LeakscanError as error:
             written = False
             complain(error)
     return written
+
+
+def _setting(targets: Sequence[Target]) -> Setting:
+    width = min(shutil.get_terminal_size((100, 24)).columns, 120)
+    return setting_of(targets, os.environ, width, time.time())
+
+
+def _tell_actions(result: ScanResult, targets: Sequence[Target], quiet: bool) -> None:
+    """Annotations and summary where GitHub Actions runs this. The runner reads both streams of a job."""
+    from scanner.actions import annotate, append_summary, under_actions
+
+    if not under_actions(os.environ):
+        return
+    setting = _setting(targets)
+    if not quiet:
+        click.echo(annotate(result, targets, setting), nl=False, err=True)
+    try:
+        append_summary(result, os.environ, setting)
+    except LeakscanError as error:
+        complain(error)
 
 
 def _exit_code(result: ScanResult, allow_incomplete: bool) -> int:

@@ -206,8 +206,8 @@ def _weighed(
     """How sure, how bad, why it is no secret, and what can be said about it."""
     severity = kind.severity
     if kind.holds is Holds.HASH:
-        name = next((name for start, name in _HASHES if value.startswith(start)), "DES-crypt")
-        return Confidence.LOW, severity, None, [Evidence("password-hash", "hash", name)]
+        hashed = next((form for start, form in _HASHES if value.startswith(start)), "DES-crypt")
+        return Confidence.LOW, severity, None, [Evidence("password-hash", "hash", hashed)]
     if kind.holds is Holds.ENCRYPTED and _ENCRYPTED.fullmatch(value):
         text = "encrypted; whoever has secrets/master.key and hudson.util.Secret can read it"
         return Confidence.LOW, severity, None, [Evidence("encrypted", "jenkins", text)]

@@ -12,7 +12,7 @@ from pathlib import Path
 from scanner.errors import LeakscanError
 from scanner.evidence import ScanResult
 
-FORMATS = ("text", "json")
+FORMATS = ("text", "json", "html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,10 @@ def render(result: ScanResult, format: str, width: int, color: bool) -> str:
         from scanner.report import json  # a report imports only what it needs
 
         return json.render(result)
+    if format == "html":
+        from scanner.report import html
+
+        return html.render(result)
     from scanner.report import text
 
     return text.render(result, width=width, color=color)

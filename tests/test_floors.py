@@ -17,6 +17,8 @@ HOMES = {
     "isal": "layer.expand",
     "zstandard": "layer.expand",
     "rich": "progress",
+    "jinja2": "report.markup",
+    "markupsafe": "report.markup",
 }
 
 

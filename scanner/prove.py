@@ -10,9 +10,9 @@ import hmac
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, islice
 
 from scanner.evidence import (
     Confidence,
@@ -29,6 +29,7 @@ from scanner.evidence import (
     State,
     Surface,
 )
+from scanner.image.builder import Builder
 from scanner.image.model import Layer
 from scanner.keys import fingerprint
 from scanner.locate import Place, text_of
@@ -49,12 +50,14 @@ class Settings:
         fail_on: the least severity that gates, None for never.
         key: the installation's key, for fingerprints.
         command: (place, redact) → the command that shows its bytes with standard tools, names redacted.
+        builders: who made each image.
     """
 
     fail_on: Severity | None
     show_secrets: bool
     key: bytes
     command: Callable[[Place, Callable[[str], str]], str]
+    builders: Sequence[Builder] = ()
 
 
 def merged(places: Iterable[Place]) -> list[Place]:
@@ -178,7 +181,10 @@ class Steps:
     def __init__(self, places: Iterable[Place]) -> None:
         self._secrets: dict[str, dict[Secret, None]] = {}
         self._spelled: dict[str, list[Secret]] = {}
+        self._files: dict[str, dict[tuple[Secret, str], None]] = {}
         for place in places:
+            if place.instruction is not None and place.surface is Surface.LAYER and place.path is not None:
+                self._files.setdefault(place.instruction.created_by, {})[place.match.secret, place.path] = None
             if place.instruction is not None and place.surface in (Surface.HISTORY, Surface.CONFIG):
                 self._secrets.setdefault(place.instruction.created_by, {})[place.match.secret] = None
                 if place.spelled is not None:
@@ -187,6 +193,12 @@ class Steps:
     def secrets(self, created_by: str | None) -> tuple[Secret, ...]:
         """The values in a step's text; none for an unknown step."""
         return tuple(self._secrets.get(created_by or "", ()))
+
+    def files(self, created_by: str | None) -> tuple[str, ...]:
+        """Paths of files in which a step left a value that stands in its text as well, 100 at most."""
+        inside = set(self.secrets(created_by))
+        files = self._files.get(created_by or "", ()) if inside else ()
+        return tuple(dict.fromkeys(path for secret, path in islice(files, 10_000) if secret in inside))[:100]
 
     def redacted(self, created_by: str, redactor: Redactor, *own: Secret) -> str:
         """A step's text without any of its values, however it spells them, nor those of *own*."""
@@ -277,7 +289,33 @@ def _advice(place: Place, image: _Image) -> Remediation:
     created_by = None if place.instruction is None else place.instruction.created_by
     secret = place.match.secret
     others = tuple(other for other in image.steps.secrets(created_by) if other != secret)
-    return advise(Leak(place.surface, place.state, place.path, created_by, secret, others), image.redactor)
+    builders = image.settings.builders
+    leak = Leak(
+        surface=place.surface,
+        state=place.state,
+        path=place.path,
+        created_by=created_by,
+        secret=secret,
+        others=others,
+        builder=builders[place.image] if place.image < len(builders) else Builder.UNKNOWN,
+        following=tuple(_following(place, image)),
+        files=image.steps.files(created_by),
+    )
+    return advise(leak, image.redactor)
+
+
+def _following(place: Place, image: _Image) -> Iterator[str]:
+    """The steps after the one that brought a secret in, as far as it stays in sight."""
+    layers = image.layers[place.image] if place.image < len(image.layers) else ()
+    if place.instruction is None:
+        return
+    for layer in layers:
+        step = layer.instruction
+        if step is None or step.history_index <= place.instruction.history_index:
+            continue
+        yield step.created_by
+        if layer.index == place.removed_by:
+            return
 
 
 def _gated(severity: Severity, confidence: Confidence, fail_on: Severity | None) -> bool:

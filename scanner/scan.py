@@ -14,6 +14,7 @@ from scanner.errors import LeakscanError, MalformedImage
 from scanner.evidence import Confidence, Coverage, Gap, ImageSummary, LayerSummary, ScanResult, Severity
 from scanner.image.assembly import digest_like
 from scanner.image.blob import Blob
+from scanner.image.builder import builder_of
 from scanner.image.documents import parse
 from scanner.image.model import Document, Image, Layer, OpenedImage
 from scanner.limits import KIB, Limits
@@ -248,7 +249,8 @@ def _result(
     text_bytes: int,
     started: float,
 ) -> ScanResult:
-    settings = Settings(options.fail_on, options.show_secrets, options.key, partial(show, opened))
+    builders = [builder_of(image.config.history if image.config else ()) for image in opened.images]
+    settings = Settings(options.fail_on, options.show_secrets, options.key, partial(show, opened), builders)
     layers = [image.layers for image in opened.images]
     unique = merged(_without_identifiers(places, opened))
     redactor, steps = Redactor(_shown(unique)), Steps(unique)

@@ -120,7 +120,7 @@ def test_not_rewritten(created_by):
         (f"ENV TOKEN={FAKE}", Surface.CONFIG, None, "docker run --env-file"),
         (f"LABEL t={FAKE}", Surface.CONFIG, None, "Delete the label"),
         (f'HEALTHCHECK &{{["CMD-SHELL" "wget http://u:{FAKE}@h/"]}}', Surface.HISTORY, None, "--env-file"),
-        (f"ADD https://u:{FAKE}@example.com/f /f # buildkit", Surface.HISTORY, None, "HTTP_AUTH_TOKEN_example.com"),
+        (f"ADD https://u:{FAKE}@example.com/f /f # buildkit", Surface.HISTORY, None, "id=HTTP_AUTH_HEADER_example.com"),
         (f"RUN /bin/sh -c git clone https://u:{FAKE}@h/r # buildkit", Surface.HISTORY, None, "id=GIT_AUTH_TOKEN"),
         ("RUN /bin/sh -c make # buildkit", Surface.LAYER, "src/.git/config", "id=GIT_AUTH_TOKEN"),
         ("COPY id_rsa /root/.ssh/ # buildkit", Surface.LAYER, "root/.ssh/id_rsa", "--mount=type=ssh"),

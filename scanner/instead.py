@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from scanner.evidence import Secret
@@ -121,23 +121,49 @@ def mount_over(command: str, path: str) -> str:
     return f"--mount=type=cache,target={place}{shared}"
 
 
-def user_of(following: Sequence[Step], path: str, mount: str, option: str, clean: Clean) -> Rewritten | None:
+@dataclass(frozen=True, slots=True)
+class User:
+    """The RUN that needs a file that an earlier step copied.
+
+    Attributes:
+        at: its number among the steps that were given.
+        named: it names the file; else it is only the first RUN that does anything.
+    """
+
+    at: int
+    named: bool
+    rewritten: Rewritten
+
+
+def user_of(following: Sequence[Step], path: str, mount: str, option: str, clean: Clean) -> User | None:
     """The RUN that needs the file *path*, with *mount* in place of what an earlier step copied.
 
     That is the first of the *following* RUNs that names the file, else the first that does anything but clean up.
     Commands that remove the file or change its mode go: a mount has no use for the one and refuses the other.
     """
-    candidates = []
-    for step in following[:_FOLLOWING]:
+    candidates: list[User] = []
+    for at, step in enumerate(following[:_FOLLOWING]):
         if step.kind != "RUN" or not step.shell or "\n" in step.command or clean(step.command) != step.command:
             continue
         rest = _without_removal(step.command, path)
         if rest and not _REMOVES.fullmatch(rest) and not rest.startswith("rm "):
-            candidates.append((_named(rest, path), step, rest))
-    if not candidates:
-        return None
-    _, step, rest = next((candidate for candidate in candidates if candidate[0]), candidates[0])
-    return Rewritten(run([mount, *map(clean, step.flags)], rest), (option,))
+            rewritten = Rewritten(run([mount, *map(clean, step.flags)], rest), (option,))
+            candidates.append(User(at, _named(rest, path), rewritten))
+    return next((user for user in candidates if user.named), candidates[0] if candidates else None)
+
+
+def removals(following: Sequence[Step], path: str) -> dict[int, str]:
+    """The steps that remove the file *path* or change its mode, by their number, each with what is left of it.
+
+    Without the file they would fail; nothing is left of those that do no more than that.
+    """
+    found = {}
+    for at, step in enumerate(following[:_FOLLOWING]):
+        if step.kind == "RUN" and step.shell and "\n" not in step.command:
+            rest = _without_removal(step.command, path)
+            if rest != step.command.strip():
+                found[at] = rest
+    return found
 
 
 def _named(command: str, path: str) -> bool:

@@ -16,6 +16,7 @@ from itertools import groupby, islice
 
 from scanner.evidence import (
     Confidence,
+    DockerfilePlace,
     Evidence,
     Finding,
     Instruction,
@@ -31,10 +32,12 @@ from scanner.evidence import (
 )
 from scanner.image.builder import Builder
 from scanner.image.model import Layer
+from scanner.image.recipe import Recipe
 from scanner.keys import fingerprint
 from scanner.locate import Place, text_of
+from scanner.patch import diff
 from scanner.redact import Redactor, preview
-from scanner.remediation import Leak, advise
+from scanner.remediation import Change, Leak, advise
 from scanner.report.escape import plain
 
 #: what a rebuild changes in names and in the classic builder's COPY
@@ -51,6 +54,7 @@ class Settings:
         key: the installation's key, for fingerprints.
         command: (place, redact) → the command that shows its bytes with standard tools, names redacted.
         builders: who made each image.
+        recipes: each image's history beside the Dockerfile that the user gave; empty if none was given.
     """
 
     fail_on: Severity | None
@@ -58,6 +62,15 @@ class Settings:
     key: bytes
     command: Callable[[Place, Callable[[str], str]], str]
     builders: Sequence[Builder] = ()
+    recipes: Sequence[Recipe] = ()
+
+    def builder(self, image: int) -> Builder:
+        """Who made image number *image*."""
+        return self.builders[image] if image < len(self.builders) else Builder.UNKNOWN
+
+    def recipe(self, image: int) -> Recipe | None:
+        """The Dockerfile beside image number *image*, if there is one."""
+        return self.recipes[image] if image < len(self.recipes) else None
 
 
 def merged(places: Iterable[Place]) -> list[Place]:
@@ -273,6 +286,7 @@ def _finding(place: Place, image: _Image) -> Finding:
         origin=_origin(place, redacted),
         platform=place.platform,
         gains=match.gains,
+        dockerfile=_written_at(place, image),
     )
 
 
@@ -289,7 +303,8 @@ def _advice(place: Place, image: _Image) -> Remediation:
     created_by = None if place.instruction is None else place.instruction.created_by
     secret = place.match.secret
     others = tuple(other for other in image.steps.secrets(created_by) if other != secret)
-    builders = image.settings.builders
+    following = list(_following(place, image))
+    recipe = image.settings.recipe(place.image)
     leak = Leak(
         surface=place.surface,
         state=place.state,
@@ -297,14 +312,26 @@ def _advice(place: Place, image: _Image) -> Remediation:
         created_by=created_by,
         secret=secret,
         others=others,
-        builder=builders[place.image] if place.image < len(builders) else Builder.UNKNOWN,
-        following=tuple(_following(place, image)),
+        builder=image.settings.builder(place.image),
+        following=tuple(step.created_by for step in following),
         files=image.steps.files(created_by),
+        variables=recipe.dockerfile.sets_variables if recipe else None,
     )
-    return advise(leak, image.redactor)
+
+    def changed(change: Change) -> str | None:
+        if recipe is None or place.instruction is None:
+            return None
+        steps = [*following, place.instruction]  # the last is OWN
+        edits = {steps[at].history_index: text for at, text in change.steps.items()}
+        found = diff(recipe, edits, change.arguments, change.ignored)
+        if found is None or image.settings.show_secrets:
+            return None if found is None else plain(found)
+        return image.steps.redacted(found, image.redactor, secret, *others)
+
+    return advise(leak, image.redactor, changed)
 
 
-def _following(place: Place, image: _Image) -> Iterator[str]:
+def _following(place: Place, image: _Image) -> Iterator[Instruction]:
     """The steps after the one that brought a secret in, as far as it stays in sight."""
     layers = image.layers[place.image] if place.image < len(image.layers) else ()
     if place.instruction is None:
@@ -313,9 +340,15 @@ def _following(place: Place, image: _Image) -> Iterator[str]:
         step = layer.instruction
         if step is None or step.history_index <= place.instruction.history_index:
             continue
-        yield step.created_by
+        yield step
         if layer.index == place.removed_by:
             return
+
+
+def _written_at(place: Place, image: _Image) -> DockerfilePlace | None:
+    recipe = image.settings.recipe(place.image)
+    made = recipe.made.get(place.instruction.history_index) if recipe and place.instruction else None
+    return DockerfilePlace(plain(recipe.dockerfile.path), made.line, made.end_line) if recipe and made else None
 
 
 def _gated(severity: Severity, confidence: Confidence, fail_on: Severity | None) -> bool:

@@ -43,10 +43,12 @@ class Rewritten:
     Attributes:
         dockerfile: the instruction, possibly of several lines.
         options: what the build command must be given for it.
+        names: of the variables that its mounts set.
     """
 
     dockerfile: str
     options: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def rewrite(
     flags = [_mount(name, variables) for name in names] + [*mounts, *map(clean, step.flags)]
     reading = [] if variables else [f'export {name}="$(cat /run/secrets/{name.lower()})"' for name in names]
     options = tuple(f"--secret id={name.lower()},env={name}" for name in names)
-    return Rewritten(run(flags, clean(command), reading), options)
+    return Rewritten(run(flags, clean(command), reading), options, tuple(names))
 
 
 def _mount(name: str, variables: bool) -> str:

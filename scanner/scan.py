@@ -15,8 +15,10 @@ from scanner.evidence import Confidence, Coverage, Gap, ImageSummary, LayerSumma
 from scanner.image.assembly import digest_like
 from scanner.image.blob import Blob
 from scanner.image.builder import builder_of
+from scanner.image.dockerfile import Dockerfile
 from scanner.image.documents import parse
 from scanner.image.model import Document, Image, Layer, OpenedImage
+from scanner.image.recipe import recipe_of
 from scanner.limits import KIB, Limits
 from scanner.locate import Place, Text, blob_places, layer_places, text_places
 from scanner.oci import is_digest
@@ -41,13 +43,14 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a user may ask of a scan."""
+    """What a user may ask of a scan; *dockerfile* is what the image was built from, as far as the user says."""
 
     limits: Limits
     jobs: int
     key: bytes
     fail_on: Severity | None = Severity.LOW
     show_secrets: bool = False
+    dockerfile: Dockerfile | None = None
 
 
 def scan(
@@ -249,8 +252,15 @@ def _result(
     text_bytes: int,
     started: float,
 ) -> ScanResult:
-    builders = [builder_of(image.config.history if image.config else ()) for image in opened.images]
-    settings = Settings(options.fail_on, options.show_secrets, options.key, partial(show, opened), builders)
+    histories = [image.config.history if image.config else () for image in opened.images]
+    settings = Settings(
+        fail_on=options.fail_on,
+        show_secrets=options.show_secrets,
+        key=options.key,
+        command=partial(show, opened),
+        builders=[builder_of(history) for history in histories],
+        recipes=[recipe_of(options.dockerfile, history) for history in histories] if options.dockerfile else (),
+    )
     layers = [image.layers for image in opened.images]
     unique = merged(_without_identifiers(places, opened))
     redactor, steps = Redactor(_shown(unique)), Steps(unique)

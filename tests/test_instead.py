@@ -154,10 +154,15 @@ def test_no_step_is_made_up(following: tuple[str, ...]) -> None:
 
 
 def test_the_source_of_a_copied_folder() -> None:
-    """The file to give to the build is the one in the folder that was copied."""
-    found = in_layer("COPY conf /srv/conf # buildkit", "srv/conf/db/password.txt", "RUN /bin/sh -c make # buildkit")
+    """The file to give to the build, and to leave out of its context, is the one in the folder that was copied."""
+    use = "RUN /bin/sh -c make FILE=/srv/conf/db/password.txt # buildkit"
+    for copy in ("COPY conf /srv/conf", "COPY conf/ srv/conf/", "COPY ./conf/ ./srv/conf"):
+        found = in_layer(f"{copy} # buildkit", "srv/conf/db/password.txt", use)
 
-    assert any("src=conf/db/password.txt ." in step for step in found.steps)
+        source = f"{copy.split()[1].rstrip('/')}/db/password.txt"
+        assert any(f"src={source} ." in step for step in found.steps)
+        assert any(f"List {source} in .dockerignore" in step for step in found.steps)
+    assert any("List a/b in" in step for step in in_layer("COPY . /srv # buildkit", "srv/a/b").steps)
 
 
 def test_keys_come_from_an_agent() -> None:
@@ -235,7 +240,7 @@ def test_quotes_and_chains_are_not_cut(before: str, after: str) -> None:
     found = user_of([Step("RUN", command, shell=True)], "/a/c", "--mount=type=ssh", "", str)
 
     if found is not None:
-        rest = found.dockerfile.removeprefix("RUN --mount=type=ssh \\\n    ")
+        rest = found.rewritten.dockerfile.removeprefix("RUN --mount=type=ssh \\\n    ")
         assert all(part.strip() in command for part in rest.replace("&&", ";").split(";"))
 
 

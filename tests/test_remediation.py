@@ -127,8 +127,8 @@ def test_not_rewritten(created_by):
         ("COPY .npmrc /root/ # buildkit", Surface.LAYER, "root/.npmrc", "id=npmrc,target=/root/.npmrc"),
         ("COPY .npmrc /root/ # buildkit", Surface.LAYER, "root/.npmrc", "--secret id=npmrc,src=.npmrc"),
         ("/bin/sh -c #(nop) COPY file:00ff in /r/.netrc ", Surface.LAYER, "r/.netrc", "--secret id=netrc,src=FILE"),
-        ("COPY . . # buildkit", Surface.LAYER, "app/.env", "List .env in .dockerignore"),
-        ("/bin/sh -c #(nop) COPY dir:00ff in /app ", Surface.LAYER, "app/.git/config", "List .git in .dockerignore"),
+        ("COPY . . # buildkit", Surface.LAYER, "app/.env", "List **/.env in .dockerignore"),
+        ("/bin/sh -c #(nop) COPY dir:00ff in /app ", Surface.LAYER, "app/.git/config", "List **/.git in .dockerignore"),
         (
             "RUN /bin/sh -c pip install x",
             Surface.LAYER,

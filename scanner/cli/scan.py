@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 @click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True,
               help="The least severity that makes the exit code 1.")
 @click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, if nothing was found but not all was read.")
+@click.option("--dockerfile", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="PATH",
+              help="What the image was built from: findings name its lines, and fixes are diffs against it.")
 @click.option("--show-secrets", is_flag=True, help="Show the values that were found. Mind where the report goes.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
               help="Processes that work at a time. [default: one for each processor]")
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def scan(
     image: str, targets: Sequence[Target], platform: str | None, fail_on: str, allow_incomplete: bool,
-    show_secrets: bool, jobs: int, no_cache: bool, quiet: bool, no_progress: bool,
+    dockerfile: Path | None, show_secrets: bool, jobs: int, no_cache: bool, quiet: bool, no_progress: bool,
 ) -> None:
     """Scan one image and print the report.
 
@@ -52,7 +55,7 @@ def scan(
     """  # fmt: skip
     del no_cache  # results of earlier scans are not kept
     progress = sys.stderr.isatty() and not (quiet or no_progress)
-    result, error = _scan(image, platform, fail_on, show_secrets, jobs, progress)
+    result, error = _scan(image, platform, fail_on, show_secrets, jobs, progress, dockerfile)
     if error is not None:
         complain(error)
     written = _report(result, targets or (Target("text"),), unavailable=error is not None)
@@ -61,11 +64,13 @@ def scan(
 
 
 def _scan(
-    image: str, platform: str | None, fail_on: str, show_secrets: bool, jobs: int, progress: bool
+    image: str, platform: str | None, fail_on: str, show_secrets: bool, jobs: int, progress: bool,
+    dockerfile: Path | None,
 ) -> tuple[ScanResult, LeakscanError | None]:
     """The result, and the error if the image could not be opened."""
     from scanner import detection
     from scanner.evidence import Severity
+    from scanner.image.dockerfile import read
     from scanner.image.source import open_image
     from scanner.keys import installation_key
     from scanner.limits import Limits
@@ -73,6 +78,7 @@ def _scan(
     from scanner.scan import Options, unavailable
     from scanner.scan import scan as run
 
+    recipe = read(dockerfile) if dockerfile else None
     gc.disable()  # one run, no cycles to speak of: thousands of findings are made and rendered without it
     limits = Limits.from_environment(os.environ)
     rules: Detection = detection.load(os.environ)
@@ -84,7 +90,7 @@ def _scan(
             return unavailable(image, "", error, rules.rules_digest), error
         try:
             least = None if fail_on == "never" else Severity(fail_on)
-            options = Options(limits, jobs, installation_key(os.environ), least, show_secrets)
+            options = Options(limits, jobs, installation_key(os.environ), least, show_secrets, recipe)
             display.expect(opened)
             return run(opened, rules, options, display.advance), None
         except OSError as error:

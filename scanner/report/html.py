@@ -27,6 +27,7 @@ from scanner.report.story import (
     by_step,
     common_steps,
     gap_line,
+    masked,
     sentence,
     where,
     why_not_gated,
@@ -128,6 +129,7 @@ def render(result: ScanResult) -> str:
         buried=buried,
         buried_states=BURIED,
         gap_line=gap_line,
+        masked=masked,
     )
 
 

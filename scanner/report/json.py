@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scanner import __version__
-from scanner.evidence import Coverage, Finding, ImageSummary, Instruction, ScanResult, SecretSummary
+from scanner.evidence import (
+    Coverage,
+    DockerfilePlace,
+    Finding,
+    ImageSummary,
+    Instruction,
+    ScanResult,
+    SecretSummary,
+)
 from scanner.oci import Platform
 from scanner.report import escape
 from scanner.report.escape import plain
@@ -97,6 +105,7 @@ def _finding(finding: Finding, several: bool) -> dict[str, Any]:
             "summary": finding.remediation.summary,
             "steps": list(finding.remediation.steps),
             "dockerfile": finding.remediation.dockerfile,
+            "diff": finding.remediation.diff,
         },
         "suppressed": None if finding.suppressed is None else dict(finding.suppressed),
         **_place(finding),
@@ -122,6 +131,7 @@ def _place(finding: Finding) -> dict[str, Any]:
         "state": finding.state.value,
         "removed_by": removed and {"layer_index": removed.layer_index, "created_by": removed.created_by},
         "instruction": finding.instruction and _instruction(finding.instruction),
+        "dockerfile": finding.dockerfile and _lines(finding.dockerfile),
         "origin": dict(finding.origin),
         "proof": {
             "blob": proof.blob,
@@ -133,6 +143,10 @@ def _place(finding: Finding) -> dict[str, Any]:
             "command": proof.command,
         },
     }
+
+
+def _lines(place: DockerfilePlace) -> dict[str, Any]:
+    return {"path": place.path, "line": place.line, "end_line": place.end_line}
 
 
 def _instruction(step: Instruction) -> dict[str, Any]:

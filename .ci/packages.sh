@@ -3,7 +3,7 @@
 set -euo pipefail
 
 missing=()
-for package in docker.io docker-registry apache2-utils busybox-static debootstrap skopeo xz-utils zstd chromium; do
+for package in docker.io docker-registry apache2-utils busybox-static debootstrap skopeo xz-utils zstd chromium git patch openssh-client; do
   status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
   [ "$status" = installed ] || missing+=("$package")
 done

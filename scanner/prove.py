@@ -305,6 +305,7 @@ def _advice(place: Place, image: _Image) -> Remediation:
     others = tuple(other for other in image.steps.secrets(created_by) if other != secret)
     following = list(_following(place, image))
     recipe = image.settings.recipe(place.image)
+    made = recipe.made.get(place.instruction.history_index) if recipe and place.instruction else None
     leak = Leak(
         surface=place.surface,
         state=place.state,
@@ -316,6 +317,7 @@ def _advice(place: Place, image: _Image) -> Remediation:
         following=tuple(step.created_by for step in following),
         files=image.steps.files(created_by),
         variables=recipe.dockerfile.sets_variables if recipe else None,
+        written=made.text if made else "",
     )
 
     def changed(change: Change) -> str | None:

@@ -59,6 +59,7 @@ class Leak:
         others: further values found in the same step, so that a rewritten instruction holds none of them.
         builder: who made the image.
         files: paths of files of its layer in which the step left a value that stands in its text too.
+        written: the operands of the step in the user's Dockerfile, empty if they are not known.
         variables: whether the frontend that the Dockerfile names has `env=`, None if that is not known.
         following: created_by of the steps after it that made layers, up to the one that removed the file.
     """
@@ -73,6 +74,7 @@ class Leak:
     following: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     variables: bool | None = None
+    written: str = ""
 
     @property
     def sets_variables(self) -> bool:
@@ -422,7 +424,8 @@ def _moved(case: _Case, user: User | None, delete: bool) -> Change | None:
 
 def _copied_from(case: _Case) -> tuple[str, bool]:
     """The file in the build context that a COPY took, empty if that is not known, and whether it took nothing else."""
-    words = _operands(case.step.command)
+    written = case.leak.written
+    words = _operands(case.step.command if not written or "$" in written or written.startswith("[") else written)
     path = _absolute(case.leak.path or "")
     name = path.rpartition("/")[2]
     if words and _CLASSIC_SOURCE.match(words[0]):  # classic builders record a hash instead of the name

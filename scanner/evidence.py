@@ -216,11 +216,29 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Remediation:
-    """What to do about a finding; *dockerfile* is the rewritten instruction, if one is known."""
+    """What to do about a finding.
+
+    Attributes:
+        summary: how the secret came to be in the image.
+        steps: in their order.
+        dockerfile: the rewritten instruction, if one is known.
+        diff: the same as a unified diff against the user's Dockerfile, if one was given and the change is known.
+            Values are masked in it as everywhere.
+    """
 
     summary: str
     steps: tuple[str, ...] = ()
     dockerfile: str | None = None
+    diff: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DockerfilePlace:
+    """The instruction of the user's Dockerfile that brought a secret in; lines count from 1, *end_line* included."""
+
+    path: str
+    line: int
+    end_line: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +281,8 @@ class Finding:
     suppressed: Mapping[str, object] | None = None
     #: what whoever holds the secret can do with it, from the rule; empty if the rule does not say
     gains: str = ""
+    #: where the step stands in the Dockerfile that the user gave
+    dockerfile: DockerfilePlace | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ _RENDER: Mapping[str, Render] = MappingProxyType(
         "github": _placed("github"),
         "markdown": _placed("markdown"),
         "csv": _plain("csv"),
+        "html": _plain("html"),
         "attest": _plain("attest", "predicate"),
         "in-toto": _plain("attest", "statement"),
     }

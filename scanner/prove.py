@@ -10,12 +10,13 @@ import hmac
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, islice
 
 from scanner.evidence import (
     Confidence,
+    DockerfilePlace,
     Evidence,
     Finding,
     Instruction,
@@ -30,11 +31,14 @@ from scanner.evidence import (
     State,
     Surface,
 )
+from scanner.image.builder import Builder
 from scanner.image.model import Layer
+from scanner.image.recipe import Recipe
 from scanner.keys import fingerprint
 from scanner.locate import Place, text_of
+from scanner.patch import diff
 from scanner.redact import Redactor, preview
-from scanner.remediation import Leak, advise
+from scanner.remediation import Change, Leak, advise
 from scanner.report.escape import plain
 
 #: what a rebuild changes in names and in the classic builder's COPY
@@ -52,12 +56,24 @@ class Settings:
         fail_on: the least severity that gates, None for never.
         key: the installation's key, for fingerprints.
         command: (place, redact) → the command that shows its bytes with standard tools, names redacted.
+        builders: who made each image.
+        recipes: each image's history beside the Dockerfile that the user gave; empty if none was given.
     """
 
     fail_on: Severity | None
     show_secrets: bool
     key: bytes
     command: Callable[[Place, Callable[[str], str]], str]
+    builders: Sequence[Builder] = ()
+    recipes: Sequence[Recipe] = ()
+
+    def builder(self, image: int) -> Builder:
+        """Who made image number *image*."""
+        return self.builders[image] if image < len(self.builders) else Builder.UNKNOWN
+
+    def recipe(self, image: int) -> Recipe | None:
+        """The Dockerfile beside image number *image*, if there is one."""
+        return self.recipes[image] if image < len(self.recipes) else None
 
 
 def merged(places: Iterable[Place]) -> list[Place]:
@@ -200,7 +216,10 @@ class Steps:
     def __init__(self, places: Iterable[Place]) -> None:
         self._secrets: dict[str, dict[Secret, None]] = {}
         self._spelled: dict[str, list[Secret]] = {}
+        self._files: dict[str, dict[tuple[Secret, str], None]] = {}
         for place in places:
+            if place.instruction is not None and place.surface is Surface.LAYER and place.path is not None:
+                self._files.setdefault(place.instruction.created_by, {})[place.match.secret, place.path] = None
             if place.instruction is not None and place.surface in (Surface.HISTORY, Surface.CONFIG):
                 self._secrets.setdefault(place.instruction.created_by, {})[place.match.secret] = None
                 if place.spelled is not None:
@@ -209,6 +228,12 @@ class Steps:
     def secrets(self, created_by: str | None) -> tuple[Secret, ...]:
         """The values in a step's text; none for an unknown step."""
         return tuple(self._secrets.get(created_by or "", ()))
+
+    def files(self, created_by: str | None) -> tuple[str, ...]:
+        """Paths of files in which a step left a value that stands in its text as well, 100 at most."""
+        inside = set(self.secrets(created_by))
+        files = self._files.get(created_by or "", ()) if inside else ()
+        return tuple(dict.fromkeys(path for secret, path in islice(files, 10_000) if secret in inside))[:100]
 
     def redacted(self, created_by: str, redactor: Redactor, *own: Secret) -> str:
         """A step's text without any of its values, however it spells them, nor those of *own*."""
@@ -283,6 +308,7 @@ def _finding(place: Place, image: _Image) -> Finding:
         origin=_origin(place, redacted),
         platform=place.platform,
         gains=match.gains,
+        dockerfile=_written_at(place, image),
     )
 
 
@@ -299,7 +325,54 @@ def _advice(place: Place, image: _Image) -> Remediation:
     created_by = None if place.instruction is None else place.instruction.created_by
     secret = place.match.secret
     others = tuple(other for other in image.steps.secrets(created_by) if other != secret)
-    return advise(Leak(place.surface, place.state, place.path, created_by, secret, others), image.redactor)
+    following = list(_following(place, image))
+    recipe = image.settings.recipe(place.image)
+    made = recipe.made.get(place.instruction.history_index) if recipe and place.instruction else None
+    leak = Leak(
+        surface=place.surface,
+        state=place.state,
+        path=place.path,
+        created_by=created_by,
+        secret=secret,
+        others=others,
+        builder=image.settings.builder(place.image),
+        following=tuple(step.created_by for step in following),
+        files=image.steps.files(created_by),
+        variables=recipe.dockerfile.sets_variables if recipe else None,
+        written=made.text if made else "",
+    )
+
+    def changed(change: Change) -> str | None:
+        if recipe is None or place.instruction is None:
+            return None
+        steps = [*following, place.instruction]  # the last is OWN
+        edits = {steps[at].history_index: text for at, text in change.steps.items()}
+        found = diff(recipe, edits, change.arguments, change.ignored)
+        if found is None or image.settings.show_secrets:
+            return None if found is None else plain(found)
+        return image.steps.redacted(found, image.redactor, secret, *others)
+
+    return advise(leak, image.redactor, changed)
+
+
+def _following(place: Place, image: _Image) -> Iterator[Instruction]:
+    """The steps after the one that brought a secret in, as far as it stays in sight."""
+    layers = image.layers[place.image] if place.image < len(image.layers) else ()
+    if place.instruction is None:
+        return
+    for layer in layers:
+        step = layer.instruction
+        if step is None or step.history_index <= place.instruction.history_index:
+            continue
+        yield step
+        if layer.index == place.removed_by:
+            return
+
+
+def _written_at(place: Place, image: _Image) -> DockerfilePlace | None:
+    recipe = image.settings.recipe(place.image)
+    made = recipe.made.get(place.instruction.history_index) if recipe and place.instruction else None
+    return DockerfilePlace(plain(recipe.dockerfile.path), made.line, made.end_line) if recipe and made else None
 
 
 def _gated(severity: Severity, confidence: Confidence, fail_on: Severity | None) -> bool:

@@ -26,8 +26,11 @@ from scanner.gitnames import named
 from scanner.ignored import in_documents, in_layers, shown
 from scanner.image.assembly import digest_like
 from scanner.image.blob import Blob
+from scanner.image.builder import builder_of
+from scanner.image.dockerfile import Dockerfile
 from scanner.image.documents import parse
 from scanner.image.model import Document, Image, Layer, OpenedImage
+from scanner.image.recipe import recipe_of
 from scanner.keys import fingerprint, key_id
 from scanner.limits import KIB, Limits
 from scanner.locate import Place, Text, blob_places, layer_places, text_places
@@ -54,7 +57,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a user may ask of a scan."""
+    """What a user may ask of a scan; *dockerfile* is what the image was built from, as far as the user says."""
 
     limits: Limits
     jobs: int
@@ -63,6 +66,7 @@ class Options:
     show_secrets: bool = False
     show_suppressed: bool = False
     policy: Policy = field(default_factory=Policy)
+    dockerfile: Dockerfile | None = None
 
 
 def scan(
@@ -269,7 +273,15 @@ def _result(
     started: float,
     ignored: list[IgnoredPlace] | None,
 ) -> ScanResult:
-    settings = Settings(options.fail_on, options.show_secrets, options.key, partial(show, opened))
+    histories = [image.config.history if image.config else () for image in opened.images]
+    settings = Settings(
+        fail_on=options.fail_on,
+        show_secrets=options.show_secrets,
+        key=options.key,
+        command=partial(show, opened),
+        builders=[builder_of(history) for history in histories],
+        recipes=[recipe_of(options.dockerfile, history) for history in histories] if options.dockerfile else (),
+    )
     layers = [image.layers for image in opened.images]
     unique = merged(_without_identifiers(places, opened))
     redactor, steps = Redactor(_shown(unique)), Steps(unique)

@@ -18,6 +18,8 @@ HOMES = {
     "zstandard": "layer.expand",
     "rich": "progress",
     "cryptography": "detect.privatekeys",
+    "jinja2": "report.markup",
+    "markupsafe": "report.markup",
 }
 
 

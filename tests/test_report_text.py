@@ -40,7 +40,7 @@ def test_lines_fit(case, width):
     assert [line for line in lines if line.endswith((" ", "\t"))] == []
     wide = [line for line in lines if len(line) > width]
     assert [line for line in wide if "tar -xOf" not in line and "blobs/" not in line and "RUN --" not in line
-            and "pip install" not in line] == []  # fmt: skip
+            and "pip install" not in line and not line.startswith("          --mount")] == []  # fmt: skip
 
 
 def test_verdict_comes_first():

@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 @rules_option
 @baseline_option
 @config_option
+@click.option("--dockerfile", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="PATH",
+              help="What the image was built from: findings name its lines, and fixes are diffs against it.")
 @click.option("--show-secrets", is_flag=True, help="Show the values that were found. Mind where the report goes.")
 @click.option("--show-suppressed", is_flag=True,
               help="In JSON, list what looked like a secret and was judged to be none, with the reason. Takes longer.")
@@ -69,8 +71,8 @@ if TYPE_CHECKING:
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def scan(
     image: str, targets: Sequence[Target], metadata_file: Path | None, platform: str | None, fail_on: str,
-    allow_incomplete: bool, show_secrets: bool, show_suppressed: bool, jobs: int, no_cache: bool, quiet: bool,
-    no_progress: bool,
+    allow_incomplete: bool, dockerfile: Path | None, show_secrets: bool, show_suppressed: bool, jobs: int,
+    no_cache: bool, quiet: bool, no_progress: bool,
 ) -> None:
     """Scan one image and print the report.
 
@@ -85,7 +87,7 @@ def scan(
     if not image and metadata_file is None:
         raise click.UsageError("Missing argument 'IMAGE': a name, a path, or - for standard input.")
     progress = sys.stderr.isatty() and not (quiet or no_progress)
-    asked = Asked(image, metadata_file, platform, fail_on, show_secrets, show_suppressed, jobs, progress)
+    asked = Asked(image, metadata_file, platform, fail_on, dockerfile, show_secrets, show_suppressed, jobs, progress)
     result, error = perform(asked)
     if error is not None:
         complain(error)
@@ -113,6 +115,7 @@ class Asked:
     metadata_file: Path | None = None
     platform: str | None = None
     fail_on: str = "low"
+    dockerfile: Path | None = None
     show_secrets: bool = False
     show_suppressed: bool = False
     jobs: int = 1
@@ -123,6 +126,7 @@ def perform(asked: Asked) -> tuple[ScanResult, LeakscanError | None]:
     """The result, and the error if the image could not be opened."""
     from scanner import detection
     from scanner.evidence import Severity
+    from scanner.image.dockerfile import read
     from scanner.image.metadata import read_metadata
     from scanner.image.source import open_image
     from scanner.keys import installation_key
@@ -131,6 +135,7 @@ def perform(asked: Asked) -> tuple[ScanResult, LeakscanError | None]:
     from scanner.scan import Options, unavailable
     from scanner.scan import scan as run
 
+    recipe = read(asked.dockerfile) if asked.dockerfile else None
     gc.disable()  # one run, no cycles to speak of: thousands of findings are made and rendered without it
     limits, key, own = Limits.from_environment(environment()), installation_key(os.environ), own_rules()
     accepted = policy(key, own)
@@ -148,7 +153,8 @@ def perform(asked: Asked) -> tuple[ScanResult, LeakscanError | None]:
             return unavailable(image or str(file), "", error, rules.rules_digest), error
         try:
             least = None if asked.fail_on == "never" else Severity(asked.fail_on)
-            options = Options(limits, asked.jobs, key, least, asked.show_secrets, asked.show_suppressed, accepted)
+            options = Options(limits, asked.jobs, key, least, asked.show_secrets, asked.show_suppressed, accepted,
+                              recipe)  # fmt: skip
             display.expect(opened)
             return run(opened, rules, options, display.advance), None
         except OSError as error:

@@ -9,6 +9,7 @@ from typing import Any
 from scanner import __version__
 from scanner.evidence import (
     Coverage,
+    DockerfilePlace,
     Finding,
     Gap,
     IgnoredPlace,
@@ -113,6 +114,7 @@ def _finding(finding: Finding, several: bool) -> dict[str, Any]:
             "summary": finding.remediation.summary,
             "steps": list(finding.remediation.steps),
             "dockerfile": finding.remediation.dockerfile,
+            "diff": finding.remediation.diff,
         },
         "suppressed": None if finding.suppressed is None else dict(finding.suppressed),
         **_place(finding),
@@ -138,6 +140,7 @@ def _place(finding: Finding) -> dict[str, Any]:
         "state": finding.state.value,
         "removed_by": removed and {"layer_index": removed.layer_index, "created_by": removed.created_by},
         "instruction": finding.instruction and _instruction(finding.instruction),
+        "dockerfile": finding.dockerfile and _lines(finding.dockerfile),
         "origin": dict(finding.origin),
         "proof": {
             "blob": proof.blob,
@@ -165,6 +168,10 @@ def _ignored(place: IgnoredPlace, several: bool) -> dict[str, Any]:
         "offset": place.offset,
         "count": place.count,
     }
+
+
+def _lines(place: DockerfilePlace) -> dict[str, Any]:
+    return {"path": place.path, "line": place.line, "end_line": place.end_line}
 
 
 def _instruction(step: Instruction) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +41,11 @@ class Group:
     findings: tuple[Finding, ...]
 
     @property
+    def lines(self) -> str:
+        """Where the step stands in the user's Dockerfile, empty if that is not known."""
+        return lines_of(self.findings[0])
+
+    @property
     def secrets(self) -> list[list[Finding]]:
         """Its findings by secret, in the order of the worst of each."""
         by_value: dict[str, list[Finding]] = defaultdict(list)
@@ -57,12 +63,14 @@ class Advice:
         steps: in their order.
         alike: steps were left out that only repeat these for other files.
         dockerfiles: rewritten instructions.
+        diffs: the same as diffs against the user's Dockerfile.
     """
 
     summaries: tuple[str, ...]
     steps: tuple[str, ...]
     alike: bool
     dockerfiles: tuple[str, ...]
+    diffs: tuple[str, ...] = ()
 
 
 def by_step(findings: Sequence[Finding]) -> list[Group]:
@@ -108,6 +116,19 @@ def where(finding: Finding) -> str:
     return f"{place} ({kind}{encoding})" if place else f"{kind}{encoding}"
 
 
+def lines_of(finding: Finding) -> str:
+    """Where its step stands in the user's Dockerfile, as `Dockerfile:4` or `Dockerfile:4-6`; empty if unknown."""
+    place = finding.dockerfile
+    if place is None:
+        return ""
+    return f"{place.path}:{place.line}" + (f"-{place.end_line}" if place.end_line > place.line else "")
+
+
+def masked(diff: str) -> bool:
+    """Whether a diff does not apply as it is, since what it removes is masked."""
+    return re.search(r"^-.*\*{4}", diff, re.MULTILINE) is not None
+
+
 def buried(finding: Finding) -> str:
     """Which step took a file out of sight, and where it still is. The finding is not live."""
     done, removed = BURIED[finding.state], finding.removed_by
@@ -132,12 +153,13 @@ def advised(group: Group) -> Advice:
     for finding in group.findings[:1000]:
         said[finding.remediation.summary].append(finding.remediation)
     steps, alike = _steps(list(said.values())[:_ADVICES])
-    written = (advice.dockerfile for advices in said.values() for advice in advices)
+    everything = [advice for advices in said.values() for advice in advices]
     return Advice(
         tuple(list(said)[:_ADVICES]),
         tuple(steps),
         alike or len(said) > _ADVICES,
-        tuple(unique(text for text in written if text)[:_ADVICES]),
+        tuple(unique(advice.dockerfile for advice in everything if advice.dockerfile)[:_ADVICES]),
+        tuple(unique(advice.diff for advice in everything if advice.diff)[:_ADVICES]),
     )
 
 

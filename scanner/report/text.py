@@ -25,6 +25,7 @@ from scanner.report.story import (
     by_step,
     common_steps,
     gap_line,
+    masked,
     sentence,
     where,
     why_not_gated,
@@ -97,6 +98,8 @@ def _leaks(page: Page, groups: Sequence[Group]) -> None:
 def _step(page: Page, group: Group) -> None:
     step = parse_created_by(group.step)
     page.say(cut(step.line, 400), label=f"{group.heading}: " if group.step else group.heading, style=Style.BOLD)
+    if group.lines:
+        page.say(group.lines, indent=2, label="at ", style=Style.CYAN)
     if step.args:
         given = " ".join(f"{name}={value}" for name, value in step.args)
         page.say(cut(f"with build arguments {given}", 240), indent=2)
@@ -132,9 +135,14 @@ def _fix(page: Page, group: Group, common: Sequence[str]) -> None:
     _numbered(page, [step for step in advice.steps if step not in common])
     if advice.alike:
         page.say("The like for the other places above.", indent=2)
-    for dockerfile in advice.dockerfiles:
+    for dockerfile in () if advice.diffs else advice.dockerfiles:
         page.blank()
         page.verbatim(dockerfile, indent=6)
+    for diff in advice.diffs:
+        page.blank()
+        page.verbatim(diff.rstrip("\n"), indent=6)
+    if any(map(masked, advice.diffs)):
+        page.say("Values are masked in it; with --show-secrets it applies as it is.", indent=2)
 
 
 def _numbered(page: Page, steps: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ from scanner.evidence import Gap, Match, Secret
 from scanner.layer.walk import OVERLAP, WINDOW
 from scanner.limits import MIB, Limits
 from scanner.work.messages import Ignored
+from scanner.work.twins import Known
 
 #: seconds that all files of one task may take together, so that it is over before its worker counts as hanging
 _TASK_SECONDS = 200.0
@@ -57,11 +58,13 @@ class Search:
 
     Args:
         detectors: those of the first pass, signals among them.
+        known: contents that were searched already and hold nothing.
     """
 
     first_pass: FirstPass
     detectors: Sequence[Detector]
     limits: Limits
+    known: Known
     _signals: tuple[Signal, ...] = field(init=False)
     _end: float = field(init=False)
 
@@ -130,12 +133,18 @@ class Search:
                 yield inner
                 continue
             further: list[Clue] = []
+            if inner.run is None and self._is_known(inner):
+                continue
             if not inner.searched and not is_covered(inner):
                 for window in _windows(inner):
                     found, seen = self._window(inner, *window)
                     yield from found
                     further += seen
             yield from self._unfolded(inner, further, room)
+
+    def _is_known(self, content: Content) -> bool:
+        """Whether it was searched elsewhere and holds nothing; what is judged by its whole path always counts as new."""
+        return self.known.holds(content.name, content.data) and not self.first_pass.claimants(content.name)
 
     def _window(
         self, content: Content, start: int, low: int, high: int, end: int

@@ -38,6 +38,7 @@ from scanner.work.messages import (
     Sighting,
 )
 from scanner.work.reader import place
+from scanner.work.twins import Twins
 
 _SHORTEST = 4  # characters of a decoded string that could hold anything worth finding
 _FIELDS = ((0, 100), (157, 257), (265, 297), (297, 329))  # ustar: name, link target, user and group names
@@ -47,12 +48,13 @@ _CONTEXT = 4 * KIB  # bytes before a padding that hides something
 
 
 def main(
-    connection: Connection, detectors: Sequence[Detector], database: bytes, limits: Limits, explain: bool, parent: int
-) -> None:
-    """Serve extents and tasks until the connection closes."""
+    connection: Connection, detectors: Sequence[Detector], database: bytes, limits: Limits, explain: bool, parent: int,
+    twins: Twins, number: int,
+) -> None:  # fmt: skip
+    """Serve extents and tasks until the connection closes; this is worker *number* of those that share *twins*."""
     isolate(limits, parent)
-    search = Search(FirstPass(detectors, database, explain), detectors, limits)
     extents: dict[int, memoryview] = {}
+    search = Search(FirstPass(detectors, database, explain), detectors, limits, twins.part(number, extents))
     digested: dict[int, set[int]] = defaultdict(set)  # by extent: where members start whose digests went out
     budgets: dict[int, Budget] = defaultdict(lambda: Budget(limits))  # by extent: what may still be unpacked
     with contextlib.suppress(EOFError, OSError):  # the coordinator is gone: nobody left to tell
@@ -82,7 +84,7 @@ def _serve(
         if isinstance(task, MatchTexts):
             return match_texts(search, task.texts)
         budget = budgets[task.extent] if task.unfold else None
-        return match_pieces(search, extents[task.extent], task.pieces, digested[task.extent], budget)
+        return match_pieces(search, extents[task.extent], task.pieces, digested[task.extent], budget, task.extent)
     except MemoryError:
         return Failed("limit.memory", "matching needs more memory than a worker may have")
     except Exception as error:  # a fault of ours must cost a few pieces, never the scan, and show no bytes
@@ -128,8 +130,9 @@ def match_texts(search: Search, texts: Sequence[tuple[int, str, bytes, bool, boo
 
 
 def match_pieces(
-    search: Search, view: memoryview, pieces: Sequence[Piece], digested: set[int], budget: Budget | None = None
-) -> Matched:
+    search: Search, view: memoryview, pieces: Sequence[Piece], digested: set[int], budget: Budget | None = None,
+    extent: int = 0,
+) -> Matched:  # fmt: skip
     """What the detectors see in pieces of an extent.
 
     Args:
@@ -157,8 +160,15 @@ def match_pieces(
             records += _records(view, piece)
             objects += _objects(view, piece) if budget is not None else []
             digests += _digests(view, piece, digested) if seen or nested else []
+            whole = budget is not None and not piece.again and piece.end - piece.start == piece.size
+            if whole and not (seen or nested or aside):
+                search.known.note(_name(piece), extent, piece.data, piece.size)
         size += 0 if piece.again else piece.end - piece.start + piece.data - piece.header
     return Matched(found, size, records, digests, gaps, ignored, objects)
+
+
+def _name(piece: Piece) -> str:
+    return (piece.member or b"").decode("utf-8", "surrogateescape")
 
 
 def _member(
@@ -171,7 +181,7 @@ def _member(
     if budget is None:
         return found, gaps, ignored
     whole = view[piece.data : piece.data + piece.size]
-    content = Content(whole, (piece.member or b"").decode("utf-8", "surrogateescape"), (0, piece.size))
+    content = Content(whole, _name(piece), (0, piece.size))
     for seen in search.inside(content, clues, budget, piece.start == piece.data):
         if isinstance(seen, Inner):
             found.append(_sighting(seen, piece.member, piece.number, piece.data))
@@ -261,7 +271,7 @@ def _window(
     lead = _lead(view, piece.start) if piece.member is None else 0
     start = max(piece.data, piece.start - OVERLAP) - lead
     end = min(piece.data + piece.size, piece.end + OVERLAP)
-    name = (piece.member or b"").decode("utf-8", "surrogateescape")
+    name = _name(piece)
     line, counted = 1, piece.data
     found = []
     matches, clues = search.matches(view[start:end], name)

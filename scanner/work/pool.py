@@ -44,6 +44,7 @@ from scanner.work.messages import (
     ReadLayer,
     Sighting,
 )
+from scanner.work.twins import Twins
 
 _WAITING = 256  # batches that may wait before readers are throttled
 _TEXTS, _TEXT_BYTES = 1000, 4 * MIB  # in one task
@@ -117,13 +118,14 @@ class BlobOutcome:
 
 @dataclass(slots=True, eq=False)
 class _Worker:
-    """One process with the task it holds."""
+    """One process with the task it holds; *number* tells it from the other matchers that work now."""
 
     process: ForkProcess
     connection: Connection
     task: Any = None
     deadline: float = 0.0
     extents: set[int] = field(default_factory=set)
+    number: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -194,6 +196,7 @@ class Pool:
         self._progress = progress
         self._readers: list[_Worker] = []
         self._matchers: list[_Worker] = []
+        self._twins = Twins(self._jobs)
         self._blobs: deque[_Job] = deque()
         self._batches: deque[_Batch] = deque()
         self._texts: deque[list[TextJob]] = deque()
@@ -263,7 +266,11 @@ class Pool:
         return self._spawn(reader.main, self._limits, os.getpid())
 
     def _matcher(self) -> _Worker:
-        return self._spawn(matcher.main, self._detectors, self._database, self._limits, self._explain, os.getpid())
+        number = min(set(range(self._jobs)) - {worker.number for worker in self._matchers})
+        shared = self._detectors, self._database, self._limits, self._explain, os.getpid(), self._twins
+        worker = self._spawn(matcher.main, *shared, number)
+        worker.number = number
+        return worker
 
     def _start(self, worker: _Worker, job: _Job) -> None:
         blob = job.spec.blob

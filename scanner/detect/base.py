@@ -22,8 +22,6 @@ class Group(IntEnum):
         QUOTED: long runs of characters in quotes.
         SETTINGS: long runs without quotes; run over contents that could be settings files only.
         ENCODED: what secrets begin with, in base64, hex, UTF-16 and the like: thousands of literals, 2 GB/s alone.
-        RUNS: shapes without any literal that hold 50 letters and digits in a row; run only where there is such a run,
-            which a pattern in another group tells for next to nothing.
     """
 
     SHAPED = 0
@@ -31,7 +29,6 @@ class Group(IntEnum):
     QUOTED = 2
     SETTINGS = 3
     ENCODED = 4
-    RUNS = 5
 
 
 @dataclass(frozen=True, slots=True)

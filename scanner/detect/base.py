@@ -18,7 +18,7 @@ class Group(IntEnum):
 
     Attributes:
         SHAPED: rare literals, as most rules of the pack have them.
-        NAMED: words such as `password` and `token` with something behind them.
+        NAMED: words such as `password` and `token` with something behind them, and runs of characters such as base58.
         QUOTED: long runs of characters in quotes.
         SETTINGS: long runs without quotes; run over contents that could be settings files only.
         ENCODED: what secrets begin with, in base64, hex, UTF-16 and the like: thousands of literals, 2 GB/s alone.

@@ -19,7 +19,7 @@ from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
 RULE = "login.password"
 _PORTION = 1 << 16
 #: the name of a password and what may follow until its value begins
-_REACH = 110
+_REACH = 72
 #: bytes around a password in which its user or server is looked for, and lines
 _AROUND, _LINES = 240, 5
 _LONGEST = 120

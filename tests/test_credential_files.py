@@ -76,6 +76,8 @@ def explained(path: str, text: str) -> list[Match | Suppressed]:
         ("root/.m2/settings.xml", "<server><password>${env.PASS}</password></server>"),
         (".git-credentials", "https://git@git.shop.io\nhttps://someone@git.shop.io\n"),
         ("application.yml", "spring:\n  datasource:\n    password: ENC(abcdefgh12345)\n"),
+        ("app/vault-paths.json", '{"keys": ["secret/data/shop/production"]}'),
+        ("root/.kube/config", "users:\n- name: a\n  user:\n    token: some-service-account-name\n"),
         ("application.yml", "db:\n  password-file: /run/secrets/db\n  secret: /run/secrets/x\n"),
     ],
 )

@@ -260,7 +260,7 @@ _TABLE = (
         "Password of a VPN account",
         "Joins the network behind the VPN.",
         _HIGH,
-        (r"openvpn/(?:[^/]+/)?[\w.-]*(?:login|auth|pass|cred)[\w.-]*", r"auth-user-pass(?:\.txt)?", r"up\.txt"),
+        (r"openvpn/(?:[^/]+/)?[\w.-]*(?:login|auth|pass|cred)[\w.-]*", r"auth-user-pass(?:\.txt)?"),
         rows(rb"\A(?P<user>[^\s<#=]{1,100})\r?\n(?P<secret>\S{3,200})\s*\Z"),
         _SECRET,
         Holds.PASSWORD,

@@ -218,6 +218,8 @@ def _weighed(
         reason = plausible.password(value) if len(value) < 64 else plausible.long_text(value)
         if reason is None and kind.keys.pattern == rb"\Asecret\Z" and not has_user:
             reason = _no_token(value)  # of an address, where a user's name may stand in its place
+        elif reason is None and not has_user and len(value) < 64:
+            reason = plausible.orderly(value)
         return (Confidence.HIGH if len(value) < 64 and has_user else Confidence.MEDIUM), severity, reason, []
     if kind.holds is Holds.SETTING:
         reason = plausible.password(value) or plausible.expression(value)

@@ -35,6 +35,8 @@ _SECRET_WORD = re.compile(
     rb"|(?:secret|access|api)[-_]?key|key|auth(?:token)?)[0-9]?)\Z",
     re.IGNORECASE,
 )
+#: names of what people make up
+_CHOSEN = re.compile(rb"pass(?:word|phrase|wd)?[0-9]?\Z|pwd\Z", re.IGNORECASE)
 #: names of what somebody issues, and no person makes up
 _ISSUED = re.compile(rb"(?:token|(?<!secret[-_])key)[0-9]?\Z", re.IGNORECASE)
 _SHORTEST_KEY = 12
@@ -218,7 +220,7 @@ def _weighed(
         reason = plausible.password(value) if len(value) < 64 else plausible.long_text(value)
         if reason is None and kind.keys.pattern == rb"\Asecret\Z" and not has_user:
             reason = _no_token(value)  # of an address, where a user's name may stand in its place
-        elif reason is None and not has_user and len(value) < 64:
+        elif reason is None and not has_user and len(value) < 64 and _CHOSEN.search(name) is None:
             reason = plausible.orderly(value)
         return (Confidence.HIGH if len(value) < 64 and has_user else Confidence.MEDIUM), severity, reason, []
     if kind.holds is Holds.SETTING:

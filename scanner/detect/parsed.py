@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from scanner.detect import plausible
 from scanner.detect.base import Trigger
@@ -73,10 +74,15 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/_\s-]{4,}={0,2}")
 
 
 class ParsedFileDetector:
-    """Secret fields of credential files (`base.Detector`, `base.PathDetector`)."""
+    """Secret fields of credential files (`base.Detector`, `base.PathDetector`).
 
-    def __init__(self) -> None:
+    Args:
+        known: SHA-256 of a published value, in hexadecimal → where it is published.
+    """
+
+    def __init__(self, known: Mapping[str, str] | None = None) -> None:
         self._kinds = FileKinds()
+        self._known = dict(known or {})
 
     @property
     def triggers(self) -> Sequence[Trigger]:
@@ -110,7 +116,11 @@ class ParsedFileDetector:
                     continue
                 seen.add((field.start, field.end))
                 partners = list(around.partners(field)) if len(seen) <= _MOST else []
-                yield _judged(kind, field, partners, content)
+                found = _judged(kind, field, partners, content)
+                source = self._known.get(hashlib.sha256(field.value).hexdigest()) if self._known else None
+                if source is not None:
+                    found = Suppressed(kind.rule, found.start, found.end, f"public-example: {source}")
+                yield found
 
 
 class _Around:

@@ -81,10 +81,9 @@ def detectors(pack: RulePack) -> tuple[Detector, ...]:
     rules = tuple(PatternDetector(rule, pack.known) for rule in pack.rules)
     if not pack.issuers:
         return rules
-    files = ManifestDetector(), FileDetector(), KeystoreDetector(), ParsedFileDetector()
-    guesses = (ContextDetector(pack.issuers), LoginDetector(), *files)
+    guesses = (ContextDetector(pack.issuers), LoginDetector(), ManifestDetector(), FileDetector(), KeystoreDetector())
     known = dict(pack.known)  # a plain one: workers get it pickled
-    return (*rules, *(Unpublished(guess, known) for guess in guesses))
+    return (*rules, *(Unpublished(guess, known) for guess in guesses), ParsedFileDetector(known))
 
 
 class PatternDetector:

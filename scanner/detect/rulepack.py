@@ -247,6 +247,11 @@ def _check_words(where: str, table: Mapping[str, Any]) -> None:
     ):
         if key in table and table[key] not in allowed:
             raise RulePackError(f"{where}: {key} must be one of {', '.join(allowed)}")
+    for key in ("max_length", "lead", "min_entropy"):
+        if not 0 <= table.get(key, 0) <= LARGEST_MATCH:
+            raise RulePackError(f"{where}: {key} must be from 0 to {LARGEST_MATCH}")
+    if not table.get("trigger", "").isascii():
+        raise RulePackError(f"{where}: trigger holds characters beyond ASCII")
     if not _ID.fullmatch(table["id"]):
         raise RulePackError(f"{where}: id must be domain.kind in lower case")
     if "(?P<secret>" not in table["pattern"]:
@@ -262,7 +267,12 @@ def _check_words(where: str, table: Mapping[str, Any]) -> None:
 def _near(where: str, table: Mapping[str, Any]) -> Near:
     if not {"pattern", "within"} <= set(table) <= {"pattern", "within", "after"}:
         raise RulePackError(f"{where}: near needs pattern and within, and may have after")
-    return Near(**table)
+    pattern, within, after = table["pattern"], table["within"], table.get("after", False)
+    if not isinstance(pattern, str) or not isinstance(after, bool) or type(within) is not int:
+        raise RulePackError(f"{where}: near has the wrong type")
+    if not 0 < within <= LARGEST_MATCH:
+        raise RulePackError(f"{where}: near: within must be from 1 to {LARGEST_MATCH}")
+    return Near(pattern, within, after)
 
 
 def verify(rule: Rule) -> None:
@@ -286,5 +296,5 @@ def verify(rule: Rule) -> None:
     for template in (*rule.examples, *rule.negatives):
         try:
             templates.render(template, random.Random(0), lambda: rule.sample(random.Random(0)))
-        except templates.TemplateError as error:
-            raise RulePackError(f"rule {rule.id}: template: {error}") from None
+        except ValueError as error:  # a TemplateError, or what a maker says of its argument
+            raise RulePackError(f"rule {rule.id}: template {template!r}: {error}") from None

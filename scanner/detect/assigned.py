@@ -113,7 +113,7 @@ def judge_assigned(
         return confidence, "name"
     if _neighbours(groups) and (plausible.name_like(value) or not (len(value) >= _SHORT_TOKEN or _mixed(value))):
         return confidence, "list"
-    if plausible.long_number(value):
+    if plausible.long_number(value) or plausible.mostly_digits(value):
         return confidence, None
     if (reason := plausible.words(value, _limit(value, is_password, context))) is None:
         return confidence, None
@@ -311,7 +311,7 @@ def judge_url_password(groups: Mapping[str, bytes], context: Context, value_kind
         return Confidence.MEDIUM, None  # settings hold what is used, and so do addresses in a domain, however weak
     if lower in _WEAK_URL_PASSWORDS or equal or len(value) < 3:
         return Confidence.MEDIUM, "default-or-word"
-    if plausible.password(value) is not None:
+    if plausible.password(value) is not None and not (service and plausible.named_after(value)):
         return Confidence.MEDIUM, "placeholder"
     words = plausible.words(value, 0.3) is not None and _CHOSEN.fullmatch(value) is None
     if _EXAMPLE_HOST.fullmatch(host) is not None and (words or len(value) < 6):

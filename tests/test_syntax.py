@@ -53,7 +53,10 @@ FOUND = (
     ("a.py", "d['password'] = '<P>'\n"), ("a.py", 'API_KEY: Final[str] = "<H>"\n'),
     ("a.py", 'password = (\n    "<P>"\n)\n'),
     ("a.py", 'token = os.getenv("SHOP_TOKEN", "<T>")\n'),
-    ("a.js", 'const t = process.env.SHOP_TOKEN ||\n  "<T>";\n'), ("a.ts", "private readonly apiKey: string = '<H>';\n"),
+    ("a.js", 'const t = process.env.SHOP_TOKEN ||\n  "<T>";\n'),
+    ("a.js", 'const TOKEN = process.env.SHOP_TOKEN ?? "<T>";\n'),
+    ("a.kt", 'val TOKEN: String = System.getenv("SHOP_TOKEN") ?: "<T>"\n'),
+    ("a.sh", "curl https://api.shop.io/v1/charges -u <T>:\n"), ("a.ts", "private readonly apiKey: string = '<H>';\n"),
     ("a.js", "axios.defaults.headers.common['X-Auth-Token'] = '<H>';\n"),
     ("a.php", "define('DB_PASSWORD', '<P>');\n"), ("a.php", "'password' => env('DB_PASSWORD', '<W>'),\n"),
     ("a.rb", ':password => "<P>"\n'), ("a.rb", "ENV['SHOP_TOKEN'] = '<T>'\n"),
@@ -165,6 +168,20 @@ def test_ordinary_word_needs_more_than_a_digest(first_pass: FirstPass) -> None:
     assert gated(first_pass, f"mixpanel: {TOKEN}\n".encode(), "app.conf")
     assert not gated(first_pass, f"mixpanel: {DIGITS}\n".encode(), "app.conf")
     assert not gated(first_pass, f"see mixpanel {TOKEN}\n".encode(), "app.conf")
+
+
+def test_two_words_are_the_password_of_a_service(first_pass: FirstPass) -> None:
+    """In the address of a queue or a database a word before `_secret` is what people set, elsewhere it is none."""
+    assert gated(first_pass, b'route = "nats-route://ruser:top_secret@127.0.0.1:7246"\n', "a.go")
+    assert not gated(first_pass, b'proxy = "http://ruser:top_secret@127.0.0.1:7246"\n', "a.go")
+    assert not gated(first_pass, b'url = "postgres://user:your_secret@localhost/db"\n', "a.go")
+
+
+def test_long_number_is_a_token(first_pass: FirstPass) -> None:
+    """A number too long to be counted or measured may be a token; a date, a size or an id is none."""
+    number = "".join(random.Random(7).choices(string.digits, k=32))
+    assert gated(first_pass, f"chat_token = '{number}'\n".encode(), "a.ini")
+    assert not gated(first_pass, b"chat_token = '20240131120000'\n", "a.ini")
 
 
 @pytest.mark.parametrize("word", ["porkchop", "supersecret", "thisismypassphrase"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import random
 import string
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -190,3 +192,26 @@ def test_word_is_a_bad_password(first_pass: FirstPass, word: str) -> None:
     assert gated(first_pass, f'login(password="{word}")\n'.encode(), "a.py")
     assert gated(first_pass, f"db_password: {word}\n".encode(), "a.yaml")
     assert not gated(first_pass, f"login(password={word})\n".encode(), "a.py")
+
+
+def reasons_in(source: str) -> Iterator[str]:
+    """The reasons that functions of *source* give: a text alone, or behind the confidence."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Return) and node.value is not None:
+            value = node.value.elts[-1] if isinstance(node.value, ast.Tuple) else node.value
+            for part in (value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    yield part.value
+
+
+def test_every_reason_is_explained() -> None:
+    """docs/values.md says what each reason means, and no reason that is not given."""
+    root = Path(__file__).parent.parent
+    given = {
+        reason
+        for module in ("plausible", "assigned", "logins")
+        for reason in reasons_in((root / "scanner" / "detect" / f"{module}.py").read_text())
+    }
+    table = (root / "docs" / "values.md").read_text().partition("## Why a value is set aside")[2]
+    explained = {line.split("`")[1] for line in table.splitlines() if line.startswith("| `")}
+    assert given == explained

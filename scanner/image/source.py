@@ -22,6 +22,7 @@ from scanner.image.documents import refusal
 from scanner.image.model import Document, Image, OpenedImage
 from scanner.image.reference import (
     Form,
+    is_image_id,
     looks_like_path,
     matches,
     parse_platform,
@@ -114,6 +115,11 @@ def _open(request: _Request, files: ExitStack) -> OpenedImage:
     if form is Form.FILE:
         path, tag = _path_and_tag(rest)
         return _from_path(request, files, path, tag)
+    if looks_like_path(rest) and form is Form.ANY:
+        tip = "Check the path." if "/" in rest else f"For an image of that name write docker:{shown(rest)}"
+        raise InvalidReference(f"there is no file or directory {shown(rest)}", tip)
+    if form is Form.REGISTRY:
+        return _from_registry(request, files, rest)
     return _from_engine(request, files, form, rest)
 
 
@@ -231,16 +237,46 @@ def _store(request: _Request, files: ExitStack, file: BlobFile) -> Store:
 def _from_engine(request: _Request, files: ExitStack, form: Form, name: str) -> OpenedImage:
     from scanner.image import engine  # docker costs time to import, and files do not need it
 
-    if looks_like_path(name) and form is Form.ANY:
-        tip = "Check the path." if "/" in name else f"For an image of that name write docker:{shown(name)}"
-        raise InvalidReference(f"there is no file or directory {shown(name)}", tip)
     wanted = None if request.platform in (None, "all") else request.platform
     reference = parse_reference(name)
     file = spool(shown(name))
     files.callback(file.close)
-    exported = engine.export(reference, form, file, platform=wanted, progress=request.progress)
+    no_engine: ImageUnavailable | None = None
+    exported = None
+    try:
+        exported = engine.export(reference, form, file, platform=wanted, progress=request.progress)
+    except ImageUnavailable as error:
+        if form is not Form.ANY or is_image_id(name):
+            raise
+        no_engine = error  # a name without an engine is a registry's
+    if exported is None:
+        return _from_registry(request, files, name, no_engine)
     origin = _Origin(exported.source, "", exported.name)
     return _finish(request, _store(request, files, file), origin)
+
+
+def _from_registry(
+    request: _Request, files: ExitStack, name: str, no_engine: ImageUnavailable | None = None
+) -> OpenedImage:
+    """The image out of its registry; *no_engine* is why no engine was asked before."""
+    from scanner.image.registry import names, settings, store
+    from scanner.image.registry.client import Client
+    from scanner.image.registry.read import read_repository
+
+    reference = parse_reference(name)
+    repository = names.repository_of(reference)
+    client = Client.connect(repository, settings.from_environment(os.environ), request.limits, os.environ)
+    found = store.store_of(client, request.limits)
+    files.callback(_close_all, found.opened)
+    assembly = Assembly(found, request.limits)
+    assembly.notes += client.notes
+    try:
+        read_repository(assembly, found, client, reference)
+    except ImageUnavailable as error:
+        if no_engine is None:
+            raise
+        raise ImageUnavailable(f"{error.what}; and {no_engine.what}", error.tip or no_engine.tip) from None
+    return _finished(request, assembly, "registry", _Origin(exported=str(repository)))
 
 
 def _finish(request: _Request, store: Store, origin: _Origin) -> OpenedImage:
@@ -249,6 +285,12 @@ def _finish(request: _Request, store: Store, origin: _Origin) -> OpenedImage:
     source = _read(assembly, origin.tag)
     if not origin.tag:
         assembly.leftovers()
+    return _finished(request, assembly, source, origin)
+
+
+def _finished(request: _Request, assembly: Assembly, source: str, origin: _Origin) -> OpenedImage:
+    """The opened image of what was asked for."""
+    store = assembly.store
     images = _selected(request, assembly)
     notes = list(assembly.notes)
     if origin.source and not any(document.surface == Surface.ATTESTATION for document in assembly.documents):

@@ -28,6 +28,20 @@ class Form(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Fetch:
+    """To a fetcher: download the blob of a job. Followed by the descriptor of an empty spool."""
+
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """From a fetcher: the blob of a job is in the spool."""
+
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReadLayer:
     """To a reader: expand and walk a blob. Followed by two descriptors: the blob's file and an empty spool.
 

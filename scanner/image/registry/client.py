@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -111,9 +112,10 @@ class Client:
                 claimed = answer.header("Docker-Content-Digest")
                 media_type = answer.header("Content-Type").partition(";")[0].strip()
             wanted = version if is_digest(version) else claimed
-            algorithm = wanted.partition(":")[0] if is_digest(wanted) else "sha256"
-            digest = f"{algorithm}:{hashlib.new(algorithm, raw).hexdigest()}"
-            if is_digest(wanted) and digest != wanted and "manifest.v1" not in media_type:
+            digest = _digest(raw, wanted)
+            if is_digest(wanted) and digest != wanted:
+                digest = _digest(_unsigned(raw), wanted)
+            if is_digest(wanted) and digest != wanted:
                 what = f"{self.repository} gives a manifest for {wanted} that has the digest {digest}"
                 raise RegistryFault("registry.digest", what, "Do not use this image.")
             return RawManifest(raw, media_type, digest)
@@ -259,6 +261,25 @@ class Client:
 
     def _scope(self) -> str:
         return f"repository:{self.repository.name}:pull"
+
+
+def _digest(raw: bytes, like: str) -> str:
+    algorithm = like.partition(":")[0] if is_digest(like) else "sha256"
+    return f"{algorithm}:{hashlib.new(algorithm, raw).hexdigest()}"
+
+
+def _unsigned(raw: bytes) -> bytes:
+    """What the digest of a signed schema 1 manifest is of: the document without its signatures.
+
+    Source: distribution's manifest-v2-1 page, "Signed Manifests".
+    """
+    try:
+        protected = json.loads(raw)["signatures"][0]["protected"]
+        header = json.loads(base64.urlsafe_b64decode(protected + "=="))
+        length, tail = header["formatLength"], header["formatTail"]
+        return raw[:length] + base64.urlsafe_b64decode(tail + "==")
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+        return raw
 
 
 class _Download:

@@ -197,10 +197,9 @@ class Wire:
             self._literal(parts.hostname or "")
         session = self._session(parts.netloc)
         timeout = self.guard.timeout(self._settings.connect_seconds), self._settings.idle_seconds
-        return session.request(
-            method, url, headers=headers, data=body, timeout=timeout, proxies=proxies,
-            allow_redirects=False, stream=True,
-        )  # fmt: skip
+        request = session.prepare_request(requests.Request(method, url, headers=headers, data=body))
+        # not by the session, which reads the whole body of a redirect even if it is not to follow it
+        return session.get_adapter(url).send(request, stream=True, timeout=timeout, verify=True, proxies=proxies)
 
     def _literal(self, host: str) -> None:
         """Behind a proxy only an address in the URL itself can be judged."""

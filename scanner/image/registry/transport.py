@@ -180,9 +180,9 @@ class Transport:
             url = response.url  # the first request may have turned out to go without TLS
             if response.status_code not in _REDIRECTS or "Location" not in response.headers:
                 return response
-            target = urljoin(url, response.headers["Location"])
+            location = response.headers["Location"]
             response.close()
-            url = _checked(url, target)
+            url = _checked(url, location)
         raise RegistryFault("registry.redirect", f"{_host(url)} redirects more than {_HOPS} times", "")
 
     def _base(self) -> str:
@@ -212,7 +212,7 @@ class Transport:
             return self._wire.send(method, url, dict(headers), None if form is None else dict(form))
         except RegistryFault:
             raise
-        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, UnicodeError):
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, ValueError):
             raise RegistryFault("registry.redirect", "the registry leads to no valid URL", "") from None
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -251,9 +251,11 @@ class Transport:
         return RegistryFault("registry.failed", f"{host} answers {status}{said}", "")
 
 
-def _checked(url: str, target: str) -> str:
+def _checked(url: str, location: str) -> str:
     """A redirect's target, if it may be followed. Raises RegistryFault."""
+    target = ""
     try:
+        target = urljoin(url, location)
         parts = urlsplit(target)
         host, _ = parts.hostname, parts.port
     except ValueError:

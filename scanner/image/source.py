@@ -273,9 +273,8 @@ def _from_registry(
     try:
         read_repository(assembly, found, client, reference)
     except ImageUnavailable as error:
-        if no_engine is None:
-            raise
-        raise ImageUnavailable(f"{error.what}; and {no_engine.what}", error.tip or no_engine.tip) from None
+        what = f"{reference}: {error.what}" + (f"; and {no_engine.what}" if no_engine else "")
+        raise ImageUnavailable(what, error.tip) from None
     return _finished(request, assembly, "registry", _Origin(exported=str(repository)))
 
 

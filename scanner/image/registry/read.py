@@ -14,7 +14,7 @@ from scanner.image.assembly import Assembly
 from scanner.image.blob import Blob
 from scanner.image.manifests import Index, Schema1, read_manifest
 from scanner.image.model import Document
-from scanner.image.reference import Reference, shown
+from scanner.image.reference import Reference
 from scanner.image.registry.client import Client
 from scanner.image.registry.store import RegistryStore
 from scanner.oci import Descriptor
@@ -32,8 +32,7 @@ def read_repository(assembly: Assembly, store: RegistryStore, client: Client, re
     """
     found = client.manifest(reference.version)
     if found is None:
-        what = f"{client.repository}: the registry has no such image: {shown(reference.version)}"
-        raise ImageUnavailable(what, "Check repository and tag.")
+        raise ImageUnavailable(f"{client.repository.host} has no such image", "Check repository and tag.")
     blob = store.keep(found)
     manifest = read_manifest(found.raw, found.digest, assembly.limits)
     if isinstance(manifest, Schema1):

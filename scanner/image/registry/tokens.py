@@ -119,7 +119,7 @@ class Tokens:
 def denied(registry: Repository, logged_in: bool) -> RegistryFault:
     """The registry does not let us read."""
     tip = "Check the spelling and what the account may read." if logged_in else "Log in with docker login."
-    what = f"{registry}: no such repository, or no access to it"
+    what = f"{registry.host} says no such repository, or no access to it"
     return RegistryFault("registry.denied", what, tip)
 
 

@@ -212,8 +212,9 @@ def _record(record: Record) -> Any:
     if isinstance(record, PrivateOrigin):
         return ["private", record.manager, record.reason, _text(record.home)]
     package = record.package
-    return ["files", [package.manager, package.name, package.version], record.algorithm, _text(record.hashes),
-            _text(record.digests), _text(record.bare), _text(record.root), record.registry, _text(record.home)]  # fmt: skip
+    raw = (record.hashes, record.digests, record.bare, record.root, record.home)
+    about = [package.manager, package.name, package.version]
+    return ["files", about, record.algorithm, record.registry, *map(_text, raw)]
 
 
 def _text(raw: bytes) -> str:
@@ -302,9 +303,9 @@ def _record_of(row: Any) -> Record:
         return Installer(_raw(rest[0]), rest[1])
     if kind == "private":
         return PrivateOrigin(rest[0], rest[1], _raw(rest[2]))
-    package, algorithm, hashes, digests, bare, root, registry, home = rest
-    return FileList(Package(*package), algorithm, _raw(hashes), _raw(digests), _raw(bare), _raw(root), registry,
-                    _raw(home))  # fmt: skip
+    package, algorithm, registry, *raw = rest
+    hashes, digests, bare, root, home = map(_raw, raw)
+    return FileList(Package(*package), algorithm, hashes, digests, bare, root, registry, home)
 
 
 def _raw(text: str) -> bytes:

@@ -7,6 +7,7 @@ LeakscanError
   MalformedImage       a manifest, config or layout breaks its specification
   RulePackError        a rule of the pack is wrong
   UnusableFile         a settings, rule or baseline file that the user named cannot be used: wrong usage
+  StoreError           the store of audits cannot be used
 """
 
 from __future__ import annotations
@@ -56,3 +57,7 @@ class RulePackError(LeakscanError):
 
 class UnusableFile(LeakscanError):
     """A file or a setting of the user's own (settings, rules, baseline) cannot be used; names it and the reason."""
+
+
+class StoreError(LeakscanError):
+    """The store of audits cannot be opened, read or written."""

@@ -21,6 +21,8 @@ HOMES = {
     "cryptography": ("detect.privatekeys",),
     "jinja2": ("report.markup",),
     "markupsafe": ("report.markup",),
+    "sqlalchemy": ("store",),
+    "alembic": ("store",),
 }
 
 

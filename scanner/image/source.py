@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from scanner.errors import ImageUnavailable, InvalidReference, LeakscanError, MalformedImage
 from scanner.evidence import Gap, Surface
@@ -22,6 +22,7 @@ from scanner.image.documents import refusal
 from scanner.image.model import Document, Image, OpenedImage
 from scanner.image.reference import (
     Form,
+    Reference,
     is_image_id,
     looks_like_path,
     matches,
@@ -35,6 +36,10 @@ from scanner.image.tarball import open_tar
 from scanner.layer.expand import expand, sniff
 from scanner.limits import KIB, MIB, Limits
 from scanner.oci import Descriptor, Platform
+
+if TYPE_CHECKING:  # requests costs time to import, and files do not need it
+    from scanner.image.registry.client import Client
+    from scanner.image.registry.store import Documents
 
 Received = Callable[[int], None]
 _WRITER_SECONDS = 10.0  # until a named pipe must have a writer
@@ -259,23 +264,51 @@ def _from_registry(
     request: _Request, files: ExitStack, name: str, no_engine: ImageUnavailable | None = None
 ) -> OpenedImage:
     """The image out of its registry; *no_engine* is why no engine was asked before."""
-    from scanner.image.registry import names, settings, store
+    from scanner.image.registry import names, settings
     from scanner.image.registry.client import Client
-    from scanner.image.registry.read import read_repository
 
     reference = parse_reference(name)
     repository = names.repository_of(reference)
     client = Client.connect(repository, settings.from_environment(os.environ), request.limits, os.environ)
-    found = store.store_of(client, request.limits)
+    try:
+        return _remote(request, files, client, reference, None)
+    except ImageUnavailable as error:
+        client.close()
+        what = f"{reference}: {error.what}" + (f"; and {no_engine.what}" if no_engine else "")
+        raise ImageUnavailable(what, error.tip) from None
+
+
+def open_remote(
+    client: Client, reference: Reference, *, limits: Limits, platform: str | None, shared: Documents, name: str
+) -> OpenedImage:
+    """Open the image that *reference* means in the client's repository. Close what it returns; the client stays open.
+
+    Args:
+        shared: small blobs that were read before.
+        name: what the user knows it by.
+
+    Raises:
+        LeakscanError: as `open_image`.
+        OSError: no file can be made for it.
+    """
+    with ExitStack() as files:
+        opened = _remote(_Request(name, limits, platform, None, lambda _: None), files, client, reference, shared)
+        files.pop_all()
+        return opened
+
+
+def _remote(
+    request: _Request, files: ExitStack, client: Client, reference: Reference, shared: Documents | None
+) -> OpenedImage:
+    from scanner.image.registry.read import read_repository
+    from scanner.image.registry.store import store_of
+
+    found = store_of(client, request.limits, shared)
     files.callback(_close_all, found.opened)
     assembly = Assembly(found, request.limits)
     assembly.notes += client.notes
-    try:
-        read_repository(assembly, found, client, reference)
-    except ImageUnavailable as error:
-        what = f"{reference}: {error.what}" + (f"; and {no_engine.what}" if no_engine else "")
-        raise ImageUnavailable(what, error.tip) from None
-    return _finished(request, assembly, "registry", _Origin(exported=str(repository)))
+    read_repository(assembly, found, client, reference)
+    return _finished(request, assembly, "registry", _Origin(exported=str(client.repository)))
 
 
 def _finish(request: _Request, store: Store, origin: _Origin) -> OpenedImage:

@@ -20,6 +20,26 @@ MANIFEST = "manifest"
 _SMALL = MIB
 
 
+class Documents:
+    """Small blobs that several images share, by digest, up to a number of bytes; the oldest go first."""
+
+    def __init__(self, most: int = 64 * MIB) -> None:
+        self._most, self._size = most, 0
+        self._known: dict[str, bytes] = {}
+
+    def get(self, digest: str) -> bytes | None:
+        """The bytes of a blob, None if they are not here."""
+        return self._known.get(digest)
+
+    def put(self, digest: str, raw: bytes) -> None:
+        """Remember a blob."""
+        if digest not in self._known and len(raw) <= self._most:
+            self._known[digest] = raw
+            self._size += len(raw)
+            while self._size > self._most:
+                self._size -= len(self._known.pop(next(iter(self._known))))
+
+
 class RemoteFile(BlobFile):
     """A blob that is downloaded when it is first read, and again if it is read after `release()`."""
 
@@ -86,6 +106,7 @@ class RegistryStore(Store):
 
     Attributes:
         shelf: where small documents lie one behind the other.
+        shared: small blobs of images that were read before.
     """
 
     client: Client | None = None
@@ -93,6 +114,7 @@ class RegistryStore(Store):
     shelf: BlobFile | None = None
     known: dict[str, Blob | None] = field(default_factory=dict)
     shelved: int = 0
+    shared: Documents = field(default_factory=Documents)
 
     def blob(self, descriptor: Descriptor) -> Blob | None:
         """The blob that a descriptor means. What cannot be fetched leaves a gap and is None."""
@@ -155,16 +177,24 @@ class RegistryStore(Store):
         if is_layer or size > min(_SMALL, self.limits.document_bytes):
             self.opened.append(file)
             return Blob(descriptor.digest, file, 0, size)
-        target = spool(descriptor.digest)
-        try:
-            if not self.client.blob(descriptor.digest, size, target):
-                return None
-            return self.shelve(descriptor.digest, target.read(0, size))
-        finally:
-            target.close()
+        raw = self.shared.get(descriptor.digest)
+        if raw is None:
+            target = spool(descriptor.digest)
+            try:
+                if not self.client.blob(descriptor.digest, size, target):
+                    return None
+                raw = target.read(0, size)
+            finally:
+                target.close()
+            self.shared.put(descriptor.digest, raw)
+        return self.shelve(descriptor.digest, raw)
 
 
-def store_of(client: Client, limits: Limits) -> RegistryStore:
-    """The store of a client's repository; closing what it opened closes the client too."""
-    opened: list[BlobFile] = [Connections(client)]
-    return RegistryStore(str(client.repository), Kind.REGISTRY, opened=opened, client=client, limits=limits)
+def store_of(client: Client, limits: Limits, shared: Documents | None = None) -> RegistryStore:
+    """The store of a client's repository. Closing what it opened closes the client too, unless there is something
+    *shared* with other images."""
+    opened: list[BlobFile] = [] if shared is not None else [Connections(client)]
+    store = RegistryStore(str(client.repository), Kind.REGISTRY, opened=opened, client=client, limits=limits)
+    if shared is not None:
+        store.shared = shared
+    return store

@@ -23,6 +23,7 @@ HOMES = {
     "markupsafe": ("report.markup",),
     "sqlalchemy": ("store",),
     "alembic": ("store",),
+    "procrastinate": ("audit.queue",),
 }
 
 

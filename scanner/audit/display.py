@@ -24,6 +24,10 @@ class Line(Display):
         self._listed += number
         self._draw(f"{self._listed} images listed")
 
+    def waiting(self, done: int, total: int) -> None:
+        """Workers have read *done* of *total* images."""
+        self._draw(f"{done} of {total} images read by workers")
+
     def done(self, entry: Entry, total: int) -> None:
         """One of *total* images is done."""
         if not self._done:

@@ -6,16 +6,17 @@ the rules, so nothing is counted twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import secrets
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from scanner import __version__
 from scanner.audit.listing import Item, Listed, listed
 from scanner.audit.targets import Filters, Target
-from scanner.errors import LeakscanError
+from scanner.errors import LeakscanError, StoreError
 from scanner.evidence import Gap, ScanResult, Severity
+from scanner.image.blob import Blob
 from scanner.image.model import OpenedImage
 from scanner.image.reference import Reference
 from scanner.image.registry.client import Client
@@ -25,7 +26,7 @@ from scanner.limits import Limits
 from scanner.report.json import finding_document, plain_document
 from scanner.scan import Detection, Options, scan
 from scanner.seal import Seal
-from scanner.store.database import Store
+from scanner.store.database import DatabaseError, Store
 from scanner.store.layers import KeptLayers
 from scanner.store.ledger import Ledger, Result, State
 
@@ -98,6 +99,9 @@ class Display:
     def listed(self, number: int) -> None:
         """*number* more images were found."""
 
+    def waiting(self, done: int, total: int) -> None:
+        """Others have read *done* of *total* images."""
+
     def done(self, entry: Entry, total: int) -> None:
         """One of *total* images is done."""
 
@@ -107,34 +111,112 @@ def rule_set(detection: Detection, platform: str | None) -> str:
     return "+".join((detection.rules_digest, __version__, *([platform] if platform else ())))
 
 
+#: (mark of the run, images, digests that were written so far, display): has images read by other processes, and
+#: returns when all of them are
+Elsewhere = Callable[[str, Sequence[Item], Callable[[], set[str]], Display], None]
+
+
 def audit(
-    client: Client, target: Target, engine: Store, detection: Detection, wanted: Wanted, display: Display
+    client: Client,
+    target: Target,
+    engine: Store,
+    detection: Detection,
+    wanted: Wanted,
+    display: Display,
+    elsewhere: Elsewhere | None = None,
 ) -> Audit:
     """Look at every image of *target*. Ctrl-C ends it early, with the rest not reached.
 
     Args:
         client: of the registry.
         engine: the store.
+        elsewhere: reads what is not known yet; by default this process does.
 
     Raises:
-        LeakscanError: the store cannot be used.
+        StoreError: the store cannot be used.
     """
-    return _Run(client, target, engine, detection, wanted, display).audit()
+    try:
+        return _Run(client, target, engine, detection, wanted, display, elsewhere).audit()
+    except DatabaseError as error:
+        what = f"the store cannot be written ({type(error).__name__})"
+        raise StoreError(what, "Look at its disk and its server; then run the audit again: it goes on.") from None
+
+
+class Reader:
+    """Scans images of one registry and writes down what comes of them.
+
+    Attributes:
+        kept: the layers that are known.
+    """
+
+    def __init__(self, client: Client, engine: Store, ledger: Ledger, detection: Detection, wanted: Wanted) -> None:
+        self._client, self._ledger, self._detection, self._wanted = client, ledger, detection, wanted
+        self.kept = KeptLayers(engine, rule_set(detection, wanted.platform), Seal(wanted.key))
+        self._shared = Documents()
+
+    def read(self, item: Item) -> Result:
+        """Scan an image and write down what came of it. Raises DatabaseError."""
+        before = self._ledger.result(item.digest)
+        repository = f"{self._client.repository.host}/{item.repository}"
+        attempts = 1 + (before.attempts if before is not None else 0)
+        try:
+            result = self._scanned(item, repository)
+        except LeakscanError as error:
+            passing = getattr(error, "reason", "").startswith(_PASSING)
+            result = failed(item.digest, repository, error.what, attempts, not passing and attempts >= _TRIES)
+        except DatabaseError:
+            raise
+        except OSError as error:
+            what = f"it cannot be read: {error.strerror or 'input/output error'}"
+            result = failed(item.digest, repository, what, attempts)
+        except Exception as error:  # a fault of ours must cost one image, never the audit, and show no bytes
+            result = failed(item.digest, repository, f"a fault of leakscan itself ({type(error).__name__})", attempts)
+        if result.state is State.FAILED and before is not None and before.images:
+            result = replace(before, reason=result.reason)  # what was found once is not forgotten
+        self._ledger.record(result)
+        return result
+
+    def _scanned(self, item: Item, repository: str) -> Result:
+        wanted = self._wanted
+        client = self._client.of(item.repository)
+        name = item.reference(self._client.repository.host)
+        opened = open_remote(
+            client, Reference(item.repository, "", item.digest), limits=wanted.limits, platform=wanted.platform,
+            shared=self._shared, name=name,
+        )  # fmt: skip
+        try:
+            created = _created(opened)
+            if wanted.filters.is_older(created):  # it is not read, and told by its age from now on
+                return Result(item.digest, State.NOT_REACHED, False, repository, created)
+            options = Options(wanted.limits, wanted.jobs, wanted.key, Severity.LOW)
+            with self.kept.claimed(_layers(opened)):
+                found = scan(opened, self._detection, options, kept=self.kept)
+        finally:
+            opened.close()
+        gaps = found.coverage.gaps
+        state = State.SCANNED if found.coverage.complete else State.INCOMPLETE
+        final = not any(gap.reason.startswith(_PASSING) for gap in gaps)
+        return Result(item.digest, state, final, repository, created, _reasons(gaps), 0, _images(found))
+
+
+def failed(digest: str, repository: str, reason: str, attempts: int, final: bool = False) -> Result:
+    """The result of an image that could not be read."""
+    return Result(digest, State.FAILED, final, repository, reason=reason, attempts=attempts)
 
 
 class _Run:
     """One audit on its way."""
 
     def __init__(
-        self, client: Client, target: Target, engine: Store, detection: Detection, wanted: Wanted, display: Display
-    ) -> None:
-        self._client, self._target, self._detection = client, target, detection
-        self._wanted, self._display = wanted, display
-        rules = rule_set(detection, wanted.platform)
-        self._host = target.registry.host
-        self._ledger = Ledger(engine, self._host, rules)
-        self._kept = KeptLayers(engine, rules, Seal(wanted.key))
-        self._shared = Documents()
+        self, client: Client, target: Target, engine: Store, detection: Detection, wanted: Wanted, display: Display,
+        elsewhere: Elsewhere | None,
+    ) -> None:  # fmt: skip
+        self._client, self._target, self._filters, self._display = client, target, wanted.filters, display
+        self._host, self._elsewhere = target.registry.host, elsewhere
+        run = secrets.token_hex(8)
+        self._ledger = Ledger(engine, self._host, rule_set(detection, wanted.platform), run)
+        self._reader = Reader(client, engine, self._ledger, detection, wanted)
+        self._mark = run
         self._seen: set[str] = set()  # digests of manifests that were looked at in this run
         self._older = 0
 
@@ -143,13 +225,14 @@ class _Run:
         entries: list[Entry] = []
         stopped = False
         try:
-            for repository in listed(self._client, self._target, self._wanted.filters, self._display.listed):
+            for repository in listed(self._client, self._target, self._filters, self._display.listed):
                 self._note(repository)
                 items += repository.items
             # what refers to an image by its tag comes last: by then it is known which images there are
             items.sort(key=lambda item: bool(item.subject))
+            read = self._read_elsewhere(items) if self._elsewhere is not None else frozenset()
             for item in items:
-                entry = self._entry(item)
+                entry = self._entry(item, read)
                 if entry is not None:
                     entries.append(entry)
                     self._display.done(entry, len(items))
@@ -159,7 +242,7 @@ class _Run:
             left = [item for item in items if item.reference(self._host) not in done and not item.subject]
             entries += [self._made(item, State.NOT_REACHED, "the audit was stopped") for item in left]
         entries.sort(key=lambda entry: entry.reference)
-        return Audit(self._host, tuple(entries), self._ledger, self._older, self._kept.read, stopped)
+        return Audit(self._host, tuple(entries), self._ledger, self._older, self._reader.kept.read, stopped)
 
     def _note(self, repository: Listed) -> None:
         """Write down what tags point to."""
@@ -169,77 +252,43 @@ class _Run:
             if repository.whole:
                 self._ledger.gone(repository.repository, repository.present)
 
+    def _read_elsewhere(self, items: Sequence[Item]) -> frozenset[str]:
+        """Let others read what is not known; the digests of what they read."""
+        assert self._elsewhere is not None
+        wanted: dict[str, Item] = {}
+        for item in items:
+            if item.digest and not item.subject and item.digest not in wanted:
+                result = self._ledger.result(item.digest)
+                if result is None or not (result.final or self._filters.is_older(result.created)):
+                    wanted[item.digest] = item
+        self._elsewhere(self._mark, list(wanted.values()), self._ledger.written, self._display)
+        return frozenset(wanted)
+
     def _made(self, item: Item, state: State, reason: str = "", known: bool = False) -> Entry:
         return Entry(item.reference(self._host), item.repository, item.digest, state, reason, known)
 
-    def _entry(self, item: Item) -> Entry | None:
-        """What comes of an item; None if it is no image, or none that counts."""
+    def _entry(self, item: Item, read: Collection[str]) -> Entry | None:
+        """What comes of an item; None if it is no image, or none that counts. *read* were read elsewhere."""
         if item.reason:
             return self._made(item, State.FAILED, item.reason)
         if item.subject in self._seen:
             return None
         result = self._ledger.result(item.digest)
         known = result is not None and (result.final or item.digest in self._seen)
-        if result is None or not known:
-            result = self._read(item, result)
-        if result is None or self._too_old(result.created):
+        if result is not None and self._filters.is_older(result.created):
+            known = True
+        if result is None or not (known or item.digest in read):
+            result = self._reader.read(item)
+        if self._filters.is_older(result.created):
             self._older += 1
             return None
         self._seen.update({item.digest, *(str(image["manifest_digest"]) for image in result.images)})
         return self._made(item, result.state, result.reason, known)
 
-    def _too_old(self, created: str) -> bool:
-        hours = self._wanted.filters.newer_than
-        if hours is None or not created:
-            return False
-        try:
-            made = datetime.fromisoformat(created)
-        except ValueError:
-            return False
-        made = made if made.tzinfo else made.replace(tzinfo=UTC)
-        return made < datetime.now(UTC) - timedelta(hours=hours)
 
-    def _read(self, item: Item, before: Result | None) -> Result | None:
-        """Scan an image and write down what came of it; None if it is too old to count."""
-        repository = f"{self._host}/{item.repository}"
-        attempts = 1 + (before.attempts if before is not None else 0)
-        try:
-            result = self._scanned(item, repository)
-        except LeakscanError as error:
-            passing = getattr(error, "reason", "").startswith(_PASSING)
-            result = Result(item.digest, State.FAILED, not passing and attempts >= _TRIES, repository,
-                            reason=error.what, attempts=attempts)  # fmt: skip
-        except OSError as error:
-            what = f"it cannot be read: {error.strerror or 'input/output error'}"
-            result = Result(item.digest, State.FAILED, False, repository, reason=what, attempts=attempts)
-        except Exception as error:  # a fault of ours must cost one image, never the audit, and show no bytes
-            what = f"a fault of leakscan itself ({type(error).__name__})"
-            result = Result(item.digest, State.FAILED, False, repository, reason=what, attempts=attempts)
-        if result is not None and result.state is State.FAILED and before is not None and before.images:
-            result = replace(before, reason=result.reason)  # what was found once is not forgotten
-        if result is not None:
-            self._ledger.record(result)
-        return result
-
-    def _scanned(self, item: Item, repository: str) -> Result | None:
-        wanted = self._wanted
-        client = self._client.of(item.repository)
-        opened = open_remote(
-            client, Reference(item.repository, "", item.digest), limits=wanted.limits, platform=wanted.platform,
-            shared=self._shared, name=item.reference(self._host),
-        )  # fmt: skip
-        try:
-            created = _created(opened)
-            if self._too_old(created):
-                return None
-            options = Options(wanted.limits, wanted.jobs, wanted.key, Severity.LOW)
-            found = scan(opened, self._detection, options, kept=self._kept)
-        finally:
-            opened.close()
-        gaps = found.coverage.gaps
-        state = State.SCANNED if found.coverage.complete else State.INCOMPLETE
-        final = not any(gap.reason.startswith(_PASSING) for gap in gaps)
-        return Result(item.digest, state, final, repository, created, _reasons(gaps), 0, _images(found))
+def _layers(opened: OpenedImage) -> Iterator[Blob]:
+    """The blobs of an image's layers."""
+    return (layer.blob for image in opened.images for layer in image.layers if layer.blob is not None)
 
 
 def _created(opened: OpenedImage) -> str:

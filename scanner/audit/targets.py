@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 
 from scanner.errors import InvalidReference
@@ -35,6 +36,17 @@ class Filters:
     def tag(self, name: str) -> bool:
         """Whether a tag counts."""
         return not self.tags or any(fnmatchcase(name, pattern) for pattern in self.tags)
+
+    def is_older(self, created: str) -> bool:
+        """Whether an image made then (ISO 8601) is too old to count; one of unknown age counts."""
+        if self.newer_than is None or not created:
+            return False
+        try:
+            made = datetime.fromisoformat(created)
+        except ValueError:
+            return False
+        made = made if made.tzinfo else made.replace(tzinfo=UTC)
+        return made < datetime.now(UTC) - timedelta(hours=self.newer_than)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ from scanner.output import Target as Output
 from scanner.output import write
 
 if TYPE_CHECKING:
-    from scanner.audit.run import Audit, Display, Wanted
+    from scanner.audit.run import Audit, Display, Elsewhere, Wanted
     from scanner.audit.targets import Target
     from scanner.scan import Detection
+    from scanner.store.database import Store
 
 _FORMATS = ("text", "json", "csv")
 
@@ -73,12 +74,14 @@ def _age(ctx: click.Context, param: click.Parameter, value: str | None) -> int |
               help="Processes that work at a time. [default: one for each processor]")
 @click.option("--store", metavar="URL", help="Where results are kept (SQLAlchemy). [default: LEAKSCAN_STORE, else a "
               "SQLite file in the state directory]")
+@click.option("--distribute", is_flag=True,
+              help="Leave the reading to `leakscan worker` processes on the same store, which must be PostgreSQL.")
 @click.option("--quiet", is_flag=True, help="No progress and no notices on standard error.")
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def audit(
     target: str | None, repos_file: TextIO | None, repositories: tuple[str, ...], tags: tuple[str, ...],
     newer_than: int | None, platform: str | None, fingerprint: str | None, outputs: Sequence[Output], fail_on: str,
-    allow_incomplete: bool, jobs: int, store: str | None, quiet: bool, no_progress: bool,
+    allow_incomplete: bool, jobs: int, store: str | None, distribute: bool, quiet: bool, no_progress: bool,
 ) -> None:
     """Scan every image of a registry, each distinct layer once.
 
@@ -89,6 +92,7 @@ def audit(
     and no image leaks.
     """  # fmt: skip
     from scanner.evidence import Severity, Verdict
+    from scanner.store.database import default_url
 
     if fingerprint is not None:
         sys.exit(_where(fingerprint, store))
@@ -96,7 +100,7 @@ def audit(
     least = None if fail_on == "never" else Severity(fail_on)
     shows = sys.stderr.isatty() and not (quiet or no_progress)
     rules, wanted = _wanted(jobs, platform, repositories, tags, newer_than)
-    audits = _run(targets, store, rules, wanted, shows)
+    audits = _run(targets, store or default_url(os.environ), rules, wanted, shows, distribute)
     written = _report(audits, least, rules.rules_digest, outputs or (Output("text"),))
     from scanner.audit.report import verdict
 
@@ -135,22 +139,25 @@ def _wanted(
     return detection.load(os.environ), Wanted(limits, jobs, installation_key(os.environ), filters, chosen)
 
 
-def _run(targets: Sequence[Target], store: str | None, rules: Detection, wanted: Wanted, shows: bool) -> list[Audit]:
+def _run(
+    targets: Sequence[Target], url: str, rules: Detection, wanted: Wanted, shows: bool, distribute: bool
+) -> list[Audit]:
     from scanner.audit.display import Line
     from scanner.audit.run import Display
     from scanner.audit.run import audit as run
     from scanner.image.registry.client import Client
     from scanner.image.registry.settings import from_environment
-    from scanner.store.database import default_url, open_store
+    from scanner.store.database import open_store
 
-    engine = open_store(store or default_url(os.environ))
+    engine = open_store(url)
     audits: list[Audit] = []
     line = Line(sys.stderr) if shows else None
     display: Display = line or Display()
     for target in targets:
         client = Client.connect(target.registry, from_environment(os.environ), wanted.limits, os.environ)
         try:
-            audits.append(run(client, target, engine, rules, wanted, display))
+            elsewhere = _elsewhere(engine, url, target, rules, wanted) if distribute else None
+            audits.append(run(client, target, engine, rules, wanted, display, elsewhere))
         finally:
             client.close()
             if line is not None:
@@ -158,6 +165,17 @@ def _run(targets: Sequence[Target], store: str | None, rules: Detection, wanted:
         if audits[-1].interrupted:
             break
     return audits
+
+
+def _elsewhere(engine: Store, url: str, target: Target, rules: Detection, wanted: Wanted) -> Elsewhere:
+    """Has images of one registry read by workers."""
+    from scanner.audit.queue import feeder
+    from scanner.audit.run import rule_set
+    from scanner.seal import Seal
+
+    about = {"host": target.registry.host, "rules": rule_set(rules, wanted.platform), "key": Seal(wanted.key).identity,
+             "platform": wanted.platform, "newer_than": wanted.filters.newer_than}  # fmt: skip
+    return feeder(engine, url, about)
 
 
 def _report(audits: Sequence[Audit], least: Any, rules_digest: str, outputs: Sequence[Output]) -> bool:

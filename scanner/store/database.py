@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLAlchemyError
 
 from scanner.errors import StoreError
 from scanner.keys import state_directory
 
 #: an open store
 Store = Engine
-_BUSY_SECONDS = 60.0
+#: what its use may raise
+DatabaseError = SQLAlchemyError
+#: how long a server may be away
+PATIENCE_SECONDS = 60.0
+_BUSY_SECONDS, _AGAIN_SECONDS = 60.0, 0.5
+__all__ = [
+    "PATIENCE_SECONDS", "ArgumentError", "DatabaseError", "Store", "default_url", "open_store", "parse_url", "patient",
+    "put", "text",
+]  # fmt: skip
 
 
 def default_url(environment: Mapping[str, str]) -> str:
@@ -34,10 +44,10 @@ def open_store(url: str) -> Store:
         StoreError: it cannot be opened, or a newer leakscan made it.
     """
     try:
-        parsed = make_url(url)
+        parsed = parse_url(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             _make_file(Path(parsed.database))
-        engine = create_engine(parsed)
+        engine = create_engine(parsed, pool_pre_ping=True)  # a server that was restarted is no error
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _pragmas)
         with engine.begin() as connection:
@@ -46,6 +56,12 @@ def open_store(url: str) -> Store:
     except (SQLAlchemyError, ArgumentError, ImportError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else type(error).__name__
         raise StoreError(f"the store {_shown(url)} cannot be opened: {reason}", "Check LEAKSCAN_STORE.") from None
+
+
+def parse_url(url: str) -> URL:
+    """A URL with the driver that the extra `cluster` brings, if it is PostgreSQL's. Raises ArgumentError."""
+    parsed = make_url(url)
+    return parsed.set(drivername="postgresql+psycopg") if parsed.drivername == "postgresql" else parsed
 
 
 def _shown(url: str) -> str:
@@ -82,8 +98,44 @@ def _migrate(connection: Connection) -> None:
         raise StoreError("a newer leakscan made this store", "Use that version, or another LEAKSCAN_STORE.") from None
 
 
-def put(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], update: Sequence[str] = ()) -> None:
-    """Insert rows; of one whose key is there *update* columns are replaced."""
+_Self = TypeVar("_Self", bound="HasStore")
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
+
+
+class HasStore(Protocol):
+    """Something that works on a store."""
+
+    _engine: Store
+
+
+def patient(
+    method: Callable[Concatenate[_Self, _Given], _Result],
+) -> Callable[Concatenate[_Self, _Given], _Result]:
+    """A method that is one transaction, done again for a minute while its server is away: a restart is no error."""
+
+    @functools.wraps(method)
+    def again(self: _Self, /, *args: _Given.args, **named: _Given.kwargs) -> _Result:
+        until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return method(self, *args, **named)
+            except (OperationalError, InterfaceError):
+                if self._engine.dialect.name != "postgresql" or time.monotonic() > until:
+                    raise
+                time.sleep(_AGAIN_SECONDS)
+
+    return again
+
+
+def put(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    update: Sequence[str] = (),
+    keys: Sequence[str] = (),
+) -> None:
+    """Insert rows; of one whose key (*keys*, by default the primary key) is there *update* columns are replaced."""
     if not rows:
         return
     if connection.dialect.name == "postgresql":
@@ -91,7 +143,7 @@ def put(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]],
     else:
         from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
     statement = insert(table)
-    keys = [column.name for column in table.primary_key]
+    keys = list(keys) or [column.name for column in table.primary_key]
     if update:
         statement = statement.on_conflict_do_update(
             index_elements=keys, set_={name: statement.excluded[name] for name in update}

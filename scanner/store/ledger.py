@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 
-from scanner.store.database import Store, put
+from scanner.store.database import Store, patient, put
 from scanner.store.schema import REGISTRIES, RESULTS, SIGHTINGS, TAGS
 
 
@@ -54,18 +54,23 @@ def now() -> str:
 
 
 class Ledger:
-    """The ledger of one registry, for one rule set."""
+    """The ledger of one registry, for one rule set; *run* marks what is written."""
 
-    def __init__(self, engine: Store, host: str, rules: str) -> None:
-        self._engine, self._rules = engine, rules
+    def __init__(self, engine: Store, host: str, rules: str, run: str) -> None:
+        self._engine, self._rules, self._run = engine, rules, run
         with engine.begin() as connection:
-            known = select(REGISTRIES.c.id).where(REGISTRIES.c.host == host)
-            found = connection.execute(known).scalar_one_or_none()
-            if found is None:
-                connection.execute(insert(REGISTRIES).values(host=host))
-                found = connection.execute(known).scalar_one()
-        self._registry: int = found
+            put(connection, REGISTRIES, [{"host": host}], keys=["host"])
+            found = connection.execute(select(REGISTRIES.c.id).where(REGISTRIES.c.host == host))
+            self._registry: int = found.scalar_one()
 
+    @patient
+    def written(self) -> set[str]:
+        """The manifests whose results this run wrote, whichever process did."""
+        mine = (RESULTS.c.rules == self._rules) & (RESULTS.c.run == self._run)
+        with self._engine.connect() as connection:
+            return set(connection.execute(select(RESULTS.c.digest).where(mine)).scalars())
+
+    @patient
     def point(self, repository: str, tags: Iterable[tuple[str, str]]) -> None:
         """Note that tags point to digests now; where one pointed to something else before, that is history."""
         time = now()
@@ -79,6 +84,7 @@ class Ledger:
                        "seen_first": time, "seen_last": time, "current": True}  # fmt: skip
                 put(connection, TAGS, [row], update=("seen_last", "current"))
 
+    @patient
     def gone(self, repository: str, present: set[str]) -> None:
         """Note that a repository has no other tags than *present*."""
         mine = (TAGS.c.registry == self._registry) & (TAGS.c.repository == repository)
@@ -87,6 +93,7 @@ class Ledger:
             for tag in known - present:
                 connection.execute(update(TAGS).where(mine, TAGS.c.tag == tag).values(current=False))
 
+    @patient
     def result(self, digest: str) -> Result | None:
         """What the rule set said of a manifest, None if it has not seen it."""
         with self._engine.connect() as connection:
@@ -95,6 +102,7 @@ class Ledger:
             ).one_or_none()
         return None if row is None else _result(row)
 
+    @patient
     def stale(self, digest: str) -> tuple[str, Result] | None:
         """What another rule set that read a manifest said last of it, with the name of that rule set."""
         with self._engine.connect() as connection:
@@ -103,19 +111,20 @@ class Ledger:
                 .where(
                     RESULTS.c.digest == digest,
                     RESULTS.c.rules != self._rules,
-                    RESULTS.c.state != State.FAILED.value,
+                    RESULTS.c.state.in_((State.SCANNED.value, State.INCOMPLETE.value)),
                 )
                 .order_by(RESULTS.c.scanned.desc())
                 .limit(1)
             ).one_or_none()
         return None if row is None else (str(row.rules), _result(row))
 
+    @patient
     def record(self, result: Result) -> None:
         """Write a result and its sightings at once, in place of what was there."""
         document = zlib.compress(json.dumps(list(result.images), separators=(",", ":")).encode(), 6)
         row = {"digest": result.digest, "rules": self._rules, "state": result.state.value, "final": result.final,
                "repository": result.repository, "created": result.created, "scanned": now(), "reason": result.reason,
-               "attempts": result.attempts, "document": document}  # fmt: skip
+               "attempts": result.attempts, "run": self._run, "document": document}  # fmt: skip
         seen = [finding for image in result.images for finding in image["findings"]]
         with self._engine.begin() as connection:
             mine = (SIGHTINGS.c.digest == result.digest) & (SIGHTINGS.c.rules == self._rules)

@@ -44,7 +44,9 @@ RESULTS = Table(
     Column("scanned", String(32), nullable=False),
     Column("reason", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
+    Column("run", String(32), nullable=False),
     Column("document", LargeBinary, nullable=False),
+    Index("results_by_run", "run"),
 )
 
 #: which secret was seen in which manifest

@@ -38,8 +38,10 @@ def upgrade() -> None:
         sa.Column("scanned", sa.String(32), nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("run", sa.String(32), nullable=False),
         sa.Column("document", sa.LargeBinary, nullable=False),
     )
+    op.create_index("results_by_run", "results", ["run"])
     op.create_table(
         "sightings",
         sa.Column("digest", sa.String(140), primary_key=True),

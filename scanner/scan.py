@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import Protocol
 
 from scanner.commands import show
@@ -311,7 +312,7 @@ def _result(
     )
     layers = [image.layers for image in opened.images]
     own = _identifiers(opened)
-    clear = unsealed(places, [*own, *_told(opened, places, gaps)])
+    clear = unsealed(places, chain(own, _told(opened, places, gaps)))
     unique = merged(_without_identifiers(clear.places, own))
     redactor, steps = Redactor([*_shown(unique), *clear.spellings]), Steps(unique)
     found = findings(unique, settings, redactor, steps, layers)

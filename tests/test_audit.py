@@ -127,6 +127,7 @@ def test_every_leak_is_found_and_every_blob_read_once(
 
     assert leaking(first) == set(leaks)
     assert report.counts([first]) == {"scanned": IMAGES, "incomplete": 0, "failed": 0, "not_reached": 0}
+    assert not any("/manifests/sha256-" in request.path for request in registry.seen)  # no tag is looked for in vain
     asked = Counter(registry.paths("/blobs/"))
     assert set(asked.values()) == {1}
     assert {path.rpartition("/")[2] for path in asked} == set(registry.blobs)

@@ -14,6 +14,12 @@ from scanner.image.registry.client import Client
 _REFERS = re.compile(r"(sha256)-([0-9a-f]{64})(?:\.[a-z]+)?")
 
 
+def refers(tag: str) -> str:
+    """The digest of the manifest that something with this tag refers to, empty for tags of images."""
+    found = _REFERS.fullmatch(tag)
+    return f"{found[1]}:{found[2]}" if found else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """An image that an audit is to look at, or something that could not be listed.
@@ -38,8 +44,7 @@ class Item:
     @property
     def subject(self) -> str:
         """The digest of the manifest that this refers to by its tag, empty for images."""
-        found = _REFERS.fullmatch(self.tag)
-        return f"{found[1]}:{found[2]}" if found else ""
+        return refers(self.tag)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from scanner import __version__
-from scanner.audit.listing import Item, Listed, listed
+from scanner.audit.listing import Item, Listed, listed, refers
 from scanner.audit.targets import Filters, Target
 from scanner.errors import LeakscanError, StoreError
 from scanner.evidence import Gap, ScanResult, Severity
@@ -154,13 +154,16 @@ class Reader:
         self.kept = KeptLayers(engine, rule_set(detection, wanted.platform), Seal(wanted.key))
         self._shared = Documents()
 
-    def read(self, item: Item) -> Result:
-        """Scan an image and write down what came of it. Raises DatabaseError."""
+    def read(self, item: Item, tags: Collection[str] | None = None) -> Result:
+        """Scan an image and write down what came of it. Raises DatabaseError.
+
+        *tags* are those of its repository by which something refers to an image, if they are known.
+        """
         before = self._ledger.result(item.digest)
         repository = f"{self._client.repository.host}/{item.repository}"
         attempts = 1 + (before.attempts if before is not None else 0)
         try:
-            result = self._scanned(item, repository)
+            result = self._scanned(item, repository, tags)
         except LeakscanError as error:
             passing = getattr(error, "reason", "").startswith(_PASSING)
             result = failed(item.digest, repository, error.what, attempts, not passing and attempts >= _TRIES)
@@ -176,13 +179,13 @@ class Reader:
         self._ledger.record(result)
         return result
 
-    def _scanned(self, item: Item, repository: str) -> Result:
+    def _scanned(self, item: Item, repository: str, tags: Collection[str] | None) -> Result:
         wanted = self._wanted
         client = self._client.of(item.repository)
         name = item.reference(self._client.repository.host)
         opened = open_remote(
             client, Reference(item.repository, "", item.digest), limits=wanted.limits, platform=wanted.platform,
-            shared=self._shared, name=name,
+            shared=self._shared, name=name, tags=tags,
         )  # fmt: skip
         try:
             created = _created(opened)
@@ -218,6 +221,7 @@ class _Run:
         self._reader = Reader(client, engine, self._ledger, detection, wanted)
         self._mark = run
         self._seen: set[str] = set()  # digests of manifests that were looked at in this run
+        self._referring: dict[str, set[str]] = {}  # by repository: tags by which something refers to an image
         self._older = 0
 
     def audit(self) -> Audit:
@@ -250,6 +254,7 @@ class _Run:
             found = [(item.tag, item.digest) for item in repository.items if item.tag and item.digest]
             self._ledger.point(repository.repository, found)
             if repository.whole:
+                self._referring[repository.repository] = {tag for tag in repository.present if refers(tag)}
                 self._ledger.gone(repository.repository, repository.present)
 
     def _read_elsewhere(self, items: Sequence[Item]) -> frozenset[str]:
@@ -278,7 +283,7 @@ class _Run:
         if result is not None and self._filters.is_older(result.created):
             known = True
         if result is None or not (known or item.digest in read):
-            result = self._reader.read(item)
+            result = self._reader.read(item, self._referring.get(item.repository))
         if self._filters.is_older(result.created):
             self._older += 1
             return None

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -279,26 +279,40 @@ def _from_registry(
 
 
 def open_remote(
-    client: Client, reference: Reference, *, limits: Limits, platform: str | None, shared: Documents, name: str
+    client: Client,
+    reference: Reference,
+    *,
+    limits: Limits,
+    platform: str | None,
+    shared: Documents,
+    name: str,
+    tags: Collection[str] | None = None,
 ) -> OpenedImage:
     """Open the image that *reference* means in the client's repository. Close what it returns; the client stays open.
 
     Args:
         shared: small blobs that were read before.
         name: what the user knows it by.
+        tags: those of the repository by which something refers to an image, if they are known.
 
     Raises:
         LeakscanError: as `open_image`.
         OSError: no file can be made for it.
     """
     with ExitStack() as files:
-        opened = _remote(_Request(name, limits, platform, None, lambda _: None), files, client, reference, shared)
+        request = _Request(name, limits, platform, None, lambda _: None)
+        opened = _remote(request, files, client, reference, shared, tags)
         files.pop_all()
         return opened
 
 
 def _remote(
-    request: _Request, files: ExitStack, client: Client, reference: Reference, shared: Documents | None
+    request: _Request,
+    files: ExitStack,
+    client: Client,
+    reference: Reference,
+    shared: Documents | None,
+    tags: Collection[str] | None = None,
 ) -> OpenedImage:
     from scanner.image.registry.read import read_repository
     from scanner.image.registry.store import store_of
@@ -307,7 +321,7 @@ def _remote(
     files.callback(_close_all, found.opened)
     assembly = Assembly(found, request.limits)
     assembly.notes += client.notes
-    read_repository(assembly, found, client, reference)
+    read_repository(assembly, found, client, reference, tags)
     return _finished(request, assembly, "registry", _Origin(exported=str(client.repository)))
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, quote, urljoin, urlsplit
@@ -135,8 +135,10 @@ class Client:
 
         return self._transport.trying(once, self._transport.settings.request_seconds)
 
-    def referrers(self, digest: str) -> bytes | None:
+    def referrers(self, digest: str, tags: Collection[str] | None = None) -> bytes | None:
         """The index of what refers to a manifest, or that of its fallback tag; None if the registry has neither.
+
+        *tags* are those of the repository, if they are known.
 
         Source: distribution-spec, "Listing Referrers" and "Referrers Tag Schema".
         """
@@ -150,7 +152,8 @@ class Client:
         if raw is not None:
             return raw
         tag = digest.replace(":", "-")[:128]
-        if self.pointer(tag) is None:  # a HEAD: registries count what is read
+        there = self.pointer(tag) is not None if tags is None else tag in tags  # a HEAD: registries count what is read
+        if not there:
             return None
         fallback = self.manifest(tag)
         return None if fallback is None else fallback.raw

@@ -5,6 +5,7 @@ Source: distribution-spec, "Listing Referrers"; cosign's tags `sha256-<hex>.sig`
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from scanner.errors import ImageUnavailable, LeakscanError, MalformedImage, RegistryFault
@@ -22,8 +23,13 @@ from scanner.oci import Descriptor
 _COSIGN = (".sig", ".att", ".sbom")
 
 
-def read_repository(assembly: Assembly, store: RegistryStore, client: Client, reference: Reference) -> str:
+def read_repository(
+    assembly: Assembly, store: RegistryStore, client: Client, reference: Reference, tags: Collection[str] | None = None
+) -> str:
     """Add every image that *reference* leads to; returns the digest of the manifest or index it names.
+
+    Args:
+        tags: those of the repository, if they are known: then none is looked for that is not among them.
 
     Raises:
         ImageUnavailable: there is no such image, or the registry does not give it.
@@ -43,19 +49,22 @@ def read_repository(assembly: Assembly, store: RegistryStore, client: Client, re
     layout.read_entry(assembly, Descriptor(found.media_type, found.digest, len(found.raw)))
     subjects = [found.digest, *(image.manifest_digest for image in assembly.images if image.manifest_digest)]
     for subject in dict.fromkeys(subjects):
-        _referrers(assembly, store, client, subject)
+        _referrers(assembly, store, client, subject, tags)
     return found.digest
 
 
-def _referrers(assembly: Assembly, store: RegistryStore, client: Client, subject: str) -> None:
+def _referrers(
+    assembly: Assembly, store: RegistryStore, client: Client, subject: str, tags: Collection[str] | None
+) -> None:
     """All that refers to a manifest, as documents; what cannot be read is a gap."""
     try:
-        raw = client.referrers(subject)
+        raw = client.referrers(subject, tags)
         if raw is not None:
             _listed(assembly, store, subject, raw)
         for suffix in _COSIGN:
             tag = f"{subject.replace(':', '-')[:122]}{suffix}"
-            if client.pointer(tag) is not None and (found := client.manifest(tag)) is not None:
+            there = client.pointer(tag) is not None if tags is None else tag in tags
+            if there and (found := client.manifest(tag)) is not None:
                 entry = Descriptor(found.media_type, found.digest, len(found.raw))
                 _take(assembly, entry, store.keep(found), found.raw)
     except RegistryFault as error:

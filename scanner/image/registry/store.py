@@ -16,8 +16,6 @@ from scanner.oci import Descriptor
 
 #: what `Blob.member` says of manifests, which registries serve apart from blobs
 MANIFEST = "manifest"
-#: blobs up to this size are fetched at once, with the documents
-_SMALL = MIB
 
 
 class Documents:
@@ -174,7 +172,7 @@ class RegistryStore(Store):
         assert size is not None
         file = RemoteFile(self.client, descriptor.digest, size)
         is_layer = ".layer." in descriptor.media_type or ".rootfs." in descriptor.media_type
-        if is_layer or size > min(_SMALL, self.limits.document_bytes):
+        if is_layer or size > self.limits.document_bytes:
             self.opened.append(file)
             return Blob(descriptor.digest, file, 0, size)
         raw = self.shared.get(descriptor.digest)

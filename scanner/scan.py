@@ -398,6 +398,7 @@ def _told(opened: OpenedImage, places: Iterable[Place], gaps: Iterable[Gap]) -> 
     yield from (opened.reference, opened.path, opened.exported, *opened.notes)
     for image in opened.images:
         yield str(image.platform)
+        yield from (entry.created_by for entry in (image.config.history if image.config else ()))
         for layer in image.layers:
             yield layer.media_type
             if layer.instruction is not None:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from scanner.content.repositories import LooseObject
 from scanner.evidence import Confidence, Evidence, Gap, Match, Severity
 from scanner.image.blob import Blob
 from scanner.layer.tree import Trail, Tree, path_hash, trail_of
@@ -93,6 +94,7 @@ def packed(outcome: BlobOutcome, seal: Seal) -> bytes:
         "digests": [[each.start, {name: _text(seal.digest(raw)) for name, raw in each.digests.items()}]
                     for each in outcome.digests],
         "records": [_record(record) for record in outcome.records],
+        "objects": [_object(each, clean) for each in outcome.objects],
         "names": members.rows,
         "matched": outcome.matched,
     }  # fmt: skip
@@ -217,6 +219,13 @@ def _record(record: Record) -> Any:
     return ["files", about, record.algorithm, record.registry, *map(_text, raw)]
 
 
+def _object(each: LooseObject, clean: _Cleaner) -> Any:
+    """A commit or tree of git; values are taken out of its text."""
+    data = clean.text(each.data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    repository = clean.text(each.repository.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    return [_text(repository), each.kind, _text(each.digest), _text(data)]
+
+
 def _text(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
@@ -254,6 +263,8 @@ def _outcome(document: Mapping[str, Any], blob: Blob, seal: Seal) -> BlobOutcome
     for start, digests in document["digests"]:
         outcome.digests.append(FileDigests(start, {name: _digest(raw, seal) for name, raw in digests.items()}))
     outcome.records = [_record_of(each) for each in document["records"]]
+    outcome.objects = [LooseObject(_raw(repository), kind, _raw(digest), _raw(data))
+                       for repository, kind, digest, data in document["objects"]]  # fmt: skip
     return outcome
 
 

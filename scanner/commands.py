@@ -1,4 +1,5 @@
-"""Commands that a person can paste to see the bytes of a proof with tar, a decompressor, tail and head."""
+"""Commands that a person can paste to see the bytes of a proof with tar, a decompressor, tail and head; those in a
+registry come by crane (go-containerregistry), as no standard tool prints a single blob."""
 
 from __future__ import annotations
 
@@ -28,6 +29,9 @@ def show(opened: OpenedImage, place: Place, redacted: Callable[[str], str]) -> s
 def _blob(opened: OpenedImage, place: Place, redacted: Callable[[str], str]) -> tuple[str, int]:
     """The command that prints the stored bytes of the blob, and how many bytes come before them."""
     member = place.blob.member
+    if opened.source == "registry":
+        digest = shlex.quote(redacted(f"{opened.exported}@{place.blob.name}"))
+        return f"crane {'manifest' if member else 'blob'} {digest}", 0
     archive = _archive(opened, redacted)
     if member is None and archive is None:
         return f"cat {_file(place.blob.file.name, redacted)}", place.blob.offset

@@ -3,9 +3,11 @@
 LeakscanError
   InvalidReference     the words given are no image reference and no source form
   ImageUnavailable     engine or file cannot give the image
+    RegistryFault      a registry cannot, or gives what is refused; names the reason of a gap
   MalformedImage       a manifest, config or layout breaks its specification
   RulePackError        a rule of the pack is wrong
   UnusableFile         a settings, rule or baseline file that the user named cannot be used: wrong usage
+  StoreError           the store of audits cannot be used
 """
 
 from __future__ import annotations
@@ -33,6 +35,18 @@ class ImageUnavailable(LeakscanError):
     """The engine or the file cannot give the image."""
 
 
+class RegistryFault(ImageUnavailable):
+    """A registry does not give what was asked for, or what it gives is refused.
+
+    Attributes:
+        reason: the code of the gap that this leaves (docs/coverage.md).
+    """
+
+    def __init__(self, reason: str, what: str, tip: str = "") -> None:
+        super().__init__(what, tip)
+        self.reason = reason
+
+
 class MalformedImage(LeakscanError):
     """A manifest, config or layout breaks its specification."""
 
@@ -43,3 +57,7 @@ class RulePackError(LeakscanError):
 
 class UnusableFile(LeakscanError):
     """A file or a setting of the user's own (settings, rules, baseline) cannot be used; names it and the reason."""
+
+
+class StoreError(LeakscanError):
+    """The store of audits cannot be opened, read or written."""

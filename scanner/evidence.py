@@ -5,7 +5,7 @@ Frozen values, complete when built. Names and meanings of the report's fields ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -70,6 +70,15 @@ class Secret:
     def reveal(self) -> bytes:
         """The bytes themselves. Whoever calls this must not let them reach an output."""
         return self._value
+
+    @property
+    def order(self) -> bytes:
+        """What secrets are sorted and grouped by; for eyes within the program only."""
+        return self._value
+
+    def among(self, values: Collection[bytes]) -> bool:
+        """Whether it is one of *values*."""
+        return self._value in values
 
     def __repr__(self) -> str:
         return "Secret(***)"

@@ -45,6 +45,8 @@ class Limits:
     layer_seconds: float = 600.0
     #: seconds of work on one image
     image_seconds: float = 3600.0
+    #: seconds to download one blob from a registry, all tries together
+    fetch_seconds: float = 1800.0
     #: data segment (heap) of one worker process; its maps of layers do not count
     worker_bytes: int = 1 * GIB
     #: archives, compressions and encodings in one another, inside files

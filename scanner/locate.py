@@ -14,7 +14,7 @@ from scanner.image.documents import JsonString, strings
 from scanner.image.instruction import parse_created_by
 from scanner.image.model import Document, Image, Layer
 from scanner.layer.expand import PROOF_SUFFIX
-from scanner.layer.tree import clean
+from scanner.layer.tree import Trail, clean
 from scanner.states import Fate, fate
 from scanner.work.messages import Sighting
 from scanner.work.pool import BlobOutcome
@@ -96,8 +96,8 @@ def layer_places(
     trees = [outcome.read.tree if outcome and outcome.read else None for outcome in outcomes]
 
     @cache
-    def fate_of(index: int, member: bytes, place: int) -> Fate:
-        return fate(trees, index, member, place)
+    def fate_of(index: int, member: bytes, trail: Trail | None, place: int) -> Fate:
+        return fate(trees, index, trail or member, place)
 
     for layer, outcome in zip(image.layers, outcomes, strict=True):
         if outcome is not None and layer.blob is not None:
@@ -108,12 +108,12 @@ def layer_places(
 
 
 def _in_layer(
-    layer: Layer, outcome: BlobOutcome, sighting: Sighting, fate_of: Callable[[int, bytes, int], Fate]
+    layer: Layer, outcome: BlobOutcome, sighting: Sighting, fate_of: Callable[[int, bytes, Trail | None, int], Fate]
 ) -> Place:
     match, length = sighting.match, sighting.match.end - sighting.match.start
     state, removed_by = State.HIDDEN, None  # bytes of no member never reach the filesystem
     if sighting.member is not None:
-        end = fate_of(layer.index, sighting.member, sighting.number)
+        end = fate_of(layer.index, sighting.member, sighting.trail, sighting.number)
         state, removed_by = end.state, end.layer
     in_name, unpacked = sighting.part == "name", sighting.part == "inside"
     start = sighting.base if in_name else sighting.start
@@ -136,7 +136,7 @@ def _in_layer(
         instruction=layer.instruction,
         content=sighting.within if unpacked else sighting.base,
         inside=sighting.inside,
-        mac=outcome.proofs.get(sighting.stored, "") if unpacked else "",
+        mac=sighting.mac or (outcome.proofs.get(sighting.stored, "") if unpacked else ""),
     )
 
 
@@ -153,6 +153,7 @@ def _stored(layer: Layer, outcome: BlobOutcome, sighting: Sighting) -> Place:
         layer=layer,
         state=State.HIDDEN,
         instruction=layer.instruction,
+        mac=sighting.mac,
     )
 
 
@@ -177,7 +178,7 @@ def blob_places(document: Document, outcome: BlobOutcome) -> Iterator[Place]:
             state=State.HIDDEN if sighting.member else State.LIVE,
             content=sighting.within if unpacked else sighting.base,
             inside=sighting.inside,
-            mac=outcome.proofs.get(sighting.stored, "") if unpacked else "",
+            mac=sighting.mac or (outcome.proofs.get(sighting.stored, "") if unpacked else ""),
         )
 
 

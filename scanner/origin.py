@@ -6,7 +6,6 @@ the same image; a record of any layer will do, since equal digests mean equal by
 
 from __future__ import annotations
 
-import binascii
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from scanner.locate import Place
 from scanner.packages.model import FileList, Installer, Package, PrivateOrigin, Record, Versions
 from scanner.packages.node import CONTENT
 from scanner.packages.registries import is_public, of_environment, of_step
+from scanner.seal import Seal, SealedSecret, digest_of
 from scanner.work.pool import BlobOutcome
 
 #: rules for values that no provider's shape tells: what the author of a public package wrote into such a place
@@ -41,9 +41,6 @@ _GENERATED = re.compile(
     r"|pki/tls/private/localhost\.key|bind/rndc\.key|ipsec\.d/private/[^/]+)"
 )
 _COMPILED = re.compile(rb"(?P<directory>(?:.*/)?)__pycache__/(?P<stem>[^/.]+)\.[a-z]+-?[0-9][^/]*\.pyc")
-_DIGEST = re.compile(
-    rb"(?:[a-z0-9]{2,6}=)?(?:(?P<hex>(?:[0-9a-f]{2}){16,64})|(?P<base64>[A-Za-z0-9_+/-]{27}|[A-Za-z0-9_+/-]{43})=?)"
-)
 _MERGED = (b"usr/bin/", b"usr/sbin/", b"usr/lib")  # lists may name what merged-/usr moved as it was called before
 _SYSTEM = ("dpkg", "apk", "rpm")
 _EVERYWHERE = -1
@@ -95,7 +92,8 @@ class _Records:
         self._versions: dict[str, dict[int, dict[str, str]]] = defaultdict(dict)
         self._installers: dict[bytes, str] = {}
         self._signs = list(_signs(image))
-        self._digests: list[tuple[Package, bytes]] = []
+        self._digests: list[tuple[FileList, bytes]] = []
+        self._marks: dict[bytes, Package] | None = None
         self._by_path: dict[int, list[tuple[int, FileList]]] = defaultdict(list)
         self._by_root: dict[bytes, list[tuple[int, FileList]]] = defaultdict(list)
         for layer, outcome in enumerate(outcomes):
@@ -112,14 +110,26 @@ class _Records:
         else:
             for path in wanted.intersection(record.paths()):
                 self._by_path[path].append((layer, record))
-            self._digests.append((record.package, record.digests))
+            self._digests.append((record, record.digests))
             if record.root:
                 self._by_root[record.root].append((layer, record))
 
-    def listed(self, value: bytes) -> Package | None:
-        """The package of which *value*, as text, is the digest of a file."""
-        raw = _digest_of(value)
-        return next((package for package, digests in self._digests if raw in digests), None) if raw else None
+    def listed(self, secret: Secret) -> Package | None:
+        """The package of which the secret, as text, is the digest of a file."""
+        if isinstance(secret, SealedSecret):
+            return self._sealed(secret.seal).get(secret.digest) if secret.digest else None
+        raw = digest_of(secret.reveal())
+        return next((files.package for files, digests in self._digests if raw in digests), None) if raw else None
+
+    def _sealed(self, seal: Seal) -> dict[bytes, Package]:
+        """The marks of all digests, made when the first value that may be one needs them."""
+        if self._marks is None:
+            self._marks = {}
+            for files, digests in self._digests:
+                width = len(digests) * 8 // len(files.hashes) if files.hashes else 0
+                for at in range(0, len(digests) if width else 0, width or 1):
+                    self._marks.setdefault(seal.digest(digests[at : at + width]), files.package)
+        return self._marks
 
     def source(self, path: bytes, layer: int, digests: Mapping[str, bytes]) -> _Source | None:
         """The package of a file, the best vouched for first; None if no record names the file.
@@ -160,16 +170,6 @@ class _Records:
             if name in known[at]:
                 return known[at][name]
         return ""
-
-
-def _digest_of(value: bytes) -> bytes:
-    """The bytes of a digest in hexadecimal or base64, its algorithm in front or not; empty if it is none."""
-    found = _DIGEST.fullmatch(value)
-    if found is None:
-        return b""
-    if found["hex"]:
-        return bytes.fromhex(found["hex"].decode("ascii"))
-    return binascii.a2b_base64(found["base64"].translate(bytes.maketrans(b"-_", b"+/")) + b"=")
 
 
 def _about(sign: _Sign, files: FileList, layer: int) -> bool:
@@ -249,7 +249,7 @@ def _without_digest(place: Place, records: _Records) -> Place:
     match = place.match
     if match.confidence is Confidence.LOW or not match.rule_id.startswith(_ANYBODYS):
         return place
-    package = records.listed(match.secret.reveal())
+    package = records.listed(match.secret)
     if package is None:
         return place
     evidence = Evidence("package-digest", "listed", f"the value is the digest of a file of {package}")

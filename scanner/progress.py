@@ -79,7 +79,7 @@ class Progress(Silent):
 
     def expect(self, opened: OpenedImage) -> None:
         """The image is open: its layers are to be read, a layer of several platforms once."""
-        layers = {(layer.blob.file.fileno(), layer.blob.offset): layer.blob.size
+        layers = {(id(layer.blob.file), layer.blob.offset): layer.blob.size
                   for image in opened.images for layer in image.layers if layer.blob}  # fmt: skip
         self._total, self._done = sum(layers.values()), 0
         self._bar.reset(self._task, total=self._total, description=f"{len(layers)} layers")

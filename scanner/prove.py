@@ -40,6 +40,7 @@ from scanner.patch import diff
 from scanner.redact import Redactor, preview
 from scanner.remediation import Change, Leak, advise
 from scanner.report.escape import plain
+from scanner.seal import SealedSecret
 
 #: what a rebuild changes in names and in the classic builder's COPY
 _DIGEST = re.compile(r"(?:sha256:)?[0-9a-f]{64}|(?<=file:)[0-9a-f]+|(?<=dir:)[0-9a-f]+|(?<=multi:)[0-9a-f]+")
@@ -120,7 +121,7 @@ def _without_companions(places: Sequence[Place]) -> list[Place]:
         for item in place.match.evidence
         if item.check == "companion" and item.result == "id"
     }
-    return [place for place in places if place.match.secret.reveal() not in known]
+    return [place for place in places if not place.match.secret.among(known)]
 
 
 def _whereabouts(place: Place) -> tuple[object, ...]:
@@ -207,7 +208,7 @@ def _distinct(places: Iterable[Place]) -> list[Place]:
 def _sort_of(place: Place) -> bytes:
     """What makes two places in one content one finding: the value. Addresses are no secrets: a file's are one."""
     match = place.match
-    return _ADDRESSES.encode() if match.rule_id == _ADDRESSES else match.secret.reveal()
+    return _ADDRESSES.encode() if match.rule_id == _ADDRESSES else match.secret.order
 
 
 class Steps:
@@ -390,7 +391,10 @@ def _removed_by(place: Place, image: _Image) -> RemovedBy | None:
 
 
 def _summary(place: Place, settings: Settings) -> SecretSummary:
-    value = place.match.secret.reveal()
+    secret = place.match.secret
+    if isinstance(secret, SealedSecret):
+        return SecretSummary(secret.preview, secret.length, secret.print)
+    value = secret.reveal()
     shown = plain(text_of(value)) if settings.show_secrets else None
     return SecretSummary(
         preview(value, value[: place.match.fixed].decode("ascii", "replace")),

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
+from typing import Protocol
 
 from scanner.commands import show
 from scanner.detect.base import Detector
@@ -33,13 +35,14 @@ from scanner.image.model import Document, Image, Layer, OpenedImage
 from scanner.image.recipe import recipe_of
 from scanner.keys import fingerprint, key_id
 from scanner.limits import KIB, Limits
-from scanner.locate import Place, Text, blob_places, layer_places, text_places
+from scanner.locate import Place, Text, blob_places, layer_places, text_of, text_places
 from scanner.oci import is_digest
 from scanner.origin import attributed, intact
 from scanner.prove import Settings, Steps, findings, merged
 from scanner.redact import Redactor
 from scanner.report.escape import plain
 from scanner.suppress import Judged, Policy, judge
+from scanner.unseal import unsealed
 from scanner.work.messages import Form, Sighting
 from scanner.work.pool import BlobJob, BlobOutcome, Pool, TextJob
 
@@ -69,10 +72,30 @@ class Options:
     dockerfile: Dockerfile | None = None
 
 
+class Kept(Protocol):
+    """Keeps what reading and matching gave, by the digest of a blob. What it gives holds no values."""
+
+    def get(self, blob: Blob, form: Form) -> BlobOutcome | None:
+        """What an earlier scan by the same rules gave for *blob*, None if that is not known."""
+
+    def put(self, outcome: BlobOutcome, form: Form) -> BlobOutcome:
+        """Keep an outcome if it can be kept; returns it as `get` will give it, or as it is."""
+
+
 def scan(
-    opened: OpenedImage, detection: Detection, options: Options, progress: Callable[[int], None] = lambda _: None
+    opened: OpenedImage,
+    detection: Detection,
+    options: Options,
+    progress: Callable[[int], None] = lambda _: None,
+    kept: Kept | None = None,
 ) -> ScanResult:
-    """Scan every layer and document of *opened*. Raises OSError if no spool can be made (disk full)."""
+    """Scan every layer and document of *opened*. Raises OSError if no spool can be made (disk full).
+
+    Blobs that *kept* knows are not read again; the findings are the same. It is not asked where values are needed (to
+    show them, or to compare them with a baseline), nor what was judged to be no secret, as it knows neither.
+    """
+    if options.show_secrets or options.show_suppressed or options.policy.acceptors:
+        kept = None
     started = time.monotonic()
     gaps = [*opened.gaps, *(gap for image in opened.images for gap in image.gaps)]
     jobs = _jobs(opened)
@@ -83,12 +106,17 @@ def scan(
         jobs.setdefault(_key(document.blob), BlobJob(document.blob, form))
     pool = Pool(detection.detectors, detection.database, options.limits, options.jobs, progress,
                 options.show_suppressed)  # fmt: skip
-    outcomes = pool.run(
-        list(jobs.values()),
+    known = {key: outcome for key, job in jobs.items() if kept and (outcome := kept.get(job.blob, job.form))}
+    fresh = {key: job for key, job in jobs.items() if key not in known}
+    ran = pool.run(
+        list(fresh.values()),
         [TextJob(key, text.document.where, text.document.blob, text.document.is_json, text.document.structure)
          for key, text in enumerate(texts)],
     )  # fmt: skip
-    by_blob = dict(zip(jobs, outcomes, strict=True))
+    read = {key: kept.put(outcome, fresh[key].form) if kept else outcome
+            for key, outcome in zip(fresh, ran, strict=True)}  # fmt: skip
+    by_blob = {key: known[key] if key in known else read[key] for key in jobs}
+    outcomes = list(by_blob.values())
     if pool.text_gaps:
         gaps += pool.text_gaps
         opened = _without_steps(opened)
@@ -283,8 +311,10 @@ def _result(
         recipes=[recipe_of(options.dockerfile, history) for history in histories] if options.dockerfile else (),
     )
     layers = [image.layers for image in opened.images]
-    unique = merged(_without_identifiers(places, opened))
-    redactor, steps = Redactor(_shown(unique)), Steps(unique)
+    own = _identifiers(opened)
+    clear = unsealed(places, chain(own, _told(opened, places, gaps)))
+    unique = merged(_without_identifiers(clear.places, own))
+    redactor, steps = Redactor([*_shown(unique), *clear.spellings]), Steps(unique)
     found = findings(unique, settings, redactor, steps, layers)
     judged = _judged(found, list(_redacted(gaps, redactor)), unique, options, redactor)
     whole = sum(text.document.blob.size for text in texts)
@@ -341,21 +371,44 @@ def _shown(places: Iterable[Place]) -> Iterator[bytes]:
 _IDENTIFIER = re.compile(rb"[0-9a-f]{12,128}")
 
 
-def _without_identifiers(places: Iterable[Place], opened: OpenedImage) -> Iterator[Place]:
-    """Places but for the image's own names: the entropy of a digest is no news, and redacting it would spoil proofs.
-
-    Only what is nothing but hexadecimal and unsure anyway is left out, so no name can hide a credential.
-    """
+def _identifiers(opened: OpenedImage) -> list[str]:
+    """The image's own names: digests of its manifests, configs, layers and documents."""
     layers = [layer for image in opened.images for layer in image.layers]
     names = [document.blob.name for document, _, _ in _documents(opened)]
     names += [name for layer in layers for name in (layer.digest, layer.diff_id) if name]
     names += [layer.blob.name for layer in layers if layer.blob]
     names += [name for image in opened.images for name in (image.manifest_digest, image.config_digest) if name]
+    return names
+
+
+def _without_identifiers(places: Iterable[Place], names: Iterable[str]) -> Iterator[Place]:
+    """Places but for the image's own names: the entropy of a digest is no news, and redacting it would spoil proofs.
+
+    Only what is nothing but hexadecimal and unsure anyway is left out, so no name can hide a credential.
+    """
     own = "\n".join(names).encode("utf-8", "surrogateescape")
     for place in places:
         value = place.match.secret.reveal()
         if place.match.confidence is not Confidence.LOW or not _IDENTIFIER.fullmatch(value) or value not in own:
             yield place
+
+
+def _told(opened: OpenedImage, places: Iterable[Place], gaps: Iterable[Gap]) -> Iterator[str]:
+    """Every string of the image that its report could show."""
+    yield from (opened.reference, opened.path, opened.exported, *opened.notes)
+    for image in opened.images:
+        yield str(image.platform)
+        yield from (entry.created_by for entry in (image.config.history if image.config else ()))
+        for layer in image.layers:
+            yield layer.media_type
+            if layer.instruction is not None:
+                yield layer.instruction.created_by
+    for place in places:
+        yield from (place.path or "", *place.inside, *(item.detail for item in place.match.evidence))
+        yield place.instruction.created_by if place.instruction is not None else ""
+        yield text_of(place.member or b"")
+    for gap in gaps:
+        yield from (gap.blob, gap.where, gap.detail)
 
 
 def _redacted(gaps: Iterable[Gap], redactor: Redactor) -> Iterator[Gap]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scanner.evidence import State
-from scanner.layer.tree import DIRECTORY, FILE, OPAQUE, WHITEOUT, Tree, clean, effect, parents, path_hash
+from scanner.layer.tree import DIRECTORY, FILE, OPAQUE, WHITEOUT, Trail, Tree, trail_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,24 +17,22 @@ class Fate:
     layer: int | None = None
 
 
-def fate(trees: Sequence[Tree | None], index: int, member: bytes, number: int) -> Fate:
+def fate(trees: Sequence[Tree | None], index: int, member: bytes | Trail, number: int) -> Fate:
     """The fate of a member.
 
     Args:
         trees: one for each layer, base first; None for a layer that could not be read.
         index: the member's layer.
-        member: its name as stored.
+        member: its name as stored, or the trail of that.
         number: which member of the layer it is, from 0.
     """
-    path = clean(member)
-    kind, _ = effect(path)
-    if kind != FILE:  # a whiteout is a mark, not a file; what it carries never reaches the filesystem
+    trail = trail_of(member) if isinstance(member, bytes) else member
+    if not trail.is_file:  # a whiteout is a mark, not a file; what it carries never reaches the filesystem
         return Fate(State.HIDDEN, index)
-    own = trees[index]
-    if own is not None and own.superseded(number, path):
+    own, wanted, above = trees[index], trail.path, trail.above
+    if own is not None and own.superseded_hash(number, wanted):
         return Fate(State.OVERWRITTEN, index)
-    directory = own is not None and own.has(DIRECTORY, path)
-    wanted, above = path_hash(path), [path_hash(parent) for parent in parents(path)]
+    directory = own is not None and own.has_hash(DIRECTORY, wanted)
     for later in range(index + 1, len(trees)):
         tree = trees[later]
         if tree is not None and (state := _effect_of(tree, wanted, above, directory)) is not None:

@@ -69,6 +69,9 @@ def test_an_image_that_neither_engine_nor_registry_has() -> None:
         name = f"127.0.0.1:{unused.getsockname()[1]}/nothing/here:1"
         with pytest.raises(ImageUnavailable) as caught:
             open_image(name, limits=LIMITS)
+        assert "registry cannot be reached" in caught.value.what
+        with pytest.raises(ImageUnavailable) as caught:
+            open_image(f"docker:{name}", limits=LIMITS)
     assert "could not pull" in caught.value.what and "registry cannot be reached" in caught.value.what
     with pytest.raises(ImageUnavailable, match="has no image"):
         open_image("sha256:" + "0" * 64, limits=LIMITS)

@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-FAMILIES = "archive|attestation|blob|compression|config|file|image|json|layer|limit|manifest|nested|spool|tar|worker"
+FAMILIES = (
+    "archive|attestation|blob|compression|config|file|image|json|layer|limit|manifest|nested|registry|spool|tar|worker"
+)
 CODE = re.compile(rf"(?:{FAMILIES})\.[a-z]+(?:-[a-z]+)*")
 #: strings that look like codes and are none
 NONE = {"manifest.json", "manifest.list", "index.json", "config.json"}

@@ -76,9 +76,10 @@ def scan(
 ) -> None:
     """Scan one image and print the report.
 
-    IMAGE is a name (name[:tag][@digest], from the local engine), a path (an archive of docker save, podman, skopeo or
-    buildx, compressed or not, or an OCI layout), or - for an archive on standard input. docker:, podman:,
-    docker-archive:, oci-archive:, oci-dir: and dir: before it say which is meant.
+    IMAGE is a name (name[:tag][@digest]; from the local engine if it has the image, else from its registry), a path
+    (an archive of docker save, podman, skopeo or buildx, compressed or not, or an OCI layout), or - for an archive on
+    standard input. docker:, podman:, registry:, docker-archive:, oci-archive:, oci-dir: and dir: before it say which
+    is meant.
 
     Exit codes: 0 every byte was looked at and nothing was found, 1 something leaked, 2 wrong usage, 3 the scan could
     not be done or is incomplete and nothing was found.

@@ -62,11 +62,14 @@ class Assembly:
 
     def blob(self, descriptor: Descriptor) -> Blob | None:
         """The blob that a descriptor means, from the store or embedded in the descriptor (descriptor.md, `data`)."""
-        algorithm, _, encoded = descriptor.digest.partition(":")
-        found = self.store.find(f"blobs/{algorithm}/{encoded}") or self.store.find(encoded)
+        found = self.store.blob(descriptor)
         if found is not None:
             return found if found.name == descriptor.digest else replace(found, name=descriptor.digest)
         return self._embedded(descriptor)
+
+    def manifest(self, descriptor: Descriptor) -> Blob | None:
+        """The manifest that an entry of an index means; some stores keep those apart from blobs."""
+        return self.store.manifest(descriptor) or self.blob(descriptor)
 
     def _embedded(self, descriptor: Descriptor) -> Blob | None:
         try:

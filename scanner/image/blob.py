@@ -46,6 +46,22 @@ class BlobFile:
             length -= len(part)
         return b"".join(parts)
 
+    @property
+    def awaited(self) -> bool:
+        """Whether the bytes are elsewhere and are fetched when the file is first read."""
+        return False
+
+    def fetch(self, target: BlobFile) -> None:
+        """Write the bytes that are elsewhere to *target*; for files that are `awaited`.
+
+        Raises LeakscanError if they are not to be had, OSError if *target* cannot be written.
+        """
+        raise NotImplementedError
+
+    def arrived(self, file: BlobFile) -> None:
+        """The bytes that were elsewhere are in *file* now, which belongs to this one from here on."""
+        raise NotImplementedError
+
     def release(self) -> None:
         """Give back what can be had again when the file is next read; an open file is kept."""
 

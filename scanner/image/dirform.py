@@ -28,7 +28,7 @@ def read_directory(assembly: Assembly) -> None:
     manifest = read_manifest(raw, MANIFEST, assembly.limits)
     digest = digest_like("sha256", raw)
     if isinstance(manifest, Schema1):
-        assembly.images.append(_schema1(assembly, blob, digest, manifest))
+        assembly.images.append(schema1(assembly, blob, digest, manifest))
     elif manifest.is_cache:
         raise cache_refusal(assembly)
     elif isinstance(manifest, Manifest):
@@ -58,8 +58,8 @@ def _index(assembly: Assembly, blob: Blob, index: Index) -> None:
         take(assembly, entry, inner, manifest, assembly.check(entry, inner, raw))
 
 
-def _schema1(assembly: Assembly, blob: Blob, digest: str, manifest: Schema1) -> Image:
-    """Schema 1 has no config: the manifest holds what others keep there."""
+def schema1(assembly: Assembly, blob: Blob, digest: str, manifest: Schema1) -> Image:
+    """The image of a schema 1 manifest, which has no config: it holds what others keep there. Raises OSError."""
     layers = []
     gaps: list[Gap] = []
     for each in manifest.layers:

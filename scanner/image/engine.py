@@ -44,13 +44,16 @@ class Export:
 
 def export(
     reference: Reference, form: Form, target: BlobFile, *, platform: str | None, progress: Callable[[int], None]
-) -> Export:
-    """Write the archive of an image to *target*, pulling the image first if the engine lacks it.
+) -> Export | None:
+    """Write the archive of an image to *target*; docker and podman pull the image first if the engine lacks it.
 
     Args:
-        form: docker or podman for that engine, any for whichever runs here, registry to pull in any case.
+        form: docker or podman for that engine, any for whichever runs here if it has the image.
         platform: os/architecture[/variant] for the pull; None leaves it to the engine.
         progress: told of bytes as they arrive.
+
+    Returns:
+        what was exported; None if *form* is any and the engine lacks the image.
 
     Raises:
         ImageUnavailable: no engine, no permission, no such image, no way to pull it.
@@ -58,9 +61,11 @@ def export(
     """
     source, api = _connected(form)
     try:
-        name = _present(api, reference, platform) if form is not Form.REGISTRY else None
+        name = _present(api, reference, platform)
         if name is None:
-            _pull(api, reference, platform, form)
+            if form is Form.ANY and not is_image_id(str(reference)):
+                return None
+            _pull(api, reference, platform)
             name = _present(api, reference, None) or reference.exact
         _receive(api, name, target, progress)
     finally:
@@ -188,7 +193,7 @@ def _failed(doing: str, error: Exception, tip: str = "") -> ImageUnavailable:
     return ImageUnavailable(f"the engine cannot {doing}: {_USERINFO.sub('//***@', shown(str(text)))}", tip)
 
 
-def _pull(api: APIClient, reference: Reference, platform: str | None, form: Form) -> None:
+def _pull(api: APIClient, reference: Reference, platform: str | None) -> None:
     """Let the engine pull the image with the user's credentials. Raises ImageUnavailable."""
     from docker.errors import APIError, DockerException
 
@@ -203,9 +208,9 @@ def _pull(api: APIClient, reference: Reference, platform: str | None, form: Form
             events = _talk(api.pull, reference.repository, **options)
         for event in events:
             if isinstance(event, dict) and "error" in event:
-                raise _not_pulled(reference, form, str(event["error"]))
+                raise _not_pulled(reference, str(event["error"]))
     except APIError as error:
-        raise _not_pulled(reference, form, str(error.explanation or error)) from None
+        raise _not_pulled(reference, str(error.explanation or error)) from None
     except DockerException as error:
         raise _credentials(error) from None
 
@@ -218,12 +223,10 @@ def _credentials(error: Exception) -> ImageUnavailable:
     return _failed("pull the image", error)
 
 
-def _not_pulled(reference: Reference, form: Form, reason: str) -> ImageUnavailable:
+def _not_pulled(reference: Reference, reason: str) -> ImageUnavailable:
     """Why a pull failed, in words for the usual reasons; engines pass the registry's words on."""
     low = reason.lower()
-    tried = "the engine could not pull it"
-    if form is not Form.REGISTRY:
-        tried = "the engine does not have it and could not pull it"
+    tried = "the engine does not have it and could not pull it"
     if any(word in low for word in ("no such host", "refused", "timeout", "deadline", "network", "dial tcp")):
         why, tip = "the registry cannot be reached", "Check the name of the registry and the engine's network."
     elif any(word in low for word in ("denied", "unauthorized", "authentication", "forbidden")):

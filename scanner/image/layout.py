@@ -20,6 +20,8 @@ INDEX, LAYOUT = "index.json", "oci-layout"
 REF_NAME, CONTAINERD_NAME = "org.opencontainers.image.ref.name", "io.containerd.image.name"
 _REFERENCE_TYPE = "vnd.docker.reference.type"
 _ATTESTATION = "attestation-manifest"
+#: the annotation of an index entry that is an attestation
+ATTESTATION_MARK = {_REFERENCE_TYPE: _ATTESTATION}
 _ALL_MANIFESTS = 4  # times `limits.index_manifests`: descriptors followed in all indexes together
 _CACHE, _CACHE_TIP = "is a BuildKit cache export, not an image", "Scan the image that was built with it instead."
 
@@ -59,6 +61,11 @@ def read_layout(assembly: Assembly, tag: str = "") -> None:
         _follow(visit, entry, 1)
 
 
+def read_entry(assembly: Assembly, entry: Descriptor) -> None:
+    """Add every image that one descriptor leads to. Raises OSError if the store cannot be read."""
+    _follow(_Visit(assembly, {}), entry, 1)
+
+
 def cache_refusal(assembly: Assembly) -> ImageUnavailable:
     """The error for a cache export."""
     return ImageUnavailable(f"{assembly.store.name} {_CACHE}", _CACHE_TIP)
@@ -89,7 +96,7 @@ def _follow(visit: _Visit, entry: Descriptor, depth: int) -> None:
         assembly.refused.append(refusal(entry.digest, "lies behind more indexes or manifests than the limit"))
         return
     visit.seen[entry.digest] = None
-    blob = assembly.blob(entry)
+    blob = assembly.manifest(entry)
     if blob is None:
         assembly.absent.append(entry)
         return

@@ -84,7 +84,7 @@ class OpenedImage:
 
     Attributes:
         reference: as the user gave it.
-        source: docker, podman, docker-archive, oci-archive, oci-dir or dir.
+        source: docker, podman, registry, docker-archive, oci-archive, oci-dir or dir.
         images: one for each platform that is to be scanned.
         documents: those that belong to no single image: indexes, legacy JSON, unreferenced blobs.
         gaps: what could not be opened.
@@ -92,7 +92,8 @@ class OpenedImage:
         path: the archive or directory as the user gave it, empty if there is none.
         compression: of the whole archive, '' for none.
         notes: what a reader should know about what the source cannot give.
-        exported: what to give to the engine's `save` for the same archive, empty for other sources.
+        exported: what to give to the engine's `save` for the same archive, or the repository of a registry; empty for
+            other sources.
     """
 
     reference: str

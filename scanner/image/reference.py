@@ -16,6 +16,7 @@ _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _DOMAIN = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*"
 _HOST = rf"(?:{_DOMAIN}|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?"
 _NAME = re.compile(rf"(?P<domain>{_HOST}/)?(?P<path>{_COMPONENT}(?:/{_COMPONENT})*)")
+_PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _ID = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
 _NAME_LENGTH, _REFERENCE_LENGTH = 255, 1024
@@ -103,6 +104,16 @@ def parse_reference(text: str) -> Reference:
     if at and not is_digest(digest):
         raise InvalidReference(f"{shown(text)} has no valid digest", "A digest is sha256: and 64 hexadecimal digits.")
     return Reference(name, tag, digest)
+
+
+def is_tag(text: str) -> bool:
+    """Whether *text* can be a tag."""
+    return _TAG.fullmatch(text) is not None
+
+
+def is_name(text: str) -> bool:
+    """Whether *text* can be a repository's name within its registry."""
+    return len(text) <= _NAME_LENGTH and _PATH.fullmatch(text) is not None
 
 
 def is_image_id(text: str) -> bool:

@@ -6,11 +6,11 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from scanner.errors import ImageUnavailable, InvalidReference, LeakscanError, MalformedImage
 from scanner.evidence import Gap, Surface
@@ -22,6 +22,8 @@ from scanner.image.documents import refusal
 from scanner.image.model import Document, Image, OpenedImage
 from scanner.image.reference import (
     Form,
+    Reference,
+    is_image_id,
     looks_like_path,
     matches,
     parse_platform,
@@ -34,6 +36,10 @@ from scanner.image.tarball import open_tar
 from scanner.layer.expand import expand, sniff
 from scanner.limits import KIB, MIB, Limits
 from scanner.oci import Descriptor, Platform
+
+if TYPE_CHECKING:  # requests costs time to import, and files do not need it
+    from scanner.image.registry.client import Client
+    from scanner.image.registry.store import Documents
 
 Received = Callable[[int], None]
 _WRITER_SECONDS = 10.0  # until a named pipe must have a writer
@@ -114,6 +120,11 @@ def _open(request: _Request, files: ExitStack) -> OpenedImage:
     if form is Form.FILE:
         path, tag = _path_and_tag(rest)
         return _from_path(request, files, path, tag)
+    if looks_like_path(rest) and form is Form.ANY:
+        tip = "Check the path." if "/" in rest else f"For an image of that name write docker:{shown(rest)}"
+        raise InvalidReference(f"there is no file or directory {shown(rest)}", tip)
+    if form is Form.REGISTRY:
+        return _from_registry(request, files, rest)
     return _from_engine(request, files, form, rest)
 
 
@@ -231,16 +242,87 @@ def _store(request: _Request, files: ExitStack, file: BlobFile) -> Store:
 def _from_engine(request: _Request, files: ExitStack, form: Form, name: str) -> OpenedImage:
     from scanner.image import engine  # docker costs time to import, and files do not need it
 
-    if looks_like_path(name) and form is Form.ANY:
-        tip = "Check the path." if "/" in name else f"For an image of that name write docker:{shown(name)}"
-        raise InvalidReference(f"there is no file or directory {shown(name)}", tip)
     wanted = None if request.platform in (None, "all") else request.platform
     reference = parse_reference(name)
     file = spool(shown(name))
     files.callback(file.close)
-    exported = engine.export(reference, form, file, platform=wanted, progress=request.progress)
+    no_engine: ImageUnavailable | None = None
+    exported = None
+    try:
+        exported = engine.export(reference, form, file, platform=wanted, progress=request.progress)
+    except ImageUnavailable as error:
+        if form is not Form.ANY or is_image_id(name):
+            raise
+        no_engine = error  # a name without an engine is a registry's
+    if exported is None:
+        return _from_registry(request, files, name, no_engine)
     origin = _Origin(exported.source, "", exported.name)
     return _finish(request, _store(request, files, file), origin)
+
+
+def _from_registry(
+    request: _Request, files: ExitStack, name: str, no_engine: ImageUnavailable | None = None
+) -> OpenedImage:
+    """The image out of its registry; *no_engine* is why no engine was asked before."""
+    from scanner.image.registry import names, settings
+    from scanner.image.registry.client import Client
+
+    reference = parse_reference(name)
+    repository = names.repository_of(reference)
+    client = Client.connect(repository, settings.from_environment(os.environ), request.limits, os.environ)
+    try:
+        return _remote(request, files, client, reference, None)
+    except ImageUnavailable as error:
+        client.close()
+        what = f"{reference}: {error.what}" + (f"; and {no_engine.what}" if no_engine else "")
+        raise ImageUnavailable(what, error.tip) from None
+
+
+def open_remote(
+    client: Client,
+    reference: Reference,
+    *,
+    limits: Limits,
+    platform: str | None,
+    shared: Documents,
+    name: str,
+    tags: Collection[str] | None = None,
+) -> OpenedImage:
+    """Open the image that *reference* means in the client's repository. Close what it returns; the client stays open.
+
+    Args:
+        shared: small blobs that were read before.
+        name: what the user knows it by.
+        tags: those of the repository by which something refers to an image, if they are known.
+
+    Raises:
+        LeakscanError: as `open_image`.
+        OSError: no file can be made for it.
+    """
+    with ExitStack() as files:
+        request = _Request(name, limits, platform, None, lambda _: None)
+        opened = _remote(request, files, client, reference, shared, tags)
+        files.pop_all()
+        return opened
+
+
+def _remote(
+    request: _Request,
+    files: ExitStack,
+    client: Client,
+    reference: Reference,
+    shared: Documents | None,
+    tags: Collection[str] | None = None,
+) -> OpenedImage:
+    from scanner.image.registry.read import read_repository
+    from scanner.image.registry.store import store_of
+
+    found = store_of(client, request.limits, shared)
+    files.callback(_close_all, found.opened)
+    assembly = Assembly(found, request.limits)
+    assembly.notes += client.notes
+    read_repository(assembly, found, client, reference, tags)
+    return _finished(request, assembly, "registry", _Origin(exported=str(client.repository)))
 
 
 def _finish(request: _Request, store: Store, origin: _Origin) -> OpenedImage:
@@ -249,6 +331,12 @@ def _finish(request: _Request, store: Store, origin: _Origin) -> OpenedImage:
     source = _read(assembly, origin.tag)
     if not origin.tag:
         assembly.leftovers()
+    return _finished(request, assembly, source, origin)
+
+
+def _finished(request: _Request, assembly: Assembly, source: str, origin: _Origin) -> OpenedImage:
+    """The opened image of what was asked for."""
+    store = assembly.store
     images = _selected(request, assembly)
     notes = list(assembly.notes)
     if origin.source and not any(document.surface == Surface.ATTESTATION for document in assembly.documents):

@@ -12,6 +12,7 @@ from enum import StrEnum
 from scanner.evidence import Gap
 from scanner.image.blob import Blob, BlobFile
 from scanner.image.model import Document
+from scanner.oci import Descriptor
 
 _HOPS, _PATH_LENGTH = 40, 4096  # as Linux bounds them: symlinks on the way, bytes of a path
 
@@ -21,6 +22,7 @@ class Kind(StrEnum):
 
     ARCHIVE = "archive"
     DIRECTORY = "directory"
+    REGISTRY = "registry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,15 @@ class Store:
         if resolved is not None and blob is not None:
             self.used.add(resolved)
         return blob
+
+    def blob(self, descriptor: Descriptor) -> Blob | None:
+        """The blob that a descriptor means, None if the store has it not."""
+        algorithm, _, encoded = descriptor.digest.partition(":")
+        return self.find(f"blobs/{algorithm}/{encoded}") or self.find(encoded)
+
+    def manifest(self, descriptor: Descriptor) -> Blob | None:  # noqa: ARG002
+        """The manifest that a descriptor means, where manifests are kept apart from blobs; else None."""
+        return None
 
     def unused(self) -> list[tuple[str, Blob]]:
         """Files that nothing referred to, by path."""

@@ -54,6 +54,21 @@ def parents(path: bytes) -> list[bytes]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """A member's name as the trees know it: hashes of its path and of every directory above, nearest first."""
+
+    is_file: bool
+    path: int
+    above: tuple[int, ...]
+
+
+def trail_of(member: bytes) -> Trail:
+    """The trail of a member's name as stored. What is no file is a whiteout."""
+    path = clean(member)
+    return Trail(effect(path)[0] == FILE, path_hash(path), tuple(path_hash(parent) for parent in parents(path)))
+
+
 @dataclass(frozen=True)
 class Tree:
     """What one layer holds, by member in order of appearance.
@@ -88,7 +103,10 @@ class Tree:
 
     def superseded(self, index: int, path: bytes) -> bool:
         """Whether a later member of this same layer writes the same *path* again (the last one wins on disk)."""
-        wanted = path_hash(path)
+        return self.superseded_hash(index, path_hash(path))
+
+    def superseded_hash(self, index: int, wanted: int) -> bool:
+        """The same for a path's hash."""
         values = self._sorted[FILE]
         at = bisect_left(values, wanted)
         if at + 1 >= len(values) or values[at + 1] != wanted:

@@ -32,7 +32,7 @@ def render(result: ScanResult) -> str:
     It holds neither times nor durations: the same image and rules give the same text.
     """
     parts = []
-    for key, value in sorted(_plain(document(result)).items()):
+    for key, value in sorted(plain_document(document(result)).items()):
         if isinstance(value, list) and value:  # an item a line: thousands of findings, and the fast encoder
             items = ",\n  ".join(_compact(item) for item in value)
             parts.append(f'"{key}": [\n  {items}\n ]')
@@ -55,7 +55,7 @@ def document(result: ScanResult) -> dict[str, Any]:
         "tool": _tool(result),
         **_images(result),
         "verdict": result.verdict.value,
-        "findings": [_finding(finding, several) for finding in ordered(result.findings)],
+        "findings": [finding_document(finding, several) for finding in ordered(result.findings)],
         "known_secrets": [dict(known) for known in result.known_secrets],
         "coverage": _coverage(result.coverage),
         "notes": list(result.notes),
@@ -98,7 +98,8 @@ def _image(image: ImageSummary) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding, several: bool) -> dict[str, Any]:
+def finding_document(finding: Finding, several: bool) -> dict[str, Any]:
+    """One finding as a value, with its platform if the image has *several*; its strings are not made plain yet."""
     entry = {
         "id": finding.id,
         "rule_id": finding.rule_id,
@@ -193,11 +194,12 @@ def _gap(gap: Gap) -> dict[str, Any]:
     return {"blob": gap.blob, "where": gap.where, "reason": gap.reason, "bytes": gap.bytes, "detail": gap.detail}
 
 
-def _plain(value: Any) -> Any:
+def plain_document(value: Any) -> Any:
+    """A document with every string made plain."""
     if isinstance(value, str):
         return plain(value)
     if isinstance(value, Mapping):
-        return {plain(str(key)): _plain(item) for key, item in value.items()}
+        return {plain(str(key)): plain_document(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, bytes):
-        return [_plain(item) for item in value]
+        return [plain_document(item) for item in value]
     return value

@@ -33,9 +33,14 @@ def isolate(limits: Limits, parent: int) -> None:
         with contextlib.suppress(OSError, ValueError):
             wanted = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(what, (wanted, wanted))
+    die_with(parent)
     if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel end this process when its *parent* (a pid) ends, however that ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it died before the line above
             os._exit(1)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from scanner.content.repositories import LooseObject
 from scanner.evidence import Gap, Match, Secret
-from scanner.layer.tree import Tree
+from scanner.layer.tree import Trail, Tree
 from scanner.layer.walk import Ledger, Piece
 from scanner.limits import Limits
 from scanner.packages.model import FileDigests, Record
@@ -25,6 +25,20 @@ class Form(StrEnum):
     LAYER = "layer"
     GUESS = "guess"
     BYTES = "bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """To a fetcher: download the blob of a job. Followed by the descriptor of an empty spool."""
+
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """From a fetcher: the blob of a job is in the spool."""
+
+    job: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +147,8 @@ class Sighting:
         stored: for *inside*, offset and length in the extent or text of the stored bytes of the secret.
         within: for *inside*, where the stored bytes of the innermost content start.
         spelled: for *inside*, how the text around it spells the secret.
+        mac: the HMAC of its proof, in hex, where the value is not here any more (see `kept`).
+        trail: the member's name for the layers' trees, where the name held a value and was changed.
     """
 
     member: bytes | None
@@ -148,6 +164,8 @@ class Sighting:
     stored: tuple[int, int] = (0, 0)
     within: int = 0
     spelled: Secret | None = None
+    mac: str = ""
+    trail: Trail | None = None
 
 
 @dataclass(frozen=True, slots=True)

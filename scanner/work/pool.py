@@ -27,10 +27,12 @@ from scanner.image.blob import Blob, BlobFile, spool
 from scanner.layer.walk import WINDOW, Piece
 from scanner.limits import MIB, Limits
 from scanner.packages.model import FileDigests, Record, weight
-from scanner.work import matcher, reader
+from scanner.work import fetcher, matcher, reader
 from scanner.work.messages import (
     CloseExtent,
     Failed,
+    Fetch,
+    Fetched,
     Form,
     Ignored,
     LayerRead,
@@ -51,6 +53,7 @@ _TEXTS, _TEXT_BYTES = 1000, 4 * MIB  # in one task
 _MATCH_SECONDS = 300.0  # a batch is 16 MiB: a tenth of a second
 _RECORD_BYTES = 256 * MIB  # of package managers' records of one image; large images have 10 MiB
 _OBJECT_BYTES = 64 * MIB  # of git's commits and trees
+_FETCHERS = 4  # downloads at a time
 _CONTEXT = multiprocessing.get_context("fork")  # inherits detectors and database without a copy
 
 
@@ -146,6 +149,14 @@ class _Job:
 
 
 @dataclass(frozen=True, slots=True)
+class _Download:
+    """A blob that a fetcher writes to a spool."""
+
+    job: _Job
+    spool: BlobFile
+
+
+@dataclass(frozen=True, slots=True)
 class _Batch:
     """Pieces of one extent that wait for a matcher."""
 
@@ -197,6 +208,10 @@ class Pool:
         self._readers: list[_Worker] = []
         self._matchers: list[_Worker] = []
         self._twins = Twins(self._jobs)
+        self._fetchers: list[_Worker] = []
+        self._awaited: deque[_Job] = deque()  # blobs that are elsewhere
+        self._files: dict[int, BlobFile] = {}  # theirs, by job
+        self._here: dict[int, _Job] = {}  # whose blobs were fetched, or are just now, and take room
         self._blobs: deque[_Job] = deque()
         self._batches: deque[_Batch] = deque()
         self._texts: deque[list[TextJob]] = deque()
@@ -215,10 +230,15 @@ class Pool:
         Workers are gone when this returns or raises.
         """
         jobs = [_Job(number, spec, BlobOutcome(spec.blob)) for number, spec in enumerate(blobs)]
-        self._blobs.extend(sorted(jobs, key=lambda job: -job.spec.blob.size))
+        for job in sorted(jobs, key=lambda job: -job.spec.blob.size):
+            if job.spec.blob.file.awaited:
+                self._awaited.append(job)
+                self._files[job.number] = job.spec.blob.file
+            else:
+                self._blobs.append(job)
         self._texts.extend(_in_batches(texts))
         try:
-            while self._blobs or self._batches or self._texts or self._busy():
+            while self._awaited or self._blobs or self._batches or self._texts or self._busy():
                 self._assign()
                 self._listen()
         finally:
@@ -226,11 +246,20 @@ class Pool:
         return [job.outcome for job in jobs]
 
     def _busy(self) -> list[_Worker]:
-        return [worker for worker in (*self._readers, *self._matchers) if worker.task is not None]
+        return [worker for worker in self._workers() if worker.task is not None]
+
+    def _workers(self) -> list[_Worker]:
+        return [*self._fetchers, *self._readers, *self._matchers]
 
     # -- handing out -----------------------------------------------------------------------------------------------
 
     def _assign(self) -> None:
+        # so much is downloaded ahead that readers need not wait, and no more: it takes room on the disk
+        while self._awaited and len(self._here) < _FETCHERS + self._jobs:
+            worker = self._idle(self._fetchers, self._fetcher, _FETCHERS)
+            if worker is None:
+                break
+            self._fetch(worker, self._awaited.popleft())
         while self._blobs and len(self._batches) < _WAITING and (worker := self._idle(self._readers, self._reader)):
             self._start(worker, self._blobs.popleft())
         while (self._texts or self._batches) and (worker := self._idle(self._matchers, self._matcher)):
@@ -239,28 +268,36 @@ class Pool:
             else:
                 self._match(worker, self._batches.popleft())
 
-    def _idle(self, workers: list[_Worker], new: Callable[[], _Worker]) -> _Worker | None:
+    def _idle(self, workers: list[_Worker], new: Callable[[], _Worker], most: int = 0) -> _Worker | None:
         for worker in workers:
             if worker.task is None:
                 return worker
-        if len(workers) < self._jobs:
+        if len(workers) < (most or self._jobs):
             workers.append(new())
             return workers[-1]
         return None
 
     def _spawn(self, target: Callable[..., None], *args: object) -> _Worker:
         ours, theirs = _CONTEXT.Pipe()
-        inherited = [worker.connection for worker in (*self._readers, *self._matchers)] + [ours]
+        inherited = [worker.connection for worker in self._workers()] + [ours]
+        spools = [job.spool for job in self._open if job.spool]
+        spools += [worker.task.spool for worker in self._fetchers if isinstance(worker.task, _Download)]
+        spools += [job.spec.blob.file for job in self._here.values() if not job.spec.blob.file.awaited]
 
         def run() -> None:
             for connection in inherited:  # else a worker would keep another one's pipe open past the coordinator's end
                 connection.close()
+            for file in spools:  # and the room that a spool takes, as long as it lives itself
+                file.close()
             target(theirs, *args)
 
         process = _CONTEXT.Process(target=run, daemon=True)
         process.start()
         theirs.close()
         return _Worker(process, ours)
+
+    def _fetcher(self) -> _Worker:
+        return self._spawn(fetcher.main, self._files, self._limits, os.getpid())
 
     def _reader(self) -> _Worker:
         return self._spawn(reader.main, self._limits, os.getpid())
@@ -272,18 +309,33 @@ class Pool:
         worker.number = number
         return worker
 
+    def _fetch(self, worker: _Worker, job: _Job) -> None:
+        blob = job.spec.blob
+        try:
+            target = spool(blob.name)
+        except OSError as error:
+            detail = f"no temporary file can be made: {error.strerror}"
+            job.outcome.gaps.append(Gap(blob.name, "", "spool.failed", blob.size, detail))
+            return
+        self._here[job.number] = job
+        self._give(worker, Fetch(job.number), (target,), _Download(job, target))
+        worker.deadline = time.monotonic() + self._limits.fetch_seconds + 30
+
     def _start(self, worker: _Worker, job: _Job) -> None:
         blob = job.spec.blob
         try:
             blob.file.fileno()
         except OSError as error:
             job.outcome.gaps.append(Gap(blob.name, "", "file.unreadable", blob.size, error.strerror or ""))
+            self._here.pop(job.number, None)
             return
         try:
             job.spool = spool(blob.name)
         except OSError as error:
             detail = f"no temporary file can be made: {error.strerror}"
             job.outcome.gaps.append(Gap(blob.name, "", "spool.failed", blob.size, detail))
+            self._here.pop(job.number, None)
+            blob.file.release()
             return
         self._open.append(job)
         room = max(0, min(self._limits.layer_bytes, self._limits.image_bytes - self._expanded))
@@ -356,6 +408,10 @@ class Pool:
             self._matched(worker, message)
         elif isinstance(message, Failed):
             self._failed(worker, message.reason, message.detail)
+        elif isinstance(message, Fetched):
+            task, worker.task = worker.task, None
+            task.job.spec.blob.file.arrived(task.spool)
+            self._blobs.append(task.job)
         else:
             self._read(worker, message)
 
@@ -434,6 +490,7 @@ class Pool:
         if job.spool:
             job.spool.close()
         job.spec.blob.file.release()
+        self._here.pop(job.number, None)
 
     # -- when something goes wrong ---------------------------------------------------------------------------------
 
@@ -442,19 +499,27 @@ class Pool:
         worker.process.kill()
         worker.process.join()
         worker.connection.close()
-        for workers in (self._readers, self._matchers):
+        for workers in (self._fetchers, self._readers, self._matchers):
             if worker in workers:
                 workers.remove(worker)
         self._failed(worker, reason, detail)
 
     def _failed(self, worker: _Worker, reason: str, detail: str) -> None:
         task, worker.task = worker.task, None
-        if isinstance(task, _Job):
+        if isinstance(task, _Download):
+            self._unfetched(task, reason, detail)
+        elif isinstance(task, _Job):
             self._unread(task, reason, detail)
         elif isinstance(task, list):
             self._split_texts(task, reason, detail)
         elif task is not None:
             self._split(task, reason, detail)
+
+    def _unfetched(self, task: _Download, reason: str, detail: str) -> None:
+        task.spool.close()
+        self._here.pop(task.job.number, None)
+        blob = task.job.spec.blob
+        task.job.outcome.gaps.append(Gap(blob.name, "", reason, blob.size, detail))
 
     def _unread(self, job: _Job, reason: str, detail: str) -> None:
         """A reader gave up: what it did not hand out is matched as it lies there, without members."""
@@ -498,20 +563,22 @@ class Pool:
         detail = "the scan took longer than the limit"
         for worker in self._busy():
             self._lost(worker, "limit.time", detail)
-        for job in [*self._blobs, *self._open]:
+        for job in [*self._awaited, *self._blobs, *self._open]:
             rest = job.spec.blob.size if job.plain is None else job.plain.size - job.outcome.matched
             job.outcome.gaps.append(Gap(job.spec.blob.name, "", "limit.time", rest, detail))
             if job.spool:
                 job.spool.close()
         for task in self._texts:
             self.text_gaps += [Gap(job.name, "", "limit.time", job.blob.size, detail) for job in task]
-        for queue in (self._blobs, self._batches, self._texts, self._open):
+        for queue in (self._awaited, self._blobs, self._batches, self._texts, self._open):
             queue.clear()
 
     def _close(self) -> None:
-        for worker in (*self._readers, *self._matchers):
+        for worker in self._workers():
+            if isinstance(worker.task, _Download):
+                worker.task.spool.close()
             worker.connection.close()
-        for worker in (*self._readers, *self._matchers):
+        for worker in self._workers():
             worker.process.join(1.0)
             if worker.process.is_alive():
                 worker.process.kill()

@@ -1,0 +1,53 @@
+"""Shows on standard error how far an audit is: images, rate, time left, failures. Draws only when told something."""
+
+from __future__ import annotations
+
+import time
+from typing import TextIO
+
+from scanner.audit.run import Display, Entry
+from scanner.store.ledger import State
+
+_INTERVAL = 0.2
+
+
+class Line(Display):
+    """One line that is written over and over, on a terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._started = self._drawn = time.monotonic()
+        self._listed = self._done = self._read = self._failed = 0
+
+    def listed(self, number: int) -> None:
+        """*number* more images were found."""
+        self._listed += number
+        self._draw(f"{self._listed} images listed")
+
+    def waiting(self, done: int, total: int) -> None:
+        """Workers have read *done* of *total* images."""
+        self._draw(f"{done} of {total} images read by workers")
+
+    def done(self, entry: Entry, total: int) -> None:
+        """One of *total* images is done."""
+        if not self._done:
+            self._started = time.monotonic()
+        self._done += 1
+        self._read += not entry.known
+        self._failed += entry.state is State.FAILED
+        seconds = max(time.monotonic() - self._started, 0.001)
+        rate = self._done / seconds
+        left = int((total - self._done) / rate)
+        self._draw(f"{self._done} of {total} images, {self._read} read, {self._failed} failed, {rate:.1f}/s, "
+                   f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left")  # fmt: skip
+
+    def clear(self) -> None:
+        """Leave nothing behind."""
+        self._stream.write("\r\x1b[K")
+        self._stream.flush()
+
+    def _draw(self, text: str) -> None:
+        if time.monotonic() - self._drawn >= _INTERVAL:
+            self._drawn = time.monotonic()
+            self._stream.write(f"\r\x1b[K{text}")
+            self._stream.flush()

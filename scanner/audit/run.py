@@ -1,0 +1,338 @@
+"""An audit: lists, skips what is known, scans the rest image by image, and writes each result at once.
+
+Killed at any moment, the next run finds all that was written and goes on; results are keyed by what was read and by
+the rules, so nothing is counted twice.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from scanner import __version__
+from scanner.audit.listing import Item, Listed, listed, refers
+from scanner.audit.targets import Filters, Target
+from scanner.errors import LeakscanError, StoreError
+from scanner.evidence import Gap, ScanResult, Severity
+from scanner.image.blob import Blob
+from scanner.image.model import OpenedImage
+from scanner.image.reference import Reference
+from scanner.image.registry.client import Client
+from scanner.image.registry.store import Documents
+from scanner.image.source import open_remote
+from scanner.limits import Limits
+from scanner.report.json import finding_document, plain_document
+from scanner.scan import Detection, Options, scan
+from scanner.seal import Seal
+from scanner.store.database import DatabaseError, Store
+from scanner.store.layers import KeptLayers
+from scanner.store.ledger import Ledger, Result, State
+
+#: gaps that another try may not have; what fails for another reason is not read again by the same rules
+_PASSING = ("limit.time", "limit.memory", "spool.", "worker.", "file.", "registry.", "blob.", "attestation.missing")
+_TRIES = 3  # of an image that fails for no reason that may pass
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user asks of an audit; *fail_on* and such are asked of the report."""
+
+    limits: Limits
+    jobs: int
+    key: bytes
+    filters: Filters
+    platform: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One reference of the registry and what came of it; the findings are in the ledger.
+
+    Attributes:
+        known: it was not read in this run.
+    """
+
+    reference: str
+    repository: str
+    digest: str
+    state: State
+    reason: str = ""
+    known: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What an audit of one registry came to.
+
+    Attributes:
+        older: images that the age filter left out.
+        blobs: layers and large documents that were read.
+        interrupted: it was stopped before its end.
+    """
+
+    host: str
+    entries: tuple[Entry, ...]
+    ledger: Ledger
+    older: int = 0
+    blobs: int = 0
+    interrupted: bool = False
+
+    def images(self) -> Iterator[tuple[Entry, Sequence[dict[str, Any]], str]]:
+        """Every entry with its images, and the name of the rule set if that is not this run's: a stale verdict stands
+        in for one that is still to come."""
+        for entry in self.entries:
+            result = self.ledger.result(entry.digest) if entry.digest else None
+            name = f"{self.host}/{entry.repository}"
+            found = _renamed(result, name) if result is not None else ()
+            if result is not None and (result.final or any(image["findings"] for image in found)):
+                yield entry, found, ""
+                continue
+            old = self.ledger.stale(entry.digest) if entry.digest else None
+            yield (entry, _renamed(old[1], name), old[0]) if old else (entry, found, "")
+
+
+class Display:
+    """Is told how far an audit is."""
+
+    def listed(self, number: int) -> None:
+        """*number* more images were found."""
+
+    def waiting(self, done: int, total: int) -> None:
+        """Others have read *done* of *total* images."""
+
+    def done(self, entry: Entry, total: int) -> None:
+        """One of *total* images is done."""
+
+
+def rule_set(detection: Detection, platform: str | None) -> str:
+    """What results are kept under: the rules, this program's version, and the platform if one was asked for."""
+    return "+".join((detection.rules_digest, __version__, *([platform] if platform else ())))
+
+
+#: (mark of the run, images, digests that were written so far, display): has images read by other processes, and
+#: returns when all of them are
+Elsewhere = Callable[[str, Sequence[Item], Callable[[], set[str]], Display], None]
+
+
+def audit(
+    client: Client,
+    target: Target,
+    engine: Store,
+    detection: Detection,
+    wanted: Wanted,
+    display: Display,
+    elsewhere: Elsewhere | None = None,
+) -> Audit:
+    """Look at every image of *target*. Ctrl-C ends it early, with the rest not reached.
+
+    Args:
+        client: of the registry.
+        engine: the store.
+        elsewhere: reads what is not known yet; by default this process does.
+
+    Raises:
+        StoreError: the store cannot be used.
+    """
+    try:
+        return _Run(client, target, engine, detection, wanted, display, elsewhere).audit()
+    except DatabaseError as error:
+        what = f"the store cannot be written ({type(error).__name__})"
+        raise StoreError(what, "Look at its disk and its server; then run the audit again: it goes on.") from None
+
+
+class Reader:
+    """Scans images of one registry and writes down what comes of them.
+
+    Attributes:
+        kept: the layers that are known.
+    """
+
+    def __init__(self, client: Client, engine: Store, ledger: Ledger, detection: Detection, wanted: Wanted) -> None:
+        self._client, self._ledger, self._detection, self._wanted = client, ledger, detection, wanted
+        self.kept = KeptLayers(engine, rule_set(detection, wanted.platform), Seal(wanted.key))
+        self._shared = Documents()
+
+    def read(self, item: Item, tags: Collection[str] | None = None) -> Result:
+        """Scan an image and write down what came of it. Raises DatabaseError.
+
+        *tags* are those of its repository by which something refers to an image, if they are known.
+        """
+        before = self._ledger.result(item.digest)
+        repository = f"{self._client.repository.host}/{item.repository}"
+        attempts = 1 + (before.attempts if before is not None else 0)
+        try:
+            result = self._scanned(item, repository, tags)
+        except LeakscanError as error:
+            passing = getattr(error, "reason", "").startswith(_PASSING)
+            result = failed(item.digest, repository, error.what, attempts, not passing and attempts >= _TRIES)
+        except DatabaseError:
+            raise
+        except OSError as error:
+            what = f"it cannot be read: {error.strerror or 'input/output error'}"
+            result = failed(item.digest, repository, what, attempts)
+        except Exception as error:  # a fault of ours must cost one image, never the audit, and show no bytes
+            result = failed(item.digest, repository, f"a fault of leakscan itself ({type(error).__name__})", attempts)
+        if result.state is State.FAILED and before is not None and before.images:
+            result = replace(before, reason=result.reason)  # what was found once is not forgotten
+        self._ledger.record(result)
+        return result
+
+    def _scanned(self, item: Item, repository: str, tags: Collection[str] | None) -> Result:
+        wanted = self._wanted
+        client = self._client.of(item.repository)
+        name = item.reference(self._client.repository.host)
+        opened = open_remote(
+            client, Reference(item.repository, "", item.digest), limits=wanted.limits, platform=wanted.platform,
+            shared=self._shared, name=name, tags=tags,
+        )  # fmt: skip
+        try:
+            created = _created(opened)
+            if wanted.filters.is_older(created):  # it is not read, and told by its age from now on
+                return Result(item.digest, State.NOT_REACHED, False, repository, created)
+            options = Options(wanted.limits, wanted.jobs, wanted.key, Severity.LOW)
+            with self.kept.claimed(_layers(opened)):
+                found = scan(opened, self._detection, options, kept=self.kept)
+        finally:
+            opened.close()
+        gaps = found.coverage.gaps
+        state = State.SCANNED if found.coverage.complete else State.INCOMPLETE
+        final = not any(gap.reason.startswith(_PASSING) for gap in gaps)
+        return Result(item.digest, state, final, repository, created, _reasons(gaps), 0, _images(found))
+
+
+def failed(digest: str, repository: str, reason: str, attempts: int, final: bool = False) -> Result:
+    """The result of an image that could not be read."""
+    return Result(digest, State.FAILED, final, repository, reason=reason, attempts=attempts)
+
+
+class _Run:
+    """One audit on its way."""
+
+    def __init__(
+        self, client: Client, target: Target, engine: Store, detection: Detection, wanted: Wanted, display: Display,
+        elsewhere: Elsewhere | None,
+    ) -> None:  # fmt: skip
+        self._client, self._target, self._filters, self._display = client, target, wanted.filters, display
+        self._host, self._elsewhere = target.registry.host, elsewhere
+        run = secrets.token_hex(8)
+        self._ledger = Ledger(engine, self._host, rule_set(detection, wanted.platform), run)
+        self._reader = Reader(client, engine, self._ledger, detection, wanted)
+        self._mark = run
+        self._seen: set[str] = set()  # digests of manifests that were looked at in this run
+        self._referring: dict[str, set[str]] = {}  # by repository: tags by which something refers to an image
+        self._older = 0
+
+    def audit(self) -> Audit:
+        items: list[Item] = []
+        entries: list[Entry] = []
+        stopped = False
+        try:
+            for repository in listed(self._client, self._target, self._filters, self._display.listed):
+                self._note(repository)
+                items += repository.items
+            # what refers to an image by its tag comes last: by then it is known which images there are
+            items.sort(key=lambda item: bool(item.subject))
+            read = self._read_elsewhere(items) if self._elsewhere is not None else frozenset()
+            for item in items:
+                entry = self._entry(item, read)
+                if entry is not None:
+                    entries.append(entry)
+                    self._display.done(entry, len(items))
+        except KeyboardInterrupt:
+            stopped = True
+            done = {entry.reference for entry in entries}
+            left = [item for item in items if item.reference(self._host) not in done and not item.subject]
+            entries += [self._made(item, State.NOT_REACHED, "the audit was stopped") for item in left]
+        entries.sort(key=lambda entry: entry.reference)
+        return Audit(self._host, tuple(entries), self._ledger, self._older, self._reader.kept.read, stopped)
+
+    def _note(self, repository: Listed) -> None:
+        """Write down what tags point to."""
+        if repository.repository:
+            found = [(item.tag, item.digest) for item in repository.items if item.tag and item.digest]
+            self._ledger.point(repository.repository, found)
+            if repository.whole:
+                self._referring[repository.repository] = {tag for tag in repository.present if refers(tag)}
+                self._ledger.gone(repository.repository, repository.present)
+
+    def _read_elsewhere(self, items: Sequence[Item]) -> frozenset[str]:
+        """Let others read what is not known; the digests of what they read."""
+        assert self._elsewhere is not None
+        wanted: dict[str, Item] = {}
+        for item in items:
+            if item.digest and not item.subject and item.digest not in wanted:
+                result = self._ledger.result(item.digest)
+                if result is None or not (result.final or self._filters.is_older(result.created)):
+                    wanted[item.digest] = item
+        self._elsewhere(self._mark, list(wanted.values()), self._ledger.written, self._display)
+        return frozenset(wanted)
+
+    def _made(self, item: Item, state: State, reason: str = "", known: bool = False) -> Entry:
+        return Entry(item.reference(self._host), item.repository, item.digest, state, reason, known)
+
+    def _entry(self, item: Item, read: Collection[str]) -> Entry | None:
+        """What comes of an item; None if it is no image, or none that counts. *read* were read elsewhere."""
+        if item.reason:
+            return self._made(item, State.FAILED, item.reason)
+        if item.subject in self._seen:
+            return None
+        result = self._ledger.result(item.digest)
+        known = result is not None and (result.final or item.digest in self._seen)
+        if result is not None and self._filters.is_older(result.created):
+            known = True
+        if result is None or not (known or item.digest in read):
+            result = self._reader.read(item, self._referring.get(item.repository))
+        if self._filters.is_older(result.created):
+            self._older += 1
+            return None
+        self._seen.update({item.digest, *(str(image["manifest_digest"]) for image in result.images)})
+        return self._made(item, result.state, result.reason, known)
+
+
+def _layers(opened: OpenedImage) -> Iterator[Blob]:
+    """The blobs of an image's layers."""
+    return (layer.blob for image in opened.images for layer in image.layers if layer.blob is not None)
+
+
+def _created(opened: OpenedImage) -> str:
+    """When the newest image was made: the last step of its history tells."""
+    entries = [entry for image in opened.images if image.config for entry in image.config.history]
+    return max((entry.created for entry in entries), default="")[:32]
+
+
+def _reasons(gaps: Sequence[Gap]) -> str:
+    counted: dict[str, int] = {}
+    for gap in gaps:
+        counted[gap.reason] = counted.get(gap.reason, 0) + 1
+    return ", ".join(f"{reason} ({number})" if number > 1 else reason for reason, number in sorted(counted.items()))
+
+
+def _images(found: ScanResult) -> list[dict[str, Any]]:
+    """One document for each platform, as an audit's report has them, without reference and verdict."""
+    several = len(found.images) > 1
+    images: list[dict[str, Any]] = []
+    for summary in found.images:
+        mine = [finding for finding in found.findings if not several or finding.platform == summary.platform]
+        images.append({
+            "manifest_digest": summary.manifest_digest,
+            "platform": summary.platform,
+            "findings": [plain_document(finding_document(finding, several)) for finding in mine],
+        })  # fmt: skip
+    if several:  # what belongs to no single platform is in all of them, so it is told once
+        shared = [finding for finding in found.findings if finding.platform is None]
+        images[0]["findings"] += [plain_document(finding_document(finding, several)) for finding in shared]
+    return images
+
+
+def _renamed(result: Result, repository: str) -> list[dict[str, Any]]:
+    """The images with commands for another repository that has the same manifest."""
+    if result.repository == repository:
+        return list(result.images)
+
+    def renamed(finding: dict[str, Any]) -> dict[str, Any]:
+        command = finding["proof"]["command"].replace(f" {result.repository}@", f" {repository}@", 1)
+        return {**finding, "proof": {**finding["proof"], "command": command}}
+
+    return [{**image, "findings": [renamed(finding) for finding in image["findings"]]} for image in result.images]

@@ -1,0 +1,151 @@
+"""A worker of an audit: takes images out of the queue, has each scanned in a process of its own, writes the ledger.
+
+The process that scans is not the one that keeps the heartbeat: what kills it (memory, a fault in a library) costs one
+try of one image.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from multiprocessing.connection import Connection
+from typing import Any
+
+from scanner.audit.queue import conninfo, prepare, serve
+from scanner.errors import LeakscanError
+from scanner.store.database import default_url, open_store
+from scanner.store.ledger import Ledger
+
+_CONTEXT = multiprocessing.get_context("spawn")  # the worker has threads, which a fork does not copy
+
+
+class Lost(Exception):
+    """The process that scanned an image died, or could not write what it found."""
+
+
+class _Scanner:
+    """The process that scans; started when it is needed, and again when it died."""
+
+    def __init__(self, url: str, jobs: int) -> None:
+        self._url, self._jobs = url, jobs
+        self._process: Any = None
+        self._connection: Connection | None = None
+
+    def work(self, job: dict[str, Any]) -> None:
+        """Have an image scanned. Raises Lost if it was not."""
+        if self._process is None or not self._process.is_alive():
+            ours, theirs = _CONTEXT.Pipe()
+            # not a daemon: those may have no processes of their own; it ends with this one all the same
+            self._process = _CONTEXT.Process(target=scan_jobs, args=(theirs, self._url, self._jobs, os.getpid()))
+            self._process.start()
+            theirs.close()
+            self._connection = ours
+        assert self._connection is not None
+        try:
+            self._connection.send(job)
+            reason = self._connection.recv()
+        except (EOFError, OSError):
+            self.close()
+            raise Lost("the process that scanned it died") from None
+        if reason:
+            raise Lost(reason)
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._process = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def work(url: str | None, jobs: int, once: bool) -> None:
+    """Serve the queue of the store until stopped, or until it is empty if *once*. Raises StoreError."""
+    url = url or default_url(os.environ)
+    conninfo(url)
+    engine = open_store(url)
+    prepare(engine, url)
+    scanner = _Scanner(url, jobs)
+
+    def give_up(job: dict[str, Any]) -> None:
+        from scanner.audit.run import failed
+
+        ledger = Ledger(engine, job["host"], job["rules"], job["run"])
+        repository = f"{job['host']}/{job['repository']}"
+        ledger.record(failed(job["digest"], repository, "every process that scanned it died", 1))
+
+    try:
+        serve(url, scanner.work, give_up, once)
+    finally:
+        scanner.close()
+        engine.dispose()
+
+
+def scan_jobs(connection: Connection, url: str, jobs: int, parent: int) -> None:
+    """Scan images until the connection closes; answers each with an empty string, or with why it was not written."""
+    from scanner.work.isolation import die_with
+
+    die_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker decides how a Ctrl-C ends
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    desk = _Desk(url, jobs)
+    while True:
+        try:
+            job = connection.recv()
+        except EOFError:
+            return
+        try:
+            desk.scan(job)
+            connection.send("")
+        except Exception as error:  # tried again by whoever comes next; its text could hold anything
+            connection.send(type(error).__name__)
+
+
+class _Desk:
+    """All that scanning needs, made once."""
+
+    def __init__(self, url: str, jobs: int) -> None:
+        from scanner import detection
+        from scanner.keys import installation_key
+        from scanner.limits import Limits
+        from scanner.seal import Seal
+
+        self._engine = open_store(url)
+        self._rules = detection.load(os.environ)
+        self._limits, self._jobs = Limits.from_environment(os.environ), jobs
+        self._key = installation_key(os.environ)
+        self._identity = Seal(self._key).identity
+        self._clients: dict[str, Any] = {}
+
+    def scan(self, job: dict[str, Any]) -> None:
+        """Scan the image of a job and write down what came of it. Raises DatabaseError."""
+        from scanner.audit.listing import Item
+        from scanner.audit.run import Reader, Wanted, failed, rule_set
+        from scanner.audit.targets import Filters
+
+        ledger = Ledger(self._engine, job["host"], job["rules"], job["run"])
+        item = Item(job["repository"], job["tag"], job["digest"])
+        if job["rules"] != rule_set(self._rules, job["platform"]) or job["key"] != self._identity:
+            what = "a worker has other rules, another version or another key (LEAKSCAN_KEY) than the audit"
+            ledger.record(failed(item.digest, f"{job['host']}/{item.repository}", what, 1))
+            return
+        wanted = Wanted(self._limits, self._jobs, self._key, Filters(newer_than=job["newer_than"]), job["platform"])
+        try:
+            client = self._client(job["host"])
+        except LeakscanError as error:
+            ledger.record(failed(item.digest, f"{job['host']}/{item.repository}", error.what, 1))
+            return
+        Reader(client, self._engine, ledger, self._rules, wanted).read(item)
+
+    def _client(self, host: str) -> Any:
+        from scanner.image.registry.client import Client
+        from scanner.image.registry.names import registry_of
+        from scanner.image.registry.settings import from_environment
+
+        if host not in self._clients:
+            settings = from_environment(os.environ)
+            self._clients[host] = Client.connect(registry_of(host), settings, self._limits, os.environ)
+        return self._clients[host]

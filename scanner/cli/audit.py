@@ -1,0 +1,213 @@
+"""`leakscan audit TARGET`: every image of a registry, one report, an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, SEVERITIES, complain
+from scanner.cli.common import platform as platform_option
+from scanner.errors import InvalidReference, LeakscanError
+from scanner.output import Target as Output
+from scanner.output import write
+
+if TYPE_CHECKING:
+    from scanner.audit.run import Audit, Display, Elsewhere, Wanted
+    from scanner.audit.targets import Target
+    from scanner.scan import Detection
+    from scanner.store.database import Store
+
+_FORMATS = ("text", "json", "csv")
+
+
+class _Format(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
+    """FORMAT or FORMAT=FILE."""
+
+    name = "format"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Output:
+        if isinstance(value, Output):
+            return value
+        format, equals, file = value.partition("=")
+        if format not in _FORMATS:
+            self.fail(f"{format!r} is not one of {', '.join(_FORMATS)}", param, ctx)
+        if equals and not file:
+            self.fail(f"no file is named after {format}=", param, ctx)
+        return Output(format, Path(file) if file else None)
+
+    def get_metavar(self, *_: Any, **__: Any) -> str:  # its arguments differ between releases of click
+        return "FORMAT[=FILE]"
+
+
+def _age(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    from scanner.audit.targets import parse_age
+
+    try:
+        return None if value is None else parse_age(value)
+    except InvalidReference as error:
+        raise click.BadParameter(f"{error.what}. {error.tip}", ctx, param) from None
+
+
+@click.command()
+@click.argument("target", required=False)
+@click.option("--repos-file", type=click.File("r"), metavar="FILE",
+              help="References instead of TARGET, one a line; without tag all tags of the repository. - is stdin.")
+@click.option("--repository", "repositories", multiple=True, metavar="PATTERN",
+              help="Only repositories like this (*, ?, [..]); repeatable.")
+@click.option("--tag", "tags", multiple=True, metavar="PATTERN", help="Only tags like this; repeatable.")
+@click.option("--newer-than", callback=_age, metavar="AGE", help="Only images made within 12h, 30d, 8w.")
+@click.option("--platform", metavar="OS/ARCH[/VARIANT]|all", callback=platform_option,
+              help="Which platform of images. [default: all]")
+@click.option("--where", "fingerprint", metavar="FINGERPRINT",
+              help="Read nothing: say which images hold the secret of that fingerprint, since when, and whether still.")
+@click.option("--format", "outputs", type=_Format(), multiple=True,
+              help="Report as text, json or csv, to a file if one is named; repeatable. [default: text]")
+@click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True,
+              help="The least severity that makes the exit code 1.")
+@click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, if nothing was found but not all was read.")
+@click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
+              help="Processes that work at a time. [default: one for each processor]")
+@click.option("--store", metavar="URL", help="Where results are kept (SQLAlchemy). [default: LEAKSCAN_STORE, else a "
+              "SQLite file in the state directory]")
+@click.option("--distribute", is_flag=True,
+              help="Leave the reading to `leakscan worker` processes on the same store, which must be PostgreSQL.")
+@click.option("--quiet", is_flag=True, help="No progress and no notices on standard error.")
+@click.option("--no-progress", is_flag=True, help="No progress on standard error.")
+def audit(
+    target: str | None, repos_file: TextIO | None, repositories: tuple[str, ...], tags: tuple[str, ...],
+    newer_than: int | None, platform: str | None, fingerprint: str | None, outputs: Sequence[Output], fail_on: str,
+    allow_incomplete: bool, jobs: int, store: str | None, distribute: bool, quiet: bool, no_progress: bool,
+) -> None:
+    """Scan every image of a registry, each distinct layer once.
+
+    TARGET is HOST[:PORT], or HOST/PREFIX for the repositories of that name and below. What was read before by the same
+    rules is not read again, in no image; an audit that was stopped goes on where it was.
+
+    Exit codes: 0 every image was read and none leaks, 1 an image leaks, 2 wrong usage, 3 not everything could be read
+    and no image leaks.
+    """  # fmt: skip
+    from scanner.evidence import Severity, Verdict
+    from scanner.store.database import default_url
+
+    if fingerprint is not None:
+        sys.exit(_where(fingerprint, store))
+    targets = _targets(target, repos_file)
+    least = None if fail_on == "never" else Severity(fail_on)
+    shows = sys.stderr.isatty() and not (quiet or no_progress)
+    rules, wanted = _wanted(jobs, platform, repositories, tags, newer_than)
+    audits = _run(targets, store or default_url(os.environ), rules, wanted, shows, distribute)
+    written = _report(audits, least, rules.rules_digest, outputs or (Output("text"),))
+    from scanner.audit.report import verdict
+
+    found = verdict(audits, least)
+    if found is Verdict.LEAKED:
+        sys.exit(EXIT_LEAKED)
+    clean = found is Verdict.CLEAN or allow_incomplete
+    sys.exit(EXIT_CLEAN if clean and written else EXIT_INCOMPLETE)
+
+
+def _targets(target: str | None, repos_file: TextIO | None) -> list[Target]:
+    from scanner.audit.targets import parse_list, parse_target
+
+    if (target is None) == (repos_file is None):
+        raise click.UsageError("give either TARGET or --repos-file")
+    try:
+        return parse_list(repos_file) if repos_file is not None else [parse_target(target or "")]
+    except InvalidReference as error:
+        raise click.UsageError(f"{error.what}. {error.tip}") from None
+    except (OSError, UnicodeDecodeError):
+        raise click.UsageError("the list of references cannot be read") from None
+
+
+def _wanted(
+    jobs: int, platform: str | None, repositories: tuple[str, ...], tags: tuple[str, ...], newer_than: int | None
+) -> tuple[Detection, Wanted]:
+    from scanner import detection
+    from scanner.audit.run import Wanted
+    from scanner.audit.targets import Filters
+    from scanner.keys import installation_key
+    from scanner.limits import Limits
+
+    limits = Limits.from_environment(os.environ)
+    chosen = None if platform == "all" else platform
+    filters = Filters(repositories, tags, newer_than)
+    return detection.load(os.environ), Wanted(limits, jobs, installation_key(os.environ), filters, chosen)
+
+
+def _run(
+    targets: Sequence[Target], url: str, rules: Detection, wanted: Wanted, shows: bool, distribute: bool
+) -> list[Audit]:
+    from scanner.audit.display import Line
+    from scanner.audit.run import Display
+    from scanner.audit.run import audit as run
+    from scanner.image.registry.client import Client
+    from scanner.image.registry.settings import from_environment
+    from scanner.store.database import open_store
+
+    engine = open_store(url)
+    audits: list[Audit] = []
+    line = Line(sys.stderr) if shows else None
+    display: Display = line or Display()
+    for target in targets:
+        client = Client.connect(target.registry, from_environment(os.environ), wanted.limits, os.environ)
+        try:
+            elsewhere = _elsewhere(engine, url, target, rules, wanted) if distribute else None
+            audits.append(run(client, target, engine, rules, wanted, display, elsewhere))
+        finally:
+            client.close()
+            if line is not None:
+                line.clear()
+        if audits[-1].interrupted:
+            break
+    return audits
+
+
+def _elsewhere(engine: Store, url: str, target: Target, rules: Detection, wanted: Wanted) -> Elsewhere:
+    """Has images of one registry read by workers."""
+    from scanner.audit.queue import feeder
+    from scanner.audit.run import rule_set
+    from scanner.seal import Seal
+
+    about = {"host": target.registry.host, "rules": rule_set(rules, wanted.platform), "key": Seal(wanted.key).identity,
+             "platform": wanted.platform, "newer_than": wanted.filters.newer_than}  # fmt: skip
+    return feeder(engine, url, about)
+
+
+def _report(audits: Sequence[Audit], least: Any, rules_digest: str, outputs: Sequence[Output]) -> bool:
+    """Write every report that can be written; False if one could not."""
+    from scanner.audit import report
+
+    written = True
+    for output in outputs:
+        if output.format == "json":
+            text = report.json(audits, least, rules_digest)
+        elif output.format == "csv":
+            text = report.csv_table(audits, least)
+        else:
+            text = report.text(audits, least)
+        try:
+            write(output, text)
+        except LeakscanError as error:
+            written = False
+            complain(error)
+    return written
+
+
+def _where(fingerprint: str, store: str | None) -> int:
+    """Say where and when a secret was seen; 1 if a tag has it now."""
+    from scanner.report.escape import text
+    from scanner.store.database import default_url, open_store
+    from scanner.store.ledger import appearances
+
+    found = appearances(open_store(store or default_url(os.environ)), fingerprint)
+    for each in found:
+        state = "is there" if each.current else f"was there until {each.until}"
+        click.echo(f"{text(each.reference)}  {each.digest[:19]}  since {each.since}  {state}")
+    if not found:
+        click.echo("no image that was audited holds it", err=True)
+    return EXIT_LEAKED if any(each.current for each in found) else EXIT_CLEAN

@@ -1,0 +1,153 @@
+"""Opens the store, with its schema brought up to date."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLAlchemyError
+
+from scanner.errors import StoreError
+from scanner.keys import state_directory
+
+#: an open store
+Store = Engine
+#: what its use may raise
+DatabaseError = SQLAlchemyError
+#: how long a server may be away
+PATIENCE_SECONDS = 60.0
+_BUSY_SECONDS, _AGAIN_SECONDS = 60.0, 0.5
+__all__ = [
+    "PATIENCE_SECONDS", "ArgumentError", "DatabaseError", "Store", "default_url", "open_store", "parse_url", "patient",
+    "put", "text",
+]  # fmt: skip
+
+
+def default_url(environment: Mapping[str, str]) -> str:
+    """LEAKSCAN_STORE, else a SQLite file in the state directory."""
+    if given := environment.get("LEAKSCAN_STORE"):
+        return given
+    return f"sqlite:///{state_directory(environment) / 'audit.sqlite3'}"
+
+
+def open_store(url: str) -> Store:
+    """The store at *url*, as SQLAlchemy writes it; a SQLite file is made if it is not there.
+
+    Raises:
+        StoreError: it cannot be opened, or a newer leakscan made it.
+    """
+    try:
+        parsed = parse_url(url)
+        if parsed.get_backend_name() == "sqlite" and parsed.database:
+            _make_file(Path(parsed.database))
+        engine = create_engine(parsed, pool_pre_ping=True)  # a server that was restarted is no error
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _pragmas)
+        with engine.begin() as connection:
+            _migrate(connection)
+        return engine
+    except (SQLAlchemyError, ArgumentError, ImportError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+        raise StoreError(f"the store {_shown(url)} cannot be opened: {reason}", "Check LEAKSCAN_STORE.") from None
+
+
+def parse_url(url: str) -> URL:
+    """A URL with the driver that the extra `cluster` brings, if it is PostgreSQL's. Raises ArgumentError."""
+    parsed = make_url(url)
+    return parsed.set(drivername="postgresql+psycopg") if parsed.drivername == "postgresql" else parsed
+
+
+def _shown(url: str) -> str:
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        return "that LEAKSCAN_STORE names"
+
+
+def _make_file(path: Path) -> None:
+    """An empty file that only its owner may read, unless it is there."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+
+
+def _pragmas(connection: Any, _record: Any) -> None:
+    """A killed process loses no commit; readers do not wait for the writer."""
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={int(_BUSY_SECONDS * 1000)}"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", "scanner:store/migrations")
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError:
+        raise StoreError("a newer leakscan made this store", "Use that version, or another LEAKSCAN_STORE.") from None
+
+
+_Self = TypeVar("_Self", bound="HasStore")
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
+
+
+class HasStore(Protocol):
+    """Something that works on a store."""
+
+    _engine: Store
+
+
+def patient(
+    method: Callable[Concatenate[_Self, _Given], _Result],
+) -> Callable[Concatenate[_Self, _Given], _Result]:
+    """A method that is one transaction, done again for a minute while its server is away: a restart is no error."""
+
+    @functools.wraps(method)
+    def again(self: _Self, /, *args: _Given.args, **named: _Given.kwargs) -> _Result:
+        until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return method(self, *args, **named)
+            except (OperationalError, InterfaceError):
+                if self._engine.dialect.name != "postgresql" or time.monotonic() > until:
+                    raise
+                time.sleep(_AGAIN_SECONDS)
+
+    return again
+
+
+def put(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    update: Sequence[str] = (),
+    keys: Sequence[str] = (),
+) -> None:
+    """Insert rows; of one whose key (*keys*, by default the primary key) is there *update* columns are replaced."""
+    if not rows:
+        return
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+    else:
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
+    statement = insert(table)
+    keys = list(keys) or [column.name for column in table.primary_key]
+    if update:
+        statement = statement.on_conflict_do_update(
+            index_elements=keys, set_={name: statement.excluded[name] for name in update}
+        )
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=keys)
+    connection.execute(statement, [dict(row) for row in rows])

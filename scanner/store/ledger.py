@@ -1,0 +1,175 @@
+"""What tags point to and what came of it: the ledger that an audit reads and writes, one transaction for each image."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import delete, select, update
+
+from scanner.store.database import Store, patient, put
+from scanner.store.schema import REGISTRIES, RESULTS, SIGHTINGS, TAGS
+
+
+class State(StrEnum):
+    """What came of a manifest."""
+
+    SCANNED = "scanned"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+    NOT_REACHED = "not_reached"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What is known of a manifest or index by one rule set.
+
+    Attributes:
+        final: reading it again would give the same.
+        repository: host/name that its commands name.
+        created: when its newest image was made, ISO 8601; empty if nothing tells.
+        reason: why it failed or is incomplete, for people.
+        attempts: how often it failed so far.
+        images: one for each platform, as the report has them, without reference.
+    """
+
+    digest: str
+    state: State
+    final: bool
+    repository: str
+    created: str = ""
+    reason: str = ""
+    attempts: int = 0
+    images: Sequence[dict[str, Any]] = ()
+
+
+def now() -> str:
+    """The time as the store writes it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Ledger:
+    """The ledger of one registry, for one rule set; *run* marks what is written."""
+
+    def __init__(self, engine: Store, host: str, rules: str, run: str) -> None:
+        self._engine, self._rules, self._run = engine, rules, run
+        with engine.begin() as connection:
+            put(connection, REGISTRIES, [{"host": host}], keys=["host"])
+            found = connection.execute(select(REGISTRIES.c.id).where(REGISTRIES.c.host == host))
+            self._registry: int = found.scalar_one()
+
+    @patient
+    def written(self) -> set[str]:
+        """The manifests whose results this run wrote, whichever process did."""
+        mine = (RESULTS.c.rules == self._rules) & (RESULTS.c.run == self._run)
+        with self._engine.connect() as connection:
+            return set(connection.execute(select(RESULTS.c.digest).where(mine)).scalars())
+
+    @patient
+    def point(self, repository: str, tags: Iterable[tuple[str, str]]) -> None:
+        """Note that tags point to digests now; where one pointed to something else before, that is history."""
+        time = now()
+        mine = (TAGS.c.registry == self._registry) & (TAGS.c.repository == repository)
+        with self._engine.begin() as connection:
+            for tag, digest in tags:
+                connection.execute(
+                    update(TAGS).where(mine, TAGS.c.tag == tag, TAGS.c.digest != digest).values(current=False)
+                )
+                row = {"registry": self._registry, "repository": repository, "tag": tag, "digest": digest,
+                       "seen_first": time, "seen_last": time, "current": True}  # fmt: skip
+                put(connection, TAGS, [row], update=("seen_last", "current"))
+
+    @patient
+    def gone(self, repository: str, present: set[str]) -> None:
+        """Note that a repository has no other tags than *present*."""
+        mine = (TAGS.c.registry == self._registry) & (TAGS.c.repository == repository)
+        with self._engine.begin() as connection:
+            known = set(connection.execute(select(TAGS.c.tag).where(mine, TAGS.c.current)).scalars())
+            for tag in known - present:
+                connection.execute(update(TAGS).where(mine, TAGS.c.tag == tag).values(current=False))
+
+    @patient
+    def result(self, digest: str) -> Result | None:
+        """What the rule set said of a manifest, None if it has not seen it."""
+        with self._engine.connect() as connection:
+            row = connection.execute(
+                select(RESULTS).where(RESULTS.c.digest == digest, RESULTS.c.rules == self._rules)
+            ).one_or_none()
+        return None if row is None else _result(row)
+
+    @patient
+    def stale(self, digest: str) -> tuple[str, Result] | None:
+        """What another rule set that read a manifest said last of it, with the name of that rule set."""
+        with self._engine.connect() as connection:
+            row = connection.execute(
+                select(RESULTS)
+                .where(
+                    RESULTS.c.digest == digest,
+                    RESULTS.c.rules != self._rules,
+                    RESULTS.c.state.in_((State.SCANNED.value, State.INCOMPLETE.value)),
+                )
+                .order_by(RESULTS.c.scanned.desc())
+                .limit(1)
+            ).one_or_none()
+        return None if row is None else (str(row.rules), _result(row))
+
+    @patient
+    def record(self, result: Result) -> None:
+        """Write a result and its sightings at once, in place of what was there."""
+        document = zlib.compress(json.dumps(list(result.images), separators=(",", ":")).encode(), 6)
+        row = {"digest": result.digest, "rules": self._rules, "state": result.state.value, "final": result.final,
+               "repository": result.repository, "created": result.created, "scanned": now(), "reason": result.reason,
+               "attempts": result.attempts, "run": self._run, "document": document}  # fmt: skip
+        seen = [finding for image in result.images for finding in image["findings"]]
+        with self._engine.begin() as connection:
+            mine = (SIGHTINGS.c.digest == result.digest) & (SIGHTINGS.c.rules == self._rules)
+            connection.execute(delete(SIGHTINGS).where(mine))
+            put(connection, RESULTS, [row], update=[name for name in row if name not in ("digest", "rules")])
+            sightings = [self._sighting(result.digest, number, each) for number, each in enumerate(seen)]
+            put(connection, SIGHTINGS, sightings)
+
+    def _sighting(self, digest: str, number: int, finding: dict[str, Any]) -> dict[str, Any]:
+        layer = finding["layer"]
+        return {"digest": digest, "rules": self._rules, "number": number,
+                "fingerprint": finding["secret"]["fingerprint"], "rule_id": finding["rule_id"],
+                "severity": finding["severity"], "gated": finding["gated"],
+                "layer": layer["digest"] if layer else None}  # fmt: skip
+
+
+def _result(row: Any) -> Result:
+    images = json.loads(zlib.decompress(row.document))
+    state = State(row.state)
+    return Result(row.digest, state, row.final, row.repository, row.created, row.reason, row.attempts, images)
+
+
+@dataclass(frozen=True, slots=True)
+class Appearance:
+    """A tag whose image holds a secret: from when to when it was seen there, and whether it still is."""
+
+    reference: str
+    digest: str
+    since: str
+    until: str
+    current: bool
+
+
+def appearances(engine: Store, fingerprint: str) -> list[Appearance]:
+    """Where and when a secret was seen, in any registry and by any rule set, the earliest first."""
+    query = (
+        select(REGISTRIES.c.host, TAGS.c.repository, TAGS.c.tag, TAGS.c.digest, TAGS.c.seen_first, TAGS.c.seen_last,
+               TAGS.c.current)
+        .select_from(TAGS)
+        .join(REGISTRIES, REGISTRIES.c.id == TAGS.c.registry)
+        .where(TAGS.c.digest.in_(select(SIGHTINGS.c.digest).where(SIGHTINGS.c.fingerprint == fingerprint)))
+        .order_by(TAGS.c.seen_first, REGISTRIES.c.host, TAGS.c.repository, TAGS.c.tag)
+    )  # fmt: skip
+    with engine.connect() as connection:
+        return [
+            Appearance(f"{row.host}/{row.repository}:{row.tag}", row.digest, row.seen_first, row.seen_last, row.current)
+            for row in connection.execute(query)
+        ]

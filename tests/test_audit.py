@@ -1,0 +1,463 @@
+"""An audit finds every leak of a registry, reads each blob once, and loses nothing when it is killed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text as sql
+
+from scanner import detection
+from scanner.audit import report
+from scanner.audit.run import Audit, Display, Entry, Wanted, audit
+from scanner.audit.targets import Filters, Target, parse_age, parse_list, parse_target
+from scanner.errors import InvalidReference, StoreError
+from scanner.evidence import Severity
+from scanner.image.registry.client import Client
+from scanner.image.registry.settings import Settings
+from scanner.limits import Limits
+from scanner.scan import Detection
+from scanner.store.database import Store, open_store
+from scanner.store.ledger import State, appearances
+from scanner.store.schema import METADATA
+from testimages.values import github_token
+from tests.builders import OCI_MANIFEST, descriptor_of, dumps, image_of, layer, sha256, whiteout
+from tests.registries import Handler, MemoryRegistry, Request, digest_tag, memory_registry
+
+Leakscan = Callable[..., "subprocess.CompletedProcess[str]"]
+KEY = b"k" * 32
+IMAGES = 42
+
+
+def token(number: int) -> str:
+    """A fake token."""
+    return github_token(random.Random(f"audit {number}"))
+
+
+@pytest.fixture(scope="module")
+def rules() -> Iterator[Detection]:
+    """The detectors, compiled once."""
+    with tempfile.TemporaryDirectory() as cache:
+        yield detection.load({**os.environ, "XDG_CACHE_HOME": cache})
+
+
+@pytest.fixture
+def registry() -> Iterator[MemoryRegistry]:
+    """A registry in memory."""
+    with memory_registry() as found:
+        yield found
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store."""
+    engine = open_store(f"sqlite:///{tmp_path}/audit.sqlite3")
+    yield engine
+    engine.dispose()
+
+
+def filled(registry: MemoryRegistry, number: int = IMAGES) -> dict[str, str]:
+    """Images that share layers about as a registry's do; every seventh leaks. The token by each leaking reference."""
+    bases = [layer({"etc/os-release": f"NAME=base{each}\n"}, compression="gz") for each in range(4)]
+    middles = [layer({f"usr/lib/m{each}": f"library {each}\n" * 50}) for each in range(12)]
+    leaks = {}
+    for each in range(number):
+        own = {f"app/{each}.txt": f"program {each}\n"}
+        stack = [bases[each % 4], middles[each % 12]]
+        if each % 7 == 3:
+            own["app/.env"] = f"GITHUB_TOKEN={token(each)}\n"
+            stack += [layer(own), layer(whiteout("app/.env"), created_by="RUN rm app/.env")]
+        else:
+            stack.append(layer(own))
+        name, tag = f"team{each % 5}/app{each}", "1"
+        registry.put(name, tag, image_of(*stack))
+        if each % 7 == 3:
+            leaks[f"{registry.address}/{name}:{tag}"] = token(each)
+    return leaks
+
+
+def run(
+    registry: MemoryRegistry, store: Store, rules: Detection, *, target: Target | None = None,
+    display: Display | None = None, **filters: Any,
+) -> Audit:  # fmt: skip
+    """One audit of the whole registry."""
+    chosen = target or parse_target(registry.address)
+    settings = Settings(plain_http=frozenset({registry.address}))
+    client = Client.connect(chosen.registry, settings, Limits(), {"HOME": "/nowhere"}, lambda _: None)
+    wanted = Wanted(Limits(), 1, KEY, Filters(**filters))
+    try:
+        return audit(client, chosen, store, rules, wanted, display or Display())
+    finally:
+        client.close()
+
+
+def document(found: Audit) -> Any:
+    """The JSON report as a value."""
+    return json.loads(report.json([found], Severity.LOW, "sha256:0"))
+
+
+def leaking(found: Audit) -> set[str]:
+    """References of images that leak."""
+    return {image["reference"] for image in document(found)["images"] if image["verdict"] == "leaked"}
+
+
+def test_every_leak_is_found_and_every_blob_read_once(
+    registry: MemoryRegistry, store: Store, rules: Detection
+) -> None:
+    """Counted on the wire: no blob is asked for twice, and the second audit asks for none."""
+    leaks = filled(registry)
+
+    first = run(registry, store, rules)
+
+    assert leaking(first) == set(leaks)
+    assert report.counts([first]) == {"scanned": IMAGES, "incomplete": 0, "failed": 0, "not_reached": 0}
+    assert not any("/manifests/sha256-" in request.path for request in registry.seen)  # no tag is looked for in vain
+    asked = Counter(registry.paths("/blobs/"))
+    assert set(asked.values()) == {1}
+    assert {path.rpartition("/")[2] for path in asked} == set(registry.blobs)
+    findings = [finding for image in document(first)["images"] for finding in image["findings"]]
+    assert {finding["state"] for finding in findings if finding["gated"]} == {"deleted"}
+
+    registry.seen.clear()
+    second = run(registry, store, rules)
+
+    assert document(second) == document(first)
+    assert registry.paths("/blobs/") == registry.paths("/manifests/") == []
+    assert all(entry.known for entry in second.entries)
+
+
+def test_only_what_is_new_is_read(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """A new image on known layers costs its own blobs; a tag that moved is told from what it was."""
+    shared = layer({"usr/lib/shared": "x" * 100})
+    leak = layer({".env": f"GITHUB_TOKEN={token(1)}\n"})
+    registry.put("team/app", "1", image_of(shared, leak))
+    run(registry, store, rules)
+    registry.seen.clear()
+    new = image_of(shared, layer({"new": "file"}))
+    registry.put("team/app", "1", new)
+
+    found = run(registry, store, rules)
+
+    assert leaking(found) == set()
+    own = {new.config_digest, new.layers[1].digest}
+    assert {path.rpartition("/")[2] for path in registry.paths("/blobs/")} == own
+
+
+def test_where_a_secret_is_and_since_when(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """One query tells the images, and whether the tag still has it."""
+    leak = image_of(layer({".env": f"GITHUB_TOKEN={token(1)}\n"}))
+    for tag in ("1", "2"):
+        registry.put("team/app", tag, leak)
+    found = run(registry, store, rules)
+    [fingerprint] = {finding["secret"]["fingerprint"] for image in document(found)["images"]
+                     for finding in image["findings"] if finding["gated"]}  # fmt: skip
+    registry.put("team/app", "1", image_of(layer({"clean": "1"})))
+    run(registry, store, rules)
+    del registry.manifests["team/app", "2"]
+    registry.put("team/app", "3", leak)
+    run(registry, store, rules)
+
+    seen = {each.reference.rpartition(":")[2]: each.current for each in appearances(store, fingerprint)}
+    assert seen == {"1": False, "2": False, "3": True}
+    assert appearances(store, "0" * 32) == []
+
+
+def test_new_rules_read_again(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """Another rule set reads everything; until it has, the old verdict is shown as one of older rules."""
+    filled(registry, 8)
+    old = run(registry, store, rules)
+    newer = replace(rules, rules_digest="sha256:" + "1" * 64)
+
+    registry.fault = lambda handler, request: "/blobs/" in request.path and (handler.give(404, b"{}") or True)
+    waiting = run(registry, store, newer)
+    rows = list(report.rows([waiting], Severity.LOW))
+    registry.fault = lambda _handler, _request: False
+    registry.seen.clear()
+    again = run(registry, store, newer)
+
+    assert leaking(waiting) == leaking(old) != set()
+    assert {row.stale.partition("+")[0] for row in rows} == {rules.rules_digest}
+    assert {row.state for row in rows} == {State.INCOMPLETE}
+    assert {row.verdict.value for row in rows} == {"leaked", "incomplete"}
+    assert not any(row.stale for row in report.rows([again], Severity.LOW))
+    assert len(registry.paths("/blobs/")) == len(set(registry.paths("/blobs/"))) > 8
+    assert leaking(again) == leaking(old)
+
+
+class Stop(Display):
+    """Presses Ctrl-C after some images."""
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+
+    def done(self, entry: Entry, total: int) -> None:
+        """As `Display.done`."""
+        self._left -= 1
+        if not self._left:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_leaves_a_report_that_adds_up(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """What was not reached is counted; the next audit goes on with the rest."""
+    filled(registry, 10)
+
+    stopped = run(registry, store, rules, display=Stop(4))
+    counts = report.counts([stopped])
+    resumed = run(registry, store, rules)
+
+    assert stopped.interrupted
+    assert (counts["scanned"], counts["not_reached"], sum(counts.values())) == (4, 6, 10)
+    assert sum(entry.known for entry in resumed.entries) == 4
+    assert report.counts([resumed])["scanned"] == 10
+
+
+def test_images_that_fail(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """A manifest that is none, a layer that is not there, a repository that is refused: counted, named, tried again."""
+    leaks = filled(registry, 8)
+    broken = image_of(layer({"gone": "1"}))
+    registry.put("team/broken", "1", broken)
+    del registry.blobs[broken.layers[0].digest]
+    registry.manifests["team/garbage", "1"] = b"{}", OCI_MANIFEST
+
+    def refuse(handler: Handler, request: Request) -> bool:
+        if "/team0/app0/tags/" not in request.path:
+            return False
+        handler.give(403, b"{}")
+        return True
+
+    registry.fault = refuse
+    found = run(registry, store, rules)
+
+    assert leaking(found) == set(leaks)
+    assert report.counts([found]) == {"scanned": 7, "incomplete": 1, "failed": 2, "not_reached": 0}
+    reasons = {entry.reference.partition("/")[2]: entry.reason for entry in found.entries if entry.reason}
+    assert set(reasons) == {"team0/app0", "team/broken:1", "team/garbage:1"}
+    assert "blob.missing" in reasons["team/broken:1"]
+    text = report.text([found], Severity.LOW)
+    assert all(name in text for name in reasons)
+    assert report.verdict([found], Severity.LOW) == "leaked"
+    assert report.verdict([found], None) == "incomplete"
+
+    registry.fault = lambda _handler, _request: False
+    registry.blobs[broken.layers[0].digest] = broken.layers[0].stored
+    mended = run(registry, store, rules)
+    assert report.counts([mended]) == {"scanned": 9, "incomplete": 0, "failed": 1, "not_reached": 0}
+
+
+def test_a_registry_that_lists_nothing(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """A refused catalogue is a failure, not an empty registry; a repository can be audited by its name all the same."""
+    leaks = filled(registry, 8)
+
+    def refuse(handler: Handler, request: Request) -> bool:
+        if "_catalog" not in request.path:
+            return False
+        handler.give(401, b"{}")
+        return True
+
+    registry.fault = refuse
+
+    nothing = run(registry, store, rules)
+    one = run(registry, store, rules, target=parse_target(f"{registry.address}/team3/app3"))
+
+    assert report.counts([nothing])["failed"] == 1
+    assert report.verdict([nothing], Severity.LOW) == "incomplete"
+    assert leaking(one) == set(leaks)
+    assert report.counts([one]) == {"scanned": 1, "incomplete": 0, "failed": 0, "not_reached": 0}
+
+
+def test_filters(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """By prefix, repository, tag and age."""
+    old = image_of(layer({"a": "b"}))  # the builders' history is of 2024
+    for name in ("team/app", "team/web", "teams/app", "other"):
+        for tag in ("1", "2-rc"):
+            registry.put(name, tag, old)
+
+    def references(**filters: Any) -> set[str]:
+        found = run(registry, store, rules, **filters)
+        return {entry.reference.partition("/")[2] for entry in found.entries}
+
+    assert references(target=parse_target(f"{registry.address}/team"), tags=("[0-9]",)) == {"team/app:1", "team/web:1"}
+    assert references(repositories=("*/app",), tags=("*-rc",)) == {"team/app:2-rc", "teams/app:2-rc"}
+    aged = run(registry, store, rules, newer_than=parse_age("8w"))
+    assert (aged.entries, aged.older) == ((), 8)
+
+
+def test_a_list_of_references(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """Tags, digests, and whole repositories, each reference once."""
+    image = image_of(layer({"a": "b"}))
+    for tag in ("1", "2", "3"):
+        registry.put("team/app", tag, image)
+        registry.put("team/all", tag, image)
+    digest = sha256(image.manifest())
+    lines = ["# ours", f"{registry.address}/team/app:2  # the second", "", f"{registry.address}/team/app@{digest}",
+             f"registry:{registry.address}/team/all", f"{registry.address}/team/app:9"]  # fmt: skip
+
+    [target] = parse_list(lines)
+    found = run(registry, store, rules, target=target)
+
+    names = {entry.reference.partition("/")[2]: entry.state.value for entry in found.entries}
+    assert names == {"team/app:2": "scanned", f"team/app@{digest}": "scanned", "team/app:9": "failed",
+                     "team/all:1": "scanned", "team/all:2": "scanned", "team/all:3": "scanned"}  # fmt: skip
+    assert len(registry.paths("/blobs/")) == 2
+
+
+@pytest.mark.parametrize("words", [
+    "", "name", "team/app", "http://host.example", "host.example/UPPER", "host.example:x",
+])  # fmt: skip
+def test_words_that_name_no_registry(words: str) -> None:
+    """They are wrong usage."""
+    with pytest.raises(InvalidReference):
+        parse_target(words)
+
+
+def test_attestations_are_no_images(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """Tags by which signatures refer to an image are surfaces of it, and not counted."""
+    image = image_of(layer({"a": "b"}))
+    registry.put("team/app", "1", image)
+    statement = dumps({"predicate": {"GITHUB_TOKEN": token(5)}})
+    registry.blobs |= {sha256(statement): statement, sha256(b"{}"): b"{}"}
+    raw = dumps({"schemaVersion": 2, "config": descriptor_of(b"{}", "application/vnd.oci.empty.v1+json"),
+                 "layers": [descriptor_of(statement, "application/vnd.in-toto+json")]})  # fmt: skip
+    registry.manifests["team/app", f"{digest_tag(image.manifest())}.att"] = raw, OCI_MANIFEST
+
+    found = run(registry, store, rules)
+
+    assert [entry.reference for entry in found.entries] == [f"{registry.address}/team/app:1"]
+    assert leaking(found) == {f"{registry.address}/team/app:1"}
+
+
+def test_the_same_image_under_two_names(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """It is read once, and each name has commands of its own."""
+    image = image_of(layer({".env": f"GITHUB_TOKEN={token(1)}\n"}))
+    registry.put("team/app", "1", image)
+    registry.put("copy/app", "1", image)
+
+    found = document(run(registry, store, rules))
+
+    assert len(registry.paths("/blobs/")) == 2
+    for each in found["images"]:
+        name = each["reference"].rpartition(":")[0]
+        assert all(f" {name}@" in finding["proof"]["command"] for finding in each["findings"])
+
+
+def test_several_platforms(registry: MemoryRegistry, store: Store, rules: Detection, leakscan: Leakscan) -> None:
+    """An image for each, with the findings that a scan of the reference gives."""
+    images = [image_of(layer({".env": f"GITHUB_TOKEN={token(number)}\n"}), platform=platform)
+              for number, platform in enumerate(("linux/amd64", "linux/arm64"))]  # fmt: skip
+    reference = registry.put("team/app", "1", *images)
+
+    found = document(run(registry, store, rules))
+    alone = leakscan("--format", "json", reference, env={"LEAKSCAN_REGISTRY_HTTP": registry.address})
+
+    assert [image["platform"] for image in found["images"]] == ["linux/amd64", "linux/arm64"]
+    assert [image["manifest_digest"] for image in found["images"]] == [sha256(each.manifest()) for each in images]
+    ids = {finding["id"] for image in found["images"] for finding in image["findings"]}
+    assert ids == {finding["id"] for finding in json.loads(alone.stdout)["findings"]}
+    assert found["counts"]["scanned"] == 1
+
+
+def test_the_store_holds_no_value(registry: MemoryRegistry, store: Store, rules: Detection, tmp_path: Path) -> None:
+    """No value is in any of its files, nor in what is packed in them."""
+    leaks = filled(registry, 20)
+    run(registry, store, rules)
+    store.dispose()
+
+    files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    with store.connect() as connection:
+        packed = connection.execute(sql("select document from results union all select outcome from layers")).scalars()
+        text = b"".join(zlib.decompress(raw) for raw in packed)
+    assert len(leaks) == 3
+    assert not any(value.encode() in files + text for value in leaks.values())
+    assert all(path.stat().st_mode & 0o077 == 0 for path in tmp_path.iterdir() if path.name.endswith(".sqlite3"))
+
+
+def test_the_migrations_make_the_schema(store: Store) -> None:
+    """What Alembic made is what the code expects."""
+    with store.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+
+
+def test_a_store_of_a_newer_version(store: Store, tmp_path: Path) -> None:
+    """It is left alone."""
+    with store.begin() as connection:
+        connection.execute(sql("update alembic_version set version_num = '9999'"))
+
+    with pytest.raises(StoreError, match="newer"):
+        open_store(f"sqlite:///{tmp_path}/audit.sqlite3")
+
+
+def test_the_csv_report(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """A line for each finding; a cell that a spreadsheet would run is none any more."""
+    registry.put("team/app", "1", image_of(layer({"=cmd()/.env": f"GITHUB_TOKEN={token(1)}\n"})))
+    registry.put("team/clean", "1", image_of(layer({"a": "b"})))
+
+    found = run(registry, store, rules)
+    rows = list(csv.DictReader(io.StringIO(report.csv_table([found], Severity.LOW))))
+
+    verdicts = {row["reference"].rpartition("/")[2]: row["verdict"] for row in rows}
+    assert verdicts == {"app:1": "leaked", "clean:1": "clean"}
+    assert [row["path"] for row in rows if row["path"]] == ["'=cmd()/.env"]
+
+
+def test_the_command(registry: MemoryRegistry, leakscan: Leakscan, tmp_path: Path) -> None:
+    """Exit codes and formats as the user sees them."""
+    filled(registry, 4)
+    environment = {"LEAKSCAN_REGISTRY_HTTP": registry.address, "LEAKSCAN_STORE": f"sqlite:///{tmp_path}/a.sqlite3"}
+
+    formats = ("--format", f"json={tmp_path}/a.json", "--format", "text")
+    done = leakscan("audit", registry.address, *formats, env=environment)
+    clean = leakscan("audit", f"{registry.address}/team0", env=environment)
+    usage = leakscan("audit", env=environment)
+
+    assert (done.returncode, clean.returncode, usage.returncode) == (1, 0, 2), done.stderr
+    written = json.loads((tmp_path / "a.json").read_text())
+    assert written["counts"] == {"scanned": 4, "incomplete": 0, "failed": 0, "not_reached": 0}
+    assert "1 of 4 images leak" in done.stdout
+    assert token(3) not in done.stdout + done.stderr + (tmp_path / "a.json").read_text()
+    [fingerprint] = {finding["secret"]["fingerprint"] for image in written["images"] for finding in image["findings"]
+                     if finding["gated"]}  # fmt: skip
+    where = leakscan("audit", "--where", fingerprint, env=environment)
+    assert (where.returncode, "team3/app3:1" in where.stdout) == (1, True)
+
+
+def test_kill_minus_nine(registry: MemoryRegistry, leakscan: Leakscan, tmp_path: Path) -> None:
+    """Killed again and again at moments of no choice of its own, it ends where an undisturbed audit ends."""
+    filled(registry, 24)
+    address = {"LEAKSCAN_REGISTRY_HTTP": registry.address, "XDG_STATE_HOME": str(tmp_path / "state")}
+    undisturbed = leakscan("audit", registry.address, "--jobs", "1", "--format", "json",
+                           env={**address, "LEAKSCAN_STORE": f"sqlite:///{tmp_path}/calm.sqlite3"})  # fmt: skip
+    environment = {**os.environ, **address, "LEAKSCAN_STORE": f"sqlite:///{tmp_path}/killed.sqlite3"}
+    source = random.Random("kill")
+    for _ in range(8):
+        registry.seen.clear()
+        wanted = source.randrange(30, 160)
+        process = subprocess.Popen([sys.executable, "-m", "scanner", "audit", registry.address, "--jobs", "1"],
+                                   env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        while len(registry.seen) < wanted and process.poll() is None:
+            try:
+                process.wait(0.002)
+            except subprocess.TimeoutExpired:
+                continue
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    last = leakscan("audit", registry.address, "--jobs", "1", "--format", "json", env=environment)
+
+    assert last.returncode == undisturbed.returncode == 1, last.stderr
+    assert json.loads(last.stdout) == json.loads(undisturbed.stdout)

@@ -91,9 +91,16 @@ def _advice(findings: Sequence[Finding]) -> Iterator[str]:
         steps = unique(step for finding in members[:1] for step in finding.remediation.steps)
         numbered = (f"{number}. {_prose(step)}" for number, step in enumerate(steps, 1))
         yield "\n".join([_prose(summary), "", *numbered, ""])
-        written = unique(f.remediation.dockerfile for f in members if f.remediation.dockerfile)
-        for dockerfile in written[:3]:
-            yield f"{fenced(dockerfile, 'dockerfile')}\n"
+        yield from unique(written for finding in members for written in _written(finding))[:3]
+
+
+def _written(finding: Finding) -> Iterator[str]:
+    """The change as a diff against the user's Dockerfile, else the instruction anew."""
+    advice = finding.remediation
+    if advice.diff:
+        yield f"{fenced(advice.diff.rstrip(), 'diff')}\n"
+    elif advice.dockerfile:
+        yield f"{fenced(advice.dockerfile, 'dockerfile')}\n"
 
 
 def _hints(findings: Sequence[Finding]) -> list[str]:

@@ -8,7 +8,7 @@ from scanner.evidence import Confidence, Finding, ScanResult, Verdict
 from scanner.image.instruction import parse_created_by
 from scanner.image.reference import Form, looks_like_path, split_form
 from scanner.report.lines import counted, cut
-from scanner.report.story import BURIED, buried
+from scanner.report.story import BURIED, buried, lines_of
 
 _VERSION = re.compile(r"(?::[^/:@]*)?(?:@[^/]*)?$")
 #: What somebody other than a rule's author may make this long is cut here in reports of limited size.
@@ -28,11 +28,12 @@ def gone(finding: Finding) -> str:
 
 
 def step(finding: Finding) -> str:
-    """The build step that brought it in, with its number; empty if it is unknown."""
+    """The build step that brought it in, with its number and its lines of a Dockerfile; empty if it is unknown."""
     found = finding.instruction
     if found is None:
         return ""
     numbers = f"steps {found.range[0]} to {found.range[1]}" if found.range else f"step {found.history_index}"
+    numbers += f" ({lines_of(finding)})" if finding.dockerfile else ""
     line = cut(parse_created_by(found.created_by).line, _STEP)
     return f"{numbers}: {line}" if line else numbers
 

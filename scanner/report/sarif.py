@@ -129,7 +129,7 @@ def _result(finding: Finding, numbers: dict[str, int]) -> dict[str, Any]:
         "ruleIndex": numbers[rule_id],
         "level": _level(finding),
         "message": {"text": _message(finding)},
-        "locations": [_location(finding)],
+        **_locations(finding),
         # GitHub computes the first from a file of the repository unless it is given; an id survives rebuilds
         "partialFingerprints": {"leakscanId/v1": finding.id, "primaryLocationLineHash": f"{finding.id}:1"},
         "properties": _properties(finding),
@@ -147,6 +147,19 @@ def _message(finding: Finding) -> str:
         said.append(f"The file was {burial}.")
     said.append(finding.remediation.summary)
     return escape.message(" ".join(said))
+
+
+def _locations(finding: Finding) -> dict[str, Any]:
+    """The place in the image; where the step's lines in a Dockerfile are known those come first, as a reviewer can
+    comment on them, and the place in the image is a related one."""
+    place = finding.dockerfile
+    if place is None:
+        return {"locations": [_location(finding)]}
+    region = {"startLine": max(place.line, 1), "endLine": max(place.end_line, place.line, 1)}
+    file = {"uri": escape.uri(cut(place.path, LONGEST))}
+    primary = {"physicalLocation": {"artifactLocation": file, "region": region}}
+    related = {"id": 1, "message": {"text": "Where it lies in the image."}, **_location(finding)}
+    return {"locations": [primary], "relatedLocations": [related]}
 
 
 def _location(finding: Finding) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.evidence import (
+    AcceptedGap,
     Confidence,
     DockerfilePlace,
     Finding,
@@ -91,6 +92,14 @@ def crowd(number: int, **fields: object) -> ScanResult:
     return reports.result(*found)
 
 
+def accepted() -> ScanResult:
+    """A scan whose only gap and only finding are accepted, under hostile reasons."""
+    entry = {"by": ".leakscan.toml: [[accept]] 1", "reason": "x\n::error::y|<b>@z", "expires": "2030-01-01"}
+    gap = Gap(reports.digest(2), "opt/\x1b[31m.zip", "nested.encrypted", 10, "it is encrypted")
+    result = reports.result(replace(reports.finding(), gated=False, suppressed=entry))
+    return replace(result, coverage=replace(result.coverage, accepted=(AcceptedGap(gap, entry),)))
+
+
 CASES = {
     "none": reports.result,
     "one": lambda: crowd(1),
@@ -100,6 +109,7 @@ CASES = {
     "unavailable": reports.unavailable,
     "mixed 10,000": reports.many,
     "hostile": hostile,
+    "accepted": lambda: accepted(),
 }
 
 
@@ -315,7 +325,7 @@ def test_sarif_marks_accepted_findings_and_gaps() -> None:
     run = run_of(result)
 
     assert run["results"][0]["suppressions"] == [
-        {"kind": "external", "status": "accepted", "justification": "rotated in May"}
+        {"kind": "external", "status": "accepted", "justification": "rotated in May (baseline)"}
     ]
     [invocation] = run["invocations"]
     assert not invocation["executionSuccessful"]
@@ -488,6 +498,13 @@ def test_only_a_clean_image_passes(case: str, result: str, failed: list[str]) ->
     predicate = json.loads(attest.predicate(CASES[case]()))
 
     assert (predicate["result"], predicate["failedTests"]) == (result, failed)
+
+
+@pytest.mark.parametrize("format", ["sarif", "gitlab", "junit", "markdown", "csv", "attest"])
+def test_accepted_gaps_are_listed(format: str) -> None:
+    """What the user's settings accept does not count, and stays in the report."""
+    assert "nested.encrypted" in render(accepted(), format, SETTING)
+    assert "PASSED" in attest.predicate(accepted())
 
 
 # --- what reports know -----------------------------------------------------------------------------------------------

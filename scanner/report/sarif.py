@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from scanner import __version__
-from scanner.evidence import Confidence, Finding, Gap, ScanResult, Severity, Surface
+from scanner.evidence import AcceptedGap, Confidence, Finding, Gap, ScanResult, Severity, Surface
 from scanner.report import escape
 from scanner.report.lines import counted, cut
 from scanner.report.order import ordered
-from scanner.report.phrases import LONGEST, gone, image_name, place, step, sure, verdict
+from scanner.report.phrases import LONGEST, accepted_gap, gone, image_name, place, reason, step, sure, verdict
 from scanner.report.setting import PLAIN, Setting
 from scanner.report.story import gap_line, where
 
@@ -195,8 +195,8 @@ def _properties(finding: Finding) -> dict[str, Any]:
 
 
 def _suppression(suppressed: Any) -> dict[str, Any]:
-    reason = escape.text(cut(str(suppressed.get("reason") or suppressed.get("by") or "accepted"), LONGEST))
-    return {"kind": "external", "status": "accepted", "justification": reason}
+    justification = escape.text(cut(reason(suppressed), LONGEST))
+    return {"kind": "external", "status": "accepted", "justification": justification}
 
 
 def _invocation(result: ScanResult, left_out: int, setting: Setting) -> dict[str, Any]:
@@ -209,7 +209,11 @@ def _invocation(result: ScanResult, left_out: int, setting: Setting) -> dict[str
         notices.append(_notice("warning", f"{len(gaps) - _GAPS:,} more gaps are not listed; {setting.complete}."))
     return {
         "executionSuccessful": result.coverage.complete,
-        "toolExecutionNotifications": [*notices, *(_gap(gap) for gap in gaps[:_GAPS])],
+        "toolExecutionNotifications": [
+            *notices,
+            *(_gap(gap) for gap in gaps[:_GAPS]),
+            *(_accepted_gap(each) for each in result.coverage.accepted[:_GAPS]),
+        ],
     }
 
 
@@ -220,6 +224,11 @@ def _notice(level: str, text: str) -> dict[str, Any]:
 def _gap(gap: Gap) -> dict[str, Any]:
     said = f"Not looked at: {cut(gap_line(gap), LONGEST)}"
     return {**_notice("error", said), "descriptor": {"id": escape.text(gap.reason)}}
+
+
+def _accepted_gap(each: AcceptedGap) -> dict[str, Any]:
+    said = f"Not looked at: {cut(accepted_gap(each), LONGEST)}"
+    return {**_notice("note", said), "descriptor": {"id": escape.text(each.gap.reason)}}
 
 
 def _image(result: ScanResult) -> dict[str, Any]:

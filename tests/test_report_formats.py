@@ -23,7 +23,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.evidence import (
+    AcceptedGap,
     Confidence,
+    DockerfilePlace,
     Finding,
     Gap,
     Remediation,
@@ -68,10 +70,12 @@ def hostile() -> ScanResult:
         assert step is not None and removed is not None
         proof = replace(finding.proof, member=name, command=name)
         advice = replace(finding.remediation, summary=name, steps=(name, "a"), dockerfile=f"RUN {name}\n{name}")
+        advice = replace(advice, diff=f"-{name}\n+{name}\n" if number % 2 else None)
         named.append(
             replace(
                 finding, instruction=replace(step, created_by=name), removed_by=replace(removed, created_by=name),
                 proof=proof, remediation=advice, platform=name,
+                dockerfile=DockerfilePlace(name, 1, 2) if number % 3 == 0 else None,
                 suppressed={"by": name, "reason": name} if number % 5 == 0 else None, gated=number % 5 > 0,
             )
         )  # fmt: skip
@@ -88,6 +92,14 @@ def crowd(number: int, **fields: object) -> ScanResult:
     return reports.result(*found)
 
 
+def accepted() -> ScanResult:
+    """A scan whose only gap and only finding are accepted, under hostile reasons."""
+    entry = {"by": ".leakscan.toml: [[accept]] 1", "reason": "x\n::error::y|<b>@z", "expires": "2030-01-01"}
+    gap = Gap(reports.digest(2), "opt/\x1b[31m.zip", "nested.encrypted", 10, "it is encrypted")
+    result = reports.result(replace(reports.finding(), gated=False, suppressed=entry))
+    return replace(result, coverage=replace(result.coverage, accepted=(AcceptedGap(gap, entry),)))
+
+
 CASES = {
     "none": reports.result,
     "one": lambda: crowd(1),
@@ -97,6 +109,7 @@ CASES = {
     "unavailable": reports.unavailable,
     "mixed 10,000": reports.many,
     "hostile": hostile,
+    "accepted": lambda: accepted(),
 }
 
 
@@ -145,7 +158,8 @@ def test_every_format_renders_everything(result: ScanResult, format: str) -> Non
     shown.encode("utf-8")
     assert {unicodedata.category(char) for char in shown.replace("\r\n", "\n")} & {"Cc", "Cf", "Cs"} <= {"Cc"}
     assert {char for char in shown.replace("\r\n", "\n") if unicodedata.category(char) == "Cc"} <= {"\n"}
-    ours = ("::notice title=leakscan::", "::error title=", "::warning title=") if format == "github" else ()
+    ours = ("::notice title=leakscan::", "::error title=", "::error file=", "::warning title=")
+    ours = ours if format == "github" else ()
     commands = [line for line in shown.splitlines() if line.lstrip().startswith("::")]
     assert [line[:60] for line in commands if not line.startswith(ours)] == []
     assert re.search(r"##\w*\[", shown) is None
@@ -158,10 +172,10 @@ def test_no_value_but_in_text_and_json(format: str) -> None:
 
     shown = render(reports.result(finding), format, SETTING)
 
-    assert ("v4lue-of-a-secret" in shown) == (format in ("text", "json"))
+    assert ("v4lue-of-a-secret" in shown) == (format in ("text", "json", "html"))
 
 
-@pytest.mark.parametrize("format", [name for name in FORMATS if name not in ("text", "json")])
+@pytest.mark.parametrize("format", [name for name in FORMATS if name not in ("text", "json", "html")])
 def test_snapshot(format: str) -> None:
     """A small report of each format is as it was."""
     from scanner import __version__
@@ -284,6 +298,25 @@ def test_sarif_messages_have_no_links_and_no_placeholders() -> None:
         assert re.search(r"\[[^\]]*\]\(", text) is None
 
 
+def test_a_line_of_the_dockerfile_comes_first() -> None:
+    """Where the user's Dockerfile is known, alert and annotation are on the line that can be changed there; the place
+    in the image is a related one, and the fingerprint stays."""
+    place = DockerfilePlace("docker/Dockerfile", 3, 4)
+    image = reports.finding(surface=Surface.LAYER, layer=1, path="app/.env", line=2)
+    finding = replace(image, dockerfile=place)
+
+    [found], [plain] = run_of(reports.result(finding))["results"], run_of(reports.result(image))["results"]
+
+    assert found["locations"] == [
+        {"physicalLocation": {
+            "artifactLocation": {"uri": "docker/Dockerfile"}, "region": {"startLine": 3, "endLine": 4}
+        }}
+    ]  # fmt: skip
+    assert found["relatedLocations"][0]["physicalLocation"] == plain["locations"][0]["physicalLocation"]
+    assert found["partialFingerprints"] == plain["partialFingerprints"]
+    assert "::error file=docker/Dockerfile,line=3,endLine=4,title=" in github.render(reports.result(finding), SETTING)
+
+
 def test_sarif_marks_accepted_findings_and_gaps() -> None:
     """An accepted finding is a suppression with its reason, a gap is a notification with its code."""
     accepted = replace(reports.finding(), gated=False, suppressed={"by": "baseline", "reason": "rotated in May"})
@@ -292,7 +325,7 @@ def test_sarif_marks_accepted_findings_and_gaps() -> None:
     run = run_of(result)
 
     assert run["results"][0]["suppressions"] == [
-        {"kind": "external", "status": "accepted", "justification": "rotated in May"}
+        {"kind": "external", "status": "accepted", "justification": "rotated in May (baseline)"}
     ]
     [invocation] = run["invocations"]
     assert not invocation["executionSuccessful"]
@@ -465,6 +498,13 @@ def test_only_a_clean_image_passes(case: str, result: str, failed: list[str]) ->
     predicate = json.loads(attest.predicate(CASES[case]()))
 
     assert (predicate["result"], predicate["failedTests"]) == (result, failed)
+
+
+@pytest.mark.parametrize("format", ["sarif", "gitlab", "junit", "markdown", "csv", "attest"])
+def test_accepted_gaps_are_listed(format: str) -> None:
+    """What the user's settings accept does not count, and stays in the report."""
+    assert "nested.encrypted" in render(accepted(), format, SETTING)
+    assert "PASSED" in attest.predicate(accepted())
 
 
 # --- what reports know -----------------------------------------------------------------------------------------------

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from scanner import __version__
-from scanner.evidence import ScanResult, Verdict
+from scanner.evidence import Gap, ScanResult, Verdict
 from scanner.report import escape
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -72,10 +73,15 @@ def _predicate(result: ScanResult) -> dict[str, Any]:
             "coverage": {
                 "complete": result.coverage.complete,
                 "bytes": {"total": result.coverage.total, "accounted": result.coverage.accounted},
-                "gaps": dict(sorted(Counter(escape.text(gap.reason) for gap in result.coverage.gaps).items())),
+                "gaps": _reasons(result.coverage.gaps),
+                "acceptedGaps": _reasons([each.gap for each in result.coverage.accepted]),
             },
         },
     }
+
+
+def _reasons(gaps: Iterable[Gap]) -> dict[str, int]:
+    return dict(sorted(Counter(escape.text(gap.reason) for gap in gaps).items()))
 
 
 def _hex(digest: str) -> str:

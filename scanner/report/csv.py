@@ -8,7 +8,7 @@ from scanner.evidence import Finding, Gap, ScanResult
 from scanner.report.escape import csv
 from scanner.report.lines import cut
 from scanner.report.order import ordered
-from scanner.report.phrases import step
+from scanner.report.phrases import reason, step
 
 COLUMNS = (
     "kind", "image", "platform", "id", "rule", "title", "severity", "confidence", "gated", "accepted", "surface",
@@ -22,6 +22,8 @@ _LONGEST = 32_000
 def render(result: ScanResult) -> str:
     """The table with a line of headings; lines end in CR LF."""
     rows = [*_findings(result), *(_gap(result, gap) for gap in result.coverage.gaps)]
+    for each in result.coverage.accepted:
+        rows.append({**_gap(result, each.gap), "accepted": reason(each.accepted)})
     lines = [",".join(csv(cut(row.get(name, ""), _LONGEST)) for name in COLUMNS) for row in rows]
     return "\r\n".join([",".join(map(csv, COLUMNS)), *lines, ""])
 
@@ -39,7 +41,7 @@ def _meaning(finding: Finding) -> dict[str, str]:
         "severity": finding.severity.value,
         "confidence": finding.confidence.value,
         "gated": "yes" if finding.gated else "no",
-        "accepted": str((finding.suppressed or {}).get("reason") or ("yes" if finding.suppressed is not None else "")),
+        "accepted": "" if finding.suppressed is None else reason(finding.suppressed),
         "preview": finding.secret.preview,
         "length": str(finding.secret.length),
         "fingerprint": finding.secret.fingerprint,

@@ -37,14 +37,23 @@ def render(result: ScanResult, setting: Setting = PLAIN) -> str:
     return "\n".join([_command("notice", "leakscan", notice), *shown, ""])
 
 
-def _command(kind: str, title: str, message: str) -> str:
-    return f"::{kind} title={workflow_property(cut(title, LONGEST))}::{workflow(cut(message, 4 * LONGEST))}"
+def _command(kind: str, title: str, message: str, spot: str = "") -> str:
+    return f"::{kind} {spot}title={workflow_property(cut(title, LONGEST))}::{workflow(cut(message, 4 * LONGEST))}"
 
 
 def _finding(kind: str, finding: Finding) -> str:
     lines = [cut(where(finding), LONGEST), finding.gains, _sentence("Brought in by", step(finding))]
     lines += [_sentence("The file was", gone(finding)), finding.remediation.summary, *_steps(finding)]
-    return _command(kind, f"{finding.severity.value}: {finding.title}", "\n".join(line for line in lines if line))
+    title, message = f"{finding.severity.value}: {finding.title}", "\n".join(line for line in lines if line)
+    return _command(kind, title, message, _spot(finding))
+
+
+def _spot(finding: Finding) -> str:
+    """The lines of the user's Dockerfile as properties, empty if they are unknown."""
+    place = finding.dockerfile
+    if place is None:
+        return ""
+    return f"file={workflow_property(cut(place.path, LONGEST))},line={place.line},endLine={place.end_line},"
 
 
 def _steps(finding: Finding) -> Sequence[str]:

@@ -16,7 +16,7 @@ from scanner.evidence import Finding, ScanResult, Severity
 from scanner.report import escape
 from scanner.report.lines import counted, cut
 from scanner.report.order import ordered
-from scanner.report.phrases import LONGEST, gone, image_name, step, sure, verdict
+from scanner.report.phrases import LONGEST, accepted_gap, gone, image_name, step, sure, verdict
 from scanner.report.setting import PLAIN, Setting
 from scanner.report.story import gap_line, where
 
@@ -59,6 +59,8 @@ def _scan(result: ScanResult, accepted: int, setting: Setting) -> dict[str, Any]
     if accepted:
         messages.append(_message("info", f"{counted(accepted, 'accepted finding')} not listed; {setting.complete}."))
     messages += [_message("warn", f"Not looked at: {gap.reason} {gap_line(gap)}") for gap in gaps[:_GAPS]]
+    allowed = result.coverage.accepted[:_GAPS]
+    messages += [_message("info", f"Not looked at: {each.gap.reason} {accepted_gap(each)}") for each in allowed]
     if len(gaps) > _GAPS:
         messages.append(_message("warn", f"{len(gaps) - _GAPS:,} more gaps are not listed; {setting.complete}."))
     return {

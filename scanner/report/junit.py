@@ -13,7 +13,7 @@ from scanner.evidence import Finding, ScanResult
 from scanner.report.escape import xml
 from scanner.report.lines import counted, cut
 from scanner.report.order import ordered
-from scanner.report.phrases import LONGEST, gone, image_name, step, verdict
+from scanner.report.phrases import LONGEST, accepted_gap, gone, image_name, reason, step, verdict
 from scanner.report.setting import PLAIN, Setting
 from scanner.report.story import gap_line, where
 
@@ -80,8 +80,8 @@ def _failed(findings: Iterable[Finding], image: str) -> Iterator[str]:
 
 def _accepted(findings: Iterable[Finding], image: str) -> Iterator[str]:
     for finding in findings:
-        reason = (finding.suppressed or {}).get("reason") or "no reason is given"
-        yield _case(_name(finding), image, f'   <skipped message="{xml(cut(f"accepted: {reason}", LONGEST))}"/>\n')
+        said = f"accepted: {reason(finding.suppressed)}"
+        yield _case(_name(finding), image, f'   <skipped message="{xml(cut(said, LONGEST))}"/>\n')
 
 
 def _name(finding: Finding) -> str:
@@ -95,5 +95,9 @@ def _coverage(result: ScanResult, image: str) -> str:
     ]
     if not errors and not result.coverage.complete:
         errors = [f'   <error type="coverage" message="{xml(verdict(result))}"/>\n']
-    case = _case("every byte was read", image, "".join(errors))
-    return _element(f"{image}: coverage", [case], errors=1 if errors else 0)
+    cases = [_case("every byte was read", image, "".join(errors))]
+    for each in result.coverage.accepted:
+        skipped = f'   <skipped message="{xml(cut(accepted_gap(each), LONGEST))}"/>\n'
+        cases.append(_case(f"{each.gap.reason} {each.gap.where}", image, skipped))
+    accepted = len(result.coverage.accepted)
+    return _element(f"{image}: coverage", cases, errors=1 if errors else 0, skipped=accepted)

@@ -9,7 +9,7 @@ from scanner.evidence import Finding, ScanResult
 from scanner.report.escape import code, fenced, line, markdown
 from scanner.report.lines import counted, cut, unique
 from scanner.report.order import ordered
-from scanner.report.phrases import gone, place, step, verdict
+from scanner.report.phrases import accepted_gap, gone, place, reason, step, verdict
 from scanner.report.setting import PLAIN, Setting
 from scanner.report.story import gap_line, where
 
@@ -29,6 +29,7 @@ def render(result: ScanResult, setting: Setting = PLAIN) -> str:
     tail = [
         *_hints(hints),
         *_accepted(accepted, setting),
+        *_accepted_gaps(result, setting),
         *_gaps(result, setting),
         f"{counted(result.coverage.total, 'byte')} in {counted(result.coverage.members, 'file')}; "
         "values are never shown.",
@@ -91,9 +92,16 @@ def _advice(findings: Sequence[Finding]) -> Iterator[str]:
         steps = unique(step for finding in members[:1] for step in finding.remediation.steps)
         numbered = (f"{number}. {_prose(step)}" for number, step in enumerate(steps, 1))
         yield "\n".join([_prose(summary), "", *numbered, ""])
-        written = unique(f.remediation.dockerfile for f in members if f.remediation.dockerfile)
-        for dockerfile in written[:3]:
-            yield f"{fenced(dockerfile, 'dockerfile')}\n"
+        yield from unique(written for finding in members for written in _written(finding))[:3]
+
+
+def _written(finding: Finding) -> Iterator[str]:
+    """The change as a diff against the user's Dockerfile, else the instruction anew."""
+    advice = finding.remediation
+    if advice.diff:
+        yield f"{fenced(advice.diff.rstrip(), 'diff')}\n"
+    elif advice.dockerfile:
+        yield f"{fenced(advice.dockerfile, 'dockerfile')}\n"
 
 
 def _hints(findings: Sequence[Finding]) -> list[str]:
@@ -111,10 +119,20 @@ def _accepted(findings: Sequence[Finding], setting: Setting) -> list[str]:
         return []
     lines = [f"{counted(len(findings), 'accepted finding')}:", ""]
     for finding in findings[:_ACCEPTED]:
-        reason = str((finding.suppressed or {}).get("reason") or "no reason is given")
-        lines.append(f"- {_prose(finding.title)} in {_code(where(finding))}: {_prose(reason)}")
+        lines.append(f"- {_prose(finding.title)} in {_code(where(finding))}: {_prose(reason(finding.suppressed))}")
     if len(findings) > _ACCEPTED:
         lines.append(f"- and {len(findings) - _ACCEPTED:,} more; {_complete(setting)}")
+    return [*lines, ""]
+
+
+def _accepted_gaps(result: ScanResult, setting: Setting) -> list[str]:
+    gaps = result.coverage.accepted
+    if not gaps:
+        return []
+    lines = [f"Not looked at, and accepted ({counted(len(gaps), 'gap')}):", ""]
+    lines += [f"- {_code(each.gap.reason)} {_code(accepted_gap(each))}" for each in gaps[:_GAPS]]
+    if len(gaps) > _GAPS:
+        lines.append(f"- and {len(gaps) - _GAPS:,} more; {_complete(setting)}")
     return [*lines, ""]
 
 

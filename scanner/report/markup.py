@@ -53,7 +53,14 @@ def _shown(value: object) -> object:
 
 def _lines(text: str) -> Markup:
     """*text* with its line ends kept; each line is made safe like any other string."""
-    return Markup("\n").join(escape(visible(line)) for line in text.split("\n"))
+    return Markup("\n").join(_line(line) for line in text.split("\n"))
+
+
+def _line(text: str) -> Markup:
+    """A line, which no CI job that prints the page takes for a command: a word at its start (`::error::`) makes one."""
+    shown = str(escape(visible(text)))
+    command = shown.lstrip().startswith("::")
+    return Markup(shown.replace("::", "&#58;:", 1) if command else shown)  # noqa: S704  (escaped the line before)
 
 
 def _words(command: str) -> Markup:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
-from scanner.evidence import Confidence, Finding, ScanResult, Verdict
+from scanner.evidence import AcceptedGap, Confidence, Finding, ScanResult, Verdict
 from scanner.image.instruction import parse_created_by
 from scanner.image.reference import Form, looks_like_path, split_form
 from scanner.report.lines import counted, cut
-from scanner.report.story import BURIED, buried
+from scanner.report.story import BURIED, buried, gap_line, lines_of
 
 _VERSION = re.compile(r"(?::[^/:@]*)?(?:@[^/]*)?$")
 #: What somebody other than a rule's author may make this long is cut here in reports of limited size.
@@ -28,13 +29,26 @@ def gone(finding: Finding) -> str:
 
 
 def step(finding: Finding) -> str:
-    """The build step that brought it in, with its number; empty if it is unknown."""
+    """The build step that brought it in, with its number and its lines of a Dockerfile; empty if it is unknown."""
     found = finding.instruction
     if found is None:
         return ""
     numbers = f"steps {found.range[0]} to {found.range[1]}" if found.range else f"step {found.history_index}"
+    numbers += f" ({lines_of(finding)})" if finding.dockerfile else ""
     line = cut(parse_created_by(found.created_by).line, _STEP)
     return f"{numbers}: {line}" if line else numbers
+
+
+def reason(accepted: Mapping[str, object] | None) -> str:
+    """Why and by what a finding or gap is accepted: `a key for tests (.leakscan.toml: [[ignore]] 1)`."""
+    told = accepted or {}
+    by = f" ({told['by']})" if told.get("by") else ""
+    return f"{told.get('reason') or 'no reason is given'}{by}"
+
+
+def accepted_gap(each: AcceptedGap) -> str:
+    """A gap that the user's settings accept, in a line."""
+    return f"{gap_line(each.gap)}; accepted: {reason(each.accepted)}"
 
 
 def image_name(result: ScanResult) -> str:

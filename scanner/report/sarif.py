@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from scanner import __version__
-from scanner.evidence import Confidence, Finding, Gap, ScanResult, Severity, Surface
+from scanner.evidence import AcceptedGap, Confidence, Finding, Gap, ScanResult, Severity, Surface
 from scanner.report import escape
 from scanner.report.lines import counted, cut
 from scanner.report.order import ordered
-from scanner.report.phrases import LONGEST, gone, image_name, place, step, sure, verdict
+from scanner.report.phrases import LONGEST, accepted_gap, gone, image_name, place, reason, step, sure, verdict
 from scanner.report.setting import PLAIN, Setting
 from scanner.report.story import gap_line, where
 
@@ -129,7 +129,7 @@ def _result(finding: Finding, numbers: dict[str, int]) -> dict[str, Any]:
         "ruleIndex": numbers[rule_id],
         "level": _level(finding),
         "message": {"text": _message(finding)},
-        "locations": [_location(finding)],
+        **_locations(finding),
         # GitHub computes the first from a file of the repository unless it is given; an id survives rebuilds
         "partialFingerprints": {"leakscanId/v1": finding.id, "primaryLocationLineHash": f"{finding.id}:1"},
         "properties": _properties(finding),
@@ -147,6 +147,19 @@ def _message(finding: Finding) -> str:
         said.append(f"The file was {burial}.")
     said.append(finding.remediation.summary)
     return escape.message(" ".join(said))
+
+
+def _locations(finding: Finding) -> dict[str, Any]:
+    """The place in the image; where the step's lines in a Dockerfile are known those come first, as a reviewer can
+    comment on them, and the place in the image is a related one."""
+    place = finding.dockerfile
+    if place is None:
+        return {"locations": [_location(finding)]}
+    region = {"startLine": max(place.line, 1), "endLine": max(place.end_line, place.line, 1)}
+    file = {"uri": escape.uri(cut(place.path, LONGEST))}
+    primary = {"physicalLocation": {"artifactLocation": file, "region": region}}
+    related = {"id": 1, "message": {"text": "Where it lies in the image."}, **_location(finding)}
+    return {"locations": [primary], "relatedLocations": [related]}
 
 
 def _location(finding: Finding) -> dict[str, Any]:
@@ -182,8 +195,8 @@ def _properties(finding: Finding) -> dict[str, Any]:
 
 
 def _suppression(suppressed: Any) -> dict[str, Any]:
-    reason = escape.text(cut(str(suppressed.get("reason") or suppressed.get("by") or "accepted"), LONGEST))
-    return {"kind": "external", "status": "accepted", "justification": reason}
+    justification = escape.text(cut(reason(suppressed), LONGEST))
+    return {"kind": "external", "status": "accepted", "justification": justification}
 
 
 def _invocation(result: ScanResult, left_out: int, setting: Setting) -> dict[str, Any]:
@@ -196,7 +209,11 @@ def _invocation(result: ScanResult, left_out: int, setting: Setting) -> dict[str
         notices.append(_notice("warning", f"{len(gaps) - _GAPS:,} more gaps are not listed; {setting.complete}."))
     return {
         "executionSuccessful": result.coverage.complete,
-        "toolExecutionNotifications": [*notices, *(_gap(gap) for gap in gaps[:_GAPS])],
+        "toolExecutionNotifications": [
+            *notices,
+            *(_gap(gap) for gap in gaps[:_GAPS]),
+            *(_accepted_gap(each) for each in result.coverage.accepted[:_GAPS]),
+        ],
     }
 
 
@@ -207,6 +224,11 @@ def _notice(level: str, text: str) -> dict[str, Any]:
 def _gap(gap: Gap) -> dict[str, Any]:
     said = f"Not looked at: {cut(gap_line(gap), LONGEST)}"
     return {**_notice("error", said), "descriptor": {"id": escape.text(gap.reason)}}
+
+
+def _accepted_gap(each: AcceptedGap) -> dict[str, Any]:
+    said = f"Not looked at: {cut(accepted_gap(each), LONGEST)}"
+    return {**_notice("note", said), "descriptor": {"id": escape.text(each.gap.reason)}}
 
 
 def _image(result: ScanResult) -> dict[str, Any]:

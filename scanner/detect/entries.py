@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from scanner.detect import files, logins, manifests, rulepack
+from scanner.detect import filekinds, files, keystores, logins, manifests, rulepack
 from scanner.detect.contextual import Issuer
 from scanner.detect.foreign import ForeignRule
 from scanner.detect.plugins import entropy, keyword
@@ -18,7 +18,7 @@ from scanner.detect.rulepack import Rule
 from scanner.detect.userrules import NONE, UserRules
 from scanner.evidence import Confidence, Severity
 
-CODE, DETECT_SECRETS, OWN = "Files and manifests", "Detectors of detect-secrets", "Rules of your own"
+CODE, DETECT_SECRETS, OWN = "Credential files, keystores, manifests", "Detectors of detect-secrets", "Rules of your own"
 CONTEXT = "Known by the name of their issuer near them"
 #: the files of the pack in the order of the list; others follow by name
 _ORDER = ("cloud", "forges", "packages", "operations", "ai", "messaging", "payment", "services", "products", "keys",
@@ -35,6 +35,7 @@ class Entry:
         file: what it is defined in, empty for code.
         detector: as findings name it.
         rule, foreign, issuers: the data behind it, whichever there is.
+        paths: expressions for the files that it is about, if the path decides.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Entry:
     rule: Rule | None = None
     foreign: ForeignRule | None = None
     issuers: tuple[Issuer, ...] = ()
+    paths: tuple[str, ...] = ()
 
 
 def entries(own: UserRules = NONE) -> tuple[Entry, ...]:
@@ -57,7 +59,8 @@ def entries(own: UserRules = NONE) -> tuple[Entry, ...]:
         pack = rulepack.pack_of([(name, content)])
         found += _pack(pack, name, _heading(name, content))
         found += _issuers(pack.issuers)
-    found += _code()
+    known = {entry.id for entry in found}
+    found += [entry for entry in _code() if entry.id not in known]
     found += _detect_secrets()
     for name, content in own.packs:
         pack = rulepack.pack_of([(name, content)])
@@ -98,13 +101,29 @@ def _issuers(issuers: tuple[Issuer, ...], group: str = CONTEXT) -> Iterator[Entr
 
 
 def _code() -> Iterator[Entry]:
-    high, medium = Severity.HIGH, Confidence.MEDIUM
+    high, medium, high_confidence = Severity.HIGH, Confidence.MEDIUM, Confidence.HIGH
     yield Entry(logins.RULE, "Password beside a user name", high, medium, CODE, "pattern",
                 "Logs in as the user that is named beside it.")  # fmt: skip
     yield Entry(manifests.RULE, "Value of a Kubernetes Secret", high, medium, CODE, "pattern",
                 "Whatever the Secret is for.")  # fmt: skip
-    for kind in files.KINDS:
-        yield Entry(kind.rule, kind.title, kind.severity, medium, CODE, "file", kind.gains)
+    for form in keystores.FORMS:
+        yield Entry(form.rule, form.title, Severity.CRITICAL, high_confidence, CODE, "file", form.gains)
+    yield from _files()
+
+
+def _files() -> Iterator[Entry]:
+    """One entry for each rule of files that the path tells, whatever kinds of files it has."""
+    by_rule: dict[str, Entry] = {}
+    for one in files.KINDS:
+        by_rule[one.rule] = Entry(one.rule, one.title, one.severity, Confidence.MEDIUM, CODE, "file", one.gains,
+                                  paths=(one.path.pattern,))  # fmt: skip
+    for kind in filekinds.TABLE:
+        known = by_rule.get(kind.rule)
+        paths = (*(known.paths if known else ()), *kind.paths)
+        entry = known or Entry(kind.rule, kind.title, kind.severity, Confidence.MEDIUM, CODE, "file", kind.gains)
+        severity = min(entry.severity, kind.severity, key=lambda each: each.rank)
+        by_rule[kind.rule] = replace(entry, severity=severity, paths=paths)
+    yield from by_rule.values()
 
 
 def _detect_secrets() -> Iterator[Entry]:

@@ -104,7 +104,7 @@ _URL = rows(
 
 _OTHER_LINES = rb"(?:^[ \t]*(?!user|password|account\b|host)[^\n]{0,200}\n){0,8}"
 _INDEX_LOGIN = "Password of a package registry"
-_TABLE = (
+TABLE = (
     # --- logins of people and tools
     FileKind(
         "file.netrc",
@@ -969,7 +969,7 @@ _TABLE = (
 class FileKinds:
     """The table, looked up by path. Compiled at first use."""
 
-    def __init__(self, table: tuple[FileKind, ...] = _TABLE) -> None:
+    def __init__(self, table: tuple[FileKind, ...] = TABLE) -> None:
         self._table = table
         self._any: Any = None
         self._rows: list[tuple[FileKind, re.Pattern[str]]] = []

@@ -54,7 +54,7 @@ class KeystoreDetector:
     @property
     def triggers(self) -> Sequence[Trigger]:
         """What each format has at its beginning."""
-        return tuple(Trigger(form.trigger) for form in _FORMS)
+        return tuple(Trigger(form.trigger) for form in FORMS)
 
     def confirm(self, data: memoryview, ends: Sequence[int], _path: str) -> Iterator[Match]:
         """The stores in *data*, each once (`base.Detector`)."""
@@ -62,7 +62,7 @@ class KeystoreDetector:
         for end in ends:
             start = max(done, end - 40)
             window = bytes(data[start:end])
-            for form in _FORMS:
+            for form in FORMS:
                 found = form.begins.search(window)
                 if found is None or start + found.start() < done:
                     continue
@@ -186,7 +186,7 @@ def _principal(body: bytes) -> str | None:
     return "/".join(part.decode("ascii") for part in parts[1:]) + "@" + parts[0].decode("ascii")
 
 
-_FORMS = (
+FORMS = (
     _Form("private-key.pkcs12", "PKCS#12 keystore with a private key",
           "Proves to be whoever holds the certificate in it.",
           re.compile(rb"\x30(?:\x82[\x00-\xff]{2}|\x81[\x00-\xff]|\x83[\x00-\xff]{3})\x02\x01\x03\x30", re.DOTALL),

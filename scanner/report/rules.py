@@ -113,6 +113,10 @@ def _shape(page: Page, entry: Entry) -> None:
         _field(page, "looks like", words)
     if foreign is not None:
         _foreign(page, foreign)
+    if entry.paths:
+        for path in dict.fromkeys(entry.paths):
+            _field(page, "in files", path)
+        return
     if not pattern:
         _field(page, "looks like", "decided by code, not by a pattern alone")
         return
@@ -191,6 +195,7 @@ def _plain(entry: Entry) -> dict[str, Any]:
         "checks": list(rule.checks) if rule else [],
         "references": list(rule.references) if rule else [],
         "revoke": (rule.revoke or None) if rule else None,
+        "paths": list(entry.paths),
         "issuers": [{"kind": row.kind, "words": list(row.words), "shapes": list(row.shapes)} for row in entry.issuers],
     }
 

@@ -159,6 +159,32 @@ def test_private_key_is_parsed() -> None:
         assert checked("pem", pem_block(nothing), label=b"PRIVATE KEY").verdict is Verdict.DROP
 
 
+def test_key_that_a_build_step_printed_is_parsed() -> None:
+    """BuildKit writes the step and the time in front of each line of its log."""
+    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    log = b"\n".join(b"#12 0.345 " + line for line in key.splitlines()).removeprefix(b"#12 0.345 ")
+    outcome = checked("pem", log, label=b"PRIVATE KEY")
+    assert outcome.verdict is Verdict.SURE
+    assert outcome.detail.startswith("Ed25519 256 bits")
+
+
+def test_armour_around_anything_else_is_information() -> None:
+    """What is neither DER nor OpenSSH's format is no key; DER of which the end is missing may have been one."""
+    text = made("Zm9v{b64:300}").decode()
+    assert checked("pem", pem_block(text), label=b"PRIVATE KEY").verdict is Verdict.PUBLIC
+    cut = made("MIIEvQIBADANBgkqhkiG9w0BAQEFAASC{b64:200}").decode()
+    assert checked("pem", pem_block(cut), label=b"PRIVATE KEY").result == "cut"
+
+
+def test_token_with_an_id_of_its_own_kind_is_sure_and_one_without_is_doubted() -> None:
+    """Discord's tokens begin with a number in base64; text of that shape without one was altered."""
+    number = base64.urlsafe_b64encode(b"412345678901234567").rstrip(b"=")
+    rest = made(".Gx7k2Q.aB3{b64url:35}")
+    assert checked("discord-id", number + rest).verdict is Verdict.SURE
+    assert checked("discord-id", b"MTk4Zg7QhX2pL0vB9sDq4tRn" + rest).verdict is Verdict.DOUBT
+    assert checked("discord-id", b"NotImplementedExceptions.Format.InvalidOperationOfSomething").verdict is Verdict.DROP
+
+
 def test_openssh_key_tells_whether_it_is_encrypted() -> None:
     """The cipher's name stands in the clear part of the format."""
     block = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from scanner.evidence import (
+    KNOWN_SECRET,
     Confidence,
     Evidence,
     Finding,
@@ -119,6 +120,7 @@ def _content(place: Place) -> tuple[tuple[str, ...], int]:
 def _quality(place: Place) -> tuple[object, ...]:
     match = place.match
     return (
+        match.rule_id != KNOWN_SECRET,
         match.confidence.rank,
         match.severity.rank,
         match.detector != "pattern",
@@ -134,7 +136,7 @@ def _strongest(places: Sequence[Place]) -> list[Place]:
     spans: list[tuple[int, int, int]] = []  # start, end and number of those kept, in order: they never overlap
     also: dict[int, set[str]] = {}
     for place in sorted(places, key=_quality):
-        start, end = place.offset, place.offset + len(place.match.secret)
+        start, end = place.offset, place.offset + place.match.end - place.match.start
         at = bisect_left(spans, (end, 0, 0))
         over = min((number for _, last, number in spans[max(0, at - 2) : at] if start < last), default=None)
         if over is None:
@@ -142,13 +144,15 @@ def _strongest(places: Sequence[Place]) -> list[Place]:
             kept.append(place)
         elif place.match.rule_id != kept[over].match.rule_id:
             also.setdefault(over, set()).add(place.match.rule_id)
+        elif place.match.rule_id == KNOWN_SECRET:  # another secret, or a part of one, within the same bytes
+            kept[over] = _with(kept[over], *(e for e in place.match.evidence if e not in kept[over].match.evidence))
     for number, rules in also.items():
         kept[number] = _with(kept[number], Evidence("also-seen-by", "match", ", ".join(sorted(rules))))
     return kept
 
 
-def _with(place: Place, evidence: Evidence) -> Place:
-    return replace(place, match=replace(place.match, evidence=(*place.match.evidence, evidence)))
+def _with(place: Place, *evidence: Evidence) -> Place:
+    return replace(place, match=replace(place.match, evidence=(*place.match.evidence, *evidence)))
 
 
 def _distinct(places: Iterable[Place]) -> list[Place]:
@@ -309,7 +313,8 @@ def _proof(place: Place, settings: Settings, redacted: Callable[[str], str]) -> 
     offset, length = place.stored
     mac = place.mac
     if not mac and place.proof_key:  # the secret stands there as it is
-        mac = hmac.new(place.proof_key, place.match.secret.reveal(), hashlib.sha256).hexdigest()
+        stored = place.match.stored or place.match.secret
+        mac = hmac.new(place.proof_key, stored.reveal(), hashlib.sha256).hexdigest()
     return Proof(
         blob=place.blob.name,
         member=None if place.member is None else redacted(text_of(place.member)),

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from scanner.account import known_secrets
 from scanner.commands import show
 from scanner.detect.base import Detector
+from scanner.detect.known.parts import Known
 from scanner.errors import LeakscanError, MalformedImage
 from scanner.evidence import Confidence, Coverage, Gap, ImageSummary, LayerSummary, ScanResult, Severity
 from scanner.image.assembly import digest_like
@@ -31,11 +33,12 @@ _SMALL = 64 * KIB  # a document of fewer bytes is matched in the company of othe
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """The detectors, their compiled first pass and the name of the rule set."""
+    """The detectors, their compiled first pass, the name of the rule set, and secrets that the user gave."""
 
     detectors: Sequence[Detector]
     database: bytes
     rules_digest: str
+    known: tuple[Known, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +92,14 @@ def scan(
     return _result(opened, detection, options, places, gaps, outcomes, texts, pool.text_bytes, started)
 
 
-def unavailable(reference: str, source: str, error: LeakscanError, rules_digest: str) -> ScanResult:
+def unavailable(
+    reference: str, source: str, error: LeakscanError, rules_digest: str, known: Sequence[Known] = ()
+) -> ScanResult:
     """The result for an image that cannot be opened at all: incomplete, with the reason among the gaps."""
     gap = Gap("", "", "image.unavailable", None, plain(error.what))
-    return ScanResult(reference, source, (), (), Coverage(0, 0, 0, (gap,)), rules_digest)
+    coverage = Coverage(0, 0, 0, (gap,))
+    asked = known_secrets(known, (), (), coverage)
+    return ScanResult(reference, source, (), (), coverage, rules_digest, known_secrets=asked)
 
 
 def _key(blob: Blob) -> tuple[int, int, int]:
@@ -251,7 +258,7 @@ def _result(
     settings = Settings(options.fail_on, options.show_secrets, options.key, partial(show, opened))
     layers = [image.layers for image in opened.images]
     unique = merged(_without_identifiers(places, opened))
-    redactor, steps = Redactor(_shown(unique)), Steps(unique)
+    redactor, steps = Redactor((*_shown(unique), *_given(detection.known))), Steps(unique)
     found = findings(unique, settings, redactor, steps, layers)
     whole = sum(text.document.blob.size for text in texts)
     sizes = [outcome.read.size if outcome.read else outcome.blob.size for outcome in outcomes]
@@ -269,6 +276,7 @@ def _result(
         coverage=coverage,
         rules_digest=detection.rules_digest,
         seconds=time.monotonic() - started,
+        known_secrets=known_secrets(detection.known, places, found, coverage),
         notes=tuple(plain(redactor.text(note)) for note in opened.notes),
     )
 
@@ -279,6 +287,14 @@ def _shown(places: Iterable[Place]) -> Iterator[bytes]:
         yield place.match.secret.reveal()
         if place.spelled is not None:
             yield place.spelled.reveal()
+
+
+def _given(known: Iterable[Known]) -> Iterator[bytes]:
+    """Values that the user gave and that are secrets: no report shows them, found or not."""
+    for secret in known:
+        for part in secret.parts:
+            if part.telling:
+                yield part.value.reveal()
 
 
 _IDENTIFIER = re.compile(rb"[0-9a-f]{12,128}")

@@ -13,10 +13,12 @@ import click
 
 from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, SEVERITIES, FormatType, complain
 from scanner.cli.common import platform as platform_option
+from scanner.cli.secrets import read_secrets, secret_options
 from scanner.errors import LeakscanError
 from scanner.output import FORMATS, Target, render, write
 
 if TYPE_CHECKING:
+    from scanner.detect.known.parts import Known
     from scanner.evidence import ScanResult
     from scanner.scan import Detection
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
               help="The least severity that makes the exit code 1.")
 @click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, if nothing was found but not all was read.")
 @click.option("--show-secrets", is_flag=True, help="Show the values that were found. Mind where the report goes.")
+@secret_options
 @click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
               help="Processes that work at a time. [default: one for each processor]")
 @click.option("--no-cache", is_flag=True,
@@ -39,7 +42,8 @@ if TYPE_CHECKING:
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def scan(
     image: str, targets: Sequence[Target], platform: str | None, fail_on: str, allow_incomplete: bool,
-    show_secrets: bool, jobs: int, no_cache: bool, quiet: bool, no_progress: bool,
+    show_secrets: bool, secrets: Sequence[str], secrets_from: Sequence[str], jobs: int, no_cache: bool, quiet: bool,
+    no_progress: bool,
 ) -> None:
     """Scan one image and print the report.
 
@@ -52,7 +56,8 @@ def scan(
     """  # fmt: skip
     del no_cache  # results of earlier scans are not kept
     progress = sys.stderr.isatty() and not (quiet or no_progress)
-    result, error = _scan(image, platform, fail_on, show_secrets, jobs, progress)
+    known = read_secrets(secrets, secrets_from, quiet)
+    result, error = _scan(image, platform, fail_on, show_secrets, jobs, progress, known)
     if error is not None:
         complain(error)
     written = _report(result, targets or (Target("text"),), unavailable=error is not None)
@@ -61,8 +66,9 @@ def scan(
 
 
 def _scan(
-    image: str, platform: str | None, fail_on: str, show_secrets: bool, jobs: int, progress: bool
-) -> tuple[ScanResult, LeakscanError | None]:
+    image: str, platform: str | None, fail_on: str, show_secrets: bool, jobs: int, progress: bool,
+    known: Sequence[Known],
+) -> tuple[ScanResult, LeakscanError | None]:  # fmt: skip
     """The result, and the error if the image could not be opened."""
     from scanner import detection
     from scanner.evidence import Severity
@@ -75,13 +81,13 @@ def _scan(
 
     gc.disable()  # one run, no cycles to speak of: thousands of findings are made and rendered without it
     limits = Limits.from_environment(os.environ)
-    rules: Detection = detection.load(os.environ)
+    rules: Detection = detection.load(os.environ, known)
     with shown(progress) as display:
         try:
             opened = open_image(image, limits=limits, platform=platform, stdin=sys.stdin.buffer,
                                 progress=display.received)  # fmt: skip
         except LeakscanError as error:
-            return unavailable(image, "", error, rules.rules_digest), error
+            return unavailable(image, "", error, rules.rules_digest, known), error
         try:
             least = None if fail_on == "never" else Severity(fail_on)
             options = Options(limits, jobs, installation_key(os.environ), least, show_secrets)
@@ -89,7 +95,7 @@ def _scan(
             return run(opened, rules, options, display.advance), None
         except OSError as error:
             failure = LeakscanError(f"the scan cannot go on: {error.strerror}", "Free some space in TMPDIR, or set it.")
-            return unavailable(image, opened.source, failure, rules.rules_digest), failure
+            return unavailable(image, opened.source, failure, rules.rules_digest, known), failure
         finally:
             opened.close()
 

@@ -49,10 +49,11 @@ def _groups(triggers: Sequence[Trigger]) -> dict[Group, list[int]]:
     return dict(sorted(groups.items()))
 
 
-def compile_database(triggers: Sequence[Trigger]) -> bytes:
-    """The serialized databases of *triggers*, each behind its group and length; ids are positions in *triggers*.
+def compile_database(triggers: Sequence[Trigger], first: int = 0) -> bytes:
+    """The serialized databases of *triggers*, each behind its group and length; ids are positions in *triggers*, the
+    first one being *first*. What is made of several parts of a list can be joined.
 
-    Raises RulePackError naming the bad one.
+    Raises RulePackError naming the bad one, unless it is of a secret.
     """
     serialized = b""
     for group, positions in _groups(triggers).items():
@@ -60,13 +61,14 @@ def compile_database(triggers: Sequence[Trigger]) -> bytes:
         try:
             database.compile(
                 expressions=[triggers[position].expression for position in positions],
-                ids=positions,
+                ids=[first + position for position in positions],
                 elements=len(positions),
                 flags=[_flags(triggers[position]) for position in positions],
             )
         except hyperscan.error as error:
             bad = next((trigger for trigger in triggers if not _compiles(trigger)), None)
-            what = f"the first pass refuses {bad.expression!r}: {error}" if bad else str(error)
+            shown = bad is not None and group is not Group.KNOWN
+            what = f"the first pass refuses {bad.expression!r}: {error}" if bad and shown else str(error)
             raise RulePackError(what) from error
         one = bytes(hyperscan.dumpb(database))
         serialized += _HEAD.pack(group, len(one)) + one
@@ -199,7 +201,7 @@ class FirstPass:
         quoted strings nor settings.
         """
         for group, database in self._databases:
-            if group > Group.NAMED and structure:
+            if structure and Group.NAMED < group < Group.KNOWN:
                 continue
             if group is not Group.SETTINGS or _may_be_settings(data, path):
                 database.scan(data, match_event_handler=self._on_match)

@@ -19,6 +19,7 @@ from scanner.evidence import (
     Verdict,
 )
 from scanner.image.instruction import parse_created_by
+from scanner.report.escape import plain
 from scanner.report.lines import Page, Style, amount, counted, cut, short, unique
 from scanner.report.order import ordered
 
@@ -70,6 +71,7 @@ def render(result: ScanResult, *, width: int = 80, color: bool = False) -> str:
     _images(page, result)
     _leaks(page, groups)
     _information(page, [finding for finding in findings if not finding.gated])
+    _known(page, result)
     _coverage(page, result)
     _closing(page, result.verdict)
     return str(page)
@@ -292,6 +294,26 @@ def _why_not_gated(finding: Finding) -> str:
     if finding.suppressed is not None:
         return "accepted"
     return f"{finding.severity.value}, confidence {finding.confidence.value}"
+
+
+def _known(page: Page, result: ScanResult) -> None:
+    """What is proved about each secret that the user gave; of its parts only those that were seen."""
+    shown = [entry for entry in result.known_secrets if "part_of" not in entry or entry["verdict"] == "present"]
+    if not shown:
+        return
+    page.blank()
+    page.say("", label="Known secrets", style=Style.BOLD)
+    for entry in shown:
+        verdict, sightings, encodings = entry["verdict"], entry["sightings"], entry["encodings"]
+        assert isinstance(sightings, list) and isinstance(encodings, list)
+        style = {"present": Style.RED, "unknown": Style.YELLOW}.get(str(verdict), Style.GREEN)
+        if verdict == "present":
+            text = f"present, {counted(len(sightings), 'sighting')}"
+        elif verdict == "absent":
+            text = f"absent from {entry['bytes_searched']:,} bytes, in all of {len(encodings)} encodings"
+        else:
+            text = f"unknown: {entry.get('reason') or 'not all of the image was read'}"
+        page.say(text, indent=2, label=f"{plain(str(entry['id']))}: ", style=style)
 
 
 def _coverage(page: Page, result: ScanResult) -> None:

@@ -72,9 +72,12 @@ class Search:
         """Time counts from here."""
         self._end = time.monotonic() + _TASK_SECONDS
 
-    def matches(self, data: memoryview, name: str) -> tuple[list[Match], list[Clue]]:
-        """What the detectors see in a content, and where encoded text may be worth decoding."""
-        found = self.first_pass.matches(data, name)
+    def matches(self, data: memoryview, name: str, structure: bool = False) -> tuple[list[Match], list[Clue]]:
+        """What the detectors see in a content, and where encoded text may be worth decoding.
+
+        *structure*: see `FirstPass.matches`.
+        """
+        found = self.first_pass.matches(data, name, structure)
         return found, [clue for signal in self._signals if (clue := signal.take()) is not None]
 
     def inside(
@@ -120,11 +123,7 @@ class Search:
     def _window(self, content: Content, start: int, low: int, high: int, end: int) -> tuple[list[Inner], list[Clue]]:
         """Matches and clues of data[low:high]; those count that start in data[start:end]."""
         data = content.data
-        if content.closed:
-            matches = self.first_pass.matches(data[low:high], "", structure=True)
-            clues: list[Clue] = []
-        else:
-            matches, clues = self.matches(data[low:high], content.name)
+        matches, clues = self.matches(data[low:high], "" if content.closed else content.name, content.closed)
         found = []
         line, counted = 1, 0
         run = None if content.run is None or not matches else bytes(content.run.raw)

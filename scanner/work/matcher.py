@@ -128,7 +128,7 @@ def match_pieces(
     size = 0
     for piece in pieces:
         if piece.header < piece.data:
-            found += _structure(search.first_pass, view, piece)
+            found += _structure(search, view, piece, budget)
         if piece.start < piece.end:
             seen, nested = _member(search, view, piece, budget)
             found += seen
@@ -183,22 +183,29 @@ def _digests(view: memoryview, piece: Piece, digested: set[int]) -> list[FileDig
     return [found] if found is not None else []
 
 
-def _structure(first_pass: FirstPass, view: memoryview, piece: Piece) -> Iterator[Sighting]:
+def _structure(search: Search, view: memoryview, piece: Piece, budget: Budget | None) -> Iterator[Sighting]:
     """Headers, extended headers and padding as they lie there, and what their layout cuts in two or runs together."""
     start = piece.header - _lead(view, piece.header)
-    for match in first_pass.matches(view[start : piece.data], "", structure=True):
+    matches, clues = search.matches(view[start : piece.data], "", structure=True)
+    for match in matches:
         if start + match.end > piece.header:
             yield Sighting(piece.member, piece.number, "structure", start, start + match.start, None, match)
+    if clues and budget is not None:  # a name may be encoded
+        whole = view[start : piece.data]
+        content = Content(whole, "", (0, len(whole)), encoding=("tar-header",))
+        for seen in search.inside(content, clues, budget, first=False):
+            if isinstance(seen, Inner):
+                yield _sighting(seen, piece.member, piece.number, start)
     if piece.member is None:
         return
     for block in _headers(view, piece):
         for first, last in _FIELDS:
             if view[block + last - 1]:  # full to its end: what follows in the header would seem to belong to it
-                for match in first_pass.matches(view[block + first : block + last], "", structure=True):
+                for match in search.matches(view[block + first : block + last], "", structure=True)[0]:
                     at = block + first + match.start
                     yield Sighting(piece.member, piece.number, "structure", start, at, None, match)
     if view[piece.data - BLOCK + _PREFIX]:
-        for match in first_pass.matches(memoryview(piece.member), ""):
+        for match in search.matches(memoryview(piece.member), "")[0]:
             if match.secret.reveal() not in bytes(view[piece.header : piece.data]):
                 yield Sighting(piece.member, piece.number, "name", piece.header, match.start, None, match)
 

@@ -52,6 +52,7 @@ def main() -> int:
         for planting, _ in chosen:
             found += said[planting.id] == "present"
             if said[planting.id] != "present":
+                print(f"missed {planting}")
                 missed[f"{planting.encoding} / {planting.nesting} / {planting.surface}"] += 1
         wrong += sum(said[f"absent-{number}"] == "present" for number in range(count))
         print(f"{(batch + 1) * _EACH:>6}: {found} found, {missed.total()} missed, {wrong} seen that are nowhere",

@@ -36,7 +36,7 @@ def with_known(detection: Detection, known: Sequence[Known]) -> Detection:
     own = detectors_of(known)
     if not own:
         return Detection(detection.detectors, detection.database, detection.rules_digest, tuple(known))
-    further: tuple[Detector, ...] = (*own, *known_signals(segments(own)))
+    further: tuple[Detector, ...] = (*own, *known_signals(*segments(own)))
     compiled = compile_database(triggers_of(further), len(triggers_of(detection.detectors)))
     return Detection(
         (*detection.detectors, *further), detection.database + compiled, detection.rules_digest, tuple(known)

@@ -114,18 +114,18 @@ def signals(pack: RulePack) -> tuple[Signal, ...]:
     return tuple(found)
 
 
-def known_signals(segments: Sequence[bytes]) -> tuple[Signal, ...]:
+def known_signals(segments: Sequence[bytes], wide: Sequence[bytes]) -> tuple[Signal, ...]:
     """The signals for secrets that the user gave, where they are encoded more than once: what is encoded once their
     own detectors find. Formats that may hold them are looked for in a few more spellings than usual.
 
     Args:
         segments: of each secret a few bytes that tell it.
+        wide: the same as UTF-16.
     """
     once = {form for segment in segments for form, _ in aligned(segment)}
-    wide = {_widened(segment[:8], 2, little) for segment in segments for little in (True, False)}
     hexed = {segment.hex().encode() for segment in segments}
     by_phase: dict[int, set[bytes]] = {phase: set() for phase in range(4)}
-    for word in once | wide | hexed:
+    for word in once | set(wide) | hexed:
         for form, phase in aligned(word):
             by_phase[phase].add(form)
     for word in (b"\x1f\x8b\x08\0", b"\x28\xb5\x2f\xfd", b"PK\3\4"):

@@ -21,7 +21,7 @@ from scanner.redact import spellings
 LONGEST = 16 * KIB
 #: bytes of a value that its encoded forms are told by: 14 to 16 characters of base64, looked for in two halves
 _SEGMENT = 12
-_WIDE = 8
+_HEX, _WIDE = 4, 8
 #: sightings in one content; more of one value in one file are no news
 _MOST = 64
 #: bytes that are decoded around a trigger, beyond what the value takes
@@ -81,6 +81,12 @@ class KnownDetector:
         first, last = telling(self._value, _SEGMENT)
         return self._value[first:last]
 
+    @property
+    def wide(self) -> tuple[bytes, bytes]:
+        """A few characters of the value as UTF-16, little-endian and big-endian."""
+        few = _whole(self._value, self.segment, _WIDE)
+        return widened(few, True), widened(few, False)
+
     def _build(self) -> Iterator[Trigger]:
         yield from self._text_triggers()
         segment = self.segment
@@ -89,13 +95,11 @@ class KnownDetector:
             for part, size in ((form[:middle], middle), (form[middle:], len(form))):
                 self._forms[part] = _Form("base64", (before + size) % 4)
                 yield Trigger(exact(part), group=Group.KNOWN)
-        middle = len(segment) // 2
-        for half in (segment[:middle], segment[middle:]):
+        for half in (segment[:_HEX], segment[_HEX : 2 * _HEX]):
             self._forms[half.hex().encode()] = _Form("hex")
             yield Trigger(half.hex().encode(), caseless=True, group=Group.KNOWN)
-        for little in (True, False):
-            wide = widened(_whole(self._value, segment, _WIDE), little)
-            self._forms[wide] = _Form("utf-16-le" if little else "utf-16-be")
+        for wide, codec in zip(self.wide, ("utf-16-le", "utf-16-be"), strict=True):
+            self._forms[wide] = _Form(codec)
             yield Trigger(exact(wide), group=Group.KNOWN)
         for run in self._escaped_runs():  # the value may be escaped before it is encoded
             for form, before in aligned(run):
@@ -213,6 +217,8 @@ def _whole(value: bytes, segment: bytes, length: int) -> bytes:
     return value[start:end]
 
 
-def segments(detectors: Iterable[KnownDetector]) -> list[bytes]:
-    """What the detectors' values are told by within encodings of encodings (`content.signals`)."""
-    return sorted({detector.segment for detector in detectors})
+def segments(detectors: Iterable[KnownDetector]) -> tuple[list[bytes], list[bytes]]:
+    """What the detectors' values are told by within encodings of encodings (`content.signals`): bytes as they are, and
+    as UTF-16."""
+    found = list(detectors)
+    return sorted({each.segment for each in found}), sorted({wide for each in found for wide in each.wide})

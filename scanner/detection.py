@@ -31,6 +31,12 @@ def load(environment: Mapping[str, str], known: Sequence[Known] = ()) -> Detecti
     return with_known(Detection(detectors, compiled, f"sha256:{digest.hexdigest()}"), known)
 
 
+def known_only(known: Sequence[Known]) -> Detection:
+    """A detection that finds nothing but *known* secrets, wherever `load` would. Raises RulePackError."""
+    detectors: tuple[Detector, ...] = signals(rulepack.load())
+    return with_known(Detection(detectors, compile_database(triggers_of(detectors)), ""), known)
+
+
 def with_known(detection: Detection, known: Sequence[Known]) -> Detection:
     """A detection that finds *known* secrets as well. Raises RulePackError."""
     own = detectors_of(known)

@@ -116,14 +116,13 @@ def _in_layer(
         end = fate_of(layer.index, sighting.member, sighting.number)
         state, removed_by = end.state, end.layer
     in_name, unpacked = sighting.part == "name", sighting.part == "inside"
-    start = sighting.base if in_name else sighting.start
     return Place(
         match=match,
         surface=Surface.LAYER,
         blob=outcome.blob,
         compression=outcome.read.compression if outcome.read else "",
         proof_key=outcome.read.proof_key if outcome.read else b"",
-        stored=sighting.stored if unpacked else (start, length),
+        stored=sighting.stored if unpacked or in_name else (sighting.start, length),
         offset=sighting.start if in_name or unpacked else sighting.start - sighting.base,
         path=None if sighting.member is None else text_of(clean(sighting.member)) or "/",
         member=sighting.member,
@@ -136,7 +135,7 @@ def _in_layer(
         instruction=layer.instruction,
         content=sighting.within if unpacked else sighting.base,
         inside=sighting.inside,
-        mac=outcome.proofs.get(sighting.stored, "") if unpacked else "",
+        mac=outcome.proofs.get(sighting.stored, "") if unpacked or in_name else "",
         spelled=match.stored,
     )
 

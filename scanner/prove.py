@@ -329,13 +329,19 @@ def _proof(place: Place, settings: Settings, redacted: Callable[[str], str]) -> 
 def _identity(place: Place, path: str | None, instruction: Instruction | None, seen: dict[str, int]) -> str:
     """An id that a rebuild keeps: of the rule, the place and the step, never of the secret or of digests. The same
     rule in the same place again is told apart by its number in order of appearance."""
-    parts = [
-        place.match.rule_id,
-        place.surface.value,
-        _DIGEST.sub("#", path or ""),
-        place.encoding,
-        _DIGEST.sub("#", instruction.created_by) if instruction else None,
-    ]
-    base = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    created_by = instruction.created_by if instruction else None
+    base = identity(place.match.rule_id, place.surface.value, path, place.encoding, created_by)
     seen[base] = seen.get(base, 0) + 1
-    return f"lk-{base}" if seen[base] == 1 else f"lk-{base}-{seen[base]}"
+    return base if seen[base] == 1 else f"{base}-{seen[base]}"
+
+
+def identity(rule_id: str, surface: str, path: str | None, encoding: Sequence[str], created_by: str | None) -> str:
+    """The id of the first finding of a rule in a place, of the strings that a report shows."""
+    parts = [
+        rule_id,
+        surface,
+        _DIGEST.sub("#", path or ""),
+        list(encoding),
+        _DIGEST.sub("#", created_by) if created_by is not None else None,
+    ]
+    return f"lk-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"

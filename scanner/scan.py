@@ -58,12 +58,9 @@ def scan(
     """Scan every layer and document of *opened*. Raises OSError if no spool can be made (disk full)."""
     started = time.monotonic()
     gaps = [*opened.gaps, *(gap for image in opened.images for gap in image.gaps)]
-    jobs = _jobs(opened)
     texts, blobs, text_gaps = _texts(opened, options.limits)
     gaps += text_gaps
-    for document in blobs:
-        form = Form.BYTES if document.structure else Form.GUESS
-        jobs.setdefault(_key(document.blob), BlobJob(document.blob, form))
+    jobs = _jobs(opened, blobs)
     pool = Pool(detection.detectors, detection.database, options.limits, options.jobs, progress)
     outcomes = pool.run(
         list(jobs.values()),
@@ -106,19 +103,32 @@ def _key(blob: Blob) -> tuple[int, int, int]:
     return id(blob.file), blob.offset, blob.size
 
 
-def _jobs(opened: OpenedImage) -> dict[tuple[int, int, int], BlobJob]:
-    """Every distinct layer blob once, however many images or layers share it."""
+def blob_jobs(opened: OpenedImage, limits: Limits) -> list[BlobJob]:
+    """A job for every blob of *opened* that is not small enough to be read as it is."""
+    return list(_jobs(opened, _texts(opened, limits)[1]).values())
+
+
+def _jobs(opened: OpenedImage, documents: Iterable[Document]) -> dict[tuple[int, int, int], BlobJob]:
+    """Every distinct layer blob once, however many images or layers share it, and *documents* that are large."""
     found: dict[tuple[int, int, int], BlobJob] = {}
     for image in opened.images:
         for layer in image.layers:
             if layer.blob is not None:
                 found.setdefault(_key(layer.blob), BlobJob(layer.blob, _form(layer)))
+    for document in documents:
+        form = Form.BYTES if document.structure else Form.GUESS
+        found.setdefault(_key(document.blob), BlobJob(document.blob, form))
     return found
 
 
 def _form(layer: Layer) -> Form:
     """Encrypted layers are matched as they lie there, not walked."""
     return Form.BYTES if layer.absent else Form.LAYER
+
+
+def documents_of(opened: OpenedImage) -> list[Document]:
+    """Every document of *opened*."""
+    return [document for document, _, _ in _documents(opened)]
 
 
 def _documents(opened: OpenedImage) -> Iterator[tuple[Document, Image | None, int]]:

@@ -207,7 +207,8 @@ def _structure(search: Search, view: memoryview, piece: Piece, budget: Budget | 
     if view[piece.data - BLOCK + _PREFIX]:
         for match in search.matches(memoryview(piece.member), "")[0]:
             if match.secret.reveal() not in bytes(view[piece.header : piece.data]):
-                yield Sighting(piece.member, piece.number, "name", piece.header, match.start, None, match)
+                yield Sighting(piece.member, piece.number, "name", piece.header, match.start, None, match,
+                               stored=(piece.header, piece.data - piece.header))  # fmt: skip
 
 
 def _headers(view: memoryview, piece: Piece) -> Iterator[int]:

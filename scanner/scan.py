@@ -13,7 +13,7 @@ from scanner.commands import show
 from scanner.detect.base import Detector
 from scanner.detect.known.parts import Known
 from scanner.errors import LeakscanError, MalformedImage
-from scanner.evidence import Confidence, Coverage, Gap, ImageSummary, LayerSummary, ScanResult, Severity
+from scanner.evidence import Confidence, Coverage, Gap, ImageSummary, LayerSummary, ScanResult, Severity, Surface
 from scanner.image.assembly import digest_like
 from scanner.image.blob import Blob
 from scanner.image.documents import parse
@@ -75,8 +75,10 @@ def scan(
     for sighting in pool.text_sightings:
         by_text.setdefault(sighting.text, []).append(sighting)
     places = [place for key, sightings in by_text.items() for place in text_places(texts[key], sightings)]
+    own = {layer.diff_id for image in opened.images for layer in image.layers if layer.diff_id}
     for document in blobs:
-        places += blob_places(document, by_blob[_key(document.blob)])
+        if not _is_own(document, by_blob[_key(document.blob)], own):
+            places += blob_places(document, by_blob[_key(document.blob)])
         gaps += [nested.gap for nested in by_blob[_key(document.blob)].nested]
     several = len(opened.images) > 1
     for number, image in enumerate(opened.images):
@@ -152,7 +154,7 @@ def _texts(opened: OpenedImage, limits: Limits) -> tuple[list[Text], list[Docume
         if (*_key(document.blob), number) in seen:
             continue
         seen.add((*_key(document.blob), number))
-        if document.is_json and document.blob.size > limits.document_bytes:
+        if document.is_json and document.blob.size > _most(document, limits):
             gaps.append(Gap(document.where, "", "json.too-large", document.blob.size, "larger than the limit"))
             blobs.append(document)
         elif document.is_json or _is_plain(document):
@@ -160,6 +162,12 @@ def _texts(opened: OpenedImage, limits: Limits) -> tuple[list[Text], list[Docume
         else:
             blobs.append(document)
     return texts, blobs, [*gaps, *_doubts(texts, limits)]
+
+
+def _most(document: Document, limits: Limits) -> int:
+    """How many bytes of JSON are looked at string by string. Statements such as SBOMs are large, and nothing is built
+    on what they say."""
+    return limits.documents_bytes if document.surface == Surface.ATTESTATION else limits.document_bytes
 
 
 def _is_plain(document: Document) -> bool:
@@ -183,6 +191,8 @@ def _doubts(texts: Iterable[Text], limits: Limits) -> Iterator[Gap]:
         document.blob.file.release()
         if digest and digest_like(digest, raw) != digest:
             yield Gap(digest, "", "blob.digest", None, "the bytes do not match the digest")
+        if len(raw) > limits.document_bytes:
+            continue
         left -= len(raw) if document.is_json else 0
         if left < 0:
             text = "all documents together are larger than the limit"
@@ -218,6 +228,11 @@ def _without_steps(opened: OpenedImage) -> OpenedImage:
         for image in opened.images
     ]
     return replace(opened, images=tuple(images))
+
+
+def _is_own(document: Document, outcome: BlobOutcome, own: set[str]) -> bool:
+    """Whether a layer of a build cache is one of the image, by the digest of its bytes: its findings are that one's."""
+    return document.surface == Surface.CACHE and outcome.read is not None and outcome.read.diff_id in own
 
 
 def _misnamed(outcome: BlobOutcome) -> Iterator[Gap]:

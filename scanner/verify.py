@@ -31,7 +31,7 @@ _NUMBERED = re.compile(r"-[0-9]+$")
 _TIP = "Give a file that leakscan --format json wrote."
 _Span = tuple[int, int]
 #: surfaces of which each source holds its own documents
-_PER_SOURCE = ("annotation", "attestation", "metadata", "cache")
+_PER_SOURCE = ("annotation", "attestation", "metadata")
 
 
 class Outcome(StrEnum):
@@ -253,6 +253,8 @@ class _Wanted:
         if blob is None and isinstance(layer, dict) and self._layer(finding, layer) is not None:
             return Check("finding", name, Outcome.UNREADABLE, "its layer is not here")
         if blob is None:
+            if finding.get("surface") == "cache":
+                return Check("finding", name, Outcome.UNREADABLE, "its build cache was not given: add --cache-from")
             if finding.get("surface") in _PER_SOURCE and not self._same_source:
                 return Check("finding", name, Outcome.UNREADABLE, "this source does not hold the document it is in")
             return Check("finding", name, Outcome.DIFFERS, "the image has no such layer or document")

@@ -7,10 +7,12 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from scanner.cli.caches import CacheType
 from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, SEVERITIES, FormatType, complain
 from scanner.cli.common import platform as platform_option
 from scanner.cli.secrets import read_secrets, secret_options
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 @click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, if nothing was found but not all was read.")
 @click.option("--show-secrets", is_flag=True, help="Show the values that were found. Mind where the report goes.")
 @secret_options
+@click.option("--cache-from", "caches", type=CacheType(), multiple=True,
+              help="A build cache to scan with the image, in the words of docker buildx build; repeatable.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
               help="Processes that work at a time. [default: one for each processor]")
 @click.option("--no-cache", is_flag=True,
@@ -42,8 +46,8 @@ if TYPE_CHECKING:
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def scan(
     image: str, targets: Sequence[Target], platform: str | None, fail_on: str, allow_incomplete: bool,
-    show_secrets: bool, secrets: Sequence[str], secrets_from: Sequence[str], jobs: int, no_cache: bool, quiet: bool,
-    no_progress: bool,
+    show_secrets: bool, secrets: Sequence[str], secrets_from: Sequence[str], caches: Sequence[Path], jobs: int,
+    no_cache: bool, quiet: bool, no_progress: bool,
 ) -> None:
     """Scan one image and print the report.
 
@@ -57,7 +61,7 @@ def scan(
     del no_cache  # results of earlier scans are not kept
     progress = sys.stderr.isatty() and not (quiet or no_progress)
     known = read_secrets(secrets, secrets_from, quiet)
-    result, error = _scan(image, platform, fail_on, show_secrets, jobs, progress, known)
+    result, error = _scan(image, platform, fail_on, show_secrets, jobs, progress, known, caches)
     if error is not None:
         complain(error)
     written = _report(result, targets or (Target("text"),), unavailable=error is not None)
@@ -67,12 +71,12 @@ def scan(
 
 def _scan(
     image: str, platform: str | None, fail_on: str, show_secrets: bool, jobs: int, progress: bool,
-    known: Sequence[Known],
+    known: Sequence[Known], caches: Sequence[Path],
 ) -> tuple[ScanResult, LeakscanError | None]:  # fmt: skip
     """The result, and the error if the image could not be opened."""
     from scanner import detection
     from scanner.evidence import Severity
-    from scanner.image.source import open_image
+    from scanner.image.source import add_cache, open_image
     from scanner.keys import installation_key
     from scanner.limits import Limits
     from scanner.progress import shown
@@ -89,10 +93,14 @@ def _scan(
         except LeakscanError as error:
             return unavailable(image, "", error, rules.rules_digest, known), error
         try:
+            for cache in caches:
+                opened = add_cache(opened, cache, limits)
             least = None if fail_on == "never" else Severity(fail_on)
             options = Options(limits, jobs, installation_key(os.environ), least, show_secrets)
             display.expect(opened)
             return run(opened, rules, options, display.advance), None
+        except LeakscanError as error:
+            return unavailable(image, opened.source, error, rules.rules_digest, known), error
         except OSError as error:
             failure = LeakscanError(f"the scan cannot go on: {error.strerror}", "Free some space in TMPDIR, or set it.")
             return unavailable(image, opened.source, failure, rules.rules_digest, known), failure

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scanner.cli.caches import CacheType
 from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED
 from scanner.cli.secrets import read_secrets, secret_options
 from scanner.errors import LeakscanError
@@ -28,13 +29,15 @@ _LARGEST = 1 << 30
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How to print the checks.")
 @secret_options
+@click.option("--cache-from", "caches", type=CacheType(), multiple=True,
+              help="A build cache that was scanned with the image; repeatable.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
               help="Processes that work at a time. [default: one for each processor]")
 @click.option("--quiet", is_flag=True, help="No progress and no notices on standard error.")
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def verify(
-    report: str, image: str | None, format_: str, secrets: Sequence[str], secrets_from: Sequence[str], jobs: int,
-    quiet: bool, no_progress: bool,
+    report: str, image: str | None, format_: str, secrets: Sequence[str], secrets_from: Sequence[str],
+    caches: Sequence[Path], jobs: int, quiet: bool, no_progress: bool,
 ) -> None:
     """Check a JSON report against the image.
 
@@ -51,7 +54,8 @@ def verify(
     reference = image or reference_of(document)
     if not reference:
         raise click.UsageError("The report is of an archive on standard input: name the image to read.")
-    checks = _checks(reference, document, known, jobs, sys.stderr.isatty() and not (quiet or no_progress))
+    progress = sys.stderr.isatty() and not (quiet or no_progress)
+    checks = _checks(reference, document, known, caches, jobs, progress)
     click.echo(_text(checks) if format_ == "text" else _json(checks), nl=False)
     outcomes = {check.outcome for check in checks}
     code = EXIT_INCOMPLETE if Outcome.UNREADABLE in outcomes else EXIT_CLEAN
@@ -72,9 +76,11 @@ def _load(path: str) -> Any:
         raise LeakscanError("this is no JSON document", "Give a file that leakscan --format json wrote.") from None
 
 
-def _checks(reference: str, report: Any, known: Sequence[Known], jobs: int, progress: bool) -> list[Check]:
+def _checks(
+    reference: str, report: Any, known: Sequence[Known], caches: Sequence[Path], jobs: int, progress: bool
+) -> list[Check]:
     from scanner import detection
-    from scanner.image.source import open_image
+    from scanner.image.source import add_cache, open_image
     from scanner.keys import installation_key
     from scanner.limits import Limits
     from scanner.progress import shown
@@ -85,6 +91,8 @@ def _checks(reference: str, report: Any, known: Sequence[Known], jobs: int, prog
     with shown(progress) as display:
         opened = open_image(reference, limits=limits, stdin=sys.stdin.buffer, progress=display.received)
         try:
+            for cache in caches:
+                opened = add_cache(opened, cache, limits)
             display.expect(opened)
             repeated = None
             if known:

@@ -35,6 +35,7 @@ from scanner.work.messages import (
 )
 from scanner.work.reader import place
 
+_PACKED = (".data", ".payload", '["moby.buildkit.cache.v0"]', '["moby.buildkit.buildinfo.v1"]')
 _SHORTEST = 4  # characters of a decoded string that could hold anything worth finding
 _FIELDS = ((0, 100), (157, 257), (265, 297), (297, 329))  # ustar: name, link target, user and group names
 _PREFIX = 345  # the first half of a name that ustar stores in two
@@ -94,6 +95,7 @@ def match_texts(search: Search, texts: Sequence[tuple[int, str, bytes, bool, boo
         for match in matches:
             found.append(Sighting(None, 0, "text", 0, match.start, _line(view, 0, match.start), match, key))
         clues = [clue for clue in clues if not (is_json and clue.kind == "escapes")]  # the strings below are those
+        clues += _packed(data) if is_json else ()
         contents = [(Content(view, name, (0, len(view))), clues)]
         for string in strings(data) if is_json and b"\\" in data else ():
             if string.escaped and len(string.value) >= _SHORTEST:
@@ -110,6 +112,17 @@ def match_texts(search: Search, texts: Sequence[tuple[int, str, bytes, bool, boo
                 else:
                     found.append(_sighting(seen, None, 0, 0, key))
     return Matched(found, sum(len(text[2]) for text in texts), gaps=gaps)
+
+
+def _packed(data: bytes) -> Iterator[Clue]:
+    """Strings of a document that are meant to be base64, whatever they hold: descriptors' data (image-spec
+    descriptor.md), Dockerfiles and heredocs in provenance, payloads of signed envelopes, BuildKit's records."""
+    if b"data" not in data and b"payload" not in data and b"moby.buildkit" not in data:
+        return
+    for string in strings(data):
+        members = len(string.value.rstrip("="))
+        if members and not (string.is_key or string.escaped) and string.path.endswith(_PACKED):
+            yield Clue("base64", [string.start + members], members % 4)
 
 
 def match_pieces(

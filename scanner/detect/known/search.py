@@ -22,6 +22,8 @@ LONGEST = 16 * KIB
 #: bytes of a value that its encoded forms are told by: 14 to 16 characters of base64, looked for in two halves
 _SEGMENT = 12
 _HEX, _WIDE = 4, 8
+#: a run of fewer bytes has base64 forms that occur by chance
+_ENOUGH = 5
 #: sightings in one content; more of one value in one file are no news
 _MOST = 64
 #: bytes that are decoded around a trigger, beyond what the value takes
@@ -108,9 +110,10 @@ class KnownDetector:
                     yield Trigger(exact(form), group=Group.KNOWN)
 
     def _escaped_runs(self) -> Iterator[bytes]:
-        """Runs of which every escaped spelling has one: the core, else a few bytes of each usual spelling."""
-        if self._spelled.core is not None:
-            yield self._value[slice(*self._spelled.core)]
+        """Runs of which every escaped spelling has one: a long core, else a few bytes of each usual spelling."""
+        core = self._value[slice(*self._spelled.core)] if self._spelled.core is not None else b""
+        if len(core) >= _ENOUGH:
+            yield core
             return
         for spelled in self._escaped():
             yield spelled[slice(*telling(spelled, _SEGMENT))]

@@ -23,8 +23,8 @@ from scanner.detect.dialect import compile_pattern
 _PIECE = 160
 #: bytes that one character may take when it is escaped several times over
 _WIDEST = 24
-_SHORTEST_CORE, _LONGEST_CORE = 5, 16
-_RUN = re.compile(rb"[A-Za-z0-9]{5,}")
+_LONGEST_CORE = 16
+_RUN = re.compile(rb"[A-Za-z0-9]{3,}")
 _ALNUM = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 #: a backslash, itself escaped or not
 _SLASH = r"(?:\\|%(?:25){0,3}5[cC]|&(?:amp;){0,4}#92;)"
@@ -62,7 +62,7 @@ def telling(value: bytes, length: int) -> tuple[int, int]:
 
 
 def core(value: bytes) -> tuple[int, int] | None:
-    """The span of the most telling run of letters and digits, None if there is none of five."""
+    """The span of the most telling run of letters and digits, None if there is none of three."""
     spans = []
     for run in _RUN.finditer(value):
         first, last = telling(run.group(), _LONGEST_CORE)

@@ -19,7 +19,9 @@ from testimages.values import value_of
 from tests.engine import Docker, Registry, Unavailable, own_engine, own_registry
 
 REQUIRE_ALL = "LEAKSCAN_REQUIRE_ALL"
-ENGINE_FILES = ("test_testimages.py", "test_engine_cli.py", "test_engine_source.py", "test_fuzz_engine.py")
+ENGINE_FILES = (
+    "test_builder.py", "test_testimages.py", "test_engine_cli.py", "test_engine_source.py", "test_fuzz_engine.py",
+)  # fmt: skip
 SCAN_SECONDS = 300.0
 
 Leakscan = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -16,7 +16,7 @@ from scanner.cli.common import EXIT_INCOMPLETE, complain
 from scanner.errors import LeakscanError
 
 #: each command is the object of its own name in a module of its own name
-COMMANDS = ("scan", "verify")
+COMMANDS = ("scan", "verify", "builder")
 
 
 class _Commands(click.Group):

@@ -64,8 +64,8 @@ def scan(
     result, error = _scan(image, platform, fail_on, show_secrets, jobs, progress, known, caches)
     if error is not None:
         complain(error)
-    written = _report(result, targets or (Target("text"),), unavailable=error is not None)
-    code = _exit_code(result, allow_incomplete and error is None)
+    written = report(result, targets or (Target("text"),), unavailable=error is not None)
+    code = exit_code(result, allow_incomplete and error is None)
     sys.exit(code if written or code == EXIT_LEAKED else EXIT_INCOMPLETE)
 
 
@@ -108,7 +108,7 @@ def _scan(
             opened.close()
 
 
-def _report(result: ScanResult, targets: Sequence[Target], unavailable: bool) -> bool:
+def report(result: ScanResult, targets: Sequence[Target], unavailable: bool) -> bool:
     """Write every report that can be written; False if one could not."""
     written = True
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
@@ -124,7 +124,8 @@ def _report(result: ScanResult, targets: Sequence[Target], unavailable: bool) ->
     return written
 
 
-def _exit_code(result: ScanResult, allow_incomplete: bool) -> int:
+def exit_code(result: ScanResult, allow_incomplete: bool) -> int:
+    """The exit code that a verdict has."""
     from scanner.evidence import Verdict
 
     if result.verdict is Verdict.LEAKED:

@@ -58,9 +58,9 @@ def _scan(
 ) -> tuple[ScanResult, LeakscanError | None]:
     """The result, and the error if the engine could not be read."""
     from scanner import detection
-    from scanner.builder import scan_builder
+    from scanner.leftovers import scan_builder
     from scanner.evidence import Severity
-    from scanner.image.builder import open_builder
+    from scanner.image.kept import open_builder
     from scanner.keys import installation_key
     from scanner.limits import Limits
     from scanner.progress import shown

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from scanner.evidence import Finding, ImageSummary, Remediation, ScanResult
-from scanner.image.builder import IMAGE, RECORD
+from scanner.image.kept import IMAGE, RECORD
 from scanner.image.model import OpenedImage
 from scanner.oci import Platform
 from scanner.scan import Detection, Options, scan
@@ -25,7 +25,7 @@ _MOUNT = (
 def scan_builder(
     opened: OpenedImage, detection: Detection, options: Options, progress: Callable[[int], None] = lambda _: None
 ) -> ScanResult:
-    """Scan what `image.builder.open_builder` opened. Raises OSError if no spool can be made."""
+    """Scan what `image.kept.open_builder` opened. Raises OSError if no spool can be made."""
     result = scan(opened, detection, options, progress)
     summary = ImageSummary(opened.reference, opened.source, None, None, str(Platform()))
     above = _built_upon(opened)

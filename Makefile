@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install test check fix images first bench fuzz clean
+.PHONY: install test check fix images image first docs rules-page rules-report bench fuzz clean
 
 install: .venv/complete  ## leakscan and all that its tests need, in .venv
 
@@ -20,8 +20,20 @@ fix: install  ## what the linter can mend by itself
 images: install  ## build every case of testimages with the engine of DOCKER_HOST
 	$(BIN)/python -m testimages.build
 
+image: install  ## leakscan's own image, leakscan:own, with the engine of DOCKER_HOST
+	$(BIN)/python -m testimages.own_image
+
 first: install  ## make the image of README's first command anew
 	$(BIN)/python testimages/first/make.py
+
+rules-page: install  ## docs/rules.md from the rule pack
+	$(BIN)/leakscan rules list --format markdown > docs/rules.md.new && mv docs/rules.md.new docs/rules.md
+
+rules-report: install  ## what each rule costs the first pass, and how often it fires, on SAMPLE=image.tar or a directory
+	$(BIN)/python -m bench.rules_report $(SAMPLE)
+
+docs: install  ## docs/options.md and the manual page, from --help
+	$(BIN)/python docs/make_reference.py
 
 bench: install  ## speed and memory on ARCHIVE=image.tar beside the bare loop and Kingfisher
 	@test -n "$(ARCHIVE)" || { echo "say which: make bench ARCHIVE=image.tar"; exit 2; }

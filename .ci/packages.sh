@@ -3,7 +3,11 @@
 set -euo pipefail
 
 missing=()
-for package in docker.io docker-registry apache2-utils busybox-static debootstrap skopeo xz-utils zstd; do
+wanted=(
+  docker.io docker-registry apache2-utils busybox-static debootstrap skopeo xz-utils zstd  # images
+  zsh fish man-db git patch openssh-client chromium                                        # what reports and shells meet
+)
+for package in "${wanted[@]}"; do
   status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
   [ "$status" = installed ] || missing+=("$package")
 done

@@ -7,28 +7,38 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from scanner.content.signals import known_signals, signals
-from scanner.detect import patterns, plugins, rulepack
+from scanner.detect import patterns, plugins, rulepack, userrules
 from scanner.detect.base import Detector
 from scanner.detect.firstpass import DatabaseCache, compile_database, database, triggers_of
+from scanner.detect.foreign import ForeignDetector
 from scanner.detect.known.parts import Known, detectors_of
 from scanner.detect.known.search import segments
+from scanner.detect.published import Unpublished
+from scanner.detect.userrules import UserRules
 from scanner.keys import cache_directory
 from scanner.scan import Detection
 
 
-def load(environment: Mapping[str, str], known: Sequence[Known] = ()) -> Detection:
-    """All detectors, ready to scan. What finds *known* secrets is compiled here and now, and kept nowhere.
+def load(
+    environment: Mapping[str, str], own: UserRules = userrules.NONE, secrets: Sequence[Known] = ()
+) -> Detection:
+    """All detectors, ready to scan, with those of the user's *own*.
 
-    Raises RulePackError.
+    What finds *secrets* that the user gave is compiled here and now, and kept nowhere. Raises RulePackError.
     """
-    pack = rulepack.load()
-    detectors: tuple[Detector, ...] = (*patterns.detectors(pack), *plugins.detectors(), *signals(pack))
+    pack = rulepack.load(own.packs)
+    known = dict(pack.known)
+    borrowed = (Unpublished(plugin, known) for plugin in plugins.detectors(settings=own.plugins))
+    detectors: tuple[Detector, ...] = (
+        *patterns.detectors(pack), *borrowed, *map(ForeignDetector, own.foreign),
+        *signals(pack, [rule.pattern for rule in own.foreign]),
+    )  # fmt: skip
     triggers = triggers_of(detectors)
-    digest = hashlib.sha256(pack.digest.encode())
+    digest = hashlib.sha256(f"{pack.digest}{own.digest}".encode())
     for trigger in triggers:
         digest.update(trigger.expression + b"\0")
     compiled = database(triggers, DatabaseCache(cache_directory(environment)))
-    return with_known(Detection(detectors, compiled, f"sha256:{digest.hexdigest()}"), known)
+    return with_known(Detection(detectors, compiled, f"sha256:{digest.hexdigest()}"), secrets)
 
 
 def known_only(known: Sequence[Known]) -> Detection:

@@ -5,6 +5,7 @@ LeakscanError
   ImageUnavailable     engine or file cannot give the image
   MalformedImage       a manifest, config or layout breaks its specification
   RulePackError        a rule of the pack is wrong
+  UnusableFile         a settings, rule or baseline file that the user named cannot be used: wrong usage
 """
 
 from __future__ import annotations
@@ -38,3 +39,7 @@ class MalformedImage(LeakscanError):
 
 class RulePackError(LeakscanError):
     """A rule of the pack is wrong; the message names file, rule id and reason."""
+
+
+class UnusableFile(LeakscanError):
+    """A file or a setting of the user's own (settings, rules, baseline) cannot be used; names it and the reason."""

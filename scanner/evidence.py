@@ -149,13 +149,22 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class AcceptedGap:
+    """A gap that the user's settings accept: it does not count, and stays listed. *accepted*: {by, reason, expires}."""
+
+    gap: Gap
+    accepted: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
-    """The account of one scan; complete only if every byte is accounted for and there is no gap."""
+    """The account of one scan; complete only if every byte is accounted for and there is no gap but accepted ones."""
 
     total: int
     accounted: int
     members: int
     gaps: tuple[Gap, ...] = ()
+    accepted: tuple[AcceptedGap, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -214,11 +223,29 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Remediation:
-    """What to do about a finding; *dockerfile* is the rewritten instruction, if one is known."""
+    """What to do about a finding.
+
+    Attributes:
+        summary: how the secret came to be in the image.
+        steps: in their order.
+        dockerfile: the rewritten instruction, if one is known.
+        diff: the same as a unified diff against the user's Dockerfile, if one was given and the change is known.
+            Values are masked in it as everywhere.
+    """
 
     summary: str
     steps: tuple[str, ...] = ()
     dockerfile: str | None = None
+    diff: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DockerfilePlace:
+    """The instruction of the user's Dockerfile that brought a secret in; lines count from 1, *end_line* included."""
+
+    path: str
+    line: int
+    end_line: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +288,32 @@ class Finding:
     suppressed: Mapping[str, object] | None = None
     #: what whoever holds the secret can do with it, from the rule; empty if the rule does not say
     gains: str = ""
+    #: where the step stands in the Dockerfile that the user gave
+    dockerfile: DockerfilePlace | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoredPlace:
+    """What looked like secrets in one content and was judged to be none, for people who ask why.
+
+    Attributes:
+        reason: a short code with dashes.
+        line, offset: of the first one in the innermost content; None if only their number is known.
+        count: how many of this rule and reason are there.
+        layer: its index, None outside layers.
+    """
+
+    rule_id: str
+    reason: str
+    surface: Surface
+    layer: int | None
+    path: str | None
+    inside: tuple[str, ...]
+    encoding: tuple[str, ...]
+    line: int | None
+    offset: int | None
+    count: int
+    platform: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +357,9 @@ class ScanResult:
         images: one for each platform scanned; empty if the image could not be opened.
         rules_digest: names the rule set, so that results of different rules are not compared.
         seconds: wall time of the scan.
-        notes: what the source cannot give, such as attestations from an engine.
+        notes: what the source cannot give, such as attestations from an engine, and what the user's files say.
+        ignored: what was judged to be no secret; None if nobody asked.
+        key_id: names the key of the fingerprints (`keys.key_id`); empty if there is none.
     """
 
     reference: str
@@ -316,6 +371,8 @@ class ScanResult:
     seconds: float = 0.0
     known_secrets: tuple[Mapping[str, object], ...] = ()
     notes: tuple[str, ...] = ()
+    ignored: tuple[IgnoredPlace, ...] | None = None
+    key_id: str = ""
 
     @property
     def verdict(self) -> Verdict:

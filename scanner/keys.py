@@ -64,6 +64,11 @@ def _kept(path: Path) -> bytes:
     return key
 
 
+def key_id(key: bytes) -> str:
+    """Names a key without giving it away, 16 hex digits: fingerprints under different keys are not compared."""
+    return hmac.new(key, b"leakscan key id", hashlib.sha256).hexdigest()[:16]
+
+
 def fingerprint(key: bytes, secret: bytes) -> str:
     """HMAC-SHA-256 of a secret under the installation's key, the first 32 hex digits."""
     return hmac.new(key, secret, hashlib.sha256).hexdigest()[:32]

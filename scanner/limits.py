@@ -11,7 +11,7 @@ from scanner.errors import LeakscanError
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
-_PREFIX = "LEAKSCAN_LIMIT_"
+PREFIX = "LEAKSCAN_LIMIT_"
 _SIZE = re.compile(r"([0-9]{1,18})(?:([KMGT])(?:i?B)?)?", re.IGNORECASE)
 _SECONDS = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smh]?)", re.IGNORECASE)
 _COUNT = re.compile(r"[0-9]{1,18}")
@@ -59,15 +59,20 @@ class Limits:
     nested_seconds: float = 120.0
 
     @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The names of all limits."""
+        return tuple(field.name for field in fields(cls))
+
+    @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """The limits that LEAKSCAN_LIMIT_<FIELD> set, such as LEAKSCAN_LIMIT_LAYER_BYTES=8G or
         LEAKSCAN_LIMIT_LAYER_SECONDS=20m; all others as they are by default.
 
         Bytes take K, M, G or T (powers of 1024), seconds take s, m or h. Raises LeakscanError naming the variable.
         """
-        known = {_PREFIX + field.name.upper(): field.name for field in fields(cls)}
+        known = {PREFIX + field.name.upper(): field.name for field in fields(cls)}
         given: dict[str, int | float] = {}
-        for variable in sorted(name for name in environment if name.startswith(_PREFIX)):
+        for variable in sorted(name for name in environment if name.startswith(PREFIX)):
             if variable not in known:
                 raise LeakscanError(f"{variable} is no limit", f"Limits are {', '.join(sorted(known))}.")
             value = _value(known[variable], environment[variable].strip())

@@ -26,7 +26,7 @@ from scanner.work.pool import BlobOutcome
 #: rules for values that no provider's shape tells: what the author of a public package wrote into such a place
 #: is known to everybody. All other rules are of providers, and lower nothing.
 _ANYBODYS = (
-    "assigned.", "command.", "context.", "login.", "url.", "web.",
+    "assigned.", "command.", "context.", "file.settings", "login.", "url.", "web.",
     "detect-secrets.basic-auth-credentials", "detect-secrets.base64-high-entropy-string",
     "detect-secrets.hex-high-entropy-string", "detect-secrets.json-web-token", "detect-secrets.secret-keyword",
 )  # fmt: skip
@@ -64,6 +64,8 @@ class _Source:
         registry: the host it came from, where that is recorded.
         same_layer: the record lies in the file's own layer.
         root: the package's directory, empty if its files are listed one by one.
+        digested: the record has a digest of the file.
+        compiled: this is no file of the record, but compiled from one that it has a digest of.
     """
 
     label: str
@@ -73,6 +75,8 @@ class _Source:
     registry: str
     same_layer: bool
     root: bytes
+    digested: bool = False
+    compiled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,7 @@ class _Records:
             for at, files in self._by_path.get(wanted, ()):
                 listed = files.digest(wanted)
                 intact = bool(listed) and digests.get(files.algorithm) == listed
-                found.append(self._source(at, files, intact, layer))
+                found.append(replace(self._source(at, files, intact, layer), digested=bool(listed)))
         if not found:
             nearest = next((self._by_root[root] for root in parents(path) if root in self._by_root), [])
             found = [self._source(at, files, False, layer) for at, files in nearest]
@@ -300,14 +304,19 @@ def _sources(
     """The package of each file."""
     digests = [{d.start: d.digests for d in outcome.digests} if outcome is not None else {} for outcome in outcomes]
     found = {}
+    changed = set()
     for file in files:
         layer, member, start = file
         path = clean(member)
-        source = records.source(path, layer, digests[layer].get(start, {}))
+        source = found[file] = records.source(path, layer, digests[layer].get(start, {}))
+        if source is not None and not source.intact:
+            changed.add(path)
+    for file in [file for file, source in found.items() if source is None]:
+        path = clean(file[1])
         compiled_from = _compiled_from(path)
-        if source is None and compiled_from != path:
-            source = records.source(compiled_from, layer, {})
-        found[file] = source
+        source = records.source(compiled_from, file[0], {}) if compiled_from != path else None
+        if source is not None:
+            found[file] = replace(source, compiled=source.digested and compiled_from not in changed)
     return found
 
 
@@ -331,6 +340,8 @@ def _with_origin(place: Place, source: _Source | None, derived: _Source | None) 
         result, lowers = "derived", _PROVABLY_ANYBODYS
     elif source.registry and source.same_layer:
         result, lowers = "as-installed", _ANYBODYS
+    elif source.compiled and source.same_layer:
+        result, lowers = "compiled", _ANYBODYS
     vouching = derived if result == "derived" and derived is not None else source
     lowered = not vouching.private and rule.startswith(lowers)
     detail = f"{vouching.label}; {_WHY[result]}" if lowered else vouching.label
@@ -349,6 +360,7 @@ def _origin(source: _Source) -> dict[str, object]:
 _WHY = {
     "intact": "its author gives this value to everybody",
     "derived": "the intact file that this is a copy of holds the same value, which its author gives to everybody",
+    "compiled": "compiled, where its package was installed, from a source that the package's record has a digest of",
     "as-installed": "fetched from a public registry in the same layer, as the package's author wrote it",
 }
 

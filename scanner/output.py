@@ -3,16 +3,58 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import secrets
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from scanner.errors import LeakscanError
 from scanner.evidence import ScanResult
+from scanner.report.setting import Setting
 
-FORMATS = ("text", "json")
+#: GitLab, GitHub Actions, Jenkins, Azure Pipelines, CircleCI
+_COMMITS = ("CI_COMMIT_SHA", "GITHUB_SHA", "GIT_COMMIT", "BUILD_SOURCEVERSION", "CIRCLE_SHA1")
+
+Render = Callable[[ScanResult, Setting], str]
+
+
+def _plain(module: str, function: str = "render") -> Render:
+    """A report that needs nothing but the result; its module is imported when it is rendered."""
+    return lambda result, _: getattr(importlib.import_module(f"scanner.report.{module}"), function)(result)
+
+
+def _placed(module: str) -> Render:
+    """A report that depends on where and when it is made."""
+    return lambda result, setting: importlib.import_module(f"scanner.report.{module}").render(result, setting)
+
+
+def _text(result: ScanResult, setting: Setting) -> str:
+    from scanner.report import text
+
+    return text.render(result, width=setting.width, color=setting.color)
+
+
+#: every format that --format knows, each with what renders it
+_RENDER: Mapping[str, Render] = MappingProxyType(
+    {
+        "text": _text,
+        "json": _plain("json"),
+        "sarif": _placed("sarif"),
+        "junit": _placed("junit"),
+        "gitlab": _placed("gitlab"),
+        "github": _placed("github"),
+        "markdown": _placed("markdown"),
+        "csv": _plain("csv"),
+        "html": _plain("html"),
+        "attest": _plain("attest", "predicate"),
+        "in-toto": _plain("attest", "statement"),
+    }
+)
+FORMATS = tuple(_RENDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +65,16 @@ class Target:
     file: Path | None = None
 
 
-def render(result: ScanResult, format: str, width: int, color: bool) -> str:
+def render(result: ScanResult, format: str, setting: Setting) -> str:
     """The report in one format, ending with a newline."""
-    if format == "json":
-        from scanner.report import json  # a report imports only what it needs
+    return _RENDER[format](result, setting)
 
-        return json.render(result)
-    from scanner.report import text
 
-    return text.render(result, width=width, color=color)
+def setting_of(targets: Sequence[Target], environment: Mapping[str, str], width: int, finished: float) -> Setting:
+    """What reports may know besides the result: CI services name the commit in their own variables."""
+    commit = next((environment[name] for name in _COMMITS if environment.get(name)), "")
+    whole = next((str(target.file) for target in targets if target.format == "json" and target.file), "")
+    return Setting(width=width, commit=commit, finished=finished, whole=whole)
 
 
 def _print(report: str) -> None:

@@ -10,17 +10,19 @@ import hmac
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, islice
 
 from scanner.evidence import (
     KNOWN_SECRET,
     Confidence,
+    DockerfilePlace,
     Evidence,
     Finding,
     Instruction,
     LayerPlace,
+    Match,
     Proof,
     Remediation,
     RemovedBy,
@@ -30,15 +32,20 @@ from scanner.evidence import (
     State,
     Surface,
 )
+from scanner.image.builder import Builder
 from scanner.image.model import Layer
+from scanner.image.recipe import Recipe
 from scanner.keys import fingerprint
 from scanner.locate import Place, text_of
+from scanner.patch import diff
 from scanner.redact import Redactor, preview
-from scanner.remediation import Leak, advise
+from scanner.remediation import Change, Leak, advise
 from scanner.report.escape import plain
 
 #: what a rebuild changes in names and in the classic builder's COPY
 _DIGEST = re.compile(r"(?:sha256:)?[0-9a-f]{64}|(?<=file:)[0-9a-f]+|(?<=dir:)[0-9a-f]+|(?<=multi:)[0-9a-f]+")
+#: rules about names, and not about what one issuer makes
+_GENERAL = ("assigned.", "login.", "url.", "context.", "command.", "web.")
 _ADDRESSES = "detect-secrets.public-ip-ipv4"
 
 
@@ -50,12 +57,24 @@ class Settings:
         fail_on: the least severity that gates, None for never.
         key: the installation's key, for fingerprints.
         command: (place, redact) → the command that shows its bytes with standard tools, names redacted.
+        builders: who made each image.
+        recipes: each image's history beside the Dockerfile that the user gave; empty if none was given.
     """
 
     fail_on: Severity | None
     show_secrets: bool
     key: bytes
     command: Callable[[Place, Callable[[str], str]], str]
+    builders: Sequence[Builder] = ()
+    recipes: Sequence[Recipe] = ()
+
+    def builder(self, image: int) -> Builder:
+        """Who made image number *image*."""
+        return self.builders[image] if image < len(self.builders) else Builder.UNKNOWN
+
+    def recipe(self, image: int) -> Recipe | None:
+        """The Dockerfile beside image number *image*, if there is one."""
+        return self.recipes[image] if image < len(self.recipes) else None
 
 
 def merged(places: Iterable[Place]) -> list[Place]:
@@ -123,11 +142,21 @@ def _quality(place: Place) -> tuple[object, ...]:
         match.rule_id != KNOWN_SECRET,
         match.confidence.rank,
         match.severity.rank,
-        match.detector != "pattern",
+        _family(match),
         -(match.end - match.start),
         place.stored,
         match.rule_id,
     )
+
+
+def _family(match: Match) -> int:
+    """Who is believed where matches are as sure and as bad: rules of one issuer, then what a file's own format says,
+    then names and the like, then detect-secrets."""
+    if match.detector == "file":
+        return 1
+    if match.detector != "pattern":
+        return 3
+    return 2 if match.rule_id.startswith(_GENERAL) else 0
 
 
 def _strongest(places: Sequence[Place]) -> list[Place]:
@@ -135,6 +164,7 @@ def _strongest(places: Sequence[Place]) -> list[Place]:
     kept: list[Place] = []
     spans: list[tuple[int, int, int]] = []  # start, end and number of those kept, in order: they never overlap
     also: dict[int, set[str]] = {}
+    beside: dict[int, dict[Evidence, None]] = {}
     for place in sorted(places, key=_quality):
         start, end = place.offset, place.offset + place.match.end - place.match.start
         at = bisect_left(spans, (end, 0, 0))
@@ -142,10 +172,18 @@ def _strongest(places: Sequence[Place]) -> list[Place]:
         if over is None:
             spans.insert(at, (start, end, len(kept)))
             kept.append(place)
-        elif place.match.rule_id != kept[over].match.rule_id:
-            also.setdefault(over, set()).add(place.match.rule_id)
-        elif place.match.rule_id == KNOWN_SECRET:  # another secret, or a part of one, within the same bytes
-            kept[over] = _with(kept[over], *(e for e in place.match.evidence if e not in kept[over].match.evidence))
+        else:
+            if place.match.rule_id != kept[over].match.rule_id:
+                also.setdefault(over, set()).add(place.match.rule_id)
+            elif place.match.rule_id == KNOWN_SECRET:  # another secret, or a part of one, within the same bytes
+                kept[over] = _with(kept[over], *(e for e in place.match.evidence if e not in kept[over].match.evidence))
+            if place.match.detector == "file" and place.match.secret == kept[over].match.secret:
+                companions = (item for item in place.match.evidence if item.check == "companion")
+                beside.setdefault(over, {}).update(dict.fromkeys(companions))
+    for number, named in beside.items():  # the rule that is believed need not know whom the secret is for
+        known = {item.detail for item in kept[number].match.evidence if item.check == "companion"}
+        for item in named:
+            kept[number] = kept[number] if item.detail in known else _with(kept[number], item)
     for number, rules in also.items():
         kept[number] = _with(kept[number], Evidence("also-seen-by", "match", ", ".join(sorted(rules))))
     return kept
@@ -182,7 +220,10 @@ class Steps:
     def __init__(self, places: Iterable[Place]) -> None:
         self._secrets: dict[str, dict[Secret, None]] = {}
         self._spelled: dict[str, list[Secret]] = {}
+        self._files: dict[str, dict[tuple[Secret, str], None]] = {}
         for place in places:
+            if place.instruction is not None and place.surface is Surface.LAYER and place.path is not None:
+                self._files.setdefault(place.instruction.created_by, {})[place.match.secret, place.path] = None
             if place.instruction is not None and place.surface in (Surface.HISTORY, Surface.CONFIG):
                 self._secrets.setdefault(place.instruction.created_by, {})[place.match.secret] = None
                 if place.spelled is not None:
@@ -191,6 +232,12 @@ class Steps:
     def secrets(self, created_by: str | None) -> tuple[Secret, ...]:
         """The values in a step's text; none for an unknown step."""
         return tuple(self._secrets.get(created_by or "", ()))
+
+    def files(self, created_by: str | None) -> tuple[str, ...]:
+        """Paths of files in which a step left a value that stands in its text as well, 100 at most."""
+        inside = set(self.secrets(created_by))
+        files = self._files.get(created_by or "", ()) if inside else ()
+        return tuple(dict.fromkeys(path for secret, path in islice(files, 10_000) if secret in inside))[:100]
 
     def redacted(self, created_by: str, redactor: Redactor, *own: Secret) -> str:
         """A step's text without any of its values, however it spells them, nor those of *own*."""
@@ -265,6 +312,7 @@ def _finding(place: Place, image: _Image) -> Finding:
         origin=_origin(place, redacted),
         platform=place.platform,
         gains=match.gains,
+        dockerfile=_written_at(place, image),
     )
 
 
@@ -281,7 +329,54 @@ def _advice(place: Place, image: _Image) -> Remediation:
     created_by = None if place.instruction is None else place.instruction.created_by
     secret = place.match.secret
     others = tuple(other for other in image.steps.secrets(created_by) if other != secret)
-    return advise(Leak(place.surface, place.state, place.path, created_by, secret, others), image.redactor)
+    following = list(_following(place, image))
+    recipe = image.settings.recipe(place.image)
+    made = recipe.made.get(place.instruction.history_index) if recipe and place.instruction else None
+    leak = Leak(
+        surface=place.surface,
+        state=place.state,
+        path=place.path,
+        created_by=created_by,
+        secret=secret,
+        others=others,
+        builder=image.settings.builder(place.image),
+        following=tuple(step.created_by for step in following),
+        files=image.steps.files(created_by),
+        variables=recipe.dockerfile.sets_variables if recipe else None,
+        written=made.text if made else "",
+    )
+
+    def changed(change: Change) -> str | None:
+        if recipe is None or place.instruction is None:
+            return None
+        steps = [*following, place.instruction]  # the last is OWN
+        edits = {steps[at].history_index: text for at, text in change.steps.items()}
+        found = diff(recipe, edits, change.arguments, change.ignored)
+        if found is None or image.settings.show_secrets:
+            return None if found is None else plain(found)
+        return image.steps.redacted(found, image.redactor, secret, *others)
+
+    return advise(leak, image.redactor, changed)
+
+
+def _following(place: Place, image: _Image) -> Iterator[Instruction]:
+    """The steps after the one that brought a secret in, as far as it stays in sight."""
+    layers = image.layers[place.image] if place.image < len(image.layers) else ()
+    if place.instruction is None:
+        return
+    for layer in layers:
+        step = layer.instruction
+        if step is None or step.history_index <= place.instruction.history_index:
+            continue
+        yield step
+        if layer.index == place.removed_by:
+            return
+
+
+def _written_at(place: Place, image: _Image) -> DockerfilePlace | None:
+    recipe = image.settings.recipe(place.image)
+    made = recipe.made.get(place.instruction.history_index) if recipe and place.instruction else None
+    return DockerfilePlace(plain(recipe.dockerfile.path), made.line, made.end_line) if recipe and made else None
 
 
 def _gated(severity: Severity, confidence: Confidence, fail_on: Severity | None) -> bool:

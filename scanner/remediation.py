@@ -7,12 +7,14 @@ what builders were seen to record; see docs/glossary.md for the words.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from scanner.evidence import Remediation, Secret, State, Surface
+from scanner.image.builder import Builder
 from scanner.image.instruction import Step, parse_created_by
+from scanner.instead import User, download, mount_over, removals, repository, unkept, user_of
 from scanner.redact import Redactor, spellings
 from scanner.rewrite import Rewritten, rewrite
 
@@ -29,6 +31,7 @@ BURIED = (
     "A later step cannot take bytes out of an earlier layer. Remove the file in the step that brings it in, or mount "
     "it there and never store it."
 )
+KANIKO = "kaniko has no secret mounts: build this image with BuildKit or buildah, which have."
 _ANY_MOUNT = (
     "RUN --mount=type=secret,id=token,env=TOKEN,required=true ... with docker build --secret id=token,env=TOKEN ."
 )
@@ -39,8 +42,10 @@ _CACHE = re.compile(r"(?:^|/)(?:\.cache|\.npm/_(?:cacache|logs)|var/cache|var/lo
 _LOG = re.compile(r"\.log(?:\.\d+)?$|(?:^|/)(?:\.\w+_history|\.wget-hsts|build-env[^/]*)$")
 _SSH = re.compile(r"(?:^|/)\.ssh/|(?:^|/)id_(?:rsa|dsa|ecdsa|ed25519)[^/]*$")
 _GIT = re.compile(r"(?:^|/)\.git(?:/|-credentials$)")
-_DROPPED_IN = re.compile(r"(?:^|/)(?:\.git/|\.env[^/]*$|\.npmrc$|\.netrc$|\.aws/|\.docker/|[^/]*\.pem$)")
+_IN_GIT = re.compile(r"(?:^|/)\.git/")
 _GIT_CLONE = re.compile(r"\bgit\b[^;&|\n]{0,400}?\b(?:clone|fetch|pull|submodule|ls-remote)\b")
+_SET = re.compile(r"(?<!\S)([A-Za-z_]\w*)=")
+_NAME = re.compile(r"[A-Za-z_]\w*")
 _CLASSIC_SOURCE = re.compile(r"(?:file|dir|multi):")
 
 
@@ -52,6 +57,11 @@ class Leak:
         path: member path for layers, else the name or JSON path of the place.
         created_by: of the step that brought it in, None if unknown.
         others: further values found in the same step, so that a rewritten instruction holds none of them.
+        builder: who made the image.
+        files: paths of files of its layer in which the step left a value that stands in its text too.
+        written: the operands of the step in the user's Dockerfile, empty if they are not known.
+        variables: whether the frontend that the Dockerfile names has `env=`, None if that is not known.
+        following: created_by of the steps after it that made layers, up to the one that removed the file.
     """
 
     surface: Surface
@@ -60,6 +70,35 @@ class Leak:
     created_by: str | None
     secret: Secret
     others: tuple[Secret, ...] = ()
+    builder: Builder = Builder.BUILDKIT
+    following: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    variables: bool | None = None
+    written: str = ""
+
+    @property
+    def sets_variables(self) -> bool:
+        """Whether mounts can set variables where this image is built."""
+        return self.builder.sets_variables if self.variables is None else self.variables
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of the Dockerfile.
+
+    Attributes:
+        steps: number among the following steps, OWN for the one that leaked → its new text, None to delete it.
+        arguments: names of build arguments whose ARG goes.
+        ignored: a pattern that .dockerignore gains, if any.
+    """
+
+    steps: Mapping[int, str | None]
+    arguments: frozenset[str] = frozenset()
+    ignored: str = ""
+
+
+#: The step that brought the secret in, in `Change.steps`.
+OWN = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +108,7 @@ class _Advice:
     how: str
     fix: tuple[str, ...]
     dockerfile: str | None = None
+    change: Change | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +124,14 @@ class _Case:
     def path(self) -> str:
         return self.clean(self.leak.path or "")
 
+    @property
+    def following(self) -> list[Step]:
+        return [parse_created_by(created_by) for created_by in self.leak.following]
+
+    def build(self, options: Iterable[str]) -> str:
+        """The command that goes with a rewritten instruction."""
+        return self.leak.builder.build(*options)
+
     def holds(self, text: str) -> bool:
         return _stands_in(text, self.leak.secret)
 
@@ -92,16 +140,21 @@ def _stands_in(text: str, secret: Secret) -> bool:
     return bool(text) and any(spelling in text for spelling in spellings(secret.reveal()))
 
 
-def advise(leak: Leak, redactor: Redactor) -> Remediation:
+def advise(leak: Leak, redactor: Redactor, diff: Callable[[Change], str | None] = lambda _: None) -> Remediation:
     """What to do about *leak*: summary, steps in their order, and the rewritten instruction if one can be given.
 
     None of the strings holds a secret; do not redact them again.
+
+    Args:
+        diff: a change as a diff against the user's Dockerfile, redacted; None if there is none.
     """
     own = leak.secret.reveal()
     case = _Case(leak, parse_created_by(leak.created_by or ""), lambda text: redactor.text(text, own=own))
     advice = _choose(case)
     buried = (BURIED,) if leak.state in (State.DELETED, State.OVERWRITTEN, State.HIDDEN) else ()
-    return Remediation(advice.how, (ROTATE, *advice.fix, *buried, DELETE, PURGE), advice.dockerfile)
+    kaniko = (KANIKO,) if leak.builder is Builder.KANIKO and advice.dockerfile else ()
+    steps = (ROTATE, *kaniko, *advice.fix, *buried, DELETE, PURGE)
+    return Remediation(advice.how, steps, advice.dockerfile, diff(advice.change) if advice.change else None)
 
 
 def _choose(case: _Case) -> _Advice:
@@ -137,7 +190,6 @@ def _inline(case: _Case, in_args: bool) -> _Advice:
         leak.secret,
         *(other for other in leak.others[:_MOST_OTHERS] if _stands_in(leak.created_by or "", other)),
     )
-    rewritten = rewrite(step, secrets, case.clean) or rewrite(step, secrets[:1], case.clean)
     if in_args:
         how = (
             "It was given as a build argument. Builders record build arguments with every RUN that can see them, in "
@@ -148,49 +200,117 @@ def _inline(case: _Case, in_args: bool) -> _Advice:
             "It stands in the text of a RUN. That text is stored in the image's history, for everyone who can pull "
             "the image."
         )
-    fix = _mount_steps(rewritten)
-    if leak.surface is Surface.LAYER:
-        fix = (*fix, "The command also wrote it to a file of its layer: make sure that it does not.")
-    if in_args:
-        fix = ("Remove the ARG: docker build --build-arg must never carry a credential.", *fix)
+    fix: tuple[str, ...] = (
+        ("Remove the ARG: docker build --build-arg must never carry a credential.",) if in_args else ()
+    )
+    added, mounted = repository(step, secrets, case.clean, variables=leak.sets_variables)
+    if added or mounted:
+        return _cloned(case, how, fix, added, mounted)
     if _GIT_CLONE.search(step.command) and case.holds(step.command):
         fix = (*_GIT_FIX, *fix)
-    return _Advice(how, fix, rewritten.dockerfile if rewritten else None)
+    over = {path: mount_over(step.command, _absolute(path)) for path in leak.files}
+    advice = _mounted(case, how, fix, step, secrets, tuple(dict.fromkeys(filter(None, over.values()))))
+    kept = [case.clean(path) for path, mount in over.items() if mount]
+    left = [case.clean(path) for path, mount in over.items() if not mount]
+    notes = [f"The tool also kept it in {', '.join(kept[:3])}, which a mount keeps out of the layer."] if kept else []
+    if left:
+        notes.append(f"The command also wrote it to {', '.join(left[:3])}: make sure that it does not.")
+    return replace(advice, fix=(*advice.fix, *notes))
 
 
+def _mounted(
+    case: _Case,
+    how: str,
+    fix: tuple[str, ...],
+    step: Step,
+    secrets: Sequence[Secret],
+    mounts: tuple[str, ...] = (),
+    at: int = OWN,
+) -> _Advice:
+    """The advice to take all *secrets* of a RUN from mounts, with the RUN rewritten if that can be done.
+
+    *at* is its number in a `Change`.
+    """
+
+    def written(variables: bool) -> Rewritten | None:
+        tries = (secrets, secrets[:1])
+        found = (rewrite(step, some, case.clean, variables=variables, mounts=mounts) for some in tries)
+        return next(filter(None, found), None)
+
+    variables = case.leak.sets_variables
+    rewritten = written(variables) or written(True)
+    if not rewritten:
+        return _Advice(how, (*fix, f"Mount it instead: {_ANY_MOUNT}"))
+    older = written(False) if variables else None
+    fix = (
+        *fix,
+        "Take it from a secret mount, as in the rewritten instruction (keep mounts that it has already).",
+        f"Rebuild with the value in the environment: {case.build(rewritten.options)}",
+    )
+    given = {name for name, _ in step.args}
+    change = Change({at: rewritten.dockerfile}, frozenset(name for name in rewritten.names if name in given))
+    if older:
+        shown = "" if "<<" in older.dockerfile else _one_line(older)
+        text = "A frontend older than 1.10 (BuildKit 0.16) has no env=; there the command reads the file"
+        fix = (*fix, f"{text}: {shown}" if shown else f'{text}: NAME="$(cat /run/secrets/ID)".')
+    return _Advice(how, fix, rewritten.dockerfile, change)
+
+
+def _cloned(
+    case: _Case, how: str, fix: tuple[str, ...], added: Rewritten | None, mounted: Rewritten | None
+) -> _Advice:
+    """The advice for a credential in the URL of a repository."""
+    arguments = frozenset(name for name, value in case.step.args if case.holds(value))
+    if added and case.leak.builder in (Builder.BUILDKIT, Builder.UNKNOWN):
+        host = (urlsplit(added.dockerfile.split()[1]).hostname or "HOST") if added else "HOST"
+        fix = (
+            *fix,
+            "Let the builder fetch the repository, as in the rewritten instruction: its token never enters a layer.",
+            f"Rebuild with the token in the environment: {case.build(added.options)}",
+            (
+                f"Where the server wants another user than x-access-token, give the whole header: --secret "
+                f"id=GIT_AUTH_HEADER.{host},env=GIT_AUTH_HEADER with the value basic BASE64-OF-USER:TOKEN."
+            ),
+            *([f"Or let git read a mounted .netrc: {_one_line(mounted)}"] if mounted else []),
+            _OVER_SSH,
+        )
+        return _Advice(how, fix, added.dockerfile, Change({OWN: added.dockerfile}, arguments))
+    assert mounted is not None
+    fix = (
+        *fix,
+        "Keep the credential out of the URL, which git stores, and let git read a mounted .netrc (machine HOST login "
+        "USER password TOKEN), as in the rewritten instruction.",
+        f"Rebuild: {case.build(mounted.options)}",
+        _OVER_SSH,
+    )
+    return _Advice(how, fix, mounted.dockerfile, Change({OWN: mounted.dockerfile}, arguments))
+
+
+def _one_line(rewritten: Rewritten) -> str:
+    return " ".join(rewritten.dockerfile.replace(" \\\n", " ").split())
+
+
+_OVER_SSH = "Or clone over ssh: RUN --mount=type=ssh git clone git@HOST:OWNER/REPO with docker build --ssh default ."
 _GIT_FIX = (
     (
         "Let the builder fetch the repository: ADD https://HOST/OWNER/REPO.git#REF /src with docker build --secret "
         "id=GIT_AUTH_TOKEN,env=GIT_AUTH_TOKEN ."
     ),
-    "Or clone over ssh: RUN --mount=type=ssh git clone git@HOST:OWNER/REPO with docker build --ssh default .",
+    _OVER_SSH,
 )
-
-
-def _mount_steps(rewritten: Rewritten | None) -> tuple[str, ...]:
-    if not rewritten:
-        return (f"Mount it instead: {_ANY_MOUNT}",)
-    given = " ".join(f"--secret id={id_},env={name}" for name, id_ in rewritten.names)
-    name, id_ = rewritten.names[0]
-    return (
-        "Take it from a secret mount, as in the rewritten instruction (keep mounts that it has already).",
-        f"Rebuild with the value in the environment: docker build {given} .",
-        (
-            f"A frontend older than 1.10 (BuildKit 0.16) has no env=; there the command reads the file: "
-            f'RUN --mount=type=secret,id={id_} {name}="$(cat /run/secrets/{id_})" ...'
-        ),
-    )
 
 
 def _written(case: _Case) -> _Advice:
     """A RUN left it in a file although its text does not hold it: from a mount, a network, an earlier file."""
     path = case.path
     if _SSH.search(path):
-        return _ssh("A RUN left a private key in the layer.")
+        return _ssh(case, "A RUN left a private key in the layer.")
     if _GIT.search(path):
         how = f"git stored it in {path} when the RUN cloned or fetched with a credential in the URL."
-        return _Advice(how, _GIT_FIX)
+        added, mounted = repository(case.step, (), case.clean, variables=case.leak.sets_variables)
+        return _cloned(case, how, (), added, mounted) if mounted else _Advice(how, _GIT_FIX)
     if _CACHE.search(path) or _LOG.search(path):
+        kept = unkept(case.step, _absolute(path), case.clean)
         return _Advice(
             f"A tool of this RUN kept it in a cache, log or history file of its own, {path}.",
             (
@@ -200,6 +320,8 @@ def _written(case: _Case) -> _Advice:
                 ),
                 "Give the tool its credential by environment from a secret mount rather than in a URL that it logs.",
             ),
+            kept.dockerfile if kept else None,
+            Change({OWN: kept.dockerfile}) if kept else None,
         )
     return _Advice(
         f"A tool of this RUN wrote it to {path}, which became part of the layer. A secret mount does not help if the "
@@ -228,64 +350,127 @@ def _copied(case: _Case) -> _Advice:
         how = f"It stands in the words of {kind}, or in a name that it copied; both are stored as they are."
         return _Advice(how, ("Copy from and to names that do not hold the value.",))
     if _SSH.search(path):
-        return _ssh(f"{kind} put a private key into the layer.")
-    if _whole_folder(command) and _DROPPED_IN.search(path):
-        name = ".git" if _GIT.search(path) else path.rpartition("/")[2]
-        return _Advice(
-            f"{kind} of a whole folder took {path} with it.",
-            (
-                f"List {name} in .dockerignore (and .git, .env*, *.pem, .npmrc, .netrc, .aws), or use COPY --exclude.",
-                "Where a step needs the file, mount it: RUN --mount=type=secret,id=file,target=PATH,required=true ...",
-            ),
-        )
-    return _mounted_file(case)
+        return _ssh(case, f"{kind} put a private key into the layer.")
+    return _mounted_file(case) if _copied_from(case)[1] else _dropped_in(case)
+
+
+def _dropped_in(case: _Case) -> _Advice:
+    """A COPY of a folder, or of several files, that took a file with it."""
+    path, source = case.path, case.clean(_copied_from(case)[0])
+    name = path.rpartition("/")[2]
+    pattern = source or f"**/{name}"
+    if _IN_GIT.search(path):
+        pattern = f"{source.partition('.git/')[0]}.git" if source else "**/.git"
+    target = _absolute(path)
+    option = f"--secret id={_id_of(target)},src={source or 'FILE'}"
+    user = user_of(case.following, target, _file_mount(target), option, case.clean)
+    user = user if user and user.named else None
+    change = _moved(case, user, delete=False)
+    fix = [f"List {pattern} in .dockerignore (and .git, .env*, *.pem, .npmrc, .netrc, .aws), or use COPY --exclude."]
+    if user:
+        fix.append("Mount it in the RUN that needs it, as in the rewritten one.")
+        fix.append(f"Rebuild: {case.build(user.rewritten.options)}")
+    else:
+        fix.append(f"Where a step needs the file, mount it: RUN {_file_mount(target)} ...")
+    return _Advice(
+        f"{case.step.kind} of a whole folder took {path} with it.",
+        tuple(fix),
+        user.rewritten.dockerfile if user else None,
+        replace(change, ignored=pattern) if change else None,
+    )
+
+
+def _id_of(target: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "", target.rpartition("/")[2].lower()) or "file"
+
+
+def _file_mount(target: str) -> str:
+    return f"--mount=type=secret,id={_id_of(target)},target={target},required=true"
 
 
 def _mounted_file(case: _Case) -> _Advice:
     target = _absolute(case.path)
-    id_ = re.sub(r"[^a-z0-9]+", "", target.rpartition("/")[2].lower()) or "file"
-    kind, words = case.step.kind, _operands(case.step.command)
-    # Classic builders record a hash of the file instead of its name.
-    source = case.clean(words[0]) if words and not _CLASSIC_SOURCE.match(words[0]) else "FILE"
-    return _Advice(
-        f"{kind} put the file into a layer, for everyone who can pull the image.",
-        (
-            (
-                f"Delete the {kind} and mount the file in the RUN that needs it: RUN "
-                f"--mount=type=secret,id={id_},target={target},required=true ..."
-            ),
-            f"Rebuild: docker build --secret id={id_},src={source} .",
-            "If the program needs it when it runs, mount it into the container then, from the orchestrator's secrets.",
-        ),
+    mount = _file_mount(target)
+    option = f"--secret id={_id_of(target)},src={case.clean(_copied_from(case)[0]) or 'FILE'}"
+    user = user_of(case.following, target, mount, option, case.clean)
+    kind = case.step.kind
+    how = f"{kind} put the file into a layer, for everyone who can pull the image."
+    run_time = (
+        "If the program needs it when it runs, mount it into the container then, from the orchestrator's secrets."
     )
+    if not user:
+        delete = f"Delete the {kind} and mount the file in the RUN that needs it: RUN {mount} ..."
+        return _Advice(how, (delete, f"Rebuild: {case.build([option])}", run_time))
+    fix = (
+        f"Delete the {kind} of the file and mount it in the RUN that needs it, which seems to be the rewritten one.",
+        f"Rebuild: {case.build(user.rewritten.options)}",
+        run_time,
+    )
+    return _Advice(how, fix, user.rewritten.dockerfile, _moved(case, user, delete=True))
+
+
+def _moved(case: _Case, user: User | None, delete: bool) -> Change | None:
+    """The change that leaves a file out of the image: where it is copied, removed and needed."""
+    target = _absolute(case.leak.path or "")
+    steps: dict[int, str | None] = {OWN: None} if delete else {}
+    for at, rest in removals(case.following, target).items():
+        if rest and case.clean(rest) != rest:
+            return None
+        steps[at] = f"RUN {rest}" if rest else None
+    if user:
+        steps[user.at] = user.rewritten.dockerfile
+    return Change(steps)
+
+
+def _copied_from(case: _Case) -> tuple[str, bool]:
+    """The file in the build context that a COPY took, empty if that is not known, and whether it took nothing else."""
+    written = case.leak.written
+    words = _operands(case.step.command if not written or "$" in written or written.startswith("[") else written)
+    path = _absolute(case.leak.path or "")
+    name = path.rpartition("/")[2]
+    if words and _CLASSIC_SOURCE.match(words[0]):  # classic builders record a hash instead of the name
+        return "", words[0].startswith("file:")
+    if len(words) != 2:
+        return next((word for word in words[:-1] if word.rpartition("/")[2] == name), ""), len(words) < 2
+    source, target = words[0], words[1].rstrip("/")
+    if source.rpartition("/")[2] == name or path == target:
+        return source, True
+    if not target.startswith("/") and target not in ("", "."):
+        _, found, inner = path.partition(f"/{target.removeprefix('./')}/")
+    else:
+        found, inner = ("/", path.removeprefix(f"{target}/")) if path.startswith(f"{target}/") else ("", "")
+    return (inner if source in (".", "./", "/") else f"{source.rstrip('/')}/{inner}") if found else "", False
 
 
 def _add_url(case: _Case) -> _Advice:
-    url = next((word for word in case.step.command.split() if "://" in word), "")
-    try:
-        host = case.clean(urlsplit(url).hostname or "HOST")
-    except ValueError:
-        host = "HOST"
-    return _Advice(
-        "It stands in the URL of an ADD; the image's history keeps the URL.",
-        (
-            (
-                f"Take it out of the URL and give it to the builder (BuildKit 0.23): docker build --secret "
-                f"id=HTTP_AUTH_TOKEN_{host},env=TOKEN ."
-            ),
-            "Or fetch in a RUN: RUN --mount=type=secret,id=netrc,target=/root/.netrc,required=true curl -fn ...",
-        ),
+    rewritten = download(case.step, case.clean)
+    netrc = "Or fetch in a RUN: RUN --mount=type=secret,id=netrc,target=/root/.netrc,required=true curl -fn ..."
+    how = "It stands in the URL of an ADD; the image's history keeps the URL."
+    if not rewritten:
+        return _Advice(how, ("Take it out of the URL.", netrc))
+    given = "HTTP_AUTH_HEADER" in rewritten.options[0]
+    value = (
+        "the value is the header, Basic BASE64-OF-USER:PASSWORD or Bearer TOKEN (BuildKit 0.23)"
+        if given
+        else "the value is the token (ADD of a repository: Dockerfile 1.5)"
     )
+    fix = (
+        f"Take it out of the URL and give it to the builder: {case.build(rewritten.options)}",
+        f"There {value}.",
+        netrc,
+    )
+    return _Advice(how, fix, rewritten.dockerfile, Change({OWN: rewritten.dockerfile}))
 
 
-def _ssh(how: str) -> _Advice:
-    agent = "RUN --mount=type=ssh ... with docker build --ssh default=$SSH_AUTH_SOCK ."
-    return _Advice(how, (f"Use the agent instead of the key: {agent}",))
-
-
-def _whole_folder(command: str) -> bool:
-    words = _operands(command)
-    return bool(words) and (words[0] in (".", "./", "/", "*") or words[0].startswith("dir:"))
+def _ssh(case: _Case, how: str) -> _Advice:
+    option = "--ssh default=$SSH_AUTH_SOCK"
+    user = user_of(case.following, _absolute(case.path), "--mount=type=ssh", option, case.clean)
+    fix = (
+        "Use the agent instead of the key: RUN --mount=type=ssh ..., which no layer keeps.",
+        f"Rebuild with an agent that has the key: {case.build([option])}",
+    )
+    change = _moved(case, user, delete=case.step.kind != "RUN") if user else None
+    return _Advice(how, fix, user.rewritten.dockerfile if user else None, change)
 
 
 def _operands(command: str) -> list[str]:
@@ -305,29 +490,58 @@ def _absolute(path: str) -> str:
 
 def _declared(case: _Case) -> _Advice:
     kind = case.step.kind
-    if kind == "ARG":
-        name = case.clean(re.split(r"[=\s]", case.step.command, maxsplit=1)[0]) or "TOKEN"
-        return _Advice(
-            "It is the value of a build argument, which the image's history keeps.",
-            (
-                (
-                    f"Delete ARG {name} and take it from a mount in the RUN that uses ${name}: RUN "
-                    f"--mount=type=secret,id={name.lower()},env={name},required=true ..."
-                ),
-                f"Rebuild: docker build --secret id={name.lower()},env={name} .",
-            ),
-        )
+    if kind in ("ARG", "ENV"):
+        return _variable(case, kind)
     if kind == "LABEL":
         return _Advice("It is in a LABEL, which anyone reads without even pulling layers.", ("Delete the label.",))
-    if kind == "ENV":
-        return _Advice(
-            "It is part of the image's config and history. An ENV cannot be taken back: a later ENV K= leaves the old "
-            "entry in the history.",
-            _RUN_TIME,
-        )
     if kind:
         return _Advice(f"It stands in {kind}, which is part of the image's config and history.", _RUN_TIME)
     return _UNKNOWN
+
+
+def _variable(case: _Case, kind: str) -> _Advice:
+    """A value that ARG or ENV gives a name; the RUN that uses the name can take it from a mount instead."""
+    name = _name_of(case)
+    at, user = next(((at, step) for at, step in enumerate(case.following) if _uses(step, name)), (OWN, None))
+    fix: tuple[str, ...]
+    if kind == "ARG":
+        how, fix = "It is the value of a build argument, which the image's history keeps.", (f"Delete ARG {name}.",)
+    else:
+        how = (
+            "It is part of the image's config and history. An ENV cannot be taken back: a later ENV K= leaves the old "
+            "entry in the history."
+        )
+        fix = _RUN_TIME[:1]
+        if user is None:
+            return _Advice(how, _RUN_TIME)
+    if user is not None:
+        value = case.leak.secret.reveal().decode("utf-8", "replace")
+        given = replace(user, args=((name, value),))
+        advice = _mounted(case, how, fix, given, (case.leak.secret,), at=at)
+        alone = kind == "ARG" or len(_SET.findall(case.step.command)) == 1
+        if advice.change is None or not alone:
+            return replace(advice, change=None)
+        return replace(advice, change=Change({**advice.change.steps, OWN: None}))
+    mount = f"--mount=type=secret,id={name.lower()},env={name},required=true"
+    option = f"--secret id={name.lower()},env={name}"
+    fix = (*fix, f"Take it from a mount in the RUN that uses ${name}: RUN {mount} ...")
+    return _Advice(how, (*fix, f"Rebuild: {case.build([option])}"))
+
+
+def _name_of(case: _Case) -> str:
+    """The name whose value holds the secret: one ENV may set several."""
+    command = case.step.command
+    at = max((command.find(spelling) for spelling in spellings(case.leak.secret.reveal())), default=-1)
+    names = _SET.findall(command[: at + 1] if at > 0 else command)
+    found = names[-1 if at > 0 else 0] if names else re.split(r"[=\s]", command, maxsplit=1)[0]
+    name = case.clean(found)
+    return name if _NAME.fullmatch(name) else "TOKEN"
+
+
+def _uses(step: Step, name: str) -> bool:
+    """Whether the text of a RUN names a variable."""
+    named = rf"\$(?:{name}(?!\w)|\{{#?{name}\b)"
+    return step.kind == "RUN" and re.search(named, step.command) is not None
 
 
 _RUN_TIME = (

@@ -1,7 +1,8 @@
 """Rewrites a RUN that holds credentials so that they come from secret mounts instead.
 
 The result is a proposal in the words of the author's own step: assignments leave the command, literals become
-variables, and `--mount=type=secret,env=` sets both. `env=` is of Dockerfile 1.10 (BuildKit 0.16).
+variables, and a mount sets both. `--mount=type=secret,env=` sets variables by itself (Dockerfile 1.10, BuildKit 0.16);
+for older frontends and other builders the command reads them from the mounted files first.
 """
 
 from __future__ import annotations
@@ -37,15 +38,17 @@ _PREFIXES = frozenset(["export", "env", "then", "do", "else", "{", "!", "time", 
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """A RUN without its credentials.
+    """An instruction without its credentials.
 
     Attributes:
         dockerfile: the instruction, possibly of several lines.
-        names: the environment variables that the mounts set, each with its mount's id.
+        options: what the build command must be given for it.
+        names: of the variables that its mounts set.
     """
 
     dockerfile: str
-    names: tuple[tuple[str, str], ...]
+    options: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,22 @@ class _Edit:
     text: str
 
 
-def rewrite(step: Step, secrets: Sequence[Secret], clean: Callable[[str], str]) -> Rewritten | None:
+def rewrite(
+    step: Step,
+    secrets: Sequence[Secret],
+    clean: Callable[[str], str],
+    *,
+    variables: bool = True,
+    mounts: tuple[str, ...] = (),
+) -> Rewritten | None:
     """*step* with every one of *secrets* moved into a mount; None if that cannot be done safely by rule.
 
-    That is: no RUN, no secret in it, a body of a nested heredoc, or too long. *clean* redacts what is left of the
-    author's words.
+    That is: no RUN, no secret in it, a body of a nested heredoc, or too long.
+
+    Args:
+        clean: redacts what is left of the author's words.
+        variables: mounts can set variables; else the command reads them from files, which takes a shell.
+        mounts: further flags of the RUN.
     """
     spelled = [_spellings(secret) for secret in secrets if len(secret) >= _SHORTEST]
     if step.kind != "RUN" or not spelled or len(step.command) > _LONGEST:
@@ -75,12 +89,26 @@ def rewrite(step: Step, secrets: Sequence[Secret], clean: Callable[[str], str]) 
     command = _apply(step.command, edits).strip()
     if not names or _holds(command, every) or any(clean(name) != name for name in names):
         return None
-    named = tuple((name, name.lower()) for name in names)
-    return Rewritten(_instruction(tuple(map(clean, step.flags)), named, clean(command)), named)
+    if not variables and not step.shell:
+        return None
+    flags = [_mount(name, variables) for name in names] + [*mounts, *map(clean, step.flags)]
+    reading = [] if variables else [f'export {name}="$(cat /run/secrets/{name.lower()})"' for name in names]
+    options = tuple(f"--secret id={name.lower()},env={name}" for name in names)
+    return Rewritten(run(flags, clean(command), reading), options, tuple(names))
+
+
+def _mount(name: str, variables: bool) -> str:
+    env = f",env={name}" if variables else ""
+    return f"--mount=type=secret,id={name.lower()}{env},required=true"
 
 
 def _spellings(secret: Secret) -> frozenset[str]:
     return frozenset(spelling for spelling in spellings(secret.reveal()) if len(spelling) >= _SHORTEST)
+
+
+def holds(text: str, secrets: Sequence[Secret]) -> bool:
+    """Whether one of *secrets*, in any spelling, stands in *text*."""
+    return any(_holds(text, _spellings(secret)) for secret in secrets)
 
 
 def _holds(text: str, spelled: frozenset[str]) -> bool:
@@ -198,12 +226,12 @@ def _apply(command: str, edits: Sequence[_Edit]) -> str:
     return "".join(parts) + command[done:]
 
 
-def _instruction(flags: tuple[str, ...], named: tuple[tuple[str, str], ...], command: str) -> str:
-    mounts = [f"--mount=type=secret,id={id_},env={name},required=true" for name, id_ in named]
-    head = "RUN " + " \\\n    ".join([*mounts, *flags])
+def run(flags: Sequence[str], command: str, before: Sequence[str] = ()) -> str:
+    """A RUN as a person would write it: a flag a line, commands that go *before*, a heredoc for several lines."""
+    head = "RUN " + " \\\n    ".join(flags)
     if "\n" not in command:
-        return f"{head} \\\n    {command}"
+        return " \\\n    ".join([head, *(f"{line} &&" for line in before), command])
     end = "EOT"
     while end in command.split("\n"):
         end += "T"
-    return f"{head} <<{end}\n{command}\n{end}"
+    return "\n".join([f"{head} <<{end}", *before, command.rstrip("\n"), end])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from scanner.account import known_secrets
@@ -13,11 +13,28 @@ from scanner.commands import show
 from scanner.detect.base import Detector
 from scanner.detect.known.parts import Known
 from scanner.errors import LeakscanError, MalformedImage
-from scanner.evidence import Confidence, Coverage, Gap, ImageSummary, LayerSummary, ScanResult, Severity, Surface
+from scanner.evidence import (
+    Confidence,
+    Coverage,
+    Finding,
+    Gap,
+    IgnoredPlace,
+    ImageSummary,
+    LayerSummary,
+    ScanResult,
+    Severity,
+    Surface,
+)
+from scanner.gitnames import named
+from scanner.ignored import in_documents, in_layers, shown
 from scanner.image.assembly import digest_like
 from scanner.image.blob import Blob
+from scanner.image.builder import builder_of
+from scanner.image.dockerfile import Dockerfile
 from scanner.image.documents import parse
 from scanner.image.model import Document, Image, Layer, OpenedImage
+from scanner.image.recipe import recipe_of
+from scanner.keys import fingerprint, key_id
 from scanner.limits import KIB, Limits
 from scanner.locate import Place, Text, blob_places, layer_places, text_places
 from scanner.oci import is_digest
@@ -25,6 +42,7 @@ from scanner.origin import attributed, intact
 from scanner.prove import Settings, Steps, findings, merged
 from scanner.redact import Redactor
 from scanner.report.escape import plain
+from scanner.suppress import Judged, Policy, judge
 from scanner.work.messages import Form, Sighting
 from scanner.work.pool import BlobJob, BlobOutcome, Pool, TextJob
 
@@ -43,13 +61,16 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a user may ask of a scan."""
+    """What a user may ask of a scan; *dockerfile* is what the image was built from, as far as the user says."""
 
     limits: Limits
     jobs: int
     key: bytes
     fail_on: Severity | None = Severity.LOW
     show_secrets: bool = False
+    show_suppressed: bool = False
+    policy: Policy = field(default_factory=Policy)
+    dockerfile: Dockerfile | None = None
 
 
 def scan(
@@ -61,7 +82,8 @@ def scan(
     texts, blobs, text_gaps = _texts(opened, options.limits)
     gaps += text_gaps
     jobs = _jobs(opened, blobs)
-    pool = Pool(detection.detectors, detection.database, options.limits, options.jobs, progress)
+    pool = Pool(detection.detectors, detection.database, options.limits, options.jobs, progress,
+                options.show_suppressed)  # fmt: skip
     outcomes = pool.run(
         list(jobs.values()),
         [TextJob(key, text.document.where, text.document.blob, text.document.is_json, text.document.structure)
@@ -81,14 +103,17 @@ def scan(
             places += blob_places(document, by_blob[_key(document.blob)])
         gaps += [nested.gap for nested in by_blob[_key(document.blob)].nested]
     several = len(opened.images) > 1
+    ignored = [*in_documents(texts, pool.text_ignored, ((d, by_blob[_key(d.blob)]) for d in blobs))]
     for number, image in enumerate(opened.images):
         mine = [by_blob[_key(layer.blob)] if layer.blob else None for layer in image.layers]
         found = layer_places(image, mine, number, str(image.platform) if several else None)
-        places += attributed(image, mine, found)
+        ignored += in_layers(image, mine, str(image.platform) if several else None)
+        places += attributed(image, mine, named(found, mine))
         gaps += [*_layer_gaps(image, mine), *_nested_gaps(image, mine)]
     gaps += [gap for outcome in outcomes for gap in _outcome_gaps(outcome)]
     gaps += [gap for document in blobs for gap in _misnamed(by_blob[_key(document.blob)])]
-    return _result(opened, detection, options, places, gaps, outcomes, texts, pool.text_bytes, started)
+    return _result(opened, detection, options, places, gaps, outcomes, texts, pool.text_bytes, started,
+                   ignored if options.show_suppressed else None)  # fmt: skip
 
 
 def unavailable(
@@ -279,31 +304,64 @@ def _result(
     texts: Sequence[Text],
     text_bytes: int,
     started: float,
+    ignored: list[IgnoredPlace] | None,
 ) -> ScanResult:
-    settings = Settings(options.fail_on, options.show_secrets, options.key, partial(show, opened))
+    histories = [image.config.history if image.config else () for image in opened.images]
+    settings = Settings(
+        fail_on=options.fail_on,
+        show_secrets=options.show_secrets,
+        key=options.key,
+        command=partial(show, opened),
+        builders=[builder_of(history) for history in histories],
+        recipes=[recipe_of(options.dockerfile, history) for history in histories] if options.dockerfile else (),
+    )
     layers = [image.layers for image in opened.images]
     unique = merged(_without_identifiers(places, opened))
     redactor, steps = Redactor((*_shown(unique), *_given(detection.known))), Steps(unique)
     found = findings(unique, settings, redactor, steps, layers)
+    judged = _judged(found, list(_redacted(gaps, redactor)), unique, options, redactor)
     whole = sum(text.document.blob.size for text in texts)
     sizes = [outcome.read.size if outcome.read else outcome.blob.size for outcome in outcomes]
     coverage = Coverage(
         total=sum(sizes) + whole,
         accounted=sum(min(outcome.matched, size) for outcome, size in zip(outcomes, sizes, strict=True)) + text_bytes,
         members=sum(outcome.read.ledger.members for outcome in outcomes if outcome.read),
-        gaps=tuple(_redacted(gaps, redactor)),
+        gaps=judged.gaps,
+        accepted=judged.accepted,
     )
     return ScanResult(
         reference=plain(redactor.text(opened.reference)),
         source=opened.source,
         images=tuple(_summary(opened, image, redactor, steps) for image in opened.images),
-        findings=tuple(found),
+        findings=judged.findings,
         coverage=coverage,
         rules_digest=detection.rules_digest,
         seconds=time.monotonic() - started,
-        known_secrets=known_secrets(detection.known, places, found, coverage),
-        notes=tuple(plain(redactor.text(note)) for note in opened.notes),
+        known_secrets=known_secrets(detection.known, places, judged.findings, coverage),
+        notes=tuple(plain(redactor.text(note)) for note in (*opened.notes, *options.policy.notes, *judged.notices)),
+        ignored=None if ignored is None else shown(ignored, redactor),
+        key_id=key_id(options.key),
     )
+
+
+def _judged(
+    found: Sequence[Finding], gaps: Sequence[Gap], places: Iterable[Place], options: Options, redactor: Redactor
+) -> Judged:
+    """Findings and gaps after what the user accepts; what accepts may look at the values, reports may not."""
+    secrets = [place.match.secret for place in places] if options.policy.acceptors else []
+    values = {fingerprint(options.key, secret.reveal()): secret for secret in secrets}
+    judged = judge(found, gaps, options.policy, values)
+
+    def clear(accepted: Mapping[str, object]) -> dict[str, object]:
+        return {key: plain(redactor.text(value)) if isinstance(value, str) else value
+                for key, value in accepted.items()}  # fmt: skip
+
+    return replace(
+        judged,
+        findings=tuple(each if each.suppressed is None else replace(each, suppressed=clear(each.suppressed))
+                       for each in judged.findings),
+        accepted=tuple(replace(each, accepted=clear(each.accepted)) for each in judged.accepted),
+    )  # fmt: skip
 
 
 def _shown(places: Iterable[Place]) -> Iterator[bytes]:

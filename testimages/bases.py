@@ -9,6 +9,7 @@ import stat
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.engine import CommandFailed, Docker, Unavailable, needed
@@ -16,6 +17,7 @@ from tests.engine import CommandFailed, Docker, Unavailable, needed
 PREFIX = "leakscan-base"
 SUITE = "bookworm"
 PIPENV_PACKAGES = ("python3", "pipenv", "ca-certificates")
+PYTHON_PACKAGES = ("python3", "python3-venv", "ca-certificates")
 LEFT_OUT = ("usr/share/doc", "usr/share/locale", "usr/share/man", "var/lib/apt/lists", "var/cache", "var/log")
 FOLDERS = ("bin", "etc", "root", "tmp", "opt")
 
@@ -72,25 +74,35 @@ def busybox_tar(content: bytes, names: list[str]) -> bytes:
 
 
 def pipenv() -> Path:
-    """A tar of a minimal Debian with Python and pipenv, made by debootstrap once and then kept."""
-    recipe = repr((SUITE, PIPENV_PACKAGES, LEFT_OUT))
-    target = cache_folder() / f"pipenv-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.tar"
+    """A tar of a minimal Debian with Python and pipenv."""
+    return debian("pipenv", PIPENV_PACKAGES)
+
+
+def python() -> Path:
+    """A tar of a minimal Debian with Python and what makes virtual environments: the base of leakscan's own image."""
+    return debian("python", PYTHON_PACKAGES)
+
+
+def debian(name: str, packages: Sequence[str]) -> Path:
+    """A tar of a minimal Debian with *packages*, made by debootstrap once and then kept."""
+    recipe = repr((SUITE, tuple(packages), LEFT_OUT))
+    target = cache_folder() / f"{name}-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.tar"
     if not target.exists():
         if os.geteuid() != 0:
             raise Unavailable("only root can run debootstrap")
         program = needed("debootstrap", "debootstrap")
         with tempfile.TemporaryDirectory(prefix="leakscan-base-") as work:
             root, archive = Path(work) / "root", Path(work) / "root.tar"
-            bootstrap(program, root)
+            bootstrap(program, root, packages)
             left_out = [f"--exclude=./{place}" for place in LEFT_OUT]
             subprocess.run(["tar", "-C", root, *left_out, "-cf", archive, "."], check=True)
             write_atomically(target, archive)
     return target
 
 
-def bootstrap(program: str, root: Path) -> None:
+def bootstrap(program: str, root: Path, packages: Sequence[str]) -> None:
     """Install Debian's packages below *root*. Raises Unavailable with debootstrap's last lines."""
-    command = [program, "--variant=minbase", f"--include={','.join(PIPENV_PACKAGES)}", SUITE, str(root)]
+    command = [program, "--variant=minbase", f"--include={','.join(packages)}", SUITE, str(root)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:
         raise Unavailable(f"debootstrap failed: {done.stdout[-2000:].decode('utf-8', 'replace')}")
@@ -110,4 +122,4 @@ def write_atomically(target: Path, content: bytes | Path) -> None:
     os.replace(name, target)
 
 
-BASES = {"busybox": busybox, "pipenv": pipenv}
+BASES = {"busybox": busybox, "pipenv": pipenv, "python": python}

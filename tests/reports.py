@@ -60,7 +60,8 @@ def finding(
     """A gated finding; further *fields* replace those of Finding."""
     created_by = None if step is None else STEPS[step]
     place = None if layer is None else LayerPlace(layer, digest(layer + 1), digest(layer + 33))
-    leak = Leak(surface, state, path, created_by, Secret(value.encode()))
+    files = ("root/.cache/pip/log.txt",) if step == 1 else ()
+    leak = Leak(surface, state, path, created_by, Secret(value.encode()), files=files)
     blob = place.digest if place else digest(9)
     built = Finding(
         id=f"f{number:05}",

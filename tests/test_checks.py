@@ -6,13 +6,16 @@ import base64
 import random
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.detect import checksums, plausible, templates
 from scanner.detect.assigned import judge_assigned, judge_url_password
-from scanner.detect.checks import CHECKS, Outcome, Verdict
+from scanner.detect.checks import CHECKS
 from scanner.detect.context import Context, context_of
+from scanner.detect.outcome import Outcome, Verdict
 from scanner.evidence import Confidence, Severity
 
 
@@ -40,6 +43,10 @@ def checked(name: str, secret: bytes, **groups: bytes) -> Outcome:
         ("gitlab-crc32", "{gitlab:glpat-}"),
         ("gitlab-crc32", "{gitlab:glrt-t1_}"),
         ("azure-marvin", "{azure:+ASt,64,Default0}"),
+        ("devops-crc32", "{devops}"),
+        ("sanctum-crc32", "{crchex:12|,alnum,40,}"),
+        ("base58check", "{bip38}"),
+        ("solana-pair", "{solana}"),
         ("bech32", "{age}"),
         ("base58check", "{wif}"),
         ("base58check", "{xprv}"),
@@ -53,6 +60,15 @@ def test_right_checksum_makes_sure_and_wrong_one_does_not(check: str, template: 
     other = b"b" if token[place : place + 1] != b"b" else b"c"
     changed = token[:place] + other + token[place + 1 :]
     assert checked(check, changed).verdict in (Verdict.DOUBT, Verdict.DROP)
+
+
+@pytest.mark.parametrize("template", ["{macaroon}", "{macaroonv1}"])
+def test_macaroon_is_walked_to_its_signature(template: str) -> None:
+    """A macaroon counts only if its fields lead to a signature at its very end."""
+    whole = made(template)
+    assert checked("macaroon-parsed", whole).verdict is Verdict.SURE
+    assert checked("macaroon-parsed", whole[:-8]).verdict is Verdict.DROP
+    assert checked("macaroon-parsed", made("AgE{b64url:120}")).verdict is Verdict.DROP
 
 
 def filler(length: int) -> str:
@@ -129,8 +145,9 @@ def pem_block(body: str, label: str = "PRIVATE KEY", headers: str = "") -> bytes
 
 
 def test_private_key_is_parsed() -> None:
-    """A body of DER is sure, one that is encrypted is less severe, a line without body is nothing."""
-    body = made("{pem:10}").decode()
+    """A key that parses is sure, one that is encrypted is less severe, a line without body is nothing."""
+    der = Ed25519PrivateKey.generate().private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    body = base64.encodebytes(der).decode().strip()
     assert checked("pem", pem_block(body), label=b"PRIVATE KEY").verdict is Verdict.SURE
     escaped = pem_block(body).replace(b"\n", b"\\n")
     assert checked("pem", escaped, label=b"PRIVATE KEY").verdict is Verdict.SURE
@@ -144,9 +161,11 @@ def test_private_key_is_parsed() -> None:
 
 def test_openssh_key_tells_whether_it_is_encrypted() -> None:
     """The cipher's name stands in the clear part of the format."""
-    clear = base64.b64decode(made("{openssh:6}").replace(b"\n", b""))
-    block = pem_block(base64.b64encode(clear).decode(), "OPENSSH PRIVATE KEY")
-    assert checked("pem", block, label=b"OPENSSH PRIVATE KEY").verdict is Verdict.SURE
+    block = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    clear = base64.b64decode(b"".join(block.splitlines()[1:-1]))
+    outcome = checked("pem", block, label=b"OPENSSH PRIVATE KEY")
+    assert outcome.verdict is Verdict.SURE
+    assert outcome.detail.startswith("Ed25519 256 bits, public key SHA256:")
     locked = clear.replace(b"\0\0\0\4none", b"\0\0\0\x0aaes256-ctr", 1)
     block = pem_block(base64.b64encode(locked + bytes(-len(locked) % 3)).decode(), "OPENSSH PRIVATE KEY")
     assert checked("pem", block, label=b"OPENSSH PRIVATE KEY").result == "encrypted"

@@ -24,6 +24,7 @@ from scanner.detect.patterns import PatternDetector
 from scanner.evidence import Gap
 from scanner.limits import Limits
 from scanner.work.inside import Inner, Search
+from scanner.work.twins import Twins
 
 TOKEN = b"gl" + b"pat-" + "".join(random.Random(5).choices(string.ascii_letters + string.digits, k=20)).encode()
 TEXT = b"# settings of the application\nGITLAB_TOKEN=" + TOKEN + b"\nPORT=8080 and so on and on\n"
@@ -35,7 +36,8 @@ def search() -> Search:
     pack = rulepack.load()
     rules = [PatternDetector(rule, pack.known) for rule in pack.rules if "gitlab" in rule.id]
     detectors: tuple[Detector, ...] = (*rules, *signals(pack))
-    return Search(FirstPass(detectors, compile_database(triggers_of(detectors))), detectors, Limits())
+    first_pass = FirstPass(detectors, compile_database(triggers_of(detectors)))
+    return Search(first_pass, detectors, Limits(), Twins(1).part(0, {}))
 
 
 def inside(search: Search, data: bytes, name: str = "file") -> list[Inner]:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import random
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import click
+import pytest
 
 from scanner.cli.main import cli
+from testimages.values import github_token
+from tests.builders import image_of, layer, whiteout, write
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,6 +44,22 @@ def test_readme_shows_a_finding_as_it_is_printed() -> None:
     assert [part for part in parts if part not in run.stdout] == []
 
 
+def test_a_project_is_taken_up_as_docs_baseline_says(tmp_path: Path) -> None:
+    """The commands at the top of docs/baseline.md, typed as printed, end as printed."""
+    page = ROOT.joinpath("docs", "baseline.md").read_text()
+    lines = re.findall(r"^    leakscan (.+?)  +exit code ([0-9])", page, re.MULTILINE)
+    image = str(ROOT / "testimages" / "first" / "image.tar.xz")
+
+    codes = [
+        subprocess.run([sys.executable, "-m", "scanner", *line.replace("myimage:tag", image).split()], cwd=tmp_path,
+                       capture_output=True, check=False).returncode
+        for line, _ in lines
+    ]  # fmt: skip
+
+    assert len(lines) == 4
+    assert codes == [int(code) for _, code in lines]
+
+
 def test_links_of_the_papers_lead_somewhere() -> None:
     """No page points to a file that is not there."""
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
@@ -46,6 +70,98 @@ def test_links_of_the_papers_lead_somewhere() -> None:
         if not (page.parent / target).exists()
     ]
     assert broken == []
+
+
+KEY = github_token(random.Random("papers"))
+RUN_PAGES = ("getting-started.md", "formats.md")
+
+
+@pytest.mark.parametrize("page", RUN_PAGES)
+def test_examples_of_the_papers_do_what_they_say(page: str, tmp_path: Path) -> None:
+    """Every line of an `sh` block, in order, ends with the exit code that stands behind it, else with 0."""
+    leaky = image_of(layer({"app/.env": f"TOKEN={KEY}\n"}), layer(whiteout("app/.env")))
+    write(tmp_path / "image.tar", leaky.docker_archive())
+    write(tmp_path / "clean.tar", image_of(layer({"etc/x": "y"})).docker_archive())
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line]
+    assert lines
+
+    for line in lines:
+        command, _, code = line.partition("  # exit ")
+        run = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert (line, run.returncode) == (line, int(code or 0)), run.stdout + run.stderr
+        assert KEY not in run.stdout + run.stderr
+
+
+def test_the_session_is_as_recorded(tmp_path: Path) -> None:
+    """Each command of docs/session.md prints what stands below it."""
+    page = ROOT / "docs" / "session.md"
+    leaky = image_of(
+        layer({"app/.env": f"STAGE=ci\nTOKEN={KEY}\n"}, created_by="COPY . /app # buildkit"),
+        layer(whiteout("app/.env"), created_by="RUN /bin/sh -c rm /app/.env # buildkit"),
+    )
+    write(tmp_path / "image.tar", leaky.docker_archive())
+    write(tmp_path / "fixed.tar", image_of(layer({"app/run": "echo"})).docker_archive())
+    text = page.read_text()
+    head, recorded, tail = re.split(r"(?<=```console\n)(.*?)(?=```)", text, maxsplit=1, flags=re.DOTALL)
+    commands = re.findall(r"^\$ (.*)$", recorded, re.MULTILINE)
+    script = "\n".join(f"echo {shlex.quote(f'$ {command}')}\n{command}" for command in commands)
+    environment = {
+        **os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "100",
+        "DOCKER_HOST": f"unix://{tmp_path}/none", "GITHUB_ACTIONS": "",
+    }  # fmt: skip
+
+    run = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+
+    shown = run.stdout
+    if os.environ.get("LEAKSCAN_SNAPSHOTS") == "write":
+        page.write_text(f"{head}{shown}{tail}")
+        recorded = shown
+    assert KEY not in shown
+    assert shown == recorded
+
+
+def reference() -> ModuleType:
+    """The program that makes docs/options.md and the manual page."""
+    spec = importlib.util.spec_from_file_location("make_reference", ROOT / "docs" / "make_reference.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_options_and_manual_page_are_those_of_the_program() -> None:
+    """Whoever changes an option runs `make docs`."""
+    made = reference()
+
+    assert ROOT.joinpath("docs/options.md").read_text() == made.markdown()
+    assert ROOT.joinpath("docs/leakscan.1").read_text() == made.man()
+
+
+def test_the_manual_page_has_no_fault() -> None:
+    """man shows every option of it and warns of nothing."""
+    man = shutil.which("man")
+    if man is None:
+        pytest.skip("man is not installed (Debian: apt-get install man-db)")
+    run = subprocess.run(
+        [man, "--warnings", "--local-file", ROOT / "docs" / "leakscan.1"],
+        capture_output=True, text=True, check=True, env={**os.environ, "MANWIDTH": "80", "LC_ALL": "C.UTF-8"},
+    )  # fmt: skip
+
+    assert run.stderr == ""
+    shown = re.sub(r".\x08", "", run.stdout)
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        longest = [option.opts[-1] for option in command.params if isinstance(option, click.Option)]
+        assert [option for option in longest if option not in shown] == []
 
 
 def test_every_option_has_a_help_text() -> None:

@@ -17,6 +17,9 @@ HOMES = {
     "isal": "layer.expand",
     "zstandard": "layer.expand",
     "rich": "progress",
+    "cryptography": "detect.privatekeys",
+    "jinja2": "report.markup",
+    "markupsafe": "report.markup",
 }
 
 

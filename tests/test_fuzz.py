@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests import fuzzing
 
 SEED = 20_240_601
@@ -16,6 +18,14 @@ TARS, STREAMS, DOCUMENTS, ARCHIVES = 6000, 3000, 20_000, 240
 def test_a_mutated_layer_hides_no_key() -> None:
     """Whatever is done to headers: no worker fails, every byte is covered, and the key is found or there is a gap."""
     lost = fuzzing.lost_in_tars(range(SEED, SEED + TARS))
+
+    assert lost == []
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_mutant_that_was_lost_once_is_found(jobs: int) -> None:
+    """Its key lies in a sparse member that is read as a whole and run by run, among the mutants it was lost with."""
+    lost = fuzzing.lost_in_tars(range(20_243_101, 20_243_601), jobs)
 
     assert lost == []
 

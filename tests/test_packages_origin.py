@@ -157,6 +157,42 @@ def test_a_compiled_file_counts_as_its_intact_source_does(tmp_path: Path, rules:
     assert any(f.gated for f in at(findings, f"{SITE}/demo/__pycache__/b.cpython-311.pyc"))
 
 
+@pytest.mark.parametrize("case", ["installed", "changed", "later", "private"])
+def test_a_compiled_file_of_the_step_that_installed_its_package_is_the_author_s(
+    tmp_path: Path, rules: Detection, case: str
+) -> None:
+    """Only for values without a provider's shape, only beside a source that nobody changed, and only if the package is
+    everybody's."""
+    compiled = f"{SITE}/demo/__pycache__/a.cpython-311.pyc"
+    more = {"direct_url.json": json.dumps({"url": "https://git.example.com/x"})} if case == "private" else {}
+    package = wheel({"demo/a.py": b"pass\n"}, more)
+    files = {compiled: b"\0\0" + QUOTED + TOKEN}
+    if case == "changed":
+        files[f"{SITE}/demo/a.py"] = QUOTED
+    step = layer(raw=package.plain.rstrip(b"\0") + bytes(-len(package.plain.rstrip(b"\0")) % 512) + layer(files).plain)
+    image = image_of(package, layer(files)) if case == "later" else image_of(step)
+
+    findings = at(found(tmp_path, rules, image), compiled)
+
+    assert any(f.gated for f in findings if f.rule_id.startswith("github."))
+    assert any(f.gated for f in findings if not f.rule_id.startswith("github.")) is (case != "installed")
+
+
+@pytest.mark.parametrize(("host", "gated"), [("deb.debian.org", False), ("apt.example.com", True)])
+def test_apt_s_own_cache_is_as_public_as_the_archives_it_was_made_of(
+    tmp_path: Path, rules: Detection, host: str, gated: bool
+) -> None:
+    """It holds names and digests of packages, which may look like anything."""
+    lists = b"".join(b"/var/lib/apt/lists/%s_dists_x_InRelease\0" % name for name in (b"deb.debian.org", host.encode()))
+    cache = b"\xdc\x76\xfe\x98" + bytes(60) + lists + QUOTED
+
+    findings = at(found(tmp_path, rules, image_of(layer({"var/cache/apt/pkgcache.bin": cache}))),
+                  "var/cache/apt/pkgcache.bin")  # fmt: skip
+
+    assert findings
+    assert any(finding.gated for finding in findings) is gated
+
+
 @pytest.mark.parametrize("sign", ["direct_url", "setting", "environment", "step"])
 def test_a_private_origin_lowers_nothing(tmp_path: Path, rules: Detection, key: bytes, sign: str) -> None:
     """A package that not everybody can have may hold its owner's keys."""

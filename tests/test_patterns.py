@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from scanner.detect import dialect, rulepack
 from scanner.detect.patterns import PatternDetector
+from scanner.detect.published import Unpublished
 from scanner.detect.spans import Suppressed
 from scanner.evidence import Confidence, Match
 
@@ -222,3 +223,54 @@ def test_samples_match_their_pattern(rule: rulepack.Rule) -> None:
     for seed in range(3):
         text = dialect.sample(node, random.Random(seed)).encode("latin-1")
         assert compiled.search(b"\n" + text + b"\n"), text
+
+
+def test_published_values_are_nobodys_secret() -> None:
+    """A value that documentation shows is dropped whichever detector saw it; others stay, and triggers too."""
+    one, other = b"shop_" + b"a1b2c3d4e5" * 2, b"shop_" + b"k7x9q2w4z8" * 2
+    inner = PatternDetector(rule_of())
+    outer = Unpublished(inner, {hashlib.sha256(one).hexdigest(): "the manual"})
+    text = one + b" " + other
+    ends = [len(one), len(text)]
+
+    assert list(outer.triggers) == list(inner.triggers)
+    assert [match.secret.reveal() for match in outer.confirm(memoryview(text), ends, "a.txt")] == [other]
+    copied = pickle.loads(pickle.dumps(outer))  # noqa: S301
+    assert [match.secret.reveal() for match in copied.confirm(memoryview(text), ends, "a.txt")] == [other]
+
+
+def test_published_key_is_known_however_it_is_laid_out() -> None:
+    """A key in armour that a package publishes is known by its body: escaped, indented or in a JSON file."""
+    body = random.Random(5).randbytes(96).hex()
+    known = {hashlib.sha256(body.encode()).hexdigest(): "a library's tests"}
+    rule = rule_of(
+        pattern="(?P<secret>-----BEGIN (?P<label>PRIVATE KEY)-----[^-]{64,400}-----END PRIVATE KEY-----)",
+        checks=["pem"], value="anything", edges="none",
+    )  # fmt: skip
+    for joint in (b"\n", b"\\n", b"\n    "):
+        lines = ("-----BEGIN PRIVATE KEY-----", body[:64], body[64:], "-----END PRIVATE KEY-----")
+        text = joint.join(line.encode() for line in lines)
+        [found] = PatternDetector(rule, known).explain(memoryview(text), [27], "a.pem")
+        assert isinstance(found, Suppressed)
+        assert found.reason == "public-key-pair: a library's tests"
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "shown"),
+    [
+        ('<img alt="Build" src="https://ci.shop.io/shop.svg?style=shield&build-token={}">', "README.md", True),
+        ("[![Build](https://ci.shop.io/badge/shop.png?token={})](https://ci.shop.io)", "readme.rst", True),
+        ('<img alt="Build" src="https://ci.shop.io/shop.svg?style=shield&build-token={}">', "src/app.js", False),
+        ("[the log](https://ci.shop.io/status?token={})", "README.md", False),
+    ],
+)
+def test_the_token_of_a_badge_is_for_all_readers(text: str, path: str, shown: bool) -> None:
+    """It shows a build's state on a page; the same token in a program, or in an address to go to, may do more."""
+    [rule] = [rule for rule in rulepack.load().rules if rule.id == "assigned.random"]
+    value = hashlib.sha1(b"badge", usedforsecurity=False).hexdigest()
+    data = text.format(value).encode()
+
+    seen = list(PatternDetector(rule).explain(memoryview(data), ends_in(data, value[-8:].encode()), path))
+
+    assert [one.reason for one in seen if isinstance(one, Suppressed)] == (["address-of-a-picture"] if shown else [])
+    assert len([one for one in seen if isinstance(one, Match)]) == (0 if shown else 1)

@@ -33,13 +33,14 @@ FINDING = {
     "state": {"live", "deleted", "overwritten", "hidden"},
     "removed_by": ({"layer_index": NAT, "created_by": OPT_STR}, None),
     "instruction": ({"history_index": NAT, "created_by": STR}, None),
+    "dockerfile": ({"path": STR, "line": NAT, "end_line": NAT}, None),
     "origin": {"kind": STR},
     "evidence": [{"check": STR, "result": STR, "detail": STR}],
     "proof": {
         "blob": STR, "member": OPT_STR, "member_offset": OPT_NAT, "offset": NAT, "length": NAT, "hmac": STR,
         "command": STR,
     },
-    "remediation": {"summary": STR, "steps": [STR], "dockerfile": OPT_STR},
+    "remediation": {"summary": STR, "steps": [STR], "dockerfile": OPT_STR, "diff": OPT_STR},
     "suppressed": ("any", None),
 }  # fmt: skip
 DOCUMENT = {
@@ -53,6 +54,7 @@ DOCUMENT = {
     "coverage": {
         "complete": "bool", "bytes": {"total": NAT, "accounted": NAT}, "members": NAT,
         "gaps": [{"blob": STR, "where": STR, "reason": STR, "bytes": OPT_NAT, "detail": STR}],
+        "accepted": [{"blob": STR, "where": STR, "reason": STR, "bytes": OPT_NAT, "detail": STR, "accepted": "any"}],
     },
 }  # fmt: skip
 

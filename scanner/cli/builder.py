@@ -58,16 +58,16 @@ def _scan(
 ) -> tuple[ScanResult, LeakscanError | None]:
     """The result, and the error if the engine could not be read."""
     from scanner import detection
-    from scanner.leftovers import scan_builder
     from scanner.evidence import Severity
     from scanner.image.kept import open_builder
     from scanner.keys import installation_key
+    from scanner.leftovers import scan_builder
     from scanner.limits import Limits
     from scanner.progress import shown
     from scanner.scan import Options, unavailable
 
     limits = Limits.from_environment(os.environ)
-    rules = detection.load(os.environ, known)
+    rules = detection.load(os.environ, secrets=known)
     name = "the engine's build cache"
     with shown(progress) as display:
         try:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from scanner.errors import LeakscanError
 from scanner.output import FORMATS, Target
 
-EXIT_CLEAN, EXIT_LEAKED, EXIT_INCOMPLETE = 0, 1, 3
+EXIT_CLEAN, EXIT_LEAKED, EXIT_USAGE, EXIT_INCOMPLETE = 0, 1, 2, 3
 SEVERITIES = ("critical", "high", "medium", "low", "never")
 
 
@@ -24,13 +26,27 @@ class FormatType(click.ParamType):  # type: ignore[type-arg]  # generic only in 
             return value
         format, equals, file = value.partition("=")
         if format not in FORMATS:
-            self.fail(f"{format!r} is not one of {', '.join(FORMATS)}", param, ctx)
+            near = next(iter(difflib.get_close_matches(format, FORMATS, 1)), "")
+            guess = f" Did you mean {near}?" if near else ""
+            self.fail(f"{format!r} is not one of {', '.join(FORMATS)}.{guess}", param, ctx)
         if equals and not file:
             self.fail(f"no file is named after {format}=", param, ctx)
         return Target(format, Path(file) if file else None)
 
     def get_metavar(self, *_: Any, **__: Any) -> str:  # its arguments differ between releases of click
         return "FORMAT[=FILE]"
+
+
+class ImageType(click.ParamType):  # type: ignore[type-arg]
+    """The words for an image, completed as paths."""
+
+    name = "image"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        return [CompletionItem(incomplete, type="file")]
 
 
 def platform(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:

@@ -10,13 +10,14 @@ import os
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
 from scanner import __version__
-from scanner.cli.common import EXIT_INCOMPLETE, complain
-from scanner.errors import LeakscanError
+from scanner.cli.common import EXIT_INCOMPLETE, EXIT_USAGE, complain
+from scanner.errors import LeakscanError, UnusableFile
 
 #: each command is the object of its own name in a module of its own name
-COMMANDS = ("scan", "verify", "builder")
+COMMANDS = ("scan", "verify", "builder", "rules", "baseline", "config", "completion")
 
 
 class _Commands(click.Group):
@@ -31,6 +32,16 @@ class _Commands(click.Group):
         command = getattr(importlib.import_module(f"scanner.cli.{cmd_name}"), cmd_name)
         assert isinstance(command, click.Command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands, and what may follow `scan`, as its name may be left out."""
+        scan = self.get_command(ctx, "scan")
+        assert scan is not None
+        image = [item for option in scan.params if isinstance(option, click.Argument)
+                 for item in option.shell_complete(ctx, incomplete)]  # fmt: skip
+        # paths first: bash forgets what came before them, and offers them where nothing else fits
+        found = [*image, *super().shell_complete(ctx, incomplete), *scan.shell_complete(ctx, incomplete)]
+        return list({(item.value, item.type): item for item in found}.values())
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in COMMANDS and args[0] not in ("--help", "-h", "--version"):
@@ -47,19 +58,23 @@ def cli() -> None:
     """
 
 
-def main() -> None:
-    """Run the program; nothing but exit codes and messages comes out."""
+def main(name: str = "leakscan") -> None:
+    """Run the program; nothing but exit codes and messages comes out. *name* is what its help calls it."""
     try:
         _open_streams()
-        cli.main(prog_name="leakscan", standalone_mode=False)
+        cli.main(prog_name=name, complete_var="_LEAKSCAN_COMPLETE", standalone_mode=False)
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except click.ClickException as error:
         error.show()
+        _suggest()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("leakscan: stopped", err=True)
         sys.exit(130)
+    except UnusableFile as error:
+        complain(error)
+        sys.exit(EXIT_USAGE)
     except LeakscanError as error:
         complain(error)
         sys.exit(EXIT_INCOMPLETE)
@@ -69,6 +84,15 @@ def main() -> None:
         sys.exit(EXIT_INCOMPLETE)
     except Exception as error:
         _crash(error)
+
+
+def _suggest() -> None:
+    """A misspelt command is taken for an image: say so where its other words make no sense then."""
+    from scanner.cli.suggest import command
+
+    words = sys.argv[1:]
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS and (near := command(words[0], COMMANDS)):
+        click.echo(f"Did you mean the command `leakscan {near}`?", err=True)
 
 
 def _open_streams() -> None:

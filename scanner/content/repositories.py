@@ -18,6 +18,10 @@ from scanner.content.streams import inflate
 from scanner.content.words import Content, Fault, Room, Stop
 
 _LOOSE = re.compile(rb"(blob|tree|commit|tag) (\d{1,12})\0")
+_OBJECT_PATH = re.compile(
+    rb"(?P<repository>(?:.*/)?)objects/(?:(?P<first>[0-9a-f]{2})/(?P<rest>[0-9a-f]{38})|pack/[^/]+\.pack)", re.DOTALL
+)
+_LARGEST_NAMING = 1 << 20  # bytes of a commit or tree
 _KINDS = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
 _OFS_DELTA, _REF_DELTA = 6, 7
 _KEPT = 64 << 20  # bytes of resolved bases held for the deltas that follow
@@ -60,6 +64,44 @@ def _name_of(path: str, plain: memoryview) -> str:
     """The object's id: of its path, which is what git goes by, else of its bytes."""
     found = re.search(r"([0-9a-f]{2})/([0-9a-f]{38}(?:[0-9a-f]{24})?)$", path)
     return "".join(found.groups()) if found else hashlib.sha1(plain, usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class LooseObject:
+    """A commit or tree that is a file of its own: it names blobs that are other files.
+
+    Attributes:
+        repository: the path of the directory that `objects` is in, with `/` at its end unless it is the root.
+        digest: its id.
+        data: without its header.
+    """
+
+    repository: bytes
+    kind: str
+    digest: bytes
+    data: bytes = field(repr=False)
+
+
+def repository_of(path: bytes) -> bytes | None:
+    """The repository that a file with objects belongs to, as in `LooseObject`; None for other files."""
+    found = _OBJECT_PATH.fullmatch(path)
+    return found["repository"] if found else None
+
+
+def loose_object(path: bytes, data: memoryview) -> LooseObject | None:
+    """The commit or tree in the file called *path* (clean); None if it is neither, damaged or too large."""
+    found = _OBJECT_PATH.fullmatch(path)
+    if found is None or found["first"] is None or bytes(data[:1]) != b"x":
+        return None
+    try:
+        plain = zlib.decompressobj().decompress(data, _LARGEST_NAMING)
+    except zlib.error:
+        return None
+    head = _LOOSE.match(plain)
+    if head is None or head[1] not in (b"commit", b"tree") or len(plain) - head.end() != int(head[2]):
+        return None
+    return LooseObject(found["repository"], head[1].decode(), bytes.fromhex((found["first"] + found["rest"]).decode()),
+                       plain[head.end() :])  # fmt: skip
 
 
 # --- packs --------------------------------------------------------------------------------------------------------
@@ -254,7 +296,7 @@ def _delta_size(delta: bytes, at: int) -> tuple[int, int]:
 
 def _objects(content: Content, pack: _Pack) -> Iterator[Content | Fault]:
     """Commits and trees first, for the names of the blobs."""
-    names = _Names()
+    names = Names()
     first = [offset for offset in pack.objects if _root_kind(pack, offset) in ("commit", "tree")]
     yield from _resolved(content, pack, first, names)
     names.spread()
@@ -272,7 +314,7 @@ def _root_kind(pack: _Pack, offset: int) -> str:
 
 
 def _resolved(
-    content: Content, pack: _Pack, offsets: list[int], names: _Names
+    content: Content, pack: _Pack, offsets: list[int], names: Names
 ) -> Generator[Content | Fault, None, int]:
     """The objects at *offsets*; returns how many cannot be had. A base may be named by an id that is only known once
     it was resolved itself, so there are several rounds."""
@@ -298,8 +340,8 @@ def _resolved(
 
 
 @dataclass(slots=True)
-class _Names:
-    """Which commit and path a blob has."""
+class Names:
+    """Which commit and path a blob has: `learn` all commits and trees, `spread`, then ask for `title`."""
 
     commits: list[tuple[str, bytes]] = field(default_factory=list)
     trees: dict[bytes, bytes] = field(default_factory=dict)

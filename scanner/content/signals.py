@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from scanner.content.encoded import Clue
 from scanner.detect.base import Group, Trigger
@@ -22,6 +22,8 @@ _SHORTEST_BASE64 = 5
 _SHORTEST_WORD, _LONGEST_WORD, _MOST_CHOICES = 4, 12, 64
 _TIMES = 3  # that base64 is undone on one word
 _SECRET = re.compile(r"\(\?P<secret>")
+#: what may stand in front of the first letter of a pattern that names no group for its secret
+_FRONT = re.compile(r"(?:\\b|\((?:\?:)?)*")
 #: a letter, a class of few, or a group of words, that no quantifier follows
 _PART = re.compile(
     r"(?:([A-Za-z0-9_:~! @/=,;#%&<>\"'-]|\\[^A-Za-z0-9])|\[([A-Za-z0-9]{1,8})\]"
@@ -98,9 +100,9 @@ class Signal:
         return Clue(self.kind, ends, self.phase)
 
 
-def signals(pack: RulePack) -> tuple[Signal, ...]:
-    """The signals of every kind. Raises RulePackError."""
-    words = sorted({word.encode() for word in _WORDS} | set(_beginnings(pack)))
+def signals(pack: RulePack, patterns: Iterable[str] = ()) -> tuple[Signal, ...]:
+    """The signals of every kind; *patterns* are those of rules outside the pack. Raises RulePackError."""
+    words = sorted({word.encode() for word in _WORDS} | set(_beginnings(pack, patterns)))
     found = [*_base64_signals([*words, *_PACKED])]
     found.append(Signal("hex", [word.hex().encode() for word in words], caseless=True))
     for kind, width, little in (
@@ -141,13 +143,16 @@ def known_signals(segments: Sequence[bytes], wide: Sequence[bytes]) -> tuple[Sig
     return tuple(found)
 
 
-def _beginnings(pack: RulePack) -> Iterator[bytes]:
+def _beginnings(pack: RulePack, patterns: Iterable[str]) -> Iterator[bytes]:
     """What the values of rules begin with, where a rule spells it out."""
-    for rule in pack.rules:
-        for group in _SECRET.finditer(rule.pattern):
-            for text in _spelled(rule.pattern, group.end()):
-                if len(text) >= _SHORTEST_WORD:
-                    yield text[:_LONGEST_WORD].encode()
+    starts = [(rule.pattern, group.end()) for rule in pack.rules for group in _SECRET.finditer(rule.pattern)]
+    for pattern in patterns:
+        front = _FRONT.match(pattern)
+        starts.append((pattern, front.end() if front else 0))
+    for pattern, start in starts:
+        for text in _spelled(pattern, start):
+            if len(text) >= _SHORTEST_WORD:
+                yield text[:_LONGEST_WORD].encode()
 
 
 def _spelled(pattern: str, at: int) -> list[str]:

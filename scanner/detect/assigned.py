@@ -38,10 +38,16 @@ _PROGRAM_BYTES = re.compile(rb"[()\[\]{};,<>|\\]|&&|::|->")
 
 #: letters with digits are what people choose for passwords, and what words and names in programs seldom are
 _LETTERS_AND_DIGITS = re.compile(rb"(?=.*[A-Za-z])(?=.*[0-9])[!-~]{6,}")
+#: where a value without quotes is one only if it is random beyond doubt, and how long it has to be for that
+_QUOTING = {Context.SOURCE: 16, Context.PROSE: 12}
 _SETTABLE = (Context.BUILD, Context.SETTINGS, Context.OTHER)
 #: where such a value is meant, by whether it is quoted
 _MEANT = {False: _SETTABLE, True: (*_SETTABLE, Context.SOURCE)}
 _ENDS_AS_PASSWORD = re.compile(rb"(?:passw(?:or)?d|passwd|passphrase|pwd|pass)[0-9]{0,2}\Z", re.IGNORECASE)
+#: names of what only a secret is the value of, and a word that is chosen for one: no name of a program's
+_NAMES_ONE = re.compile(rb"(?:passw(?:or)?d|passwd|passphrase|pwd|secret)[0-9]{0,2}\Z", re.IGNORECASE)
+_CHOSEN_WORD = re.compile(rb"[a-z][a-z0-9!@#$%^&*+~?]{6,}")
+_SET_WORD = re.compile(rb"(?![A-Z][a-z]+\Z)[A-Za-z][A-Za-z0-9!@#$%^&*+~?]{5,}")
 
 
 def _ends_as_password(name: bytes) -> bool:
@@ -59,12 +65,14 @@ _NO_PASSWORD_NAME = re.compile(
 )
 
 
+#: a member of an object: `var.db_password`
+_DOTTED = re.compile(rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 _ONE_WORD = re.compile(rb"[A-Za-z0-9_+/=-]+")
 
 
-def _surely_random(value: bytes) -> bool:
-    """Whether *value* cannot be a piece of a program or of prose."""
-    return len(value) >= 16 and _ONE_WORD.fullmatch(value) is not None and plausible.disorder(value) >= _SHORT_LIMIT
+def _surely_random(value: bytes, least: int = 16) -> bool:
+    """Whether *value* of *least* bytes and more cannot be a piece of a program or of prose."""
+    return len(value) >= least and _ONE_WORD.fullmatch(value) is not None and plausible.disorder(value) >= _SHORT_LIMIT
 
 
 def _limit(value: bytes, is_password: bool, context: Context) -> float:
@@ -85,9 +93,9 @@ def judge_assigned(
     value, name = groups["secret"], groups.get("name", b"")
     quoted = bool(groups.get("quote"))
     is_password = _PASSWORD_NAME.search(name) is not None
-    if len(value) < (_LEAST if is_password else _TOKEN_LEAST)[context]:
+    if len(value) < (_LEAST if is_password else _TOKEN_LEAST)[context] and not _short_password(groups):
         return confidence, "short"
-    if not quoted and context in (Context.SOURCE, Context.PROSE) and not _surely_random(value):
+    if not quoted and context in _QUOTING and not _surely_random(value, _QUOTING[context]):
         return confidence, "unquoted"
     reason = plausible.password(value) or plausible.expression(value) or plausible.test_mode(value)
     reason = reason or plausible.broken(value)
@@ -97,20 +105,85 @@ def judge_assigned(
         return confidence, "name-of-no-secret"
     if _UUID.fullmatch(value) is not None and _NAMES_A_SECRET.search(name) is None:
         return confidence, "uuid"
-    if not quoted and _PROGRAM_BYTES.search(value) is not None:
+    if not quoted and _PROGRAM_BYTES.search(value) is not None and not _strong(value):
         return confidence, "expression"
+    if not quoted and _DOTTED.fullmatch(value) is not None and plausible.words(value, 0.3) is not None:
+        return confidence, "expression"
+    if _bare(name) == _bare(value):
+        return confidence, "name"
+    if _neighbours(groups) and (plausible.name_like(value) or not (len(value) >= _SHORT_TOKEN or _mixed(value))):
+        return confidence, "list"
+    if plausible.long_number(value):
+        return confidence, None
     if (reason := plausible.words(value, _limit(value, is_password, context))) is None:
         return confidence, None
+    if _neighbours(groups):
+        return confidence, reason
     if is_password and _ends_as_password(name) and _LETTERS_AND_DIGITS.fullmatch(value) and context in _MEANT[quoted]:
+        return confidence, None
+    if _is_word_for_secret(value, name, quoted, context):
         return confidence, None
     if is_password and context in (Context.BUILD, Context.SETTINGS):
         return Confidence.LOW, None
     return confidence, reason
 
 
+def _strong(value: bytes) -> bool:
+    """Whether *value* holds small letters, capitals, digits and signs, as strong passwords do and expressions seldom.
+
+    A program's bytes may be among them, but not as a call, and not as the end of an argument or a statement.
+    """
+    classes = all(re.search(kind, value) for kind in (rb"[a-z]", rb"[A-Z]", rb"[0-9]", rb"[^A-Za-z0-9._/-]"))
+    if not (classes or plausible.disorder(value) >= _SHORT_LIMIT) or len(value) < 8:
+        return False
+    return plausible.disorder(value) >= 0.25 and _SHELL_OR_CALL.search(value) is None
+
+
+#: the joints of commands, calls with arguments, subscripts and members, generic types
+_SHELL_OR_CALL = re.compile(
+    rb"&&|\|\||;;|->|::|\[['\"A-Za-z_]+\]|\([A-Za-z_][\w.]{2,}[,)]|[A-Za-z_]{3,}\((?:\)|[A-Za-z_'\"])|^[(\[{]|[({\[,;]\Z|\.[A-Za-z_]{3,}"
+    rb"[(\[]"
+)
+
+
+def _bare(text: bytes) -> bytes:
+    return re.sub(rb"[^a-z0-9]", b"", text.lower())
+
+
+def _mixed(value: bytes) -> bool:
+    """Whether *value* holds letters of both cases and digits, and is long enough for that to tell something."""
+    return len(value) >= 8 and all(re.search(kind, value) for kind in (rb"[a-z]", rb"[A-Z]", rb"[0-9]"))
+
+
+def _neighbours(groups: Mapping[str, bytes]) -> bool:
+    """Whether name and value may only stand next to each other in a list."""
+    return groups.get("sign", b"").strip().endswith(b",")
+
+
+def _short_password(groups: Mapping[str, bytes]) -> bool:
+    """Whether the value is one of the short passwords of letters and digits, in quotes and under a password's name."""
+    if not groups.get("quote") or _neighbours(groups):
+        return False
+    return _ends_as_password(groups.get("name", b"")) and _LETTERS_AND_DIGITS.fullmatch(groups["secret"]) is not None
+
+
+def _is_word_for_secret(value: bytes, name: bytes, quoted: bool, context: Context) -> bool:
+    """Whether *value*, a word, is a bad password rather than the name of one.
+
+    Programs hold names of fields and classes where a password could stand, but these have capitals, dots or
+    underscores, or they are the words that `plausible.password` knows. Settings hold labels too, which begin with
+    a capital.
+    """
+    if _NAMES_ONE.search(name.strip(b"\"'")) is None or _NO_PASSWORD_NAME.search(name) is not None:
+        return False
+    if context in (Context.BUILD, Context.SETTINGS):
+        return _SET_WORD.fullmatch(value) is not None
+    return quoted and context in _MEANT[True] and _CHOSEN_WORD.fullmatch(value) is not None
+
+
 #: keys that are public, or that name no secret but a place in a table
 _NO_KEY_NAME = re.compile(
-    rb"(?:public|pub|primary|foreign|sort|cache|partition|range|hash|object|group|i18n|lang|host|finger|ssh|gpg"
+    rb"(?:public|pub|encrypted|wrapped|release[-_]?manager|primary|foreign|sort|cache|partition|range|hash|object|group|i18n|lang|host|finger|ssh|gpg"
     rb"|pgp|map|dict|lookup"
     rb"|unique|index|site|anon|publishable|registry|row|column|field|property|meta|data|sub|parent|node|item|list"
     rb"|tab|menu|hot|short"
@@ -124,8 +197,15 @@ _NO_KEY_NAME = re.compile(
     rb"|alias|arn|usage)\Z",
     re.IGNORECASE,
 )
+_SIGNATURE_NAME = re.compile(rb"signature(?:[-_.]?value)?\Z", re.IGNORECASE)
+#: what OpenPGP calls the id of a key
+_KEY_ID = re.compile(rb"(?:0x)?[0-9A-F]{16}")
+#: an assignment within a value, as in cookies
+_NESTED = re.compile(rb"[A-Za-z][A-Za-z_-]{2,30}=[^=]")
 _HEX_DIGEST = re.compile(rb"(?:0x)?[0-9a-fA-F]{32,128}")
-_WEAK_NAME = re.compile(rb"(?:^|[-_. ])(?:keys?|auth|login|salt|cookie|signature|session|license)\Z", re.IGNORECASE)
+_WEAK_NAME = re.compile(
+    rb"(?:^|(?<!api)(?<!access)[-_. ])(?:keys?|auth|login|salt|cookie|signature|session|license)\Z", re.IGNORECASE
+)
 
 
 def _is_setting(groups: Mapping[str, bytes], context: Context) -> bool:
@@ -144,7 +224,12 @@ def judge_random(
         return confidence, "hash-or-encrypted"  # as Maven and Jenkins write what they encrypted
     if "after" in groups:
         return confidence, "name"
-    if groups.get("sign") == b"," and not groups.get("quote"):
+    if groups.get("badge"):
+        return confidence, "badge"  # the address of a picture that everybody may see
+    if _NESTED.match(value) is not None:
+        return confidence, "assignment"  # the name in it has its own value
+    quoted, sign = bool(groups.get("quote", b"").strip(b"([{")), groups.get("sign", b":").strip()
+    if not quoted and (sign == b"," or ("sign" in groups and context is Context.SOURCE and not _surely_random(value))):
         return confidence, "unquoted"
     reason = (
         plausible.token(value) or plausible.test_mode(value) or plausible.broken(value) or plausible.expression(value)
@@ -155,7 +240,12 @@ def judge_random(
     if _NO_KEY_NAME.search(name) is not None or _NOT_A_SECRET_NAME.search(name) is not None:
         return confidence, "name-of-no-secret"
     says_little = _WEAK_NAME.search(name) is not None
-    listed = not groups.get("sign", b":").strip()  # as in lists of files and their digests
+    # as in lists of files and their digests
+    listed = not sign and not quoted
+    if _SIGNATURE_NAME.search(name) is not None and (context is not Context.SETTINGS or _HEX_DIGEST.fullmatch(value)):
+        return confidence, "digest"
+    if listed and _KEY_ID.fullmatch(value) is not None:
+        return confidence, "digest"
     if _HEX_DIGEST.fullmatch(value) is not None and (listed or (says_little and not _is_setting(groups, context))):
         return confidence, "digest"
     if _UUID.fullmatch(value) is not None and (says_little or context is Context.PROSE):
@@ -171,6 +261,8 @@ _EXAMPLE_HOST = re.compile(
     rb"(?:\.(?:com|org|net|local|tld|de|name))?",
     re.IGNORECASE,
 )
+#: the domains that are set aside for documentation
+_EXAMPLE_DOMAIN = re.compile(rb"(?:^|\.)example(?:\.(?:com|org|net))?\Z|\.(?:test|invalid)\Z", re.IGNORECASE)
 #: letters of both cases and digits: what people choose who were told to choose well
 _CHOSEN = re.compile(rb"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[!-~]{8,}")
 #: a host that somebody runs: in a domain, or an address
@@ -202,17 +294,22 @@ def judge_url_password(groups: Mapping[str, bytes], context: Context, value_kind
         return Confidence.MEDIUM, reason
     if not user and value_kind == "env-url-password" and plausible.words(value, 0.3) is not None:
         return Confidence.MEDIUM, "user-name"
-    if value_kind == "env-url-password" and context not in (Context.SOURCE, Context.PROSE):
-        return Confidence.MEDIUM, None
     lower = value.lower()
+    known_example = lower in _EMPTY_PASSWORDS and _EXAMPLE_DOMAIN.search(host) is not None
+    if value_kind == "env-url-password" and context not in (Context.SOURCE, Context.PROSE) and not known_example:
+        return Confidence.MEDIUM, None
     if value.startswith(b"pserver:"):
         return Confidence.MEDIUM, "default-or-word"
-    chosen = lower not in _EMPTY_PASSWORDS and lower != user.lower() and len(value) > 3
+    service = groups.get("scheme", b"http").lower() not in (b"http", b"https", b"ftp", b"cvs", b"svn")
+    equal = lower == user.lower()
+    if equal and service and context is Context.SETTINGS and lower not in _EMPTY_PASSWORDS and len(value) > 3:
+        return Confidence.MEDIUM, None  # the account that a service is set up with, left as it was
+    chosen = lower not in _EMPTY_PASSWORDS and not equal and len(value) > 3
     real_host = _REAL_HOST.fullmatch(host) is not None and b"example" not in host.lower()
     meant = context is Context.SETTINGS or (real_host and context is not Context.PROSE)
     if chosen and meant and not plausible.stands_in(value):
         return Confidence.MEDIUM, None  # settings hold what is used, and so do addresses in a domain, however weak
-    if lower in _WEAK_URL_PASSWORDS or lower == user.lower() or len(value) < 3:
+    if lower in _WEAK_URL_PASSWORDS or equal or len(value) < 3:
         return Confidence.MEDIUM, "default-or-word"
     if plausible.password(value) is not None:
         return Confidence.MEDIUM, "placeholder"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from scanner.evidence import Match
 
@@ -22,6 +22,8 @@ class Group(IntEnum):
         QUOTED: long runs of characters in quotes.
         SETTINGS: long runs without quotes; run over contents that could be settings files only.
         ENCODED: what secrets begin with, in base64, hex, UTF-16 and the like: thousands of literals, 2 GB/s alone.
+        RUNS: shapes without any literal that hold 50 letters and digits in a row; run only where there is such a run,
+            which a pattern in another group tells for next to nothing.
         KNOWN: parts of secrets that the user gave, compiled for one run and never kept.
     """
 
@@ -30,7 +32,8 @@ class Group(IntEnum):
     QUOTED = 2
     SETTINGS = 3
     ENCODED = 4
-    KNOWN = 5
+    RUNS = 5
+    KNOWN = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +75,13 @@ class Detector(Protocol):
             path: the member path or a name for the content; detectors may look at it, as the kind of file decides
                 what an assignment looks like. Undecodable bytes are surrogate-escaped.
         """
+        ...
+
+
+@runtime_checkable
+class PathDetector(Protocol):
+    """A detector that some paths are enough for: it confirms their contents whether a trigger fired or not."""
+
+    def claims(self, path: str) -> bool:
+        """Whether the content called *path* is worth a look; asked for every content, so it must be quick."""
         ...

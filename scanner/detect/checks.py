@@ -12,43 +12,11 @@ import datetime
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import Enum, auto
+from collections.abc import Mapping
 
-from scanner.detect import checksums, plausible
+from scanner.detect import checksums, plausible, privatekeys
+from scanner.detect.outcome import Check, Groups, Outcome, Verdict
 from scanner.evidence import Severity
-
-
-class Verdict(Enum):
-    """What an outcome does to a match."""
-
-    SURE = auto()  #: confidence becomes high
-    FITS = auto()  #: confidence stays
-    DOUBT = auto()  #: confidence falls by one step
-    PUBLIC = auto()  #: confidence becomes low: real, but no secret
-    DROP = auto()  #: no match
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one check says.
-
-    Attributes:
-        check: the name that evidence carries, such as crc32 or jwt-exp.
-        result: one word or two: valid, mismatch, encrypted ...
-        severity: replaces the rule's, if given.
-    """
-
-    verdict: Verdict
-    check: str
-    result: str
-    detail: str = ""
-    severity: Severity | None = None
-
-
-Groups = Mapping[str, bytes]
-Check = Callable[[Groups], Outcome]
 
 
 def _crc(right: bool, what: str = "crc32") -> Outcome:
@@ -113,6 +81,15 @@ def gitlab_crc32(groups: Groups) -> Outcome:
     return _crc(right and text[-9:-7] == checksums.base36(len(payload), 2)) if right else _crc(False)
 
 
+#: accounts whose keys are planted to see who tries them
+_TRIPWIRES = frozenset(
+    "044858866125 052310077262 171436882533 251535659677 266735846894 344043088457 351906852752 390477818340"
+    " 426127672474 427150556519 439872796651 445142720921 465867158099 534261010715 595918472158 637958123769"
+    " 693412236332 717712589309 730335385048 732624840810 735421457923 819147034852 893192397702 959235150393"
+    " 982842642351 992382622183".split()
+)
+
+
 def aws_account(groups: Groups) -> Outcome:
     """The account that an access key id names, for ids issued since about 2019."""
     key_id = groups.get("id") or groups["secret"]
@@ -122,7 +99,9 @@ def aws_account(groups: Groups) -> Outcome:
         return Outcome(Verdict.DOUBT, "base32-account", "undecodable")
     if key_id[4:5] < b"Q":
         return Outcome(Verdict.FITS, "base32-account", "unknown", "an id from before accounts were encoded")
-    return Outcome(Verdict.FITS, "base32-account", "decoded", f"account {(number & 0x7FFFFFFFFF80) >> 7:012d}")
+    account = f"{(number & 0x7FFFFFFFFF80) >> 7:012d}"
+    told = f"account {account}" + (", of a vendor of tripwires" if account in _TRIPWIRES else "")
+    return Outcome(Verdict.FITS, "base32-account", "decoded", told)
 
 
 def aws_secret(groups: Groups) -> Outcome:
@@ -252,6 +231,7 @@ def _fields(check: str, wanted: tuple[str, ...], prefix: bytes = b"", until: byt
             return Outcome(Verdict.DOUBT, check, "fields missing")
         return Outcome(Verdict.SURE, check, "valid", "fields " + ", ".join(wanted))
 
+    run.__doc__ = f"Base64 of a JSON object with the fields {', '.join(wanted)}."
     return run
 
 
@@ -268,8 +248,8 @@ def basic_auth(groups: Groups) -> Outcome:
 
 def bech32(groups: Groups) -> Outcome:
     """age and nostr: the checksum of BIP 173."""
-    right = checksums.bech32_valid(_text(groups))
-    return Outcome(Verdict.SURE, "bech32", "valid") if right else Outcome(Verdict.DROP, "bech32", "mismatch")
+    # The prefix and the alphabet tell so much that a text whose checksum fails is a key that was altered.
+    return _crc(checksums.bech32_valid(_text(groups)), "bech32")
 
 
 def base58check(groups: Groups) -> Outcome:
@@ -289,12 +269,36 @@ def crc16_base32(groups: Groups) -> Outcome:
     return Outcome(Verdict.SURE, "crc16", "valid") if right else Outcome(Verdict.DROP, "crc16", "mismatch")
 
 
+def sanctum_crc32(groups: Groups) -> Outcome:
+    """Laravel Sanctum: the last eight digits are CRC32 of the forty characters before them."""
+    text = _text(groups)
+    right = f"{checksums.crc32(text[-48:-8].encode('latin-1')):08x}" == text[-8:]
+    return Outcome(Verdict.SURE, "crc32", "valid") if right else Outcome(Verdict.DROP, "crc32", "mismatch")
+
+
+def devops_crc32(groups: Groups) -> Outcome:
+    """Legacy tokens of Azure DevOps: four of 32 bytes are CRC32 of the others, xored with one of two seeds."""
+    try:
+        raw = base64.b32decode(groups["secret"].upper() + b"=" * (-len(groups["secret"]) % 8))
+    except (binascii.Error, ValueError):
+        return Outcome(Verdict.DROP, "crc32", "undecodable")
+    if len(raw) != 32:
+        return Outcome(Verdict.DROP, "crc32", "undecodable")
+    crc = checksums.crc32(raw[:2] + raw[3:7] + raw[9:22] + raw[23:])
+    told = int.from_bytes(bytes((raw[22], raw[8], raw[7], raw[2])), "little")
+    return _crc(crc ^ told in (0xE0B9692D, 0x1019F92E))
+
+
 def discord_id(groups: Groups) -> Outcome:
     """The first part of a Discord token is base64 of a decimal id made since 2015."""
-    raw = _decoded(groups["secret"].split(b".")[0])
-    if raw is None or not raw.isdigit() or not 15 <= len(raw) <= 20:
+    parts = groups["secret"].split(b".")
+    raw = _decoded(parts[0])
+    if raw is not None and raw.isdigit() and 15 <= len(raw) <= 20:
+        return Outcome(Verdict.SURE, "snowflake", "valid")
+    mixed = all(re.search(kind, part) for part in (parts[0], parts[-1]) for kind in (rb"[a-z]", rb"[A-Z]", rb"[0-9]"))
+    if not mixed or plausible.words(parts[-1], 0.3) is not None:
         return Outcome(Verdict.DROP, "snowflake", "no id")
-    return Outcome(Verdict.SURE, "snowflake", "valid")
+    return Outcome(Verdict.DOUBT, "snowflake", "no id")
 
 
 def macaroon(groups: Groups) -> Outcome:
@@ -305,7 +309,56 @@ def macaroon(groups: Groups) -> Outcome:
     return Outcome(Verdict.FITS, "macaroon", "parsed")
 
 
+def macaroon_parsed(groups: Groups) -> Outcome:
+    """A whole macaroon, version 1 or 2: sections of fields and a signature of 32 bytes at its end."""
+    raw = _decoded(groups["secret"])
+    if raw is None or not (_packets_end_well(raw) if raw[:1] == b"0" else _sections_end_well(raw)):
+        return Outcome(Verdict.DROP, "macaroon", "malformed")
+    return Outcome(Verdict.SURE, "macaroon", "parsed")
+
+
+def _packets_end_well(raw: bytes) -> bool:
+    """Version 1: packets of four hexadecimal digits that count themselves, a name, a space, a value, a newline."""
+    at, name = 0, b""
+    while at < len(raw):
+        digits = raw[at : at + 4]
+        if not re.fullmatch(rb"[0-9a-f]{4}", digits) or not 6 <= int(digits, 16) <= len(raw) - at:
+            return False
+        name = raw[at + 4 : at + int(digits, 16)].partition(b" ")[0]
+        at += int(digits, 16)
+    return name == b"signature"
+
+
+def _sections_end_well(raw: bytes) -> bool:
+    """Version 2: a version byte, then fields of type, length and data; sections end in 0, the signature is last."""
+    at = 1
+    while at < len(raw) - 34:
+        kind, length, shift = raw[at], 0, 0
+        at += 1
+        if kind == 0:
+            continue
+        if kind not in (1, 2, 4):
+            return False
+        while at < len(raw) and shift < 28:
+            byte = raw[at]
+            length, shift, at = length | (byte & 0x7F) << shift, shift + 7, at + 1
+            if not byte & 0x80:
+                break
+        at += length
+    return raw[:1] == b"\x02" and at == len(raw) - 34 and raw[-34:-32] == b"\x06\x20"
+
+
+def jwe(groups: Groups) -> Outcome:
+    """The header of an encrypted token names how it is encrypted."""
+    header = _json_object(_decoded(groups["secret"].split(b".")[0]))
+    if header is None or not isinstance(header.get("enc"), str):
+        return Outcome(Verdict.DROP, "jwe", "no header")
+    return Outcome(Verdict.FITS, "jwe", "decoded", f"enc {str(header['enc'])[:20]}")
+
+
 _ESCAPED_BREAK = re.compile(rb"\\+[nrt]|\\\r?\n")
+#: what BuildKit writes in front of each line that a step prints
+_BUILD_LOG = re.compile(rb"^#[0-9]{1,4} [0-9]{1,6}\.[0-9]{1,3} ", re.MULTILINE)
 _JOINT = re.compile(rb"[\"'`]\s*[+.,]?\s*[\"'`]|[\"'`]")
 _ARMOUR_HEADER = re.compile(rb"^[ \t]*[A-Za-z-]{3,20}: [^\n]*$", re.MULTILINE)
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]+")
@@ -318,14 +371,21 @@ def pem(groups: Groups) -> Outcome:
     inner, headers, text = _unwrapped(groups)
     if len(text) < _LEAST_BODY or len(set(text)) < 12 or b"..." in inner or b"xxxxxxxx" in inner.lower():
         return Outcome(Verdict.DROP, "pem-parse", "no body")
-    raw = _decoded(text[: len(text) // 4 * 4]) or b""
-    return _armoured(label, headers, raw)
+    return _armoured(label, headers, _decoded(text if len(text) % 4 != 1 else text[:-1]) or b"")
+
+
+def openssh_body(groups: Groups) -> Outcome:
+    """The base64 of an OpenSSH key that stands without its armour."""
+    raw = _decoded(groups["secret"])
+    if raw is None or not raw.startswith(b"openssh-key-v1\0"):
+        return Outcome(Verdict.DROP, "pem-parse", "undecodable")
+    return _armoured("OPENSSH PRIVATE KEY", b"", raw)
 
 
 def _unwrapped(groups: Groups) -> tuple[bytes, bytes, bytes]:
     """What stands between the lines BEGIN and END without escapes and quotes, its headers, and its base64 alone."""
     inner = re.sub(rb"-{4,5} ?(?:BEGIN|END)[^-]{0,60}-{4,5}", b"", groups["secret"])
-    inner = _JOINT.sub(b"", _ESCAPED_BREAK.sub(b"\n", inner))
+    inner = _BUILD_LOG.sub(b"", _JOINT.sub(b"", _ESCAPED_BREAK.sub(b"\n", inner)))
     headers = b"\n".join(_ARMOUR_HEADER.findall(inner))
     body = _ARMOUR_HEADER.sub(b"", inner)
     if b"PGP" in groups.get("label", b""):
@@ -349,37 +409,88 @@ def not_public_name(groups: Groups) -> Outcome:
 
 
 def test_mode(_groups: Groups) -> Outcome:  # noqa: PT019  (no test: a check named in rules)
-    """The rule's shape is that of an issuer's sandbox: real, but nothing of worth behind it."""
-    return Outcome(Verdict.PUBLIC, "mode", "test", "opens the issuer's sandbox only")
+    """The rule's shape is that of an issuer's sandbox: a secret, with little behind it."""
+    return Outcome(Verdict.FITS, "mode", "test", "opens the issuer's sandbox only", Severity.LOW)
 
 
 def _armoured(label: str, headers: bytes, raw: bytes) -> Outcome:
     if b"ENCRYPTED" in headers or "ENCRYPTED" in label:
         return Outcome(Verdict.FITS, "pem-parse", "encrypted", "needs a passphrase", Severity.MEDIUM)
     if raw.startswith(b"openssh-key-v1\0"):
-        cipher = raw[19 : 19 + min(int.from_bytes(raw[15:19], "big"), 32)]
-        if cipher != b"none":
-            return Outcome(Verdict.FITS, "pem-parse", "encrypted", "needs a passphrase", Severity.MEDIUM)
-        return Outcome(Verdict.SURE, "pem-parse", "valid", "openssh-key-v1, not encrypted")
-    if raw[:1] == b"\x30" and _der_length_fits(raw):
-        return Outcome(Verdict.SURE, "pem-parse", "valid", "DER, not encrypted")
-    if "PGP" in label and raw[:1] and raw[0] & 0x80 and (raw[0] >> 2 & 15 == 5 or raw[0] & 63 == 5):
-        return Outcome(Verdict.SURE, "pem-parse", "valid", "OpenPGP secret key packet")
+        return _openssh(raw)
+    if raw[:1] == b"\x30":
+        whole = raw[: _der_length(raw)]
+        if (key := privatekeys.from_der(whole)) is not None:
+            return Outcome(Verdict.SURE, "pem-parse", "valid", f"{key.told}, not encrypted")
+        if abs(_der_length(raw) - len(raw)) <= 3:
+            return Outcome(Verdict.FITS, "pem-parse", "structure", "DER of the right length, of no kind that is known")
+        return Outcome(Verdict.FITS, "pem-parse", "cut", "DER of which a part is missing or altered")
+    if "PGP" in label and (told := privatekeys.openpgp(raw)) is not None:
+        return _pgp(*told.split(" "))
+    if "PGP" not in label and "SSH2" not in label:
+        # OpenSSH's format and DER both say at once what they are: this is neither.
+        return Outcome(Verdict.PUBLIC, "pem-parse", "malformed", "the body is neither DER nor openssh-key-v1")
     return Outcome(Verdict.FITS, "pem-parse", "unparsed", "the body is base64 of unknown structure")
 
 
-def _der_length_fits(raw: bytes) -> bool:
-    """Whether the outer length of a DER value covers *raw*, up to the bytes that cutting to whole groups lost."""
+def _pgp(state: str, algorithm: str) -> Outcome:
+    if state == "open":
+        return Outcome(Verdict.SURE, "pem-parse", "valid", f"OpenPGP {algorithm}, not encrypted")
+    if state == "encrypted":
+        told = f"OpenPGP {algorithm}, needs a passphrase"
+        return Outcome(Verdict.FITS, "pem-parse", "encrypted", told, Severity.MEDIUM)
+    return Outcome(Verdict.PUBLIC, "pem-parse", "elsewhere", "the secret part is on a card or kept offline")
+
+
+def _openssh(raw: bytes) -> Outcome:
+    cipher = raw[19 : 19 + min(int.from_bytes(raw[15:19], "big"), 32)]
+    if cipher != b"none":
+        return Outcome(Verdict.FITS, "pem-parse", "encrypted", "needs a passphrase", Severity.MEDIUM)
+    if (key := privatekeys.from_openssh(raw)) is not None:
+        return Outcome(Verdict.SURE, "pem-parse", "valid", f"{key.told}, not encrypted")
+    if b"sk-ssh-" in raw[:200] or b"sk-ecdsa-" in raw[:200]:
+        return Outcome(Verdict.FITS, "pem-parse", "hardware", "a handle of a key in hardware", Severity.LOW)
+    return Outcome(Verdict.FITS, "pem-parse", "structure", "openssh-key-v1, not encrypted, of no kind that is known")
+
+
+def _der_length(raw: bytes) -> int:
+    """How many bytes the outermost DER value of *raw* says it takes; 0 if it does not say."""
     if len(raw) < 4:
-        return False
+        return 0
     count = raw[1] & 0x7F if raw[1] & 0x80 else 0
-    length = int.from_bytes(raw[2 : 2 + count], "big") + 2 + count if count else raw[1] + 2
-    return count <= 4 and abs(length - len(raw)) <= 3
+    if count > 4:
+        return 0
+    return int.from_bytes(raw[2 : 2 + count], "big") + 2 + count if count else raw[1] + 2
 
 
 def service_account(groups: Groups) -> Outcome:
     """The key inside a Google service account file."""
     return pem({"secret": groups["secret"], "label": b"PRIVATE KEY"})
+
+
+def ses_version(groups: Groups) -> Outcome:
+    """SMTP passwords of AWS SES: 33 bytes, the first of which is the version of the algorithm."""
+    raw = _decoded(groups["secret"])
+    right = raw is not None and len(raw) == 33 and raw[0] == 4
+    return Outcome(Verdict.FITS, "ses-version", "valid") if right else Outcome(Verdict.DROP, "ses-version", "wrong")
+
+
+_NGC = re.compile(rb"[a-z0-9]{26}:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def ngc_parts(groups: Groups) -> Outcome:
+    """NVIDIA NGC: base64 of an id and a UUID."""
+    if _NGC.fullmatch(_decoded(groups["secret"]) or b"") is None:
+        return Outcome(Verdict.DROP, "base64-parts", "undecodable")
+    return Outcome(Verdict.SURE, "base64-parts", "valid")
+
+
+def solana_pair(groups: Groups) -> Outcome:
+    """64 bytes in base58: a seed, and the Ed25519 public key that belongs to it."""
+    raw = checksums.base58_decode(_text(groups))
+    if raw is None or not privatekeys.ed25519_pair(raw):
+        return Outcome(Verdict.DROP, "key-pair", "mismatch")
+    return Outcome(Verdict.SURE, "key-pair", "valid", "the public half belongs to it")
 
 
 def wireguard(groups: Groups) -> Outcome:
@@ -392,8 +503,8 @@ def wireguard(groups: Groups) -> Outcome:
 
 
 def mixed_classes(groups: Groups) -> Outcome:
-    """A value of random characters has letters and digits, or both cases."""
-    secret = groups["secret"]
+    """A value of random characters has letters and digits, or both cases; a word in front tells nothing."""
+    secret = re.sub(rb"^[A-Za-z]{2,12}[-_.:]", b"", groups["secret"])
     classes = sum(bool(re.search(kind, secret)) for kind in (rb"[a-z]", rb"[A-Z]", rb"[0-9]"))
     if classes < 2:
         return Outcome(Verdict.DROP, "classes", "one class")
@@ -422,6 +533,7 @@ CHECKS: Mapping[str, Check] = {
     "confluent-crc32": confluent_crc32,
     "crc16-base32": crc16_base32,
     "deno-crc32": deno_crc32,
+    "devops-crc32": devops_crc32,
     "discord-id": discord_id,
     "entra-secret": entra_secret,
     "github-crc32": github_crc32,
@@ -429,15 +541,22 @@ CHECKS: Mapping[str, Check] = {
     "grafana-cloud-json": _fields("base64-json", ("o", "n", "k"), b"glc_"),
     "grafana-crc32": grafana_crc32,
     "grafana-json": _fields("base64-json", ("k", "n", "id")),
+    "jwe": jwe,
     "jwt": jwt,
     "macaroon": macaroon,
+    "macaroon-parsed": macaroon_parsed,
     "mixed-classes": mixed_classes,
+    "ngc-parts": ngc_parts,
     "no-words": no_words,
     "not-public-name": not_public_name,
     "onepassword-json": _fields("base64-json", ("email", "signInAddress"), b"ops_"),
+    "openssh-body": openssh_body,
     "pem": pem,
+    "sanctum-crc32": sanctum_crc32,
     "sentry-json": _fields("base64-json", ("iat", "url"), b"sntrys_", b"_"),
     "service-account": service_account,
+    "ses-version": ses_version,
+    "solana-pair": solana_pair,
     "test-mode": test_mode,
     "wireguard": wireguard,
 }

@@ -103,8 +103,8 @@ def bech32_encode(human: str, data: bytes) -> str:
     return f"{human}1" + "".join(_BECH32[value] for value in values)
 
 
-def base58check_decode(text: str) -> bytes | None:
-    """The payload of a base58check text, None if it is malformed or its checksum is wrong."""
+def base58_decode(text: str) -> bytes | None:
+    """The bytes of a base58 text in Bitcoin's alphabet, None if another character stands in it."""
     number = 0
     for char in text:
         digit = _BASE58.find(char)
@@ -112,17 +112,26 @@ def base58check_decode(text: str) -> bytes | None:
             return None
         number = number * 58 + digit
     zeros = len(text) - len(text.lstrip(_BASE58[0]))
-    raw = bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
-    if len(raw) < 5 or _double_sha256(raw[:-4])[:4] != raw[-4:]:
+    return bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def base58_encode(raw: bytes) -> str:
+    """*raw* in base58."""
+    zeros = len(raw) - len(raw.lstrip(b"\0"))
+    return _BASE58[0] * zeros + _digits(int.from_bytes(raw, "big"), _BASE58, 1)
+
+
+def base58check_decode(text: str) -> bytes | None:
+    """The payload of a base58check text, None if it is malformed or its checksum is wrong."""
+    raw = base58_decode(text)
+    if raw is None or len(raw) < 5 or _double_sha256(raw[:-4])[:4] != raw[-4:]:
         return None
     return raw[:-4]
 
 
 def base58check_encode(payload: bytes) -> str:
     """*payload* with its checksum in base58."""
-    raw = payload + _double_sha256(payload)[:4]
-    zeros = len(raw) - len(raw.lstrip(b"\0"))
-    return _BASE58[0] * zeros + _digits(int.from_bytes(raw, "big"), _BASE58, 1)
+    return base58_encode(payload + _double_sha256(payload)[:4])
 
 
 def _double_sha256(data: bytes) -> bytes:

@@ -13,7 +13,8 @@ from typing import Any
 
 from scanner.detect import dialect, plausible
 from scanner.detect.base import Trigger
-from scanner.detect.spans import Suppressed, escape_before, ranges
+from scanner.detect.context import Context, context_of
+from scanner.detect.spans import Suppressed, escape_before, in_picture, ranges
 from scanner.errors import RulePackError
 from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
 
@@ -24,7 +25,12 @@ _LONGEST, _WORD = 1000, 40
 #: a window of the content is copied in portions of this many bytes
 _PORTION = 1 << 16
 #: what stands between a word and a value for the first pass: something that ends a word, then a run with a digit
-_RUN = rb"[^A-Za-z0-9][A-Za-z_+/=~.-]{0,19}[0-9][A-Za-z0-9_+/=~.-]{6}"
+_RUN = (
+    rb"[^A-Za-z0-9](?:[A-Za-z_+/=~.-]{0,19}[0-9][A-Za-z0-9_+/=~.-]{6}|[A-Za-z_+/=~.-]{12,40}[0-9]|[A-Za-z+/]{28})"
+)
+#: the sign of an assignment right behind a word, in quotes or not
+_ASSIGNED = rb"[\"'\]]{0,2}[ \t]{0,4}[:=][ \t]{0,4}[\"']?"
+_IS_ASSIGNED = re.compile(_ASSIGNED)
 _SAYS_SECRET_FIRST = rb"(?:key|token|secret|pass|pwd|auth|cred|access|private)"
 #: a word that says that a value is secret
 _SECRET = (
@@ -70,6 +76,7 @@ _LISTED = re.compile(rb"[/.][\w.-]+[ \t]{1,4}\Z")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _DIGEST = re.compile(rb"[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}")
 _UUID = re.compile(rb"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
+_LINE_START = re.compile(rb"(?:^|[\r\n])[ \t]*(?:export |const |let |var |set |ENV |ARG |- )?[\"']?\Z")
 _WORD_BYTE = re.compile(rb"[A-Za-z0-9_]")
 
 
@@ -127,8 +134,13 @@ class ContextDetector:
         """The matches in *data*, each once (`base.Detector`)."""
         return (found for found in self.explain(data, ends, path) if isinstance(found, Match))
 
-    def explain(self, data: memoryview, ends: Sequence[int], _path: str) -> Iterator[Match | Suppressed]:
+    def explain(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match | Suppressed]:
         """As `confirm`, with what was judged to be no secret, and why."""
+        for found in self._seen(data, ends):
+            badge = isinstance(found, Match) and context_of(path) is Context.PROSE and in_picture(data, found.start)
+            yield Suppressed(found.rule_id, found.start, found.end, "address-of-a-picture") if badge else found
+
+    def _seen(self, data: memoryview, ends: Sequence[int]) -> Iterator[Match | Suppressed]:
         self._prepare()
         taken: set[int] = set()
         reach = _OTHER_LINE + _WORD
@@ -161,11 +173,14 @@ class ContextDetector:
             if not _stands_alone(window, begin, end, common):
                 continue
             labelled = common and _stands_as_label(window, begin, end)
-            if common and not labelled and _FOLLOWS_COMMON.match(window, end) is None:
+            told = not common or labelled or _FOLLOWS_COMMON.match(window, end) is not None
+            if not told and not _begins_line(window, begin):
                 continue
             for shape in issuer.shapes:
                 for start, stop in self._values(window, end, shape):
-                    if base + start in taken or not _belongs(window[end:start], window[start:stop], common, labelled):
+                    gap, value = window[end:start], window[start:stop]
+                    belongs = _belongs(gap, value, common, labelled) if told else _is_set_to(gap, value)
+                    if base + start in taken or not belongs:
                         continue
                     taken.add(base + start)
                     yield self._judged(issuer, window[start:stop], base + start)
@@ -208,7 +223,10 @@ def _triggers(issuers: Sequence[Issuer]) -> Iterator[Trigger]:
             words[word] = words.get(word, True) and word in issuer.common
     for word, common in words.items():
         middle = rb".{0,24}" + _SAYS_SECRET_FIRST + rb".{0,40}" if common else rb".{0,80}"
-        yield Trigger(_quoted(word.encode()).encode("ascii") + middle + _RUN, caseless=True)
+        quoted = _quoted(word.encode()).encode("ascii")
+        yield Trigger(quoted + middle + _RUN, caseless=True)
+        if common:
+            yield Trigger(quoted + _ASSIGNED + rb"[A-Za-z0-9_+/=~.-]{20}", caseless=True)
 
 
 def _quoted(word: bytes) -> str:
@@ -248,7 +266,24 @@ def _belongs(gap: bytes, value: bytes, common: bool, labelled: bool) -> bool:
         return False
     if _SAYS_SECRET.search(gap) is not None:
         return True
-    return (labelled or not common) and _UUID.fullmatch(value) is None and _DIRECT.fullmatch(gap) is not None
+    if common and not labelled:
+        return False
+    return (_IS_ASSIGNED if _UUID.fullmatch(value) else _DIRECT).fullmatch(gap) is not None
+
+
+def _begins_line(window: bytes, begin: int) -> bool:
+    """Whether nothing but blanks, a quote or a keyword stands before window[begin] in its line."""
+    return _LINE_START.search(window[max(0, begin - 40) : begin]) is not None
+
+
+def _is_set_to(gap: bytes, value: bytes) -> bool:
+    """Whether an ordinary word at the start of a line is set to *value*, and that is no digest, id or name."""
+    if _IS_ASSIGNED.fullmatch(gap) is None or len(value) < 20 or _UUID.fullmatch(value) is not None:
+        return False
+    one_case = value == value.lower() or value == value.upper()
+    if one_case and _DIGEST.fullmatch(value) is not None:
+        return False
+    return plausible.disorder(value) >= 0.38
 
 
 def _cut(window: bytes, start: int, end: int) -> bool:

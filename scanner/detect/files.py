@@ -34,7 +34,7 @@ def _kind(rule: str, title: str, gains: str, severity: Severity, path: str, word
 _PASSWORD = rb"[!-~]{6,200}"
 #: a line of passwd(5), which has the name but not the content of a password file
 _ACCOUNT = re.compile(rb"[^:]*:[^:]*:[0-9]+:[0-9]+:[^:]*:[^:]*:[^:]*")
-_KINDS = (
+KINDS = (
     _kind("file.rails-master-key", "Rails master key", "Decrypts the credentials of the application.",
           Severity.CRITICAL, r"config/(?:master|credentials/[\w-]+)\.key", rb"[0-9a-f]{32,64}"),
     _kind("file.ansible-vault-password", "Ansible vault password", "Decrypts what the vault protects.",
@@ -43,6 +43,8 @@ _KINDS = (
           Severity.HIGH, r"\.erlang\.cookie", rb"[!-~]{8,255}"),
     _kind("file.jenkins-first-password", "First password of Jenkins", "Administers Jenkins until it is changed.",
           Severity.HIGH, r"secrets/initialAdminPassword", rb"[0-9a-f]{32}"),
+    _kind("file.jenkins-master-key", "Master key of Jenkins", "Decrypts the credentials of Jenkins.",
+          Severity.HIGH, r"secrets/master\.key", rb"[0-9a-f]{256}"),
     _kind("file.token", "Token in a file of its own", "Acts as the user of the tool that keeps it there.",
           Severity.HIGH, r"(?:\.?huggingface/token|\.vault-token|\.netlify/token|\.fly/token|serviceaccount/token)",
           rb"[!-~]{16,4096}"),
@@ -65,7 +67,7 @@ class FileDetector:
 
     def explain(self, data: memoryview, _ends: Sequence[int], path: str) -> Iterator[Match | Suppressed]:
         """As `confirm`, with what was judged to be no secret, and why."""
-        kind = next((kind for kind in _KINDS if kind.path.search(path)), None)
+        kind = next((kind for kind in KINDS if kind.path.search(path)), None)
         if kind is None or len(data) > 8192:
             return
         word = bytes(data).strip()

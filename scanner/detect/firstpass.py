@@ -18,17 +18,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import hyperscan
 
-from scanner.detect.base import Detector, Group, Trigger
+from scanner.detect.base import Detector, Group, PathDetector, Trigger
 from scanner.detect.plugins.assigned import reads_as_assignments
+from scanner.detect.plugins.tally import Tally
+from scanner.detect.spans import Suppressed
 from scanner.errors import RulePackError
 from scanner.evidence import Match
 
-_FORMAT = b"leakscan first pass 3\n"
+_FORMAT = b"leakscan first pass 4\n"
 _FIRST_LINES = 1024
+_BLOCK = 512  # a tar header: its name from 0, its link target from 157
+#: what contents must hold for the group RUNS to be run over them; the last of all triggers, and no detector's
+_RUN = Trigger(rb"[A-Za-z0-9]{50}", single=True, group=Group.QUOTED)
 _HEAD = struct.Struct("<BQ")  # group and length in front of each database
 
 
@@ -66,7 +71,7 @@ def compile_database(triggers: Sequence[Trigger], first: int = 0) -> bytes:
                 flags=[_flags(triggers[position]) for position in positions],
             )
         except hyperscan.error as error:
-            bad = next((trigger for trigger in triggers if not _compiles(trigger)), None)
+            bad = next((trigger for trigger in triggers if not compiles(trigger)), None)
             shown = bad is not None and group is not Group.KNOWN
             what = f"the first pass refuses {bad.expression!r}: {error}" if bad and shown else str(error)
             raise RulePackError(what) from error
@@ -85,7 +90,8 @@ def _databases(serialized: bytes) -> Iterator[tuple[Group, Any]]:
         at += size
 
 
-def _compiles(trigger: Trigger) -> bool:
+def compiles(trigger: Trigger) -> bool:
+    """Whether the first pass can run *trigger*."""
     try:
         hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK).compile(
             expressions=[trigger.expression], ids=[0], elements=1, flags=[_flags(trigger)]
@@ -181,12 +187,55 @@ def _may_be_settings(data: memoryview, path: str) -> bool:
     return reads_as_assignments(data, "OTHER")
 
 
-class FirstPass:
-    """Runs the database over contents and lets the detectors confirm what fired. One for each process."""
+def _may_hold_run(structure: memoryview) -> bool:
+    """Whether 51 letters and digits in a row fit into it: in a header, only into a long name or link target."""
+    return len(structure) != _BLOCK or bool(structure[50] or structure[207])
 
-    def __init__(self, detectors: Sequence[Detector], serialized: bytes) -> None:
+
+@runtime_checkable
+class _Explains(Protocol):
+    """A detector that can say what it judged to be no secret, and why."""
+
+    def explain(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match | Suppressed]: ...
+
+
+@runtime_checkable
+class _Counts(Protocol):
+    """A detector that counts what it set aside, without places."""
+
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """What looked like a secret in a content and was judged to be none.
+
+    Attributes:
+        start: where it begins in the content; None for a number of them whose places were not kept.
+    """
+
+    rule_id: str
+    reason: str
+    start: int | None
+    count: int = 1
+
+
+class FirstPass:
+    """Runs the database over contents and lets the detectors confirm what fired. One for each process.
+
+    Args:
+        explain: remember what the detectors set aside; costs time and memory.
+    """
+
+    def __init__(self, detectors: Sequence[Detector], serialized: bytes, explain: bool = False) -> None:
+        self._explain = explain
+        self._aside: list[SetAside] = []
+        tallies = [each.tally for each in detectors if isinstance(each, _Counts)] if explain else []
+        self._tallies = {id(tally): tally for tally in tallies}
         self._owners = [owner for owner, detector in enumerate(detectors) for _ in detector.triggers]
+        self._run = len(self._owners)
         self._detectors = tuple(detectors)
+        self._by_path = [(owner, each) for owner, each in enumerate(detectors) if isinstance(each, PathDetector)]
         self._databases = tuple(_databases(serialized))
         for _, database in self._databases:
             database.scratch = hyperscan.Scratch(database)
@@ -194,30 +243,78 @@ class FirstPass:
         events = self._events
         self._on_match = lambda trigger, _start, end, _flags, _context: events.append((trigger, end))
 
+    def claimants(self, path: str) -> list[int]:
+        """The numbers of the detectors that look at a content because it is called *path*."""
+        return [owner for owner, each in self._by_path if each.claims(path)]
+
     def matches(self, data: memoryview, path: str, structure: bool = False) -> list[Match]:
         """Every match in *data* of all detectors, in order of place.
 
         *structure* tells that these are headers and padding around members: names and paths, which hold neither
         quoted strings nor settings.
         """
+        self._events.clear()  # a pass that ran out of memory left some
         for group, database in self._databases:
-            if structure and Group.NAMED < group < Group.KNOWN:
+            if group is Group.RUNS:
+                if not (_may_hold_run(data) if structure else any(trigger == self._run for trigger, _ in self._events)):
+                    continue
+            elif (structure and Group.NAMED < group < Group.KNOWN) or (
+                group is Group.SETTINGS and not _may_be_settings(data, path)
+            ):
                 continue
-            if group is not Group.SETTINGS or _may_be_settings(data, path):
-                database.scan(data, match_event_handler=self._on_match)
-        if not self._events:
+            database.scan(data, match_event_handler=self._on_match)
+        claimed = [] if structure or not path else self.claimants(path)
+        if not self._events and not claimed:
             return []
-        ends: dict[int, set[int]] = {}
+        ends: dict[int, set[int]] = {owner: set() for owner in claimed}
         for trigger, end in self._events:
-            ends.setdefault(self._owners[trigger], set()).add(end)
+            if trigger != self._run:
+                ends.setdefault(self._owners[trigger], set()).add(end)
         self._events.clear()
         found: list[Match] = []
+        confirm = self._explained if self._explain else self._confirmed
         for owner, places in ends.items():
-            found += self._detectors[owner].confirm(data, sorted(places), path)
+            found += confirm(self._detectors[owner], data, sorted(places), path)
         found.sort(key=lambda match: (match.start, match.end, match.rule_id))
         return found
+
+    @staticmethod
+    def _confirmed(detector: Detector, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
+        return detector.confirm(data, ends, path)
+
+    def _explained(self, detector: Detector, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
+        if not isinstance(detector, _Explains):
+            yield from detector.confirm(data, ends, path)
+            return
+        for seen in detector.explain(data, ends, path):
+            if isinstance(seen, Match):
+                yield seen
+            else:
+                self._aside.append(SetAside(seen.rule_id, seen.reason, seen.start))
+
+    def take_aside(self) -> list[SetAside]:
+        """What was set aside since this was last asked; always nothing unless *explain*."""
+        taken, self._aside = self._aside, []
+        for tally in self._tallies.values():
+            taken += [SetAside(rule_id, reason, None, count) for (rule_id, reason), count in tally.take()]
+        return taken
 
 
 def triggers_of(detectors: Sequence[Detector]) -> list[Trigger]:
     """All triggers in the order that `FirstPass` expects them in the database."""
-    return [trigger for detector in detectors for trigger in detector.triggers]
+    return [*(trigger for detector in detectors for trigger in detector.triggers), _RUN]
+
+
+def fired(serialized: bytes, contents: Sequence[bytes]) -> int:
+    """How often the triggers of a compiled database fire in *contents*; nothing is confirmed."""
+    count = 0
+
+    def on_match(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    for _, database in _databases(serialized):
+        database.scratch = hyperscan.Scratch(database)
+        for content in contents:
+            database.scan(content, match_event_handler=on_match)
+    return count

@@ -55,6 +55,14 @@ _NO_PASSWORD_NAME = re.compile(
     re.IGNORECASE,
 )
 _DOTTED = re.compile(rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+_ADDRESS = re.compile(rb"[a-z0-9._+-]{1,40}@[a-z0-9-]{2,40}(?:\.[a-z0-9-]{2,40})*\.[a-z]{2,6}")
+#: names of a program's for what holds a password
+_IDENTIFIER = re.compile(rb"(?i)[a-z_$]*[0-9]?[a-z_$]*(?:pass|pwd|secret|token|key)[a-z_$]*")
+#: a name of a package or an option: words and versions with dashes between them
+_DASHED = re.compile(rb"[A-Za-z]+[0-9]?(?:[-_][A-Za-z0-9.]+)+|[A-Z0-9_]+")
+#: an option's own name, and its value behind it
+_OPTION = re.compile(rb"[a-z]+(?:-[a-z]+)+=")
+_CONSTANT = re.compile(rb"[A-Z0-9]*(?:_[A-Z0-9]+)*_?(?:PASS|PWD|SECRET)[A-Z0-9_]*")
 _TRIGGER_SIGN = rb"(?:[ \t]{0,12}[=:][=>]?[ \t]{0,12}|[ \t]is:?[ \t]|[ \t]{1,3}|-)"
 _MIXED = re.compile(rb"(?=[^\s]*[0-9])(?=[^\s]*[A-Za-z])")
 _SPECIAL_SIGN = re.compile(rb"[!@#$%^&*=?]")
@@ -105,7 +113,9 @@ class LoginDetector:
                         continue
                     seen = base + login.end
                     user = _user_of(window, login)
-                    reason = "no-user" if user is None else _no_password(login, user, context)
+                    reason = _no_password(login, user or b"", context)
+                    if user is None and (reason is not None or not _tells_itself(login)):
+                        reason = "no-user"
                     if reason is not None:
                         yield Suppressed(RULE, base + login.start, base + login.end, reason)
                     else:
@@ -124,6 +134,9 @@ def _logins(window: bytes, begin: int, stop: int) -> Iterator[_Login]:
         if len(value) >= _LEAST:
             head = _NAME_BEFORE.search(window[max(0, match.start() - 48) : match.start()])
             name = (head.group() if head else b"") + window[match.start() : match.start("end")]
+            before = match.start() - (len(head.group()) if head else 0)
+            if not quote and match.group("sign") == b":" and window[before - 1 : before] == b":":
+                continue  # one of many words with colons between them, as commands are named
             if name == b"pass" and match.group("sign") == b":" and _MIXED.match(value) is None:
                 continue  # where OpenSSL takes a pass phrase from, as in `-passin pass:…`
             yield _Login(name, match.group("sign").strip(), quote, value, at, at + len(value), match.start())
@@ -155,6 +168,13 @@ _PROGRAM = re.compile(
 )
 
 
+def _tells_itself(login: _Login) -> bool:
+    """Whether a password needs no user beside it: letters of both cases and digits that form no words."""
+    value = login.value
+    classes = all(re.search(kind, value) for kind in (rb"[a-z]", rb"[A-Z]", rb"[0-9]"))
+    return classes and len(value) >= 10 and login.sign != b"-" and plausible.words(value, 0.38) is None
+
+
 def _no_password(login: _Login, user: bytes, context: Context) -> str | None:
     value = login.value
     if _NO_PASSWORD_NAME.search(login.name):
@@ -163,13 +183,21 @@ def _no_password(login: _Login, user: bytes, context: Context) -> str | None:
         return reason
     if value.lower() == user.lower() and context not in (Context.BUILD, Context.SETTINGS):
         return "default-or-word"
-    if not login.quote and _DOTTED.fullmatch(value) is not None:
+    if (not login.quote and _DOTTED.fullmatch(value) is not None) or _OPTION.match(value) is not None:
         return "expression"
+    if _ADDRESS.fullmatch(value) is not None:
+        return "mail-address"  # what anonymous logins ask for
+    if _CONSTANT.fullmatch(value) is not None:
+        return "name"
+    if not login.quote and context is Context.SOURCE and _IDENTIFIER.fullmatch(value) is not None:
+        return "name"
     if context is Context.SOURCE and value.isalpha() and b"password" in value.lower():
         return "name"
     mixed = _MIXED.match(value) is not None and (len(value) >= 8 or _SPECIAL.search(value) is not None)
     if login.sign == b"-":
         return None if mixed and _SPECIAL_SIGN.search(value) is not None else "words"
+    if not login.sign and (_DASHED.fullmatch(value) is not None or (not login.quote and context is Context.SOURCE)):
+        return "words"
     if not login.sign or login.sign[:2].lower() == b"is":
         return None if mixed else "words"
     if not login.quote and context in (Context.SOURCE, Context.PROSE):
@@ -178,7 +206,7 @@ def _no_password(login: _Login, user: bytes, context: Context) -> str | None:
 
 
 def _match(login: _Login, base: int, user: bytes) -> Match:
-    shown = user[:80].decode("ascii", "backslashreplace")
+    shown = "".join(char if char.isprintable() else "?" for char in user[:80].decode("ascii", "backslashreplace"))
     return Match(
         RULE,
         "pattern",
@@ -188,6 +216,6 @@ def _match(login: _Login, base: int, user: bytes) -> Match:
         base + login.start,
         base + login.end,
         Secret(login.value),
-        (Evidence("companion", "user", "".join(char if char.isprintable() else "?" for char in shown)),),
+        (Evidence("companion", "user", shown),) if user else (),
         gains="Logs in as the user that stands beside it.",
     )

@@ -11,14 +11,18 @@ from typing import Any
 from scanner.detect import dialect, plausible
 from scanner.detect.assigned import judge_assigned, judge_command_password, judge_random, judge_url_password
 from scanner.detect.base import Detector, Trigger
-from scanner.detect.checks import CHECKS, Outcome, Verdict, key_digest
+from scanner.detect.checks import CHECKS, key_digest
 from scanner.detect.context import Context, context_of
 from scanner.detect.contextual import ContextDetector
 from scanner.detect.files import FileDetector
+from scanner.detect.keystores import KeystoreDetector
 from scanner.detect.logins import LoginDetector
 from scanner.detect.manifests import ManifestDetector
+from scanner.detect.outcome import Outcome, Verdict
+from scanner.detect.parsed import ParsedFileDetector
+from scanner.detect.published import Unpublished
 from scanner.detect.rulepack import LARGEST_MATCH, Rule, RulePack
-from scanner.detect.spans import Suppressed, escape_before, inside_base64, ranges
+from scanner.detect.spans import Suppressed, escape_before, in_picture, inside_base64, ranges
 from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
 
 #: bytes around a window, for word edges
@@ -37,6 +41,8 @@ _NAME_BYTES = 64
 _LONGEST_PREFIX = 80
 _COMPANIONS = ("user", "host", "id", "name")
 _WORD = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+#: checks of rules whose secret is a key in armour: it is known by its body, however that is laid out
+_KEY_CHECKS = frozenset(("pem", "service-account"))
 _SECRETS = ("secret", "secret2", "secret3")
 _STEP_DOWN = {Confidence.HIGH: Confidence.MEDIUM, Confidence.MEDIUM: Confidence.LOW, Confidence.LOW: Confidence.LOW}
 
@@ -75,7 +81,10 @@ def detectors(pack: RulePack) -> tuple[Detector, ...]:
     rules = tuple(PatternDetector(rule, pack.known) for rule in pack.rules)
     if not pack.issuers:
         return rules
-    return (*rules, ContextDetector(pack.issuers), LoginDetector(), ManifestDetector(), FileDetector())
+    files = ManifestDetector(), FileDetector(), KeystoreDetector(), ParsedFileDetector()
+    guesses = (ContextDetector(pack.issuers), LoginDetector(), *files)
+    known = dict(pack.known)  # a plain one: workers get it pickled
+    return (*rules, *(Unpublished(guess, known) for guess in guesses))
 
 
 class PatternDetector:
@@ -107,9 +116,15 @@ class PatternDetector:
             if found.secret_start < seen:
                 continue
             result = self._judge(found, context)
+            if isinstance(result, Match) and context is Context.PROSE and self._is_badge(data, found):
+                result = Suppressed(result.rule_id, result.start, result.end, "address-of-a-picture")
             if isinstance(result, Match):
                 seen = found.secret_end
             yield result
+
+    def _is_badge(self, data: memoryview, found: _Found) -> bool:
+        """Not for rules of providers: their values work wherever somebody shows them."""
+        return self.rule.id.startswith("assigned.") and in_picture(data, found.secret_start)
 
     # --- where ---------------------------------------------------------------------------------------------------
 
@@ -265,7 +280,7 @@ class PatternDetector:
             reason = "low-entropy"
         if reason is None and self._known and (source := self._known.get(hashlib.sha256(value).hexdigest())):
             reason = f"public-example: {source}"
-        if reason is None and "pem" in rule.checks and (source := self._known.get(key_digest(found.groups))):
+        if reason is None and _KEY_CHECKS & set(rule.checks) and (source := self._known.get(key_digest(found.groups))):
             reason = f"public-key-pair: {source}"
         if reason is not None:
             return Suppressed(rule.id, found.secret_start, found.secret_end, reason)

@@ -23,8 +23,13 @@ _COMMON_PAIRS = frozenset(
 )
 
 # Python's re is linear here: no nested or overlapping repeats.
+# A dollar within a word is a reference only if what follows it is the name of a variable as people write them:
+# strong passwords hold dollars, too.
 _REFERENCE = re.compile(
-    rb"\$[A-Za-z_{(]|\{\{|\}\}|<[A-Za-z][^<>]{0,60}>|%\([A-Za-z_]|%[sdr](?![A-Za-z0-9])|\{[A-Za-z_][\w.:,-]{0,60}\}"
+    rb"\$\{|\$\([^()]*\)|^\$\(|\{\{|\}\}|<[A-Za-z][^<>]{0,60}>|%\([A-Za-z_]|%[sdr](?![A-Za-z0-9])|\{[A-Za-z_][\w.:,-]{0,60}\}"
+    rb"|^\$[A-Za-z_][A-Za-z0-9_]*(?:\Z|[-.\[/:>@&?,;%})\s])"
+    rb"|[^A-Za-z0-9]\$(?:[A-Z][A-Z0-9_]{2,}|[a-z]{3,}(?:_[a-z]+)*[0-9]?|[a-z]+(?:[A-Z][a-z]+)+)(?![A-Za-z0-9])"
+    rb"|[A-Za-z0-9]\$(?:[A-Z]{4,}|[A-Z]+_[A-Z_]+|[a-z]+_[a-z_]+)(?![A-Za-z0-9])"
     rb"|%[A-Z_]{3,40}%|^@[A-Za-z_]{3,40}@$|^\{[0-9]?\}$|^__[A-Za-z_]+__$|^#\{|\[[A-Z_ -]{4,40}\]"
     rb"|^env[.:(]|^!(?:Ref|Sub|GetAtt)"
     rb"|^(?:vault|ssm|secretsmanager|op|azkv|gcpsm|keyring|awssm)[:+]"
@@ -34,7 +39,7 @@ _PLACEHOLDER_WORDS = re.compile(
     rb"example|redacted|placeholder|change[-_ ]?(?:me|it|this)|your[-_]|yourpass|replace[-_ ]?(?:me|this|with)"
     rb"|insert[-_]"
     rb"|dummy|not[-_]?a[-_]?real|notreal|foobar|deadbeef|cafebabe|lorem|todo[-_:]|[-_]here$|fake|sample|mytoken"
-    rb"|mysecret"
+    rb"|mysecret|^(?:proxy|some|bad|wrong)_?pass(?:word|wd|phrase)?$"
     rb"|my[-_](?:secret|token|password|pass|key|api)|my(?:password|apikey)|some[-_](?:secret|token|password|key)"
     rb"|^[a-z]+[-_](?:pwd|pass|passwd|password|secret|token)$|^[a-z]{2,12}pwd$|<your|abc123|secret[-_]?(?:key"
     rb"|token|value)$|test[-_](?:secret|token|password|key)",
@@ -48,6 +53,9 @@ _TOKEN_PLACEHOLDERS = re.compile(
 )
 #: of a thousand random strings of 16 characters or more one has less `disorder`
 _LEAST_RANDOM, _LEAST_HEX = 0.31, 0.16
+#: names of programs may have abbreviations; a value above this is none, whatever it is made of
+_LEAST_NAME = 0.42
+_NAME_WORDS = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _HEX_ONLY = re.compile(rb"[0-9a-fA-F-]+")
 _EQUAL_RUN = re.compile(rb"(.)\1{4}", re.DOTALL)
 #: two to four characters over and over
@@ -64,7 +72,14 @@ _NOT_VALUES = frozenset(
     b"password123 passw0rd p@ssw0rd admin123 12345 123456 1234567 12345678 123456789 1234567890 s3cr3t s3cret "
     b"hunter2 abc123 mysecretpassword my-secret-pw your-secret-key keyboard some_password somepassword "
     b"your_password yourpassword my_password mypassword userpass user_pass pass123 pass1234 secretkey "
-    b"secret_key secret-key".split()
+    b"secret_key secret-key notasecret notasecure notapassword nopassword nosecret "
+    b"passwort kennwort wachtwoord senha parola salasana geslo heslo haslo contrasena contrasenya adgangskode "
+    b"sifre jelszo slaptazodis parool".split()
+)
+#: passwords of examples in documentation that is installed with much software
+_DOCUMENTED = frozenset(
+    b"geheim$parole tiger tiger^5hhh swordfish s00pers3cret rapunz3l my-top-secret pass/word secret! "
+    b"4x5istwelve".split()
 )
 _SEQUENCES = (
     b"0123456789abcdefghijklmnopqrstuvwxyz",
@@ -88,7 +103,9 @@ _FILE_NAME = re.compile(
     rb"|ya?ml|toml|html?|css|xml|cfg"
     rb"|conf|ini|properties|sql|env|log|tar|gz|zip)"
 )
-_URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]{1,20}:(?://|\\/\\/)|arn:")
+_URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]{1,20}:(?://|\\/\\/)|(?:arn|urn|magnet|mailto|data):")
+#: a regular expression: groups without capture, classes, counts
+_PATTERN = re.compile(rb"\(\?[:!=<iP]|\[\^?[A-Za-z0-9]-[A-Za-z0-9]|\]\{[0-9]+(?:,[0-9]*)?\}")
 _CALL = re.compile(rb"[A-Za-z_$][\w$.]*(?:\(|\[|->|::|\s*\?|=>)")
 _ATTRIBUTE = re.compile(
     rb"(?:self|this|cls|args|opts|options|config|conf|settings|process\.env|os|req|request|ctx|data)[.\[]"
@@ -96,9 +113,9 @@ _ATTRIBUTE = re.compile(
 _ENCODED_HASH = re.compile(
     rb"\$(?:1|2[abxy]?|5|6|7|y|gy|argon2(?:id?|d)|apr1|P|H|S|scrypt|pbkdf2)[$.]|\{(?:SSHA|SHA|PBKDF2|CRYPT"
     rb"|MD5)[0-9]*\}"
-    rb"|pbkdf2[_:]|scrypt:|sha(?:1|256|384|512)[:-]|bcrypt|ENC\[|ENC\(|SCRAM-SHA|U2FsdGVkX1|md5[0-9a-f]{32}$"
+    rb"|pbkdf2[_:]|scrypt:|sha(?:1|256|384|512)[:$-]|bcrypt|ENC\[|ENC\(|SCRAM-SHA|U2FsdGVkX1|md5[0-9a-f]{32}$"
 )
-_DATE_OR_NUMBER = re.compile(rb"[0-9.,:/_ TZ+-]*|0x[0-9a-fA-F]{1,16}|v?[0-9]+(?:\.[0-9a-z-]+)+")
+_DATE_OR_NUMBER = re.compile(rb"(?![0-9]{24})[0-9.,:/_ TZ+-]*|0x[0-9a-fA-F]{1,16}|v?[0-9]+(?:\.[0-9a-z-]+)+")
 
 
 def entropy(value: bytes) -> float:
@@ -215,14 +232,29 @@ def wrapped(value: bytes) -> str | None:
     if no_text(plain) is not None or len(plain) < 6:
         return None
     inner = plain.rpartition(b":")[2]
-    return password(inner) or (words(plain, 0.2) if b" " in plain else None)
+    return password(inner) or (words(plain, 0.2) if re.search(rb"[ :]", plain) else None)
+
+
+def long_number(value: bytes) -> bool:
+    """Whether *value* is a number with more digits than anything that is counted or measured."""
+    return len(value) >= 24 and value.isdigit()
+
+
+def name_like(value: bytes) -> bool:
+    """Whether *value* is made of words of three letters and more, as names of classes, fields and options are."""
+    found = _NAME_WORDS.findall(value)
+    letters = sum(map(len, found))
+    digits = sum(0x30 <= byte <= 0x39 for byte in value)
+    return bool(found) and letters >= 3.2 * len(found) and digits * 8 <= letters and disorder(value) < _LEAST_NAME
 
 
 def orderly(value: bytes) -> str | None:
     """A reason if *value*, whose alphabet and length are all that is known of it, is not random enough to be issued."""
     if not re.search(rb"[A-Za-z]", value):
-        return "number-or-date"
+        return None if long_number(value) else "number-or-date"
     if len(value) < 20 and not re.search(rb"[0-9]", value):
+        return "words"
+    if name_like(value):
         return "words"
     return "words" if disorder(value) < (_LEAST_HEX if _HEX_ONLY.fullmatch(value) else _LEAST_RANDOM) else None
 
@@ -258,13 +290,15 @@ def password(value: bytes) -> str | None:
     lower = value.lower().strip()
     if lower in _NOT_VALUES:
         return "default-or-word"
+    if lower in _DOCUMENTED:
+        return "documentation"
     if _PLACEHOLDER_WORDS.search(value):
         return "placeholder"
     if len(set(value)) <= max(2, min(len(value) // 8, 12)):
         return "few-different-bytes"
     if (reason := public_key(value) or wrapped(value)) is not None:
         return reason
-    if _EQUAL_RUN.search(value):
+    if _EQUAL_RUN.search(value) or _EQUAL_PARTS.search(value):
         return "repeated"
     made_up = has_sequence(value) if len(value) < 24 else sequence_bytes(value) > len(value) * _MOST_SEQUENCE
     return "sequence" if made_up else None
@@ -278,7 +312,7 @@ def expression(value: bytes) -> str | None:
         return "url"
     if _FILE_NAME.fullmatch(value) or (_PATH.fullmatch(value) and disorder(value) < 0.3):
         return "path"
-    if _CALL.match(value) or _ATTRIBUTE.match(value):
+    if _CALL.match(value) or _ATTRIBUTE.match(value) or _PATTERN.search(value):
         return "expression"
     return "number-or-date" if _DATE_OR_NUMBER.fullmatch(value) else None
 

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from scanner.detect import dialect, templates
-from scanner.detect.base import Trigger
+from scanner.detect.base import Group, Trigger
 from scanner.detect.checks import CHECKS
 from scanner.detect.contextual import Issuer, issuers_of
 from scanner.errors import RulePackError
@@ -64,6 +64,7 @@ class Rule:
             and `id` name the companion.
         trigger: Hyperscan expression that fires in everything the pattern matches; empty: made from the pattern.
         trigger_caseless, trigger_single: see `base.Trigger`.
+        trigger_in_run: the trigger goes into `base.Group.RUNS`: whatever it fires for holds 50 letters and digits.
         max_length: bytes that the pattern may span; 0: as many as it can.
         lead: bytes before the end of a trigger at which a match may begin; 0: max_length.
         edges: on which sides a match must not continue as a longer word.
@@ -87,6 +88,7 @@ class Rule:
     trigger: str = ""
     trigger_caseless: bool = False
     trigger_single: bool = False
+    trigger_in_run: bool = False
     max_length: int = 0
     lead: int = 0
     edges: str = "word"
@@ -101,7 +103,8 @@ class Rule:
     def first_pass(self) -> Trigger:
         """The expression of the first pass. Raises RulePackError if none can be made."""
         if self.trigger:
-            return Trigger(self.trigger.encode("ascii"), self.trigger_caseless, self.trigger_single)
+            group = Group.RUNS if self.trigger_in_run else Group.SHAPED
+            return Trigger(self.trigger.encode("ascii"), self.trigger_caseless, self.trigger_single, group)
         if self.near is None and (head := _PLAIN_HEAD.match(self.pattern)) is not None:
             return Trigger(f"{head.group(1)}{{{min(int(head.group(2)), 16)}}}".encode("ascii"))
         made = dialect.trigger_of(_parsed(self.near.pattern if self.near else self.pattern, self.id))
@@ -147,6 +150,7 @@ class RulePack:
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "trigger_caseless": bool,
     "trigger_single": bool,
+    "trigger_in_run": bool,
     "max_length": int,
     "lead": int,
     "min_entropy": (int, float),
@@ -160,11 +164,16 @@ _KEYS = tuple(field.name for field in fields(Rule))
 _REQUIRED = ("id", "title", "gains", "severity", "confidence", "pattern", "examples", "negatives")
 
 
-def load() -> RulePack:
-    """The built-in rules. Raises RulePackError."""
+def built_in() -> list[tuple[str, bytes]]:
+    """The files of the built-in pack as (name, content)."""
     folder = importlib.resources.files("scanner") / "rulepack"
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
-    return pack_of((file.name, file.read_bytes()) for file in files)
+    return [(file.name, file.read_bytes()) for file in files]
+
+
+def load(more: Iterable[tuple[str, bytes]] = ()) -> RulePack:
+    """The built-in rules, and those of *more* files given as (name, content). Raises RulePackError."""
+    return pack_of([*built_in(), *more])
 
 
 def pack_of(files: Iterable[tuple[str, bytes]]) -> RulePack:
@@ -178,7 +187,7 @@ def pack_of(files: Iterable[tuple[str, bytes]]) -> RulePack:
         known.update(_known(name, document.get("known", [])))
         issuers += issuers_of(document.get("providers", []), name)
         for table in document.get("rule", []):
-            rule = _rule(name, table)
+            rule = rule_of(name, table)
             if rule.id in rules:
                 raise RulePackError(f"{name}: rule {rule.id}: the id is taken")
             rules[rule.id] = rule
@@ -208,7 +217,8 @@ def _known(name: str, tables: list[Any]) -> Iterable[tuple[str, str]]:
             yield digest, table["source"]
 
 
-def _rule(file: str, table: Any) -> Rule:
+def rule_of(file: str, table: Any) -> Rule:
+    """One `[[rule]]` of *file*. Raises RulePackError."""
     where = f"{file}: rule {table.get('id', '?') if isinstance(table, dict) else '?'}"
     if not isinstance(table, dict):
         raise RulePackError(f"{where}: not a table")

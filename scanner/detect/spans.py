@@ -14,6 +14,13 @@ _ESCAPE_BEFORE = re.compile(
     rb"|[\x00-\x08\x0e-\x1f\x80-\xff].)\Z",
     re.DOTALL,
 )
+#: an address behind `<img src=`, `![...](` or `image::`, of a picture or a badge
+_PICTURE = re.compile(
+    rb"(?:<img\s[^<>]{0,200}?src=[\"']?|!\[[^\]\n]{0,120}\]\(|image::? ?)https?://[^\s\"'<>)]{0,200}"
+    rb"(?:\.(?:svg|png)\?|badge|shield|status)[^\s\"'<>)]{0,200}\Z",
+    re.IGNORECASE,
+)
+_PICTURE_BEFORE = 600
 _LONGEST_ESCAPE = 12
 _BASE64_BEFORE = 16
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+")
@@ -41,6 +48,12 @@ def ranges(ends: Sequence[int], lead: int) -> Iterator[tuple[int, int]]:
         high = end
     if high >= 0:
         yield low, high
+
+
+def in_picture(data: memoryview, at: int) -> bool:
+    """Whether data[at] belongs to the address of a picture that a page shows, as badges of build services are: what
+    stands there is for all readers."""
+    return _PICTURE.search(bytes(data[max(0, at - _PICTURE_BEFORE) : at])) is not None
 
 
 def inside_base64(window: bytes, at: int) -> bool:

@@ -13,7 +13,7 @@ import re
 import string
 from collections.abc import Callable, Mapping
 
-from scanner.detect import checksums
+from scanner.detect import checksums, privatekeys
 
 _B64URL = string.ascii_letters + string.digits + "-_"
 #: the classes of templates, named as docs/rules.md names them
@@ -115,7 +115,7 @@ def _gitlab(argument: str, rng: random.Random) -> str:
 def _azure(argument: str, rng: random.Random) -> str:
     """`{azure:SIGNATURE,BYTES,SEED}`: an identifiable key, its Marvin checksum in the last four bytes."""
     signature, length, seed = argument.split(",")
-    text = _characters("alnum", str((int(length) - 4) * 8 // 6 - len(signature) - 2), rng)
+    text = _characters("alnum", str((int(length) - 4) * 8 // 6 - len(signature)), rng)
     encoded = (text + signature + "AAAAAAAAAAAA").encode()
     body = base64.b64decode(encoded[: len(encoded) // 4 * 4])[: int(length) - 4]
     return base64.b64encode(body + checksums.marvin32(seed.encode(), body).to_bytes(4, "little")).decode()
@@ -146,11 +146,53 @@ def _pem_body(argument: str, rng: random.Random) -> str:
 
 
 def _openssh(argument: str, rng: random.Random) -> str:
-    lines, _, joint = argument.partition(",")
+    lines, comma, joint = argument.partition(",")
     name = b"\0\0\0\4none"
     raw = b"openssh-key-v1\0" + name + name + bytes(4) + b"\0\0\0\1" + rng.randbytes(int(lines) * 48 - 39)
     text = base64.b64encode(raw).decode()
-    return (joint or "\n").join(text[at : at + 64] for at in range(0, len(text), 64))
+    return (joint if comma else "\n").join(text[at : at + 64] for at in range(0, len(text), 64))
+
+
+def _macaroon(_argument: str, rng: random.Random) -> str:
+    """A version 2 macaroon with a location, an identifier, a caveat and a signature, in base64url."""
+    identifier = rng.randbytes(24)
+    raw = b"\x02\x01\x07shop.io\x02\x18" + identifier + b"\0\x02\x06ip = 1\0\0\x06\x20" + rng.randbytes(32)
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _macaroon_v1(_argument: str, rng: random.Random) -> str:
+    """A version 1 macaroon: packets of a hexadecimal length, a name and a value."""
+    identifier, signature = rng.randbytes(12).hex().encode(), rng.randbytes(32)
+    packets = [b"location shop.io\n", b"identifier " + identifier + b"\n", b"signature " + signature + b"\n"]
+    raw = b"".join(f"{len(packet) + 4:04x}".encode() + packet for packet in packets)
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _bip38(_argument: str, rng: random.Random) -> str:
+    return checksums.base58check_encode(b"\x01\x42" + rng.randbytes(37))
+
+
+def _ses_password(_argument: str, rng: random.Random) -> str:
+    return base64.b64encode(b"\x04" + rng.randbytes(32)).decode()
+
+
+def _devops(_argument: str, rng: random.Random) -> str:
+    """A legacy token of Azure DevOps: CRC32 of 28 of its bytes in the other four."""
+    raw = bytearray(rng.randbytes(32))
+    crc = checksums.crc32(bytes(raw[:2] + raw[3:7] + raw[9:22] + raw[23:])) ^ 0xE0B9692D
+    raw[22], raw[8], raw[7], raw[2] = crc.to_bytes(4, "little")
+    return base64.b32encode(raw).decode().lower().rstrip("=")
+
+
+def _ngc(_argument: str, rng: random.Random) -> str:
+    text = f"{_characters('loweralnum', '26', rng)}:{_uuid('', rng)}"
+    return base64.b64encode(text.encode()).decode()
+
+
+def _solana(_argument: str, rng: random.Random) -> str:
+    """A seed and its Ed25519 public key in base58."""
+    seed = rng.randbytes(32)
+    return checksums.base58_encode(seed + privatekeys.ed25519_public(seed))
 
 
 def _age(_argument: str, rng: random.Random) -> str:
@@ -195,6 +237,13 @@ _MAKERS: Mapping[str, Callable[[str, random.Random], str]] = {
     "pem": _pem_body,
     "openssh": _openssh,
     "age": _age,
+    "devops": _devops,
+    "ngc": _ngc,
+    "sessmtp": _ses_password,
+    "solana": _solana,
+    "bip38": _bip38,
+    "macaroon": _macaroon,
+    "macaroonv1": _macaroon_v1,
     "wif": _wif,
     "nsec": _nsec,
     "seed": _seed,

@@ -38,7 +38,7 @@ class Form(StrEnum):
     ANY = "any"
 
 
-_PREFIXES = (
+PREFIXES = (
     ("docker://", Form.REGISTRY),
     ("docker-archive:", Form.FILE),
     ("docker-daemon:", Form.DOCKER),
@@ -56,7 +56,7 @@ def split_form(text: str) -> tuple[Form, str]:
     """The form that a prefix names, and what follows it; a word without prefix is any or a file, '-' is stdin."""
     if text == "-":
         return Form.STDIN, ""
-    for prefix, form in _PREFIXES:
+    for prefix, form in PREFIXES:
         if text.startswith(prefix):
             return form, text.removeprefix(prefix)
     return Form.ANY, text

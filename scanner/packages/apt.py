@@ -1,4 +1,5 @@
-"""Reads apt's signed index of an archive: the digests of the lists of packages that lie beside it.
+"""Reads what apt knows of archives: the signed index with the digests of the lists of packages that lie beside it,
+and the caches that apt makes of those lists.
 
 Format: the Debian wiki's "Repository format": fields, and lines of digest, size and name below `SHA256:`. apt keeps
 the files of an archive side by side, their names made of host and path with `_` for `/`.
@@ -10,8 +11,13 @@ import re
 from collections.abc import Iterator
 
 from scanner.packages.model import FileList, Package, Record, packed
+from scanner.packages.registries import is_public
 
 _FIELD = re.compile(rb"^(Origin|Suite|Codename|Version): *([^\r\n]{1,100})$", re.MULTILINE)
+#: apt-pkg/pkgcache.h: the cache's header begins with this number; nearly all machines write it like this
+_CACHE = b"\xdc\x76\xfe\x98"
+#: the name of a list in a cache: host and path of the archive
+_LIST = re.compile(rb"/var/lib/apt/lists/([A-Za-z0-9][A-Za-z0-9.-]{0,250})_")
 _LINE = re.compile(rb"^ ([0-9a-f]{64}) +[0-9]+ (\S+)$", re.MULTILINE)
 
 
@@ -28,3 +34,14 @@ def release(path: bytes, data: bytes) -> Iterator[Record]:
         bytes.fromhex(b"".join(digest for digest, _ in lines).decode("ascii")),
         registry=beside.rpartition(b"/")[2].partition(b"_")[0].decode("ascii", "replace"),
     )
+
+
+def cache(path: bytes, data: bytes) -> Iterator[Record]:
+    """apt's binary cache: names, versions and digests from the lists of packages. It counts as fetched from the
+    archives that it is made of: from one that is not known to be public, if there is any."""
+    if not data.startswith(_CACHE):
+        return
+    hosts = sorted({found.group(1).decode("ascii") for found in _LIST.finditer(data)})
+    if hosts:
+        registry = next((host for host in hosts if not is_public("apt", host)), hosts[0])
+        yield FileList(Package("apt", "lists of packages"), bare=packed([path]), registry=registry)

@@ -35,6 +35,8 @@ _BY_NAME: dict[bytes, tuple[tuple[bytes, ...], Read]] = {
     b"status": ((b"lib/dpkg",), dpkg.status),
     b"Release": ((b"var/lib/apt/lists",), apt.release),
     b"InRelease": ((b"var/lib/apt/lists",), apt.release),
+    b"pkgcache.bin": ((b"var/cache/apt",), apt.cache),
+    b"srcpkgcache.bin": ((b"var/cache/apt",), apt.cache),
     b"installed": ((b"lib/apk/db",), apk.installed),
     b"rpmdb.sqlite": ((b"var/lib/rpm", b"usr/lib/sysimage/rpm", b"usr/share/rpm"), rpm.database),
     b"RECORD": ((b".dist-info",), python.record),
@@ -94,7 +96,7 @@ def read(member: bytes, data: memoryview) -> list[Record]:
 
 def _limit(path: bytes) -> int:
     ending = path.rpartition(b".")[2]
-    return {b"sqlite": _LARGEST_DATABASE, b"json": _LARGEST_JSON}.get(ending, _LARGEST)
+    return {b"sqlite": _LARGEST_DATABASE, b"bin": _LARGEST_DATABASE, b"json": _LARGEST_JSON}.get(ending, _LARGEST)
 
 
 def _inside_package(path: bytes) -> bool:

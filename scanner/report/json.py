@@ -7,7 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scanner import __version__
-from scanner.evidence import Coverage, Finding, ImageSummary, Instruction, ScanResult, SecretSummary
+from scanner.evidence import (
+    Coverage,
+    DockerfilePlace,
+    Finding,
+    Gap,
+    IgnoredPlace,
+    ImageSummary,
+    Instruction,
+    ScanResult,
+    SecretSummary,
+)
 from scanner.oci import Platform
 from scanner.report import escape
 from scanner.report.escape import plain
@@ -38,9 +48,11 @@ def _compact(value: Any) -> str:
 def document(result: ScanResult) -> dict[str, Any]:
     """The document as a value; its strings are not made plain yet."""
     several = len(result.images) > 1
+    ignored = {} if result.ignored is None else {"ignored": [_ignored(place, several) for place in result.ignored]}
     return {
+        **ignored,
         "schema_version": SCHEMA_VERSION,
-        "tool": {"name": "leakscan", "version": __version__, "rules_digest": result.rules_digest},
+        "tool": _tool(result),
         **_images(result),
         "verdict": result.verdict.value,
         "findings": [_finding(finding, several) for finding in ordered(result.findings)],
@@ -48,6 +60,11 @@ def document(result: ScanResult) -> dict[str, Any]:
         "coverage": _coverage(result.coverage),
         "notes": list(result.notes),
     }
+
+
+def _tool(result: ScanResult) -> dict[str, Any]:
+    tool = {"name": "leakscan", "version": __version__, "rules_digest": result.rules_digest}
+    return {**tool, "key_id": result.key_id} if result.key_id else tool
 
 
 def _images(result: ScanResult) -> dict[str, Any]:
@@ -97,6 +114,7 @@ def _finding(finding: Finding, several: bool) -> dict[str, Any]:
             "summary": finding.remediation.summary,
             "steps": list(finding.remediation.steps),
             "dockerfile": finding.remediation.dockerfile,
+            "diff": finding.remediation.diff,
         },
         "suppressed": None if finding.suppressed is None else dict(finding.suppressed),
         **_place(finding),
@@ -122,6 +140,7 @@ def _place(finding: Finding) -> dict[str, Any]:
         "state": finding.state.value,
         "removed_by": removed and {"layer_index": removed.layer_index, "created_by": removed.created_by},
         "instruction": finding.instruction and _instruction(finding.instruction),
+        "dockerfile": finding.dockerfile and _lines(finding.dockerfile),
         "origin": dict(finding.origin),
         "proof": {
             "blob": proof.blob,
@@ -135,6 +154,26 @@ def _place(finding: Finding) -> dict[str, Any]:
     }
 
 
+def _ignored(place: IgnoredPlace, several: bool) -> dict[str, Any]:
+    return {
+        **({"platform": place.platform} if several else {}),
+        "rule_id": place.rule_id,
+        "reason": place.reason,
+        "surface": place.surface.value,
+        "layer": place.layer,
+        "path": place.path,
+        "inside": list(place.inside),
+        "encoding": list(place.encoding),
+        "line": place.line,
+        "offset": place.offset,
+        "count": place.count,
+    }
+
+
+def _lines(place: DockerfilePlace) -> dict[str, Any]:
+    return {"path": place.path, "line": place.line, "end_line": place.end_line}
+
+
 def _instruction(step: Instruction) -> dict[str, Any]:
     entry: dict[str, Any] = {"history_index": step.history_index, "created_by": step.created_by}
     return entry if step.range is None else {**entry, "range": list(step.range)}
@@ -145,11 +184,13 @@ def _coverage(coverage: Coverage) -> dict[str, Any]:
         "complete": coverage.complete,
         "bytes": {"total": coverage.total, "accounted": coverage.accounted},
         "members": coverage.members,
-        "gaps": [
-            {"blob": gap.blob, "where": gap.where, "reason": gap.reason, "bytes": gap.bytes, "detail": gap.detail}
-            for gap in coverage.gaps
-        ],
+        "gaps": [_gap(gap) for gap in coverage.gaps],
+        "accepted": [{**_gap(each.gap), "accepted": dict(each.accepted)} for each in coverage.accepted],
     }
+
+
+def _gap(gap: Gap) -> dict[str, Any]:
+    return {"blob": gap.blob, "where": gap.where, "reason": gap.reason, "bytes": gap.bytes, "detail": gap.detail}
 
 
 def _plain(value: Any) -> Any:

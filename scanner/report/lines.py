@@ -64,6 +64,13 @@ class Page:
             wrapped = [" " * indent + self.paint(line.strip(" "), style) for line in wrapped]
         self._lines += wrapped
 
+    def line(self, head: str, text: str, *, indent: int) -> None:
+        """*text* behind *head*, which may hold colour and is *indent* characters wide; further lines hang below."""
+        room = max(self._width - indent, 20)
+        wrapped = textwrap.wrap(" ".join(visible(text).split()), room, break_on_hyphens=False) or [""]
+        self._lines.append(f"{head}{wrapped[0]}")
+        self._lines += [f"{' ' * indent}{more}" for more in wrapped[1:]]
+
     def command(self, text: str, *, indent: int, label: str = "") -> None:
         """A shell command to paste: broken only between words, each line but the last ending in a backslash."""
         head = " " * indent + label

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scanner.content.encoded import Clue
 from scanner.content.signals import Signal
@@ -20,6 +20,8 @@ from scanner.detect.firstpass import FirstPass
 from scanner.evidence import Gap, Match, Secret
 from scanner.layer.walk import OVERLAP, WINDOW
 from scanner.limits import MIB, Limits
+from scanner.work.messages import Ignored
+from scanner.work.twins import Known
 
 #: seconds that all files of one task may take together, so that it is over before its worker counts as hanging
 _TASK_SECONDS = 200.0
@@ -56,11 +58,13 @@ class Search:
 
     Args:
         detectors: those of the first pass, signals among them.
+        known: contents that were searched already and hold nothing.
     """
 
     first_pass: FirstPass
     detectors: Sequence[Detector]
     limits: Limits
+    known: Known
     _signals: tuple[Signal, ...] = field(init=False)
     _end: float = field(init=False)
 
@@ -80,9 +84,28 @@ class Search:
         found = self.first_pass.matches(data, name, structure)
         return found, [clue for signal in self._signals if (clue := signal.take()) is not None]
 
+    def ignored(self, data: memoryview, base: int, start: int, end: int) -> list[Ignored]:
+        """What was set aside since this was last asked, one for each rule and reason; nothing unless that was wanted.
+
+        Args:
+            base: where in *data* the bytes that were matched begin.
+            start, end: what begins in data[start:end] counts; the rest belongs to another window.
+        """
+        found: dict[tuple[str, str], tuple[int | None, int]] = {}
+        for aside in self.first_pass.take_aside():
+            at = None if aside.start is None else base + aside.start
+            if at is None or start <= at < end:
+                first, count = found.get((aside.rule_id, aside.reason), (at, 0))
+                first = at if first is None else first if at is None else min(first, at)
+                found[aside.rule_id, aside.reason] = first, count + aside.count
+        return [
+            Ignored(rule_id, reason, first, None if first is None else 1 + lines(data, 0, first), count)
+            for (rule_id, reason), (first, count) in found.items()
+        ]
+
     def inside(
         self, content: Content, clues: Sequence[Clue], budget: Budget, first: bool = True
-    ) -> Iterator[Inner | Gap]:
+    ) -> Iterator[Inner | Ignored | Gap]:
         """What the detectors see in everything inside *content*, the outermost file, which itself was matched.
 
         Args:
@@ -94,7 +117,7 @@ class Search:
         room = Room(budget, len(content.data), deadline)
         said: Counter[tuple[str, str]] = Counter()
         for found in self._unfolded(content, clues, room, first):
-            if isinstance(found, Inner):
+            if not isinstance(found, Fault):
                 yield found
                 continue
             kind = found.reason, found.detail
@@ -107,12 +130,14 @@ class Search:
 
     def _unfolded(
         self, content: Content, clues: Sequence[Clue], room: Room, first: bool = True
-    ) -> Iterator[Inner | Fault]:
+    ) -> Iterator[Inner | Ignored | Fault]:
         for inner in unfold(content, clues, room, first):
             if isinstance(inner, Fault):
                 yield inner
                 continue
             further: list[Clue] = []
+            if inner.run is None and self._is_known(inner):
+                continue
             if not inner.searched and not is_covered(inner):
                 for window in _windows(inner):
                     found, seen = self._window(inner, *window)
@@ -120,11 +145,20 @@ class Search:
                     further += seen
             yield from self._unfolded(inner, further, room)
 
-    def _window(self, content: Content, start: int, low: int, high: int, end: int) -> tuple[list[Inner], list[Clue]]:
+    def _is_known(self, content: Content) -> bool:
+        """Whether it was searched elsewhere and holds nothing; what is judged by its whole path always counts as new."""
+        return self.known.holds(content.name, content.data) and not self.first_pass.claimants(content.name)
+
+    def _window(
+        self, content: Content, start: int, low: int, high: int, end: int
+    ) -> tuple[list[Inner | Ignored], list[Clue]]:
         """Matches and clues of data[low:high]; those count that start in data[start:end]."""
         data = content.data
         matches, clues = self.matches(data[low:high], "" if content.closed else content.name, content.closed)
-        found = []
+        found: list[Inner | Ignored] = [
+            replace(ignored, inside=content.inside, encoding=content.encoding)
+            for ignored in self.ignored(data, low, start, end)
+        ]
         line, counted = 1, 0
         run = None if content.run is None or not matches else bytes(content.run.raw)
         for match in matches:

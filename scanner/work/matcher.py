@@ -6,10 +6,12 @@ import contextlib
 import struct
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 
 from scanner.content.encoded import Clue
+from scanner.content.repositories import LooseObject, loose_object
 from scanner.content.words import Budget, Content
 from scanner.detect.base import Detector
 from scanner.detect.firstpass import FirstPass
@@ -17,6 +19,7 @@ from scanner.evidence import Gap
 from scanner.image.blob import Blob, BlobFile
 from scanner.image.documents import strings
 from scanner.layer.expand import map_blob
+from scanner.layer.tree import clean
 from scanner.layer.walk import BLOCK, OVERLAP, Piece
 from scanner.limits import KIB, MIB, Limits
 from scanner.packages import records as packages
@@ -26,6 +29,7 @@ from scanner.work.isolation import isolate
 from scanner.work.messages import (
     CloseExtent,
     Failed,
+    Ignored,
     Matched,
     MatchPieces,
     MatchTexts,
@@ -34,6 +38,7 @@ from scanner.work.messages import (
     Sighting,
 )
 from scanner.work.reader import place
+from scanner.work.twins import Twins
 
 _PACKED = (".data", ".payload", '["moby.buildkit.cache.v0"]', '["moby.buildkit.buildinfo.v1"]')
 _SHORTEST = 4  # characters of a decoded string that could hold anything worth finding
@@ -43,11 +48,14 @@ _EXTENDED = 64  # blocks of extended headers in front of a member that are looke
 _CONTEXT = 4 * KIB  # bytes before a padding that hides something
 
 
-def main(connection: Connection, detectors: Sequence[Detector], database: bytes, limits: Limits, parent: int) -> None:
-    """Serve extents and tasks until the connection closes."""
+def main(
+    connection: Connection, detectors: Sequence[Detector], database: bytes, limits: Limits, explain: bool, parent: int,
+    twins: Twins, number: int,
+) -> None:  # fmt: skip
+    """Serve extents and tasks until the connection closes; this is worker *number* of those that share *twins*."""
     isolate(limits, parent)
-    search = Search(FirstPass(detectors, database), detectors, limits)
     extents: dict[int, memoryview] = {}
+    search = Search(FirstPass(detectors, database, explain), detectors, limits, twins.part(number, extents))
     digested: dict[int, set[int]] = defaultdict(set)  # by extent: where members start whose digests went out
     budgets: dict[int, Budget] = defaultdict(lambda: Budget(limits))  # by extent: what may still be unpacked
     with contextlib.suppress(EOFError, OSError):  # the coordinator is gone: nobody left to tell
@@ -77,7 +85,7 @@ def _serve(
         if isinstance(task, MatchTexts):
             return match_texts(search, task.texts)
         budget = budgets[task.extent] if task.unfold else None
-        return match_pieces(search, extents[task.extent], task.pieces, digested[task.extent], budget)
+        return match_pieces(search, extents[task.extent], task.pieces, digested[task.extent], budget, task.extent)
     except MemoryError:
         return Failed("limit.memory", "matching needs more memory than a worker may have")
     except Exception as error:  # a fault of ours must cost a few pieces, never the scan, and show no bytes
@@ -88,10 +96,12 @@ def match_texts(search: Search, texts: Sequence[tuple[int, str, bytes, bool, boo
     """What the detectors see in small blobs, as they are stored and, of JSON, with escapes decoded."""
     found: list[Sighting] = []
     gaps: list[NestedGap] = []
+    ignored: list[Ignored] = []
     for key, name, data, is_json, closed in texts:
         view = memoryview(data)
         budget = Budget(search.limits)
         matches, clues = search.matches(view, name)
+        ignored += [replace(aside, text=key) for aside in search.ignored(view, 0, 0, len(view))]
         for match in matches:
             found.append(Sighting(None, 0, "text", 0, match.start, _line(view, 0, match.start), match, key))
         clues = [clue for clue in clues if not (is_json and clue.kind == "escapes")]  # the strings below are those
@@ -101,6 +111,10 @@ def match_texts(search: Search, texts: Sequence[tuple[int, str, bytes, bool, boo
             if string.escaped and len(string.value) >= _SHORTEST:
                 value = memoryview(string.value.encode("utf-8", "surrogatepass"))
                 matches, clues = search.matches(value, name)
+                ignored += [
+                    replace(aside, text=key, start=None, line=None, encoding=("json-string",))
+                    for aside in search.ignored(value, 0, 0, len(value))
+                ]
                 found += (Sighting(None, 0, "string", string.start, match.start, None, match, key)
                           for match in matches)  # fmt: skip
                 place = string.start, string.end - string.start
@@ -109,9 +123,12 @@ def match_texts(search: Search, texts: Sequence[tuple[int, str, bytes, bool, boo
             for seen in search.inside(content, clues, budget, not closed):
                 if isinstance(seen, Gap):
                     gaps.append(NestedGap(None, 0, seen))
+                elif isinstance(seen, Ignored):
+                    ignored.append(replace(seen, text=key))
                 else:
                     found.append(_sighting(seen, None, 0, 0, key))
-    return Matched(found, sum(len(text[2]) for text in texts), gaps=gaps)
+    return Matched(found, sum(len(text[2]) for text in texts), gaps=gaps,
+                   ignored=ignored)  # fmt: skip
 
 
 def _packed(data: bytes) -> Iterator[Clue]:
@@ -126,8 +143,9 @@ def _packed(data: bytes) -> Iterator[Clue]:
 
 
 def match_pieces(
-    search: Search, view: memoryview, pieces: Sequence[Piece], digested: set[int], budget: Budget | None = None
-) -> Matched:
+    search: Search, view: memoryview, pieces: Sequence[Piece], digested: set[int], budget: Budget | None = None,
+    extent: int = 0,
+) -> Matched:  # fmt: skip
     """What the detectors see in pieces of an extent.
 
     Args:
@@ -138,37 +156,53 @@ def match_pieces(
     records: list[Record] = []
     digests: list[FileDigests] = []
     gaps: list[NestedGap] = []
+    ignored: list[Ignored] = []
+    objects: list[LooseObject] = []
     size = 0
     for piece in pieces:
         if piece.header < piece.data:
             found += _structure(search, view, piece, budget)
+            for one in search.ignored(view, 0, 0, len(view)):
+                place = replace(one, member=piece.member, encoding=("tar-header",))
+                ignored.append(replace(place, start=None, line=None))
         if piece.start < piece.end:
-            seen, nested = _member(search, view, piece, budget)
+            seen, nested, aside = _member(search, view, piece, budget)
             found += seen
             gaps += nested
+            ignored += [replace(one, member=piece.member) for one in aside]
             records += _records(view, piece)
+            objects += _objects(view, piece) if budget is not None else []
             digests += _digests(view, piece, digested) if seen or nested else []
+            whole = budget is not None and not piece.again and piece.end - piece.start == piece.size
+            if whole and not (seen or nested or aside):
+                search.known.note(_name(piece), extent, piece.data, piece.size)
         size += 0 if piece.again else piece.end - piece.start + piece.data - piece.header
-    return Matched(found, size, records, digests, gaps)
+    return Matched(found, size, records, digests, gaps, ignored, objects)
+
+
+def _name(piece: Piece) -> str:
+    return (piece.member or b"").decode("utf-8", "surrogateescape")
 
 
 def _member(
     search: Search, view: memoryview, piece: Piece, budget: Budget | None
-) -> tuple[list[Sighting], list[NestedGap]]:
+) -> tuple[list[Sighting], list[NestedGap], list[Ignored]]:
     """A window of a member's data, and with the first one what is inside the member. Bytes that belong to no member
     are a gap already if they matter, so nothing inside them is another."""
-    found, clues = _window(search, view, piece)
+    found, clues, ignored = _window(search, view, piece)
     gaps: list[NestedGap] = []
     if budget is None:
-        return found, gaps
+        return found, gaps, ignored
     whole = view[piece.data : piece.data + piece.size]
-    content = Content(whole, (piece.member or b"").decode("utf-8", "surrogateescape"), (0, piece.size))
+    content = Content(whole, _name(piece), (0, piece.size))
     for seen in search.inside(content, clues, budget, piece.start == piece.data):
         if isinstance(seen, Inner):
             found.append(_sighting(seen, piece.member, piece.number, piece.data))
+        elif isinstance(seen, Ignored):
+            ignored.append(seen)
         elif piece.member is not None:
             gaps.append(NestedGap(piece.member, piece.data, seen))
-    return found, gaps
+    return found, gaps, ignored
 
 
 def _sighting(seen: Inner, member: bytes | None, number: int, base: int, key: int = 0) -> Sighting:
@@ -185,6 +219,14 @@ def _records(view: memoryview, piece: Piece) -> list[Record]:
         return packages.read(piece.member, view[piece.data : piece.data + piece.size])
     except (MemoryError, RecursionError, LookupError, TypeError, ValueError, struct.error):
         return []
+
+
+def _objects(view: memoryview, piece: Piece) -> list[LooseObject]:
+    """The member if it is a commit or tree of git."""
+    if piece.member is None or piece.start != piece.data or b"objects/" not in piece.member:
+        return []
+    found = loose_object(clean(piece.member), view[piece.data : piece.data + piece.size])
+    return [found] if found is not None else []
 
 
 def _digests(view: memoryview, piece: Piece, digested: set[int]) -> list[FileDigests]:
@@ -240,7 +282,9 @@ def _lead(view: memoryview, at: int) -> int:
     return min(_CONTEXT, at) if end > at and bytes(view[at:end]).strip(b"\0") else 0
 
 
-def _window(search: Search, view: memoryview, piece: Piece) -> tuple[list[Sighting], list[Clue]]:
+def _window(
+    search: Search, view: memoryview, piece: Piece
+) -> tuple[list[Sighting], list[Clue], list[Ignored]]:
     """One window of a member's data with what its neighbours overlap; a match belongs to the window it starts in.
 
     Offsets of the clues are in the member's data.
@@ -248,10 +292,12 @@ def _window(search: Search, view: memoryview, piece: Piece) -> tuple[list[Sighti
     lead = _lead(view, piece.start) if piece.member is None else 0
     start = max(piece.data, piece.start - OVERLAP) - lead
     end = min(piece.data + piece.size, piece.end + OVERLAP)
-    name = (piece.member or b"").decode("utf-8", "surrogateescape")
+    name = _name(piece)
     line, counted = 1, piece.data
     found = []
     matches, clues = search.matches(view[start:end], name)
+    offset = piece.data
+    ignored = search.ignored(view[offset:], start - offset, piece.start - offset, piece.end - offset)
     for match in matches:
         at = start + match.start
         if not piece.start <= at < piece.end and not (lead and at < piece.start < start + match.end):
@@ -260,10 +306,11 @@ def _window(search: Search, view: memoryview, piece: Piece) -> tuple[list[Sighti
         counted = max(at, counted)
         found.append(Sighting(piece.member, piece.number, "data", piece.data, at, line, match))
     first, last = piece.start - start, piece.end - start
-    return found, [
+    clues = [
         Clue(clue.kind, [start + at - piece.data for at in clue.ends if first < at <= last], clue.phase)
         for clue in clues
     ]
+    return found, clues, ignored
 
 
 def _line(view: memoryview, start: int, end: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from scanner.content.repositories import LooseObject
 from scanner.evidence import Gap, Match, Secret
 from scanner.layer.tree import Tree
 from scanner.layer.walk import Ledger, Piece
@@ -151,6 +152,27 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
+class Ignored:
+    """What looked like secrets of one rule in one content, and was judged to be none for one reason.
+
+    Attributes:
+        start: where the first one begins in the content, None if only their number is known.
+        count: how many.
+        member, line, text, inside, encoding: as in `Sighting`.
+    """
+
+    rule_id: str
+    reason: str
+    start: int | None
+    line: int | None
+    count: int
+    member: bytes | None = None
+    text: int = 0
+    inside: tuple[str, ...] = ()
+    encoding: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class NestedGap:
     """Something inside a member that could not be looked at; whose member it is decides what follows from it.
 
@@ -172,6 +194,8 @@ class Matched:
         records: what package managers' records among the members say.
         digests: of the members that hold sightings or nested gaps.
         gaps: what could not be looked at inside the members or texts.
+        ignored: what was judged to be no secret, if that was asked for.
+        objects: git's commits and trees among the members.
     """
 
     sightings: list[Sighting]
@@ -179,6 +203,8 @@ class Matched:
     records: list[Record] = field(default_factory=list)
     digests: list[FileDigests] = field(default_factory=list)
     gaps: list[NestedGap] = field(default_factory=list)
+    ignored: list[Ignored] = field(default_factory=list)
+    objects: list[LooseObject] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

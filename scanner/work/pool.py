@@ -20,6 +20,7 @@ from multiprocessing.context import ForkProcess
 from multiprocessing.reduction import send_handle
 from typing import Any
 
+from scanner.content.repositories import LooseObject
 from scanner.detect.base import Detector
 from scanner.evidence import Gap
 from scanner.image.blob import Blob, BlobFile, spool
@@ -31,6 +32,7 @@ from scanner.work.messages import (
     CloseExtent,
     Failed,
     Form,
+    Ignored,
     LayerRead,
     Matched,
     MatchPieces,
@@ -42,11 +44,13 @@ from scanner.work.messages import (
     ReadLayer,
     Sighting,
 )
+from scanner.work.twins import Twins
 
 _WAITING = 256  # batches that may wait before readers are throttled
 _TEXTS, _TEXT_BYTES = 1000, 4 * MIB  # in one task
 _MATCH_SECONDS = 300.0  # a batch is 16 MiB: a tenth of a second
 _RECORD_BYTES = 256 * MIB  # of package managers' records of one image; large images have 10 MiB
+_OBJECT_BYTES = 64 * MIB  # of git's commits and trees
 _CONTEXT = multiprocessing.get_context("fork")  # inherits detectors and database without a copy
 
 
@@ -98,6 +102,7 @@ class BlobOutcome:
         proofs: HMACs, in hex, of stored bytes that hold a secret packed or encoded, by offset and length in the plain
             bytes; those of other secrets are of the secrets themselves. Those of the job's own spans, too.
         stored_proofs: HMACs of the job's spans in the stored bytes.
+        ignored, objects: see `messages.Matched`.
     """
 
     blob: Blob
@@ -111,17 +116,20 @@ class BlobOutcome:
     nested: list[NestedGap] = field(default_factory=list)
     proofs: dict[tuple[int, int], str] = field(default_factory=dict)
     stored_proofs: dict[tuple[int, int], str] = field(default_factory=dict)
+    ignored: list[Ignored] = field(default_factory=list)
+    objects: list[LooseObject] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
 class _Worker:
-    """One process with the task it holds."""
+    """One process with the task it holds; *number* tells it from the other matchers that work now."""
 
     process: ForkProcess
     connection: Connection
     task: Any = None
     deadline: float = 0.0
     extents: set[int] = field(default_factory=set)
+    number: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -181,6 +189,7 @@ class Pool:
     Args:
         jobs: how many matchers, and at most how many readers, work at a time.
         progress: called with the plain bytes matched since the last call.
+        explain: tell what was judged to be no secret.
     """
 
     def __init__(
@@ -190,11 +199,15 @@ class Pool:
         limits: Limits,
         jobs: int,
         progress: Callable[[int], None] = lambda _: None,
+        explain: bool = False,
     ) -> None:
+        self._explain = explain
+        self.text_ignored: list[Ignored] = []
         self._detectors, self._database, self._limits, self._jobs = detectors, database, limits, max(1, jobs)
         self._progress = progress
         self._readers: list[_Worker] = []
         self._matchers: list[_Worker] = []
+        self._twins = Twins(self._jobs)
         self._blobs: deque[_Job] = deque()
         self._batches: deque[_Batch] = deque()
         self._texts: deque[list[TextJob]] = deque()
@@ -203,6 +216,7 @@ class Pool:
         self.text_bytes = 0
         self.text_gaps: list[Gap] = []
         self._open: list[_Job] = []
+        self._objects = 0  # bytes of git's commits and trees so far
         self._records = 0  # bytes of the package managers' records so far
         self._end = time.monotonic() + limits.image_seconds
 
@@ -263,7 +277,11 @@ class Pool:
         return self._spawn(reader.main, self._limits, os.getpid())
 
     def _matcher(self) -> _Worker:
-        return self._spawn(matcher.main, self._detectors, self._database, self._limits, os.getpid())
+        number = min(set(range(self._jobs)) - {worker.number for worker in self._matchers})
+        shared = self._detectors, self._database, self._limits, self._explain, os.getpid(), self._twins
+        worker = self._spawn(matcher.main, *shared, number)
+        worker.number = number
+        return worker
 
     def _start(self, worker: _Worker, job: _Job) -> None:
         blob = job.spec.blob
@@ -358,8 +376,10 @@ class Pool:
             self.text_sightings += message.sightings
             self.text_gaps += [nested.gap for nested in message.gaps]
             self.text_bytes += message.bytes
+            self.text_ignored += message.ignored
             return
         outcome = task.job.outcome
+        outcome.ignored += message.ignored
         outcome.nested += [replace(found, gap=replace(found.gap, blob=outcome.blob.name)) for found in message.gaps]
         if task.stored:
             outcome.stored_sightings += message.sightings
@@ -367,6 +387,7 @@ class Pool:
             outcome.sightings += message.sightings
             outcome.digests += message.digests
             self._keep(outcome, message.records)
+            self._keep_objects(outcome, message.objects)
             outcome.matched += message.bytes
             self._progress(message.bytes)
         task.job.out -= 1
@@ -378,6 +399,13 @@ class Pool:
             self._records += weight(record)
             if self._records <= _RECORD_BYTES:
                 outcome.records.append(record)
+
+    def _keep_objects(self, outcome: BlobOutcome, objects: list[LooseObject]) -> None:
+        """Keep what names git's blobs, up to a limit: a blob without a name has its id."""
+        for item in objects:
+            self._objects += 200 + len(item.data)
+            if self._objects <= _OBJECT_BYTES:
+                outcome.objects.append(item)
 
     def _read(self, worker: _Worker, message: Plain | Pieces | LayerRead) -> None:
         job: _Job = worker.task

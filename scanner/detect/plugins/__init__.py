@@ -14,16 +14,19 @@ from scanner.detect.plugins.entropy import EntropyDetector
 from scanner.detect.plugins.judge import Judge
 from scanner.detect.plugins.keyword import KeywordDetector
 from scanner.detect.plugins.library import Library
+from scanner.detect.plugins.settings import DEFAULTS, KEYWORD, Excluding, PluginSettings
 from scanner.detect.plugins.tally import Tally
 from scanner.detect.plugins.tokens import TokenDetector
 
 
-def detectors(tally: Tally | None = None) -> tuple[Detector, ...]:
-    """All detectors, always in the same order. What they set aside is counted in *tally*."""
-    library, counts = Library(), tally if tally is not None else Tally()
+def detectors(tally: Tally | None = None, settings: PluginSettings = DEFAULTS) -> tuple[Detector, ...]:
+    """All detectors that *settings* let run, always in the same order. What they set aside is counted in *tally*."""
+    library, counts = Library(settings.limit), tally if tally is not None else Tally()
     judge = Judge(library)
-    return (
-        *(TokenDetector(kind, library, judge, counts) for kind in KINDS),
-        EntropyDetector(library, judge, counts),
-        KeywordDetector(library, judge, counts),
-    )
+    chosen: list[Detector] = [
+        TokenDetector(kind, library, judge, counts) for kind in KINDS if settings.runs(kind.name)
+    ]
+    chosen.append(EntropyDetector(library, judge, counts))
+    if settings.runs(KEYWORD):
+        chosen.append(KeywordDetector(library, judge, counts))
+    return tuple(Excluding(each, settings, counts) if settings.excludes else each for each in chosen)

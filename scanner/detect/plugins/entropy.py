@@ -22,7 +22,7 @@ from scanner.detect.plugins.tokens import Sighting
 from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
 
 #: plugin class, rule, how many different characters its limit needs, title
-_PLUGINS = (
+PLUGINS = (
     ("Base64HighEntropyString", rule_id("Base64 High Entropy String"), 23, "Random-looking base64 string"),
     ("HexHighEntropyString", rule_id("Hex High Entropy String"), 9, "Random-looking hexadecimal string"),
 )
@@ -119,7 +119,7 @@ class EntropyDetector:
 
         Checksums and digests are most of them; *judged* counts these in the tally instead, before any arithmetic.
         """
-        chains = [_Chain(self.library.entropies[name]) for name, *_ in _PLUGINS]
+        chains = [_Chain(self.library.entropies[name]) for name, *_ in PLUGINS]
         for end in ends:
             if data[end - 1] not in _QUOTES:
                 continue
@@ -132,7 +132,7 @@ class EntropyDetector:
                 continue
             value = window[opening + 1 : -1]
             if judged and (reason := _checksum(value, window[max(0, opening - 80) : opening])):
-                self.tally.add(_PLUGINS[len(set(value)) < 23][1], reason)
+                self.tally.add(PLUGINS[len(set(value)) < 23][1], reason)
                 continue
             close = end - 1
             start = close - len(value)
@@ -149,12 +149,12 @@ class EntropyDetector:
             if window.rfind(b'"', 0, -1) >= 0 or window.rfind(b"'", 0, -1) >= 0:
                 return window
         if size < end:
-            self.tally.add(_PLUGINS[0][1], "longer-than-measured")
+            self.tally.add(PLUGINS[0][1], "longer-than-measured")
         return b"\0"
 
     def _high(self, number: int, plugin: EntropyPlugin, value: bytes) -> bool:
         different = set(value)
-        if len(different) < _PLUGINS[number][2] or value.strip(plugin.characters):
+        if len(different) < PLUGINS[number][2] or value.strip(plugin.characters):
             return False
         length = len(value)
         bits = math.log2(length) - sum(c * math.log2(c) for c in map(value.count, different)) / length
@@ -184,7 +184,7 @@ class EntropyDetector:
                 yield from self._assigned(view)
 
     def _assigned(self, view: Rewritten) -> Iterator[Sighting]:
-        for number, (name, *_) in enumerate(_PLUGINS):
+        for number, (name, *_) in enumerate(PLUGINS):
             plugin = self.library.entropies[name]
             for found in plugin.quoted.finditer(view.line.projected):
                 if not self._high(number, plugin, found[2]):
@@ -202,7 +202,7 @@ class EntropyDetector:
             reason = self.judge.string_reason(value.decode("ascii"), before)
             seen.add((number, start, end))
             if reason is not None:
-                self.tally.add(_PLUGINS[number][1], reason)
+                self.tally.add(PLUGINS[number][1], reason)
                 continue
             yield from self._judged(data, self._sighting(data, number, start, end, value))
         for sighting in self._values(data, self._unsettled(data, ends, path), path):
@@ -215,7 +215,7 @@ class EntropyDetector:
             if reason is None:
                 yield from self._judged(data, sighting)
             else:
-                self.tally.add(_PLUGINS[sighting.expression][1], reason)
+                self.tally.add(PLUGINS[sighting.expression][1], reason)
 
     def _unsettled(self, data: memoryview, ends: Sequence[int], path: str) -> list[int]:
         """Those of *ends* where an assignment may end, but not `name: digest`, which package indexes are full of."""
@@ -226,20 +226,20 @@ class EntropyDetector:
         for end in bare:
             before, _, value = bytes(data[max(0, end - 160) : end]).rstrip(b" \t\r\n").rpartition(b": ")
             if value and _checksum(value, before[before.rfind(b"\n") + 1 :]):
-                self.tally.add(_PLUGINS[1][1], "digest")
+                self.tally.add(PLUGINS[1][1], "digest")
                 continue
             label = _LABELLED.search(bytes(data[max(0, end - 160) : end]))
             reason = None
             if label is not None:
                 reason = self.judge.string_reason(label[2].decode("ascii"), label[1].decode("latin-1"))
             if reason in ("digest", "checksum"):
-                self.tally.add(_PLUGINS[1][1], reason)
+                self.tally.add(PLUGINS[1][1], reason)
             else:
                 unsettled.append(end)
         return unsettled
 
     def _judged(self, data: memoryview, sighting: Sighting) -> Iterator[Match]:
-        name, rule, _, title = _PLUGINS[sighting.expression]
+        name, rule, _, title = PLUGINS[sighting.expression]
         reason = self.judge.filtered(sighting.value) or self.judge.line_filtered(sighting.line, sighting.place)
         if reason is not None:
             self.tally.add(rule, reason)

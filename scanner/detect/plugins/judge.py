@@ -11,6 +11,7 @@ import ipaddress
 import re
 from itertools import pairwise
 
+from scanner.detect import plausible
 from scanner.detect.plugins.library import Library
 from scanner.detect.plugins.lines import Line
 
@@ -99,7 +100,9 @@ class Judge:
         kinds = sum((any(map(str.islower, value)), any(map(str.isupper, value)), any(map(str.isdigit, value))))
         if len(value) < 12 or kinds < 2 or not any(map(str.isdigit, value)) or len(set(value)) < 9:
             return False
-        return not (any(map(str.isspace, value)) or _not_literal(value) or is_name(value) or placeholder(value))
+        if any(map(str.isspace, value)) or _not_literal(value) or is_name(value) or placeholder(value):
+            return False
+        return not made_up(value)
 
 
 def is_name(value: str) -> bool:
@@ -113,6 +116,13 @@ def is_name(value: str) -> bool:
 def placeholder(value: str) -> bool:
     """Whether a value says itself that it stands for another."""
     return _PLACEHOLDER.search(value) is not None
+
+
+def made_up(value: str) -> bool:
+    """Whether a value is no secret by its own look: repeated, a sequence, an address, for a sandbox, or malformed."""
+    data = value.encode("utf-8", "surrogateescape")
+    reasons = (plausible.password, plausible.expression, plausible.test_mode, plausible.broken)
+    return any(reason(data) is not None for reason in reasons)
 
 
 def _not_literal(value: str) -> str | None:

@@ -32,9 +32,13 @@ class EntropyPlugin:
 
 
 class Library:
-    """Lends the parts of detect-secrets, each made ready once."""
+    """Lends the parts of detect-secrets, each made ready once.
 
-    def __init__(self) -> None:
+    *limit* gives the entropy limit of a plugin class, None for its own.
+    """
+
+    def __init__(self, limit: Callable[[str], float | None] = lambda _: None) -> None:
+        self._limit = limit
         self.project = Projection()
         self._expressions: dict[tuple[str, str], tuple[Linear, ...]] = {}
         self._kinds: dict[str, str] = {}
@@ -74,8 +78,8 @@ class Library:
 
     @cached_property
     def entropies(self) -> dict[str, EntropyPlugin]:
-        """The entropy detectors by class name, at their default limits."""
-        return {name: _entropy(name) for name in ("Base64HighEntropyString", "HexHighEntropyString")}
+        """The entropy detectors by class name."""
+        return {name: _entropy(name, self._limit(name)) for name in ("Base64HighEntropyString", "HexHighEntropyString")}
 
     @cached_property
     def is_jwt(self) -> Callable[[str], bool]:
@@ -112,11 +116,11 @@ def _plugin(module: str, name: str) -> Any:
     return getattr(importlib.import_module(f"detect_secrets.plugins.{module}"), name)
 
 
-def _entropy(name: str) -> EntropyPlugin:
+def _entropy(name: str, limit: float | None) -> EntropyPlugin:
     plugin = _plugin("high_entropy_strings", name)()
     return EntropyPlugin(
         plugin.charset.encode("ascii"),
-        plugin.entropy_limit,
+        plugin.entropy_limit if limit is None else limit,
         re.compile(plugin.regex.pattern.encode("ascii")),
         plugin.calculate_shannon_entropy,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from scanner.detect import plausible
 from scanner.detect.base import Trigger
 from scanner.detect.plugins.assigned import Assignments, reads_as_assignments
 from scanner.detect.plugins.catalogue import Kind, rule_id
@@ -127,6 +128,8 @@ class TokenDetector:
             return self.kind.confidence if self.judge.telling(value) else Confidence.LOW
         around = text[max(0, place - 1) : place] + text[place + len(value) : place + len(value) + 1]
         inside = any(neighbour.isalnum() or neighbour == "_" for neighbour in around) and not sighting.rewritten
+        if plausible.broken(value.encode("utf-8", "surrogateescape")) is not None:
+            return Confidence.LOW
         if inside or placeholder(value) or is_name(value) or ascends(value):
             return Confidence.LOW
         return self.kind.confidence

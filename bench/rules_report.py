@@ -1,0 +1,48 @@
+"""What each rule costs the first pass and how often it fires: python -m bench.rules_report [IMAGE.tar | DIRECTORY].
+
+Without a sample Python's own library is one. A rule's time is that of a pass with its triggers alone; the sum is more
+than all of them take together, as the passes share their work.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from scanner.detect import patterns, plugins, rulepack
+from scanner.detect.base import Detector
+from scanner.detect.patterns import PatternDetector
+from scanner.rulecost import measure, sample_of, stock
+
+
+def name_of(detector: Detector) -> str:
+    """The rule id, or what kind of detector it is."""
+    if isinstance(detector, PatternDetector):
+        return detector.rule.id
+    kind = getattr(detector, "kind", None)
+    return f"{type(detector).__name__}{f' {kind.name}' if kind is not None else ''}"
+
+
+def main() -> None:
+    """Measure and print the table, the dearest first."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sample", nargs="?", type=Path)
+    parser.add_argument("--bytes", type=int, default=64 << 20, help="of the sample, spread over it")
+    parser.add_argument("--rows", type=int, default=40)
+    chosen = parser.parse_args()
+    contents = sample_of(chosen.sample, chosen.bytes) if chosen.sample else stock()
+    detectors = [*patterns.detectors(rulepack.load()), *plugins.detectors()]
+    whole = measure([trigger for each in detectors for trigger in each.triggers], contents, 2)
+    print(f"{whole.sample / 1e6:.0f} MB, {len(detectors)} detectors together: {whole.speed:.0f} MB/s, "
+          f"{whole.hits:.0f} triggers fire in a MB, {whole.database / 1e6:.1f} MB compiled")  # fmt: skip
+    rows = sorted(((measure(each.triggers, contents, 2), name_of(each)) for each in detectors),
+                  key=lambda row: -row[0].seconds)  # fmt: skip
+    print(f"{'detector':<44} {'share':>7} {'MB/s':>8} {'fires/MB':>10} {'kB':>8}")
+    for cost, name in rows[: chosen.rows]:
+        print(f"{name:<44} {100 * cost.seconds / whole.seconds:6.1f}% {cost.speed:8.0f} {cost.hits:10.2f} "
+              f"{cost.database / 1e3:8.1f}")  # fmt: skip
+    print("never fired: " + ", ".join(sorted(name for cost, name in rows if not cost.fired)))
+
+
+if __name__ == "__main__":
+    main()

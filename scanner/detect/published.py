@@ -1,0 +1,34 @@
+"""What is published is no secret: drops matches of other detectors whose value documentation or open source shows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from scanner.detect.base import Detector, Trigger
+from scanner.evidence import Match
+
+
+@dataclass(frozen=True, slots=True)
+class Unpublished:
+    """Another detector without what is known to everybody (`base.Detector`).
+
+    Attributes:
+        detector: whose matches are looked at.
+        known: SHA-256 of a value, hexadecimal → where it is published.
+    """
+
+    detector: Detector
+    known: Mapping[str, str]
+
+    @property
+    def triggers(self) -> Sequence[Trigger]:
+        """Those of the detector."""
+        return self.detector.triggers
+
+    def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
+        """The matches of the detector whose value is nowhere published."""
+        for match in self.detector.confirm(data, ends, path):
+            if hashlib.sha256(match.secret.reveal()).hexdigest() not in self.known:
+                yield match

@@ -1,0 +1,195 @@
+"""What to write in place of an instruction that brought a file with a credential, or a URL with one, into an image.
+
+The counterpart of `rewrite`, which moves values out of a command: here files come from mounts, and repositories and
+downloads from the builder. All results are proposals in the words of the author's own steps.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from scanner.evidence import Secret
+from scanner.image.instruction import Step
+from scanner.rewrite import Rewritten, holds, rewrite, run
+
+Clean = Callable[[str], str]
+
+#: A URL with a user in front of its host, as far as the host.
+_WITH_USER = re.compile(r"(?P<scheme>https?://)[^\s/@'\"]{1,2000}@")
+_GIT = re.compile(r"\bgit\b[^;&|\n]{0,400}?\b(?:clone|fetch|pull|submodule|ls-remote)\b[^;&|\n]*")
+_LONE_CLONE = re.compile(
+    r"""git\ clone
+    (?:\ (?:-q|--quiet|--single-branch|--no-tags|--depth[= ]\d+|(?:-b\ |--branch[= ])(?P<ref>[\w./-]+)))*
+    \ (?P<quote>["']?)(?P<url>https?://[^\s'"]+?)(?:\.git)?/?(?P=quote)
+    (?:\ (?P<folder>[\w./-]+))?""",
+    re.VERBOSE,
+)
+_NETRC = "--mount=type=secret,id=netrc,target=/root/.netrc,required=true"
+_NETRC_OPTION = "--secret id=netrc,src=$HOME/.netrc"
+#: Folders that tools keep for themselves between runs, the longest first; others are not what a cache mount is for.
+_CACHES = re.compile(
+    r"/(?:[^/]+/){0,3}(?:\.cache/[^/]+|\.npm|\.m2/repository|\.gradle/caches|\.cargo/registry|go/pkg/mod)(?=/)"
+    r"|/var/cache/[^/]+(?=/)"
+)
+_SCRATCH = re.compile(r"/(?:var/log|var/tmp|tmp)(?=/)")
+_SEPARATOR = re.compile(r"(\s*(?:&&|;)\s*)")
+_REMOVES = re.compile(r"(?:rm|chmod|shred)(?:\s+-{1,2}\w+|\s+0?[0-7]{3})*((?:\s+[^\s;&|<>$`'\"*?]+)+)")
+#: So many steps after the one that leaked are searched for the one that needs its file.
+_FOLLOWING = 30
+
+
+def repository(
+    step: Step, secrets: Sequence[Secret], clean: Clean, *, variables: bool
+) -> tuple[Rewritten | None, Rewritten | None]:
+    """A RUN of git without the credential in its URL: the builder fetches (ADD), or git reads a mounted .netrc.
+
+    git writes the URL that it clones into `.git/config`, so a variable in the URL would leak the same again.
+    """
+    if step.kind != "RUN" or not step.shell:
+        return None, None
+    command = _GIT.sub(lambda words: _WITH_USER.sub(r"\g<scheme>", words[0]), step.command)
+    if command == step.command:
+        return None, None
+    bare = replace(step, command=command, args=())
+    left = [secret for secret in secrets if holds(command, [secret])]
+    if left:
+        return None, rewrite(bare, left, clean, variables=variables, mounts=(_NETRC,))
+    if clean(command) != command:
+        return None, None
+    mounted = Rewritten(run([_NETRC, *map(clean, step.flags)], command), (_NETRC_OPTION,))
+    return _added(command), mounted
+
+
+def _added(command: str) -> Rewritten | None:
+    """The ADD in place of a RUN that does nothing but clone; ADD of a repository is of Dockerfile 1.5."""
+    clone = _LONE_CLONE.fullmatch(command.strip())
+    if not clone:
+        return None
+    url = clone["url"]
+    folder = clone["folder"] or url.rpartition("/")[2]
+    ref = f"#{clone['ref']}" if clone["ref"] else ""
+    return Rewritten(f"ADD {url}.git{ref} {folder}", ("--secret id=GIT_AUTH_TOKEN,env=GIT_AUTH_TOKEN",))
+
+
+def download(step: Step, clean: Clean) -> Rewritten | None:
+    """An ADD without the credential in its URL, which the builder is given instead (BuildKit 0.23; git: 0.9)."""
+    words = step.command.split()
+    urls = [word for word in words if _WITH_USER.match(word)]
+    if step.kind != "ADD" or len(urls) != 1:
+        return None
+    url = _WITH_USER.sub(r"\g<scheme>", urls[0])
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return None
+    text = " ".join(["ADD", *step.flags, *(url if word == urls[0] else word for word in words)])
+    if not host or clean(text) != text:
+        return None
+    if url.partition("#")[0].endswith(".git"):
+        return Rewritten(text, ("--secret id=GIT_AUTH_TOKEN,env=GIT_AUTH_TOKEN",))
+    return Rewritten(text, (f"--secret id=HTTP_AUTH_HEADER_{host},env=HTTP_AUTH_HEADER",))
+
+
+def unkept(step: Step, path: str, clean: Clean) -> Rewritten | None:
+    """A RUN whose tool kept the credential in a file of its own, *path*: with a mount over it, or rid of it at once."""
+    if step.kind != "RUN" or not step.shell or clean(step.command) != step.command:
+        return None
+    flags = [clean(flag) for flag in step.flags]
+    mount = mount_over(step.command, path)
+    if mount:
+        return Rewritten(run([mount, *flags], step.command), ())
+    if _CACHES.match(path) or _SCRATCH.match(path):
+        return None
+    if not re.fullmatch(r"[\w./-]+", path) or "\n" in step.command:
+        return None
+    command = f"{step.command} && rm -f {path}"
+    return Rewritten(f"{run(flags, command)}" if flags else f"RUN {command}", ())
+
+
+def mount_over(command: str, path: str) -> str:
+    """The mount that keeps what a tool leaves in a cache or scratch folder out of the layer; empty if none can."""
+    cache, scratch = _CACHES.match(path), _SCRATCH.match(path)
+    place = (cache or scratch or [""])[0]
+    if not place or re.search(rf"\b(?:rm|rmdir|mv)\b[^;&|\n]*{re.escape(place)}(?![\w.-])", command):
+        return ""  # a mount point cannot be removed
+    if scratch:
+        return f"--mount=type=tmpfs,target={place}"
+    shared = ",sharing=locked" if place.startswith("/var/cache/apt") else ""
+    return f"--mount=type=cache,target={place}{shared}"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """The RUN that needs a file that an earlier step copied.
+
+    Attributes:
+        at: its number among the steps that were given.
+        named: it names the file; else it is only the first RUN that does anything.
+    """
+
+    at: int
+    named: bool
+    rewritten: Rewritten
+
+
+def user_of(following: Sequence[Step], path: str, mount: str, option: str, clean: Clean) -> User | None:
+    """The RUN that needs the file *path*, with *mount* in place of what an earlier step copied.
+
+    That is the first of the *following* RUNs that names the file, else the first that does anything but clean up.
+    Commands that remove the file or change its mode go: a mount has no use for the one and refuses the other.
+    """
+    candidates: list[User] = []
+    for at, step in enumerate(following[:_FOLLOWING]):
+        if step.kind != "RUN" or not step.shell or "\n" in step.command or clean(step.command) != step.command:
+            continue
+        rest = _without_removal(step.command, path)
+        if rest and not _REMOVES.fullmatch(rest) and not rest.startswith("rm "):
+            rewritten = Rewritten(run([mount, *map(clean, step.flags)], rest), (option,))
+            candidates.append(User(at, _named(rest, path), rewritten))
+    return next((user for user in candidates if user.named), candidates[0] if candidates else None)
+
+
+def removals(following: Sequence[Step], path: str) -> dict[int, str]:
+    """The steps that remove the file *path* or change its mode, by their number, each with what is left of it.
+
+    Without the file they would fail; nothing is left of those that do no more than that.
+    """
+    found = {}
+    for at, step in enumerate(following[:_FOLLOWING]):
+        if step.kind == "RUN" and step.shell and "\n" not in step.command:
+            rest = _without_removal(step.command, path)
+            if rest != step.command.strip():
+                found[at] = rest
+    return found
+
+
+def _named(command: str, path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return path in command or re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", command) is not None
+
+
+def _without_removal(command: str, path: str) -> str:
+    """*command* without the parts of its chain that only remove *path* or change its mode."""
+    name = path.rpartition("/")[2]
+    parts = _SEPARATOR.split(command)
+    kept: list[str] = []
+    for at in range(0, len(parts), 2):
+        part = parts[at].strip()
+        found = _REMOVES.fullmatch(part)
+        if found:
+            operands = found[1].split()
+            others = [word for word in operands if word.strip("/") != path.strip("/") and not _is(word, name)]
+            if not others:
+                continue
+            if len(others) < len(operands):
+                part = f"{part[: found.start(1)]} {' '.join(others)}"
+        kept += [parts[at - 1], part] if kept else [part]
+    return "".join(kept).strip()
+
+
+def _is(word: str, name: str) -> bool:
+    """Whether a word that is no absolute path may be the file of that name."""
+    return not word.startswith("/") and word.rpartition("/")[2] == name

@@ -1,0 +1,129 @@
+"""A scan's result as Markdown, for a comment on a merge request or a job's summary: GitHub's and GitLab's dialect."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from scanner.evidence import Finding, ScanResult
+from scanner.report.escape import code, fenced, line, markdown
+from scanner.report.lines import counted, cut, unique
+from scanner.report.order import ordered
+from scanner.report.phrases import gone, place, step, verdict
+from scanner.report.setting import PLAIN, Setting
+from scanner.report.story import gap_line, where
+
+#: A comment on GitHub has 65,536 characters at most.
+MOST = 60_000
+_ROWS, _ADVICES, _GAPS, _ACCEPTED = 100, 10, 20, 20
+_LONGEST = 200
+
+
+def render(result: ScanResult, setting: Setting = PLAIN) -> str:
+    """The page, with a newline at its end: never more than `MOST` characters."""
+    findings = ordered(result.findings)
+    gated = [finding for finding in findings if finding.gated]
+    accepted = [finding for finding in findings if finding.suppressed is not None and not finding.gated]
+    hints = [finding for finding in findings if not finding.gated and finding.suppressed is None]
+    head = [f"## leakscan: {result.verdict.value.upper()}", "", f"{_code(result.reference)}: {verdict(result)}", ""]
+    tail = [
+        *_hints(hints),
+        *_accepted(accepted, setting),
+        *_gaps(result, setting),
+        f"{counted(result.coverage.total, 'byte')} in {counted(result.coverage.members, 'file')}; "
+        "values are never shown.",
+    ]
+    room = MOST - sum(len(each) + 1 for each in (*head, *tail)) - 1000
+    table = _table(gated, setting, room * 2 // 3)
+    room -= sum(len(each) + 1 for each in table)
+    lines = [*head, *table, *_fitting(_advice(gated), room), *tail]
+    return "\n".join(map(line, lines)) + "\n"
+
+
+def _code(text: str, longest: int = _LONGEST) -> str:
+    return code(cut(text, longest))
+
+
+def _prose(text: str, longest: int = 400) -> str:
+    return markdown(cut(text, longest))
+
+
+def _fitting(blocks: Iterable[str], room: int) -> Iterator[str]:
+    """As many whole blocks as there is room for."""
+    for block in blocks:
+        room -= len(block) + 1
+        if room < 0:
+            return
+        yield block
+
+
+def _table(findings: Sequence[Finding], setting: Setting, room: int) -> list[str]:
+    if not findings:
+        return []
+    rows = list(_fitting(map(_row, findings[:_ROWS]), room))
+    lines = ["| severity | what | where | build step |", "|---|---|---|---|", *rows, ""]
+    if left := len(findings) - len(rows):
+        lines += [f"{counted(left, 'more finding')} left out here; {_complete(setting)}.", ""]
+    return lines
+
+
+def _complete(setting: Setting) -> str:
+    return f"the JSON report {_code(setting.whole)} lists all" if setting.whole else setting.complete
+
+
+def _row(finding: Finding) -> str:
+    platform = f" ({_code(finding.platform)})" if finding.platform else ""
+    what = f"{_prose(finding.title)}, {finding.secret.length} bytes"
+    state = f", {finding.state.value}" if gone(finding) else ""
+    layer = f", layer {finding.layer.index}" if finding.layer else ""
+    spot = f"{_code(place(finding) or finding.surface.value)}{layer}{state}{platform}"
+    return f"| {finding.severity.value} | {what} | {spot} | {_code(step(finding)) if step(finding) else ''} |"
+
+
+def _advice(findings: Sequence[Finding]) -> Iterator[str]:
+    """What to do, each advice once, as blocks of lines."""
+    by_summary: dict[str, list[Finding]] = {}
+    for finding in findings[:1000]:
+        by_summary.setdefault(finding.remediation.summary, []).append(finding)
+    if by_summary:
+        yield "### What to do\n"
+    for summary, members in list(by_summary.items())[:_ADVICES]:
+        steps = unique(step for finding in members[:1] for step in finding.remediation.steps)
+        numbered = (f"{number}. {_prose(step)}" for number, step in enumerate(steps, 1))
+        yield "\n".join([_prose(summary), "", *numbered, ""])
+        written = unique(f.remediation.dockerfile for f in members if f.remediation.dockerfile)
+        for dockerfile in written[:3]:
+            yield f"{fenced(dockerfile, 'dockerfile')}\n"
+
+
+def _hints(findings: Sequence[Finding]) -> list[str]:
+    if not findings:
+        return []
+    kinds = Counter(finding.title for finding in findings)
+    listed = ", ".join(f"{number:,} x {_prose(title)}" for title, number in kinds.most_common(10))
+    more = f", and {len(kinds) - 10:,} other kinds" if len(kinds) > 10 else ""
+    said = f"For information, not sure or not severe enough to count: {listed}{more}."
+    return [said, ""]
+
+
+def _accepted(findings: Sequence[Finding], setting: Setting) -> list[str]:
+    if not findings:
+        return []
+    lines = [f"{counted(len(findings), 'accepted finding')}:", ""]
+    for finding in findings[:_ACCEPTED]:
+        reason = str((finding.suppressed or {}).get("reason") or "no reason is given")
+        lines.append(f"- {_prose(finding.title)} in {_code(where(finding))}: {_prose(reason)}")
+    if len(findings) > _ACCEPTED:
+        lines.append(f"- and {len(findings) - _ACCEPTED:,} more; {_complete(setting)}")
+    return [*lines, ""]
+
+
+def _gaps(result: ScanResult, setting: Setting) -> list[str]:
+    gaps = result.coverage.gaps
+    if not gaps:
+        return []
+    lines = [f"Not looked at ({counted(len(gaps), 'gap')}):", ""]
+    lines += [f"- {_code(gap.reason)} {_code(gap_line(gap))}" for gap in gaps[:_GAPS]]
+    if len(gaps) > _GAPS:
+        lines.append(f"- and {len(gaps) - _GAPS:,} more; {_complete(setting)}")
+    return [*lines, ""]

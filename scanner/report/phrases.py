@@ -1,0 +1,67 @@
+"""What reports for CI services say of findings and images. Nothing here is escaped: that is up to the sink."""
+
+from __future__ import annotations
+
+import re
+
+from scanner.evidence import Confidence, Finding, ScanResult, Verdict
+from scanner.image.instruction import parse_created_by
+from scanner.image.reference import Form, looks_like_path, split_form
+from scanner.report.lines import counted, cut
+from scanner.report.story import BURIED, buried
+
+_VERSION = re.compile(r"(?::[^/:@]*)?(?:@[^/]*)?$")
+#: What somebody other than a rule's author may make this long is cut here in reports of limited size.
+LONGEST = 1000
+_STEP = 200
+
+
+def place(finding: Finding) -> str:
+    """The path and the path on through archives: `srv/app.jar > config.yml:3`; empty if there is none."""
+    found = " > ".join((finding.path or "", *finding.inside))
+    return found if finding.line is None else f"{found}:{finding.line}"
+
+
+def gone(finding: Finding) -> str:
+    """What a later layer did to the file, and that it does not help; empty for what is in the final filesystem."""
+    return buried(finding) if finding.state in BURIED else ""
+
+
+def step(finding: Finding) -> str:
+    """The build step that brought it in, with its number; empty if it is unknown."""
+    found = finding.instruction
+    if found is None:
+        return ""
+    numbers = f"steps {found.range[0]} to {found.range[1]}" if found.range else f"step {found.history_index}"
+    line = cut(parse_created_by(found.created_by).line, _STEP)
+    return f"{numbers}: {line}" if line else numbers
+
+
+def image_name(result: ScanResult) -> str:
+    """The image without tag and digest, or the name of its file: the same for every build of it."""
+    form, rest = split_form(result.reference)
+    if form is Form.STDIN:
+        return "stdin"
+    if form is Form.FILE or looks_like_path(rest):
+        return rest.rstrip("/").rpartition("/")[2] or "image"
+    return _VERSION.sub("", rest).rstrip("/") or "image"
+
+
+def sure(finding: Finding) -> bool:
+    """Whether it is more than a hint: only such findings can fail a scan."""
+    return finding.confidence is not Confidence.LOW
+
+
+def verdict(result: ScanResult) -> str:
+    """The verdict in a sentence."""
+    gated = sum(finding.gated for finding in result.findings)
+    read = f"{result.coverage.accounted:,} of {counted(result.coverage.total, 'byte')} were read"
+    gaps = counted(len(result.coverage.gaps), "gap")
+    if result.verdict is Verdict.LEAKED:
+        held = f"{counted(gated, 'finding')} that fail{'s' if gated == 1 else ''} the scan"
+        return held + ("." if result.coverage.complete else f"; {read}, {gaps}.")
+    if result.verdict is Verdict.CLEAN:
+        return "Nothing that fails the scan, and every byte was read."
+    if not result.images:
+        return "The image could not be opened; nothing was scanned."
+    return f"Nothing that fails the scan was found, but only {read}, {gaps}."

@@ -1,0 +1,102 @@
+"""`--dockerfile PATH`: findings name its lines, fixes are diffs against it, and no report shows a value of it."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scanner.output import FORMATS
+from testimages.values import github_token
+from tests.builders import directory, file, image_of, layer, whiteout, write
+
+Leakscan = Callable[..., "subprocess.CompletedProcess[str]"]
+KEY = github_token(random.Random("dockerfile"))
+TEXT = f"""\
+# syntax=docker/dockerfile:1.4
+FROM base
+ARG TOKEN
+COPY app /app
+RUN make \\
+    -C /app --token {KEY} \\
+    all
+RUN rm /app/.env
+"""
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """An archive of what the Dockerfile builds, the Dockerfile beside it."""
+    (tmp_path / "Dockerfile").write_text(TEXT)
+    built = image_of(
+        layer({"etc/os-release": "x"}, created_by="/bin/sh -c #(nop) ADD file:00 in / "),
+        layer(directory("app/"), file("app/.env", f"TOKEN={KEY}\n"), created_by="COPY app /app # buildkit"),
+        layer({"app/a": "x"}, created_by=f"RUN |1 TOKEN= /bin/sh -c make     -C /app --token {KEY}     all # buildkit"),
+        layer(whiteout("app/.env"), created_by="RUN |1 TOKEN= /bin/sh -c rm /app/.env # buildkit"),
+    )
+    return write(tmp_path / "image.tar", built.docker_archive())
+
+
+def test_findings_name_the_lines_of_the_dockerfile(image: Path, leakscan: Leakscan) -> None:
+    """Each finding has the lines of the instruction that brought it in, continuation lines included."""
+    done = leakscan("--format", "json", "--dockerfile", image.with_name("Dockerfile"), image)
+
+    found = [finding for finding in json.loads(done.stdout)["findings"] if finding["gated"]]
+    lines = {(f["surface"], f["dockerfile"]["line"], f["dockerfile"]["end_line"]) for f in found}
+    assert lines == {("layer", 4, 4), ("history", 5, 7)}
+    assert {finding["dockerfile"]["path"] for finding in found} == {str(image.with_name("Dockerfile"))}
+
+
+def test_fixes_are_diffs_for_the_frontend_that_the_file_names(image: Path, leakscan: Leakscan) -> None:
+    """Frontend 1.4 has no env=, so the command reads the file; the diff masks the value unless it is asked for."""
+    masked, shown = (
+        json.loads(leakscan("--format", "json", "--dockerfile", image.with_name("Dockerfile"), *more, image).stdout)
+        for more in ((), ("--show-secrets",))
+    )
+
+    def diffs(report: dict[str, list[dict[str, dict[str, str]]]]) -> str:
+        return "\n".join(finding["remediation"]["diff"] or "" for finding in report["findings"])
+
+    assert "-    -C /app --token ****" in diffs(masked) and KEY not in diffs(masked)
+    assert f"-    -C /app --token {KEY}" in diffs(shown)
+    assert "+RUN --mount=type=secret,id=token,required=true \\" in diffs(masked)
+    assert '+    export TOKEN="$(cat /run/secrets/token)" && \\' in diffs(masked)
+    assert "-RUN rm /app/.env" in diffs(masked) and "+app/.env" in diffs(masked)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_no_report_shows_a_value_of_the_dockerfile(format: str, image: Path, leakscan: Leakscan) -> None:
+    """Whatever the format, the value that stands in the Dockerfile does not."""
+    done = leakscan("--format", format, "--dockerfile", image.with_name("Dockerfile"), image)
+
+    assert done.returncode == 1, done.stderr
+    assert KEY not in done.stdout + done.stderr
+
+
+def test_the_text_report_points_at_the_file(image: Path, leakscan: Leakscan) -> None:
+    """The lines stand below the step, the diff among what to do, with a word on what it masks."""
+    done = leakscan("--dockerfile", image.with_name("Dockerfile"), image)
+
+    assert f"{image.with_name('Dockerfile')}:5-7" in "".join(done.stdout.split())
+    assert "+++ b/Dockerfile" in done.stdout and "with --show-secrets it applies as it is" in done.stdout
+
+
+def test_another_images_dockerfile_changes_nothing(image: Path, leakscan: Leakscan) -> None:
+    """Where no instruction fits there are neither lines nor diffs."""
+    other = image.with_name("Other")
+    other.write_text("FROM x\nRUN something else\n")
+
+    done = leakscan("--format", "json", "--dockerfile", other, image)
+
+    for finding in json.loads(done.stdout)["findings"]:
+        assert finding["dockerfile"] is None and finding["remediation"]["diff"] is None
+
+
+def test_a_file_that_is_none(image: Path, leakscan: Leakscan) -> None:
+    """A path that is not there is wrong usage; a file that is no text is said to be none."""
+    assert leakscan("--dockerfile", image.with_name("nowhere"), image).returncode == 2
+    assert "is no Dockerfile" in leakscan("--dockerfile", image, image).stderr

@@ -1,0 +1,264 @@
+"""What is proposed in place of instructions that brought in files and URLs with credentials."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scanner.evidence import Remediation, Secret, State, Surface
+from scanner.image.builder import Builder, builder_of
+from scanner.image.instruction import Step
+from scanner.instead import user_of
+from scanner.oci import HistoryEntry
+from scanner.redact import Redactor
+from scanner.remediation import KANIKO, Leak, advise
+
+FAKE = "not-a-real-one"
+
+
+def advice(
+    created_by: str,
+    *,
+    surface: Surface = Surface.HISTORY,
+    path: str | None = None,
+    following: tuple[str, ...] = (),
+    builder: Builder = Builder.BUILDKIT,
+    state: State = State.LIVE,
+    secret: str = FAKE,
+    files: tuple[str, ...] = (),
+) -> Remediation:
+    """The advice for a leak of a fake credential."""
+    leak = Leak(surface, state, path, created_by, Secret(secret.encode()), (), builder, following, files)
+    return advise(leak, Redactor([secret.encode()]))
+
+
+def in_layer(created_by: str, path: str, *following: str, **more: object) -> Remediation:
+    """The advice for a fake credential in a file."""
+    return advice(created_by, surface=Surface.LAYER, path=path, following=following, **more)  # type: ignore[arg-type]
+
+
+NETRC = "RUN --mount=type=secret,id=netrc,target=/root/.netrc,required=true \\\n    "
+
+
+@pytest.mark.parametrize(
+    ("command", "instead"),
+    [
+        ("git clone https://u:{}@git.example/o/r /src", "ADD https://git.example/o/r.git /src"),
+        ("git clone --depth 1 -b v1.2 https://{}@git.example/o/r.git", "ADD https://git.example/o/r.git#v1.2 r"),
+        ("git clone 'https://u:{}@git.example/o/r.git/' src", "ADD https://git.example/o/r.git src"),
+        (
+            "git clone https://u:{}@git.example/o/r /src && make -C /src",
+            NETRC + "git clone https://git.example/o/r /src && make -C /src",
+        ),
+        ("cd /src; git pull https://u:{}@git.example/o/r", NETRC + "cd /src; git pull https://git.example/o/r"),
+    ],
+)
+def test_repositories_are_fetched_by_the_builder_or_with_a_netrc(command: str, instead: str) -> None:
+    """A lone clone becomes an ADD; other commands of git read a mounted .netrc. Neither keeps a credential."""
+    found = advice(f"RUN /bin/sh -c {command.format(FAKE)} # buildkit")
+
+    assert found.dockerfile == instead
+    option = "id=GIT_AUTH_TOKEN,env=GIT_AUTH_TOKEN" if instead.startswith("ADD") else "id=netrc,src=$HOME/.netrc"
+    assert any(f"docker build --secret {option} ." in step for step in found.steps)
+
+
+def test_a_clone_whose_url_holds_a_variable() -> None:
+    """A token that reaches git by a build argument would be stored in .git/config just the same."""
+    step = f"RUN |1 TOKEN={FAKE} /bin/sh -c git clone https://u:${{TOKEN}}@git.example/o/r /src # buildkit"
+
+    for found in (advice(step), in_layer(step, "src/.git/config")):
+        assert found.dockerfile == "ADD https://git.example/o/r.git /src"
+
+
+def test_a_clone_by_a_builder_that_cannot_add_repositories() -> None:
+    """buildah and the classic builder get the mounted .netrc."""
+    step = f"/bin/sh -c git clone https://u:{FAKE}@git.example/o/r /src"
+
+    for builder in (Builder.BUILDAH, Builder.CLASSIC, Builder.KANIKO):
+        assert advice(step, builder=builder).dockerfile == NETRC + "git clone https://git.example/o/r /src"
+
+
+def test_other_secrets_of_a_step_that_clones_move_into_mounts() -> None:
+    """Where the same value stands beside the URL too, a variable takes its place there."""
+    found = advice(f"RUN /bin/sh -c git clone https://u:{FAKE}@git.example/o/r && login {FAKE} # buildkit")
+
+    assert found.dockerfile is not None and FAKE not in found.dockerfile
+    assert "id=netrc" in found.dockerfile and 'login "$BUILD_SECRET"' in found.dockerfile
+
+
+@pytest.mark.parametrize(
+    ("words", "instead", "option"),
+    [
+        ("https://u:{}@h.example/f.tar /f", "ADD https://h.example/f.tar /f", "id=HTTP_AUTH_HEADER_h.example,"),
+        ("https://{}@h.example:8080/o/r.git#v1 /s", "ADD https://h.example:8080/o/r.git#v1 /s", "id=GIT_AUTH_TOKEN,"),
+    ],
+)
+def test_downloads_are_given_their_credentials_by_the_builder(words: str, instead: str, option: str) -> None:
+    """The URL of an ADD loses its user; the builder is given what it needs by a secret."""
+    found = advice(f"ADD {words.format(FAKE)} # buildkit")
+
+    assert found.dockerfile == instead
+    assert any(option in step for step in found.steps)
+
+
+@pytest.mark.parametrize(
+    ("path", "command", "instead"),
+    [
+        ("root/.cache/pip/http/a/b", "pip install x", "--mount=type=cache,target=/root/.cache/pip"),
+        ("root/.npm/_logs/x.log", "npm ci", "--mount=type=cache,target=/root/.npm"),
+        ("var/cache/apt/x", "apt-get update", "--mount=type=cache,target=/var/cache/apt,sharing=locked"),
+        ("var/log/apt/term.log", "apt-get update", "--mount=type=tmpfs,target=/var/log"),
+        ("tmp/build-env.log", "env > /tmp/build-env.log", "--mount=type=tmpfs,target=/tmp"),
+    ],
+)
+def test_what_tools_keep_goes_into_a_mount(path: str, command: str, instead: str) -> None:
+    """Caches and logs of a RUN are kept out of its layer."""
+    found = in_layer(f"RUN /bin/sh -c {command} # buildkit", path)
+
+    assert found.dockerfile == f"RUN {instead} \\\n    {command}"
+
+
+def test_what_tools_keep_elsewhere_is_removed_by_the_step_that_made_it() -> None:
+    """There is no mount for a log among other files, and none over what the command removes itself."""
+    log = in_layer("RUN /bin/sh -c make # buildkit", "srv/app/make.log")
+    removed = in_layer("RUN /bin/sh -c pip install x && rm -r /root/.cache/pip # buildkit", "root/.cache/pip/x")
+
+    assert log.dockerfile == "RUN make && rm -f /srv/app/make.log"
+    assert removed.dockerfile is None
+
+
+@pytest.mark.parametrize(
+    ("following", "rest"),
+    [
+        (["RUN /bin/sh -c npm ci && rm /root/.npmrc # buildkit"], "npm ci"),
+        (["RUN /bin/sh -c npm ci # buildkit", "RUN /bin/sh -c rm -f /root/.npmrc # buildkit"], "npm ci"),
+        (["RUN /bin/sh -c apk add x # buildkit", "RUN /bin/sh -c cat /root/.npmrc # buildkit"], "cat /root/.npmrc"),
+        (["RUN /bin/sh -c chmod 600 /root/.npmrc && npm ci; rm -rf /root/.npmrc /tmp/x # buildkit"],
+         "npm ci; rm -rf /tmp/x"),
+        (["COPY a b # buildkit", "RUN /bin/sh -c cd /root && npm ci && rm .npmrc # buildkit"], "cd /root && npm ci"),
+    ],
+)  # fmt: skip
+def test_the_step_that_needs_a_copied_file_gets_it_mounted(following: list[str], rest: str) -> None:
+    """The RUN that names the file, or else the first one, gets the mount; removing the file there would fail."""
+    found = in_layer("COPY .npmrc /root/ # buildkit", "root/.npmrc", *following, state=State.DELETED)
+
+    assert found.dockerfile == f"RUN --mount=type=secret,id=npmrc,target=/root/.npmrc,required=true \\\n    {rest}"
+    assert any("docker build --secret id=npmrc,src=.npmrc ." in step for step in found.steps)
+
+
+@pytest.mark.parametrize("following", [(), ("RUN /bin/sh -c rm /root/.npmrc",), ("RUN /bin/sh -c echo hush && make",)])
+def test_no_step_is_made_up(following: tuple[str, ...]) -> None:
+    """Where no later RUN needs the file, or its text holds the secret, none is proposed."""
+    assert in_layer("COPY .npmrc /root/ # buildkit", "root/.npmrc", *following, secret="hush").dockerfile is None
+
+
+def test_the_source_of_a_copied_folder() -> None:
+    """The file to give to the build, and to leave out of its context, is the one in the folder that was copied."""
+    use = "RUN /bin/sh -c make FILE=/srv/conf/db/password.txt # buildkit"
+    for copy in ("COPY conf /srv/conf", "COPY conf/ srv/conf/", "COPY ./conf/ ./srv/conf"):
+        found = in_layer(f"{copy} # buildkit", "srv/conf/db/password.txt", use)
+
+        source = f"{copy.split()[1].rstrip('/')}/db/password.txt"
+        assert any(f"src={source} ." in step for step in found.steps)
+        assert any(f"List {source} in .dockerignore" in step for step in found.steps)
+    assert any("List a/b in" in step for step in in_layer("COPY . /srv # buildkit", "srv/a/b").steps)
+
+
+def test_keys_come_from_an_agent() -> None:
+    """The RUN that used a private key uses the agent, without the lines that looked after the key."""
+    steps = "RUN /bin/sh -c chmod 600 /root/.ssh/id_rsa && git clone git@h:o/r && rm /root/.ssh/id_rsa # buildkit"
+    found = in_layer("COPY id_rsa /root/.ssh/ # buildkit", "root/.ssh/id_rsa", steps)
+
+    assert found.dockerfile == "RUN --mount=type=ssh \\\n    git clone git@h:o/r"
+    assert any("docker build --ssh default=$SSH_AUTH_SOCK ." in step for step in found.steps)
+
+
+@pytest.mark.parametrize("kind", ["ARG", "ENV"])
+def test_the_step_that_uses_a_variable_takes_it_from_a_mount(kind: str) -> None:
+    """ARG and ENV are replaced where they are used."""
+    following = ("RUN /bin/sh -c apk add make # buildkit", "RUN /bin/sh -c login --token ${TOKEN} # buildkit")
+
+    found = advice(f"{kind} A=1 TOKEN={FAKE}", following=following)
+
+    mount = "RUN --mount=type=secret,id=token,env=TOKEN,required=true"
+    assert found.dockerfile == f"{mount} \\\n    login --token ${{TOKEN}}"
+
+
+def test_builders_without_variables_read_files() -> None:
+    """The classic builder's engine is too old for env=, and buildah is not known to have it: the command reads."""
+    for builder, build in ((Builder.CLASSIC, "DOCKER_BUILDKIT=1 docker build"), (Builder.BUILDAH, "buildah build")):
+        found = advice(f"/bin/sh -c TOKEN={FAKE} make", builder=builder)
+
+        assert found.dockerfile == (
+            'RUN --mount=type=secret,id=token,required=true \\\n'
+            '    export TOKEN="$(cat /run/secrets/token)" && \\\n    make'
+        )  # fmt: skip
+        assert any(f"{build} --secret id=token,env=TOKEN ." in step for step in found.steps)
+
+
+def test_older_frontends_are_given_the_whole_instruction() -> None:
+    """Beside the form with env= stands the one for frontends that have none."""
+    found = advice(f"RUN /bin/sh -c TOKEN={FAKE} make # buildkit")
+
+    older = 'RUN --mount=type=secret,id=token,required=true export TOKEN="$(cat /run/secrets/token)" && make'
+    assert any(older in step for step in found.steps)
+
+
+def test_kaniko_is_said_to_have_no_mounts() -> None:
+    """Whoever builds with kaniko is told before all else that it cannot do this."""
+    assert KANIKO in advice(f"RUN TOKEN={FAKE} make", builder=Builder.KANIKO).steps
+    assert KANIKO not in advice(f"RUN TOKEN={FAKE} make").steps
+
+
+@pytest.mark.parametrize(
+    ("entries", "builder"),
+    [
+        ([HistoryEntry("RUN /bin/sh -c x # buildkit", "buildkit.dockerfile.v0")], Builder.BUILDKIT),
+        ([HistoryEntry("/bin/sh -c #(nop) ADD file:00 in / "), HistoryEntry("ENV A=1", "buildkit.dockerfile.v0")],
+         Builder.BUILDKIT),
+        ([HistoryEntry("/bin/sh -c x")], Builder.CLASSIC),
+        ([HistoryEntry("/bin/sh -c x", "FROM base:1")], Builder.BUILDAH),
+        ([HistoryEntry("RUN x", "", "kaniko")], Builder.KANIKO),
+        ([HistoryEntry("", "Imported from -")], Builder.UNKNOWN),
+        ([], Builder.UNKNOWN),
+    ],
+)  # fmt: skip
+def test_builders_are_told_by_their_marks(entries: list[HistoryEntry], builder: Builder) -> None:
+    """The last step's builder counts, whoever made the base."""
+    assert builder_of(entries) is builder
+
+
+SHELL = st.text(alphabet="rm -f/ac.&;|'\"$\\\n", max_size=40)
+
+
+@given(SHELL, SHELL)
+def test_quotes_and_chains_are_not_cut(before: str, after: str) -> None:
+    """Whatever the command, what is proposed is the command or some of the parts between its separators."""
+    command = f"{before}rm /a/c{after}"
+
+    found = user_of([Step("RUN", command, shell=True)], "/a/c", "--mount=type=ssh", "", str)
+
+    if found is not None:
+        rest = found.rewritten.dockerfile.removeprefix("RUN --mount=type=ssh \\\n    ")
+        assert all(part.strip() in command for part in rest.replace("&&", ";").split(";"))
+
+
+@given(st.sampled_from(["RUN", "ADD", "COPY", "ARG", "ENV"]), SHELL, SHELL, st.text(max_size=20))
+def test_no_proposal_shows_the_secret(kind: str, before: str, after: str, path: str) -> None:
+    """Whatever the step and those after it, no advice holds the value."""
+    step = f"{kind} {before}https://u:{FAKE}@h/r.git{after}"
+
+    found = advice(step, surface=Surface.LAYER, path=path, following=(f"RUN {before}{FAKE}{after}",))
+
+    assert FAKE not in repr(found)
+
+
+def test_a_secret_in_the_text_and_in_a_cache_gets_both_mounts() -> None:
+    """The value moves into a mount, and the tool's own cache under another one; other files are named."""
+    step, files = f"RUN /bin/sh -c T={FAKE} pip install x # buildkit", ("root/.cache/pip/log.txt", "etc/pip.conf")
+
+    for found in (advice(step, files=files), in_layer(step, files[0], files=files)):
+        mounts = "--mount=type=secret,id=t,env=T,required=true \\\n    --mount=type=cache,target=/root/.cache/pip"
+        assert found.dockerfile == f"RUN {mounts} \\\n    pip install x"
+        assert any("wrote it to etc/pip.conf" in step for step in found.steps)

@@ -1,0 +1,158 @@
+"""Fixes as diffs against the user's Dockerfile: they apply, and show no lines that the image does not vouch for."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scanner.image.dockerfile import parse, read
+from scanner.image.recipe import Recipe, recipe_of
+from scanner.oci import HistoryEntry
+from scanner.patch import diff
+
+TEXT = """\
+FROM base AS other
+ENV HUSH=not-built-1
+RUN other
+FROM base
+ARG TOKEN
+# not-built-2
+RUN one
+
+RUN --mount=type=cache,target=/c \\
+    two \\
+    2
+RUN three
+RUN <<EOT
+four
+EOT
+"""
+HISTORY = ("ARG TOKEN", "RUN one", "RUN two     2", "RUN three", "RUN /bin/sh -c four\n # buildkit")
+
+
+def recipe(text: str = TEXT, history: tuple[str, ...] = HISTORY) -> Recipe:
+    """The Dockerfile beside the history of its last stage."""
+    return recipe_of(parse(text), [HistoryEntry(entry) for entry in history])
+
+
+def patched(folder: Path, text: str, change: str) -> str:
+    """The Dockerfile after `patch -p1`; it must apply where it says, without fuzz."""
+    if not shutil.which("patch"):
+        pytest.skip("patch is not installed (Debian: apt-get install patch)")
+    file = folder / "Dockerfile"
+    file.write_bytes(text.encode())
+    command = ["patch", "--binary", "-p1", "--fuzz=0", "--no-backup-if-mismatch"]
+    done = subprocess.run(command, cwd=folder, input=change.encode(), capture_output=True)
+    assert done.returncode == 0 and b"offset" not in done.stdout, done.stdout
+    return file.read_bytes().decode()
+
+
+def test_an_instruction_is_replaced_and_keeps_its_own_flags(tmp_path: Path) -> None:
+    """The flags that history does not hold come from the Dockerfile."""
+    change = diff(recipe(), {2: "RUN --mount=type=secret,id=t,env=T \\\n    two"})
+
+    assert change is not None
+    new = "RUN --mount=type=cache,target=/c \\\n    --mount=type=secret,id=t,env=T \\\n    two\n"
+    assert patched(tmp_path, TEXT, change) == TEXT.replace(
+        "RUN --mount=type=cache,target=/c \\\n    two \\\n    2\n", new
+    )
+
+
+def test_instructions_and_arguments_are_deleted(tmp_path: Path) -> None:
+    """A step can go, and the ARG of a value with it."""
+    change = diff(recipe(), {3: None, 4: "RUN five"}, {"TOKEN"})
+
+    assert change is not None
+    expected = TEXT.replace("RUN three\n", "").replace("RUN <<EOT\nfour\nEOT\n", "RUN five\n")
+    assert patched(tmp_path, TEXT, change) == expected.replace("ARG TOKEN\n", "")
+
+
+def test_lines_around_a_change_are_those_of_the_image() -> None:
+    """Comments and other stages may hold what no scan of the image saw; a diff does not show them."""
+    change = diff(recipe(), {1: "RUN 1", 3: "RUN 3"}, {"TOKEN"})
+
+    assert change is not None
+    assert "not-built" not in change and "FROM" not in change
+    assert " RUN --mount=type=cache,target=/c \\\n" in change
+
+
+def test_line_ends_stay_as_they_are(tmp_path: Path) -> None:
+    """Files of Windows and files whose last line does not end are patched as well."""
+    for text in (TEXT.replace("\n", "\r\n"), TEXT.rstrip("\n"), TEXT.replace("\n", "\r\n").rstrip("\r\n")):
+        change = diff(recipe(text), {1: "RUN 1 \\\n  1", 4: "RUN 4"})
+
+        assert change is not None
+        ends = "\r\n" if "\r\n" in text else "\n"
+        found = patched(tmp_path, text, change)
+        assert f"RUN 1 \\{ends}  1{ends}" in found and found.endswith(text[-1] if text[-1] == "\n" else "RUN 4")
+
+
+def test_no_diff_where_the_step_is_not_in_the_file() -> None:
+    """Nothing is guessed: a step of the base image has no lines here."""
+    assert diff(recipe(history=("RUN base", *HISTORY)), {0: None}) is None
+    assert diff(recipe("# escape=`\n" + TEXT), {1: None}) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(None, "a/.env\n"), ("x\ny\n", "x\ny\na/.env\n"), ("x", "x\na/.env\n"), ("a/.env\n", None)]
+)
+def test_dockerignore_gains_a_pattern(before: str | None, after: str | None, tmp_path: Path) -> None:
+    """The file is made if there is none, and left alone if it lists the pattern."""
+    file = tmp_path / "Dockerfile"
+    file.write_text(TEXT)
+    ignore = tmp_path / ".dockerignore"
+    if before is not None:
+        ignore.write_text(before)
+
+    change = diff(recipe_of(read(file), [HistoryEntry(entry) for entry in HISTORY]), {}, ignored="a/.env")
+
+    assert (change is None) == (after is None)
+    if change is not None:
+        patched(tmp_path, TEXT, change)
+        assert ignore.read_text() == after
+
+
+@given(
+    st.lists(st.sampled_from(["RUN a", "RUN b", "# c", "", "RUN c \\\n  d", "ARG X", "ENV A=1"]), max_size=15),
+    st.dictionaries(st.integers(0, 9), st.sampled_from([None, "RUN new", "RUN new \\\n  line"]), max_size=4),
+)
+def test_diffs_say_what_they_do(parts: list[str], edits: dict[int, str | None]) -> None:
+    """Applied by hand, line for line, every diff gives the file with the instructions replaced."""
+    text = "\n".join(["FROM x", *parts, ""])
+    file = parse(text)
+    steps = {at: i for at, i in enumerate(i for i in file.instructions if i.keyword != "FROM") if at in edits}
+    found = Recipe(file, file.stages()[0], steps)
+    edits = {at: edit for at, edit in edits.items() if at in steps}
+
+    change = diff(found, edits)
+
+    lines = text.split("\n")
+    for at, new in sorted(edits.items(), reverse=True):
+        lines[steps[at].line - 1 : steps[at].end_line] = [] if new is None else new.split("\n")
+    assert applied(text.split("\n"), change) == lines
+
+
+def applied(lines: list[str], change: str | None) -> list[str]:
+    """*lines* after a unified diff, each of its lines checked."""
+    if change is None:
+        return lines
+    out: list[str] = []
+    at = 0
+    for line in change.split("\n")[2:]:
+        if line.startswith("@@"):
+            start, _, length = line.split()[1][1:].partition(",")
+            begin = int(start) - (length != "0")
+            out += lines[at:begin]
+            at = begin
+        elif line[:1] in (" ", "-"):
+            assert lines[at] == line[1:]
+            out += [line[1:]] if line[0] == " " else []
+            at += 1
+        elif line:
+            out.append(line[1:])
+    return out + lines[at:]

@@ -1,0 +1,105 @@
+"""Misspelt commands, options, files and images get a suggestion; help fits a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from scanner.cli import suggest
+from scanner.cli.main import COMMANDS, cli
+from scanner.image import engine
+
+
+def leakscan(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    own = {"DOCKER_HOST": "unix:///nowhere/docker.sock", **environment}
+    return subprocess.run([sys.executable, "-m", "scanner", *arguments], cwd=cwd, text=True, capture_output=True,
+                          env={**os.environ, **own}, timeout=60, check=False)  # fmt: skip
+
+
+def commands(command: click.Command = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command by the words that call it."""
+    yield path
+    if isinstance(command, click.Group):
+        ctx = click.Context(command)
+        for name in command.list_commands(ctx):
+            child = command.get_command(ctx, name)
+            assert child is not None
+            yield from commands(child, (*path, name))
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_help_fits_80_columns(words: tuple[str, ...]) -> None:
+    """No line of a help text is longer, and no command's line in a list is cut off."""
+    shown = leakscan(*words, "--help", COLUMNS="80").stdout
+
+    assert shown.startswith("Usage: leakscan")
+    assert [line for line in shown.splitlines() if len(line) > 80 or line.endswith("...")] == [
+        line for line in shown.splitlines() if line.startswith("Usage:") and line.endswith("...")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("rulse", "list"), "Did you mean the command `leakscan rules`?"),
+        (("rules", "lst"), "Did you mean 'list'?"),
+        (("scan", "--fromat", "json", "x.tar"), "Did you mean '--format'?"),
+        (("--fail_on", "high", "x.tar"), "Did you mean '--fail-on'?"),
+        (("--format", "srif", "x.tar"), "Did you mean sarif?"),
+    ],
+)
+def test_a_misspelt_word_is_wrong_usage_with_a_suggestion(words: tuple[str, ...], meant: str) -> None:
+    """Exit code 2."""
+    run = leakscan(*words)
+
+    assert run.returncode == 2
+    assert meant in run.stderr
+
+
+def test_a_misspelt_file_gets_the_nearest_one(tmp_path: Path) -> None:
+    """In the directory where it would be, with the prefix that was given."""
+    (tmp_path / "image.tar").write_bytes(b"")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "layout.tar.gz").write_bytes(b"")
+
+    for given, meant in (("imge.tar", "image.tar"), ("./imag.tar", "./image.tar"),
+                         ("sub/layuot.tar.gz", "sub/layout.tar.gz"),
+                         ("docker-archive:imge.tar", "docker-archive:image.tar")):  # fmt: skip
+        run = leakscan(given, cwd=tmp_path)
+        assert run.returncode == 3
+        assert f"Did you mean {meant}?" in run.stderr
+    assert "Did you mean" not in leakscan("nothing-like-it.tar", cwd=tmp_path).stderr
+
+
+def test_a_misspelt_image_gets_one_of_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name and tag if there is a tag, else by name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(engine, "tags", lambda: ("shop/web:1.4", "alpine:3.20"))
+
+    assert suggest.image("shop/wbe") == "shop/web:1.4"
+    assert suggest.image("shop/web:1.5") == "shop/web:1.4"
+    assert suggest.image("docker:alpin:3.20") == "docker:alpine:3.20"
+    assert suggest.image("registry:alpin:3.20") == ""
+    assert suggest.image("something-else") == ""
+
+
+def test_an_engine_that_is_not_there_costs_no_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No error, and nothing is asked of an engine on another machine."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    assert engine.tags() == ()
+    monkeypatch.setenv("DOCKER_HOST", "tcp://192.0.2.1:2375")
+    assert engine.tags() == ()
+
+
+def test_a_file_of_a_command_s_name_is_no_misspelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What exists was meant."""
+    monkeypatch.chdir(tmp_path)
+    assert suggest.command("rulse", COMMANDS) == "rules"
+    (tmp_path / "rulse").write_bytes(b"")
+    assert suggest.command("rulse", COMMANDS) == ""

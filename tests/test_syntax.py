@@ -1,0 +1,175 @@
+"""A secret is found whole in the syntax of each language and format; what only looks like one has a reason."""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Iterator
+
+import pytest
+
+from scanner.detect import patterns, plugins, rulepack
+from scanner.detect.base import Detector
+from scanner.detect.firstpass import FirstPass, compile_database, triggers_of
+from scanner.detect.spans import Suppressed
+from scanner.evidence import Confidence, Match
+
+_RANDOM = random.Random(4)
+_LETTERS = string.ascii_letters + string.digits
+#: 32 letters and digits, 32 hexadecimal digits, a password as people make them up, one with the signs of a shell
+TOKEN = "".join(_RANDOM.choices(_LETTERS, k=32))
+DIGITS = "".join(_RANDOM.choices("0123456789abcdef", k=32))
+PASSWORD = "Tr4v" + "".join(_RANDOM.choices(string.ascii_lowercase, k=4)) + "0Xk9"
+STRONG = "vR8#k" + "Q2$m" + "Z{5};(x)t"
+VALUES = {"T": TOKEN, "H": DIGITS, "W": PASSWORD, "P": STRONG}
+
+#: a name of a file, and a text with the letter of a value in angle brackets
+FOUND = (
+    (".env", "DB_PASSWORD=<W>\n"), (".env", "DB_PASSWORD='<P>'\n"), (".env", "export DB_PASSWORD=<P>\n"),
+    ("config of image", '["PATH=/usr/bin","DB_PASSWORD=<P>","X=1"]'),
+    ("config of image", "RUN /bin/sh -c tool --token <T> --x"),
+    ("config of image", "RUN /bin/sh -c wget --user=ci --password=<P> https://shop.io/"),
+    ("config of image", "RUN /bin/sh -c echo password=<P> > /etc/app.conf"),
+    ("config of image", "RUN /bin/sh -c mysql -u root -p<P> -e x"),
+    ("config of image", "RUN /bin/sh -c sshpass -p '<P>' ssh ci@shop.io"),
+    ("config of image", "RUN /bin/sh -c curl -u ci:<P> https://shop.io/"),
+    ("config of image", 'RUN /bin/sh -c curl -H "X-Api-Key: <T>" https://shop.io/'),
+    ("Dockerfile", "ENV DB_PASSWORD=<P>\n"), ("Dockerfile", "ENV DB_PASSWORD <P>\n"),
+    ("Dockerfile", "ARG API_TOKEN=<H>\n"),
+    ("a.yaml", "db:\n  password: <W>\n"), ("a.yaml", "db:\n  password: '<P>' # old\n"),
+    ("a.yaml", "db: {user: app, password: <W>}\n"),
+    ("pod.yaml", 'env:\n- name: DB_PASSWORD\n  value: "<P>"\n'),
+    ("docker-compose.yml", 'environment:\n  - "DB_PASSWORD=<P>"\n'),
+    ("a.json", '{"password": "<P>"}'), ("a.json", '{"apiKey":"<H>"}'),
+    ("a.json", '{"name":"DB_PASSWORD","value":"<W>"}'),
+    ("a.toml", 'token = "<T>"\n'), ("a.ini", "[db]\npassword = <P>\n"), ("a.ini", "[db]\npassword=<W> ; old\n"),
+    ("a.properties", "spring.datasource.password=<P>\n"), ("a.properties", "shop.api-key: <H>\n"),
+    ("a.xml", "<password>\n  <W>\n</password>"), ("a.xml", '<server username="x" password="<P>" />'),
+    ("a.xml", '<add key="ApiPassword" value="<W>"/>'), ("a.xml", '<property name="connection.password"><W></property>'),
+    ("a.tf", 'variable "db_password" {\n  default = "<W>"\n}\n'), ("a.tfvars", 'db_password = "<P>"\n'),
+    ("a.go", 'cfg := Config{Password: "<P>", User: "x"}\n'), ("a.go", 'os.Setenv("SHOP_TOKEN", "<T>")\n'),
+    ("a.rs", 'const TOKEN: &str = "<T>";\n'), ("a.rs", "static API_KEY: &'static str = \"<H>\";\n"),
+    ("a.rs", 'let password = String::from("<P>");\n'),
+    ("a.py", "d['password'] = '<P>'\n"), ("a.py", 'API_KEY: Final[str] = "<H>"\n'),
+    ("a.py", 'password = (\n    "<P>"\n)\n'),
+    ("a.py", 'token = os.getenv("SHOP_TOKEN", "<T>")\n'),
+    ("a.js", 'const t = process.env.SHOP_TOKEN ||\n  "<T>";\n'), ("a.ts", "private readonly apiKey: string = '<H>';\n"),
+    ("a.js", "axios.defaults.headers.common['X-Auth-Token'] = '<H>';\n"),
+    ("a.php", "define('DB_PASSWORD', '<P>');\n"), ("a.php", "'password' => env('DB_PASSWORD', '<W>'),\n"),
+    ("a.rb", ':password => "<P>"\n'), ("a.rb", "ENV['SHOP_TOKEN'] = '<T>'\n"),
+    ("a.cs", 'public const string ApiKey = "<H>";\n'), ("a.cs", 'new NetworkCredential("shop", "<P>")\n'),
+    ("A.java", 'props.setProperty("db.password", "<W>");\n'), ("A.java", 'String PASSWORD\n    = "<P>";\n'),
+    ("a.kt", 'private const val TOKEN = "<T>"\n'), ("a.swift", 'static let token: String = "<T>"\n'),
+    ("a.c", '#define API_KEY "<H>"\n'), ("a.c", 'const char password[] = "<P>";\n'),
+    ("a.cpp", 'const std::string kApiKey{"<H>"};\n'), ("a.vb", 'Dim password As String = "<P>"\n'),
+    ("a.r", 'api_key <- "<H>"\n'), ("a.clj", ':password "<P>"\n'), ("a.gradle", 'password "<P>"\n'),
+    ("Makefile", "TOKEN := <T>\n"), ("a.bat", "set TOKEN=<T>\n"), ("a.ps1", '$env:TOKEN = "<T>"\n'),
+    ("a.http", "X-Api-Key: <H>\n"), ("a.http", "Authorization: <T>\n"), ("a.http", "Cookie: session_token=<T>\n"),
+    ("a.http", "Authorization: Basic <T>\n"), ("a.txt", "https://shop.io/x?access_token=<T>\n"),
+    ("x.service", 'Environment="DB_PASSWORD=<P>"\n'), ("supervisord.conf", 'environment=DB_PASSWORD="<P>",X="y"\n'),
+    ("redis.conf", "requirepass <W>\n"), ("ldap.conf", "bindpw <P>\n"),
+    ("hosts", "web ansible_user=x ansible_password=<W>\n"),
+    ("a.sh", "helm install x --set auth.password=<W>\n"),
+    ("a.sh", "kubectl create secret generic x --from-literal=password=<W>\n"),
+    ("a.sh", 'psql "host=h user=u password=<W>"\n'), ("a.sh", "npm config set //shop.io/:_authToken <T>\n"),
+    ("a.sh", "echo '<W>' | docker login -u ci --password-stdin shop.io\n"), ("a.log", "the password is <W>\n"),
+)  # fmt: skip
+#: what is set to such names without being a secret, and the reason
+SILENT = (
+    ("a.yaml", "password: ${DB_PASSWORD}\n", "reference"), ("a.sh", "DB_PASSWORD=$(cat /run/secrets/db)\n", None),
+    ("a.sh", "mysql -u root -p$PASS -e x\n", None), ("a.yaml", "password: changeme\n", "default-or-word"),
+    ("a.tf", "password = random_password.db.result\n", "expression"),
+    ("a.tf", "password = var.db_password\n", "expression"),
+    ("a.py", 'fields = ["username", "password", "repository"]\n', None), ("a.py", 'password = "password"\n', None),
+    ("de.json", '"password": "Passwort"\n', None), ("a.js", 'this.addPassword = "#add-password";\n', None),
+    ("a.py", 'client_secret = "clientSecret"\n', "name"), ("a.py", 'token = get_token(user, "shop")\n', None),
+    ("a.py", 'secret = "arn:aws:secretsmanager:us-west-2:000011112222:secret:shop"\n', None),
+    ("a.py", "password = r'([a-f0-9]{48}(?![a-f0-9]))'\n", "expression"),
+    ("a.json", '"password": "sha1$1b11b$edeb0a67a9622f1f2cfeabf9188a711f5ac7d236"\n', "hash-or-encrypted"),
+    ("a.pom", "<commons.releaseManagerKey>86fdc7e2a11262cb</commons.releaseManagerKey>\n", "name-of-no-secret"),
+    ("a.tsbuildinfo", f'"signature":"{DIGITS * 2}"\n', None),
+    ("README.md", f"https://shop.io/badge.svg?token={TOKEN}\n", "badge"),
+    ("a.py", "unit_key = 'heightOfGeoidAboveSurface84Units'\n", "words"),
+    ("a.py", "password='geheim$parole'\n", "documentation"),
+    ("a.d.ts", "type A = Kind.Signature | SyntaxKind.JSDocLink | Kind.B\n", None),
+    ("ftp.py", 'login(user="anonymous", password="shop@shop.io")\n', None),
+    ("a.sh", "apt install passwd perl-5.005-base user\n", None),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def detectors() -> tuple[Detector, ...]:
+    """All detectors that judge values."""
+    return (*patterns.detectors(rulepack.load()), *plugins.detectors())
+
+
+@pytest.fixture(scope="module")
+def first_pass(detectors: tuple[Detector, ...]) -> FirstPass:
+    """The first pass over them."""
+    return FirstPass(detectors, compile_database(triggers_of(detectors)))
+
+
+def filled(text: str) -> tuple[bytes, bytes]:
+    """*text* with its value, and the value."""
+    [letter] = [letter for letter in VALUES if f"<{letter}>" in text]
+    return text.replace(f"<{letter}>", VALUES[letter]).encode(), VALUES[letter].encode()
+
+
+def gated(first_pass: FirstPass, data: bytes, path: str) -> list[Match]:
+    """The matches that make a build fail."""
+    return [match for match in first_pass.matches(memoryview(data), path) if match.confidence is not Confidence.LOW]
+
+
+@pytest.mark.parametrize(("path", "text"), FOUND)
+def test_value_is_found_whole(first_pass: FirstPass, path: str, text: str) -> None:
+    """The value that a syntax sets to a name of a secret is found, from its first byte to its last."""
+    data, value = filled(text)
+    assert value in [match.secret.reveal() for match in gated(first_pass, data, path)]
+
+
+@pytest.mark.parametrize(("path", "text", "_reason"), SILENT)
+def test_look_alike_is_not_gated(first_pass: FirstPass, path: str, text: str, _reason: str | None) -> None:
+    """What stands where a secret could stand, and is none, fails no build."""
+    assert not gated(first_pass, text.encode(), path)
+
+
+def explained(detectors: tuple[Detector, ...], data: bytes, path: str) -> Iterator[str]:
+    """Why the values in *data* were set aside, by all detectors that can say so, told to look everywhere."""
+    everywhere = list(range(1, len(data) + 1))
+    for detector in detectors:
+        if isinstance(detector, patterns.PatternDetector):
+            for found in detector.explain(memoryview(data), everywhere, path):
+                if isinstance(found, Suppressed):
+                    yield found.reason
+
+
+@pytest.mark.parametrize(("path", "text", "reason"), [case for case in SILENT if case[2]])
+def test_look_alike_has_its_reason(detectors: tuple[Detector, ...], path: str, text: str, reason: str) -> None:
+    """Nothing is dropped silently: each look-alike is told with a reason."""
+    assert reason in set(explained(detectors, text.encode(), path))
+
+
+@pytest.mark.parametrize("text", [
+    "unknown_thing: <T>\n", "OPENCAGEDATA=<H>\n", "opencagedata: '<H>'\n", "# opencagedata credentials\nkey: <H>\n",
+    "https://api.opencagedata.com/v1/x?key=<H>\n", "<opencagedataToken>\n  <H>\n</opencagedataToken>\n",
+])  # fmt: skip
+def test_issuer_names_its_value(first_pass: FirstPass, text: str) -> None:
+    """A value of an issuer's shape is that issuer's secret where it is named; an unknown name alone says nothing."""
+    data, value = filled(text)
+    named = value in [match.secret.reveal() for match in gated(first_pass, data, "app.conf")]
+    assert named is ("opencagedata" in text.lower())
+
+
+def test_ordinary_word_needs_more_than_a_digest(first_pass: FirstPass) -> None:
+    """An issuer's name that is software's too takes a random value for its secret, and no digest beside it."""
+    assert gated(first_pass, f"mixpanel: {TOKEN}\n".encode(), "app.conf")
+    assert not gated(first_pass, f"mixpanel: {DIGITS}\n".encode(), "app.conf")
+    assert not gated(first_pass, f"see mixpanel {TOKEN}\n".encode(), "app.conf")
+
+
+@pytest.mark.parametrize("word", ["porkchop", "supersecret", "thisismypassphrase"])
+def test_word_is_a_bad_password(first_pass: FirstPass, word: str) -> None:
+    """A word set to the name of a password is a bad password, in programs in quotes only."""
+    assert gated(first_pass, f'login(password="{word}")\n'.encode(), "a.py")
+    assert gated(first_pass, f"db_password: {word}\n".encode(), "a.yaml")
+    assert not gated(first_pass, f"login(password={word})\n".encode(), "a.py")

@@ -53,7 +53,8 @@ def with_known(detection: Detection, known: Sequence[Known]) -> Detection:
     if not own:
         return Detection(detection.detectors, detection.database, detection.rules_digest, tuple(known))
     further: tuple[Detector, ...] = (*own, *known_signals(*segments(own)))
-    compiled = compile_database(triggers_of(further), len(triggers_of(detection.detectors)))
+    triggers = [trigger for detector in further for trigger in detector.triggers]
+    compiled = compile_database(triggers, len(triggers_of(detection.detectors)))
     return Detection(
         (*detection.detectors, *further), detection.database + compiled, detection.rules_digest, tuple(known)
     )

@@ -232,8 +232,11 @@ class FirstPass:
         self._aside: list[SetAside] = []
         tallies = [each.tally for each in detectors if isinstance(each, _Counts)] if explain else []
         self._tallies = {id(tally): tally for tally in tallies}
-        self._owners = [owner for owner, detector in enumerate(detectors) for _ in detector.triggers]
-        self._run = len(self._owners)
+        owners = [(each.group is Group.KNOWN, owner) for owner, detector in enumerate(detectors)
+                  for each in detector.triggers]  # fmt: skip
+        self._owners = [owner for known, owner in owners if not known]
+        self._run = len(self._owners)  # those of known secrets were compiled after it
+        self._owners += [-1, *(owner for known, owner in owners if known)]
         self._detectors = tuple(detectors)
         self._by_path = [(owner, each) for owner, each in enumerate(detectors) if isinstance(each, PathDetector)]
         self._databases = tuple(_databases(serialized))

@@ -103,7 +103,7 @@ def _pack(name: str, document: dict[str, object], error: LeakscanError | None) -
             rule = rulepack.rule_of(name, table)
             if rule.id in taken:
                 raise RulePackError(f"rule {rule.id}: the id is taken")
-            rulepack.verify(rule)
+            userrules.hold(rule)
         except RulePackError as wrong:
             id = table.get("id") if isinstance(table, dict) else None
             tested.append(Tested(userfile.shown(str(id or "?")), (wrong.what.removeprefix(f"{name}: "),), 0, 0))

@@ -264,6 +264,13 @@ CASES = (
         ("git.shop.io",),
     ),
     Case(
+        "git token as user",
+        "home/ci/.git-credentials",
+        "https://<TOKEN>:x-oauth-basic@git.shop.io\n",
+        "<TOKEN>",
+        ("git.shop.io",),
+    ),
+    Case(
         "git extra header",
         "srv/app/.git/config",
         '[http "https://git.shop.io/"]\n\textraheader = AUTHORIZATION: basic <BASIC>\n',

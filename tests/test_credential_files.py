@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import re
@@ -76,6 +77,8 @@ def explained(path: str, text: str) -> list[Match | Suppressed]:
         ("root/.m2/settings.xml", "<server><password>${env.PASS}</password></server>"),
         (".git-credentials", "https://git@git.shop.io\nhttps://someone@git.shop.io\n"),
         ("application.yml", "spring:\n  datasource:\n    password: ENC(abcdefgh12345)\n"),
+        ("app/vault-paths.json", '{"keys": ["secret/data/shop/production"]}'),
+        ("root/.kube/config", "users:\n- name: a\n  user:\n    token: some-service-account-name\n"),
         ("application.yml", "db:\n  password-file: /run/secrets/db\n  secret: /run/secrets/x\n"),
     ],
 )
@@ -92,6 +95,17 @@ def test_what_is_set_aside_has_its_reason_and_place() -> None:
 
     assert isinstance(found, Suppressed)
     assert (text[found.start : found.end], found.reason) == ("${NPM_TOKEN}", "reference")
+
+
+def test_a_published_value_is_set_aside() -> None:
+    """Whoever copied it from documentation has told nobody anything."""
+    known = {hashlib.sha256(PASSWORD.encode()).hexdigest(): "a manual"}
+    text = f"[client]\npassword={PASSWORD}\n".encode()
+
+    [found] = ParsedFileDetector(known).explain(memoryview(text), (), "root/.my.cnf")
+
+    assert isinstance(found, Suppressed)
+    assert found.reason == "public-example: a manual"
 
 
 def test_the_user_goes_with_the_password_of_the_same_name() -> None:

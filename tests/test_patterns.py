@@ -235,6 +235,8 @@ def test_published_values_are_nobodys_secret() -> None:
 
     assert list(outer.triggers) == list(inner.triggers)
     assert [match.secret.reveal() for match in outer.confirm(memoryview(text), ends, "a.txt")] == [other]
+    told = [one for one in outer.explain(memoryview(text), ends, "a.txt") if isinstance(one, Suppressed)]
+    assert [(one.start, one.reason) for one in told] == [(0, "public-example: the manual")]
     copied = pickle.loads(pickle.dumps(outer))  # noqa: S301
     assert [match.secret.reveal() for match in copied.confirm(memoryview(text), ends, "a.txt")] == [other]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import random
 import string
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -53,7 +55,10 @@ FOUND = (
     ("a.py", "d['password'] = '<P>'\n"), ("a.py", 'API_KEY: Final[str] = "<H>"\n'),
     ("a.py", 'password = (\n    "<P>"\n)\n'),
     ("a.py", 'token = os.getenv("SHOP_TOKEN", "<T>")\n'),
-    ("a.js", 'const t = process.env.SHOP_TOKEN ||\n  "<T>";\n'), ("a.ts", "private readonly apiKey: string = '<H>';\n"),
+    ("a.js", 'const t = process.env.SHOP_TOKEN ||\n  "<T>";\n'),
+    ("a.js", 'const TOKEN = process.env.SHOP_TOKEN ?? "<T>";\n'),
+    ("a.kt", 'val TOKEN: String = System.getenv("SHOP_TOKEN") ?: "<T>"\n'),
+    ("a.sh", "curl https://api.shop.io/v1/charges -u <T>:\n"), ("a.ts", "private readonly apiKey: string = '<H>';\n"),
     ("a.js", "axios.defaults.headers.common['X-Auth-Token'] = '<H>';\n"),
     ("a.php", "define('DB_PASSWORD', '<P>');\n"), ("a.php", "'password' => env('DB_PASSWORD', '<W>'),\n"),
     ("a.rb", ':password => "<P>"\n'), ("a.rb", "ENV['SHOP_TOKEN'] = '<T>'\n"),
@@ -167,9 +172,46 @@ def test_ordinary_word_needs_more_than_a_digest(first_pass: FirstPass) -> None:
     assert not gated(first_pass, f"see mixpanel {TOKEN}\n".encode(), "app.conf")
 
 
+def test_two_words_are_the_password_of_a_service(first_pass: FirstPass) -> None:
+    """In the address of a queue or a database a word before `_secret` is what people set, elsewhere it is none."""
+    assert gated(first_pass, b'route = "nats-route://ruser:top_secret@127.0.0.1:7246"\n', "a.go")
+    assert not gated(first_pass, b'proxy = "http://ruser:top_secret@127.0.0.1:7246"\n', "a.go")
+    assert not gated(first_pass, b'url = "postgres://user:your_secret@localhost/db"\n', "a.go")
+
+
+def test_long_number_is_a_token(first_pass: FirstPass) -> None:
+    """A number too long to be counted or measured may be a token; a date, a size or an id is none."""
+    number = "".join(random.Random(7).choices(string.digits, k=32))
+    assert gated(first_pass, f"chat_token = '{number}'\n".encode(), "a.ini")
+    assert not gated(first_pass, b"chat_token = '20240131120000'\n", "a.ini")
+
+
 @pytest.mark.parametrize("word", ["porkchop", "supersecret", "thisismypassphrase"])
 def test_word_is_a_bad_password(first_pass: FirstPass, word: str) -> None:
     """A word set to the name of a password is a bad password, in programs in quotes only."""
     assert gated(first_pass, f'login(password="{word}")\n'.encode(), "a.py")
     assert gated(first_pass, f"db_password: {word}\n".encode(), "a.yaml")
     assert not gated(first_pass, f"login(password={word})\n".encode(), "a.py")
+
+
+def reasons_in(source: str) -> Iterator[str]:
+    """The reasons that functions of *source* give: a text alone, or behind the confidence."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Return) and node.value is not None:
+            value = node.value.elts[-1] if isinstance(node.value, ast.Tuple) else node.value
+            for part in (value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    yield part.value
+
+
+def test_every_reason_is_explained() -> None:
+    """docs/values.md says what each reason means, and no reason that is not given."""
+    root = Path(__file__).parent.parent
+    given = {
+        reason
+        for module in ("plausible", "assigned", "logins")
+        for reason in reasons_in((root / "scanner" / "detect" / f"{module}.py").read_text())
+    }
+    table = (root / "docs" / "values.md").read_text().partition("## Why a value is set aside")[2]
+    explained = {line.split("`")[1] for line in table.splitlines() if line.startswith("| `")}
+    assert given == explained

@@ -38,6 +38,7 @@ _PROGRAM_BYTES = re.compile(rb"[()\[\]{};,<>|\\]|&&|::|->")
 
 #: letters with digits are what people choose for passwords, and what words and names in programs seldom are
 _LETTERS_AND_DIGITS = re.compile(rb"(?=.*[A-Za-z])(?=.*[0-9])[!-~]{6,}")
+_LETTERS_AND_SIGNS = re.compile(rb"(?=.*[A-Za-z])(?=.*[!@$%^&*+~?])[!-~]{6,}")
 #: where a value without quotes is one only if it is random beyond doubt, and how long it has to be for that
 _QUOTING = {Context.SOURCE: 16, Context.PROSE: 12}
 _SETTABLE = (Context.BUILD, Context.SETTINGS, Context.OTHER)
@@ -113,7 +114,7 @@ def judge_assigned(
         return confidence, "name"
     if _neighbours(groups) and (plausible.name_like(value) or not (len(value) >= _SHORT_TOKEN or _mixed(value))):
         return confidence, "list"
-    if plausible.long_number(value):
+    if plausible.long_number(value) or plausible.mostly_digits(value):
         return confidence, None
     if (reason := plausible.words(value, _limit(value, is_password, context))) is None:
         return confidence, None
@@ -164,7 +165,8 @@ def _short_password(groups: Mapping[str, bytes]) -> bool:
     """Whether the value is one of the short passwords of letters and digits, in quotes and under a password's name."""
     if not groups.get("quote") or _neighbours(groups):
         return False
-    return _ends_as_password(groups.get("name", b"")) and _LETTERS_AND_DIGITS.fullmatch(groups["secret"]) is not None
+    chosen = any(kind.fullmatch(groups["secret"]) for kind in (_LETTERS_AND_DIGITS, _LETTERS_AND_SIGNS))
+    return chosen and _ends_as_password(groups.get("name", b""))
 
 
 def _is_word_for_secret(value: bytes, name: bytes, quoted: bool, context: Context) -> bool:
@@ -311,9 +313,11 @@ def judge_url_password(groups: Mapping[str, bytes], context: Context, value_kind
         return Confidence.MEDIUM, None  # settings hold what is used, and so do addresses in a domain, however weak
     if lower in _WEAK_URL_PASSWORDS or equal or len(value) < 3:
         return Confidence.MEDIUM, "default-or-word"
-    if plausible.password(value) is not None:
+    if plausible.password(value) is not None and not (service and plausible.named_after(value)):
         return Confidence.MEDIUM, "placeholder"
     words = plausible.words(value, 0.3) is not None and _CHOSEN.fullmatch(value) is None
+    if service and plausible.named_after(value):
+        return Confidence.MEDIUM, None
     if _EXAMPLE_HOST.fullmatch(host) is not None and (words or len(value) < 6):
         return Confidence.MEDIUM, "example-host"
     return _by_place(value, context, Confidence.MEDIUM), None

@@ -18,12 +18,10 @@ class Group(IntEnum):
 
     Attributes:
         SHAPED: rare literals, as most rules of the pack have them.
-        NAMED: words such as `password` and `token` with something behind them.
+        NAMED: words such as `password` and `token` with something behind them, and runs of characters such as base58.
         QUOTED: long runs of characters in quotes.
         SETTINGS: long runs without quotes; run over contents that could be settings files only.
         ENCODED: what secrets begin with, in base64, hex, UTF-16 and the like: thousands of literals, 2 GB/s alone.
-        RUNS: shapes without any literal that hold 50 letters and digits in a row; run only where there is such a run,
-            which a pattern in another group tells for next to nothing.
         KNOWN: parts of secrets that the user gave, compiled for one run and never kept.
     """
 
@@ -32,8 +30,7 @@ class Group(IntEnum):
     QUOTED = 2
     SETTINGS = 3
     ENCODED = 4
-    RUNS = 5
-    KNOWN = 6
+    KNOWN = 5
 
 
 @dataclass(frozen=True, slots=True)

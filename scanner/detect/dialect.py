@@ -265,7 +265,10 @@ class _Parser:
 def parse(pattern: str) -> Node:
     """The structure of *pattern*. Raises DialectError."""
     parser = _Parser(pattern)
-    node = parser.alternatives()
+    try:
+        node = parser.alternatives()
+    except RecursionError:
+        raise DialectError("groups are nested too deep") from None
     if parser.at < len(pattern):
         raise parser.fail("unmatched )")
     return node

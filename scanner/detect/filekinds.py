@@ -95,8 +95,12 @@ _NETRC = (
     rb"(?:(?:login\s{1,8}(?P<user>\"[^\"\n]*\"|[!-~]{1,200})|account\s{1,8}[!-~]{1,200})\s{1,8}){0,2}"
     rb"password\s{1,8}\"?(?P<secret>(?<=\")[^\"\n]+|[^\s\"]{1,400})"
 )
-_URL_USER = rb"[A-Za-z][A-Za-z0-9+.-]{1,24}://(?:(?P<user>[^\s/:@\"'<>`\\#?]{0,200}):)?"
-_URL = rows(_URL_USER + rb"(?P<secret>[^\s/@\"'<>`\\#?]{3,400})@(?P<host>[^\s/@\"'<>`\\,;?#]{1,200})")
+#: a token may stand in the user's place, with nothing or a fixed word for the password
+_URL = rows(
+    rb"[A-Za-z][A-Za-z0-9+.-]{1,24}://(?:(?P<secret2>[^\s/:@\"'<>`\\#?]{16,400}):(?:x-oauth-basic|x)?(?=@)"
+    rb"|(?:(?P<user>[^\s/:@\"'<>`\\#?]{0,200}):)?(?P<secret>[^\s/@\"'<>`\\#?]{3,400}))"
+    rb"@(?P<host>[^\s/@\"'<>`\\,;?#]{1,200})"
+)
 
 _OTHER_LINES = rb"(?:^[ \t]*(?!user|password|account\b|host)[^\n]{0,200}\n){0,8}"
 _INDEX_LOGIN = "Password of a package registry"
@@ -256,7 +260,7 @@ _TABLE = (
         "Password of a VPN account",
         "Joins the network behind the VPN.",
         _HIGH,
-        (r"openvpn/(?:[^/]+/)?[\w.-]*(?:login|auth|pass|cred)[\w.-]*", r"auth-user-pass(?:\.txt)?", r"up\.txt"),
+        (r"openvpn/(?:[^/]+/)?[\w.-]*(?:login|auth|pass|cred)[\w.-]*", r"auth-user-pass(?:\.txt)?"),
         rows(rb"\A(?P<user>[^\s<#=]{1,100})\r?\n(?P<secret>\S{3,200})\s*\Z"),
         _SECRET,
         Holds.PASSWORD,

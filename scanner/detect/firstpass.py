@@ -29,11 +29,8 @@ from scanner.detect.spans import Suppressed
 from scanner.errors import RulePackError
 from scanner.evidence import Match
 
-_FORMAT = b"leakscan first pass 4\n"
+_FORMAT = b"leakscan first pass 5\n"
 _FIRST_LINES = 1024
-_BLOCK = 512  # a tar header: its name from 0, its link target from 157
-#: what contents must hold for the group RUNS to be run over them; the last of all triggers, and no detector's
-_RUN = Trigger(rb"[A-Za-z0-9]{50}", single=True, group=Group.QUOTED)
 _HEAD = struct.Struct("<BQ")  # group and length in front of each database
 
 
@@ -187,11 +184,6 @@ def _may_be_settings(data: memoryview, path: str) -> bool:
     return reads_as_assignments(data, "OTHER")
 
 
-def _may_hold_run(structure: memoryview) -> bool:
-    """Whether 51 letters and digits in a row fit into it: in a header, only into a long name or link target."""
-    return len(structure) != _BLOCK or bool(structure[50] or structure[207])
-
-
 @runtime_checkable
 class _Explains(Protocol):
     """A detector that can say what it judged to be no secret, and why."""
@@ -232,11 +224,7 @@ class FirstPass:
         self._aside: list[SetAside] = []
         tallies = [each.tally for each in detectors if isinstance(each, _Counts)] if explain else []
         self._tallies = {id(tally): tally for tally in tallies}
-        owners = [(each.group is Group.KNOWN, owner) for owner, detector in enumerate(detectors)
-                  for each in detector.triggers]  # fmt: skip
-        self._owners = [owner for known, owner in owners if not known]
-        self._run = len(self._owners)  # those of known secrets were compiled after it
-        self._owners += [-1, *(owner for known, owner in owners if known)]
+        self._owners = [owner for owner, detector in enumerate(detectors) for _ in detector.triggers]
         self._detectors = tuple(detectors)
         self._by_path = [(owner, each) for owner, each in enumerate(detectors) if isinstance(each, PathDetector)]
         self._databases = tuple(_databases(serialized))
@@ -258,10 +246,7 @@ class FirstPass:
         """
         self._events.clear()  # a pass that ran out of memory left some
         for group, database in self._databases:
-            if group is Group.RUNS:
-                if not (_may_hold_run(data) if structure else any(trigger == self._run for trigger, _ in self._events)):
-                    continue
-            elif (structure and Group.NAMED < group < Group.KNOWN) or (
+            if (structure and Group.NAMED < group < Group.KNOWN) or (
                 group is Group.SETTINGS and not _may_be_settings(data, path)
             ):
                 continue
@@ -271,8 +256,7 @@ class FirstPass:
             return []
         ends: dict[int, set[int]] = {owner: set() for owner in claimed}
         for trigger, end in self._events:
-            if trigger != self._run:
-                ends.setdefault(self._owners[trigger], set()).add(end)
+            ends.setdefault(self._owners[trigger], set()).add(end)
         self._events.clear()
         found: list[Match] = []
         confirm = self._explained if self._explain else self._confirmed
@@ -305,7 +289,7 @@ class FirstPass:
 
 def triggers_of(detectors: Sequence[Detector]) -> list[Trigger]:
     """All triggers in the order that `FirstPass` expects them in the database."""
-    return [*(trigger for detector in detectors for trigger in detector.triggers), _RUN]
+    return [trigger for detector in detectors for trigger in detector.triggers]
 
 
 def fired(serialized: bytes, contents: Sequence[bytes]) -> int:

@@ -330,7 +330,7 @@ def _with_pairs(fields: list[Field], parents: Sequence[int]) -> tuple[Field, ...
 
 def rows(pattern: bytes) -> Reader:
     """A reader of files that are lines or groups of lines: every match of *pattern* is a group, its named groups are
-    the fields. The pattern must take linear time."""
+    the fields; `name2` is another place for `name`. The pattern must take linear time."""
     compiled = re.compile(pattern, re.MULTILINE)
 
     def read(data: bytes) -> Fields:
@@ -340,7 +340,8 @@ def rows(pattern: bytes) -> Reader:
             parents.append(0)
             for name, value in found.groupdict().items():
                 if value is not None:
-                    fields.append(Field((name.encode(),), value, *found.span(name), group=len(parents) - 1))
+                    key = name.rstrip("0123456789").encode()
+                    fields.append(Field((key,), value, *found.span(name), group=len(parents) - 1))
         return Fields(tuple(fields), tuple(parents))
 
     return read

@@ -19,7 +19,7 @@ from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
 RULE = "login.password"
 _PORTION = 1 << 16
 #: the name of a password and what may follow until its value begins
-_REACH = 110
+_REACH = 72
 #: bytes around a password in which its user or server is looked for, and lines
 _AROUND, _LINES = 240, 5
 _LONGEST = 120
@@ -112,10 +112,10 @@ class LoginDetector:
                     if base + login.start < seen:
                         continue
                     seen = base + login.end
-                    user = _user_of(window, login)
-                    reason = _no_password(login, user or b"", context)
-                    if user is None and (reason is not None or not _tells_itself(login)):
-                        reason = "no-user"
+                    reason, user = _no_password(login, context), None
+                    if reason is None:  # looking for the user costs most, so it comes last
+                        user = _user_of(window, login)
+                        reason = _no_user(login, user, context)
                     if reason is not None:
                         yield Suppressed(RULE, base + login.start, base + login.end, reason)
                     else:
@@ -175,14 +175,19 @@ def _tells_itself(login: _Login) -> bool:
     return classes and len(value) >= 10 and login.sign != b"-" and plausible.words(value, 0.38) is None
 
 
-def _no_password(login: _Login, user: bytes, context: Context) -> str | None:
+def _no_user(login: _Login, user: bytes | None, context: Context) -> str | None:
+    if user is None:
+        return None if _tells_itself(login) else "no-user"
+    same = login.value.lower() == user.lower() and context not in (Context.BUILD, Context.SETTINGS)
+    return "default-or-word" if same else None
+
+
+def _no_password(login: _Login, context: Context) -> str | None:
     value = login.value
     if _NO_PASSWORD_NAME.search(login.name):
         return "name-of-no-secret"
     if (reason := plausible.password(value) or plausible.expression(value)) is not None:
         return reason
-    if value.lower() == user.lower() and context not in (Context.BUILD, Context.SETTINGS):
-        return "default-or-word"
     if (not login.quote and _DOTTED.fullmatch(value) is not None) or _OPTION.match(value) is not None:
         return "expression"
     if _ADDRESS.fullmatch(value) is not None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from scanner.detect import plausible
 from scanner.detect.base import Trigger
@@ -35,6 +36,8 @@ _SECRET_WORD = re.compile(
     rb"|(?:secret|access|api)[-_]?key|key|auth(?:token)?)[0-9]?)\Z",
     re.IGNORECASE,
 )
+#: names of what people make up
+_CHOSEN = re.compile(rb"pass(?:word|phrase|wd)?[0-9]?\Z|pwd\Z", re.IGNORECASE)
 #: names of what somebody issues, and no person makes up
 _ISSUED = re.compile(rb"(?:token|(?<!secret[-_])key)[0-9]?\Z", re.IGNORECASE)
 _SHORTEST_KEY = 12
@@ -71,10 +74,15 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/_\s-]{4,}={0,2}")
 
 
 class ParsedFileDetector:
-    """Secret fields of credential files (`base.Detector`, `base.PathDetector`)."""
+    """Secret fields of credential files (`base.Detector`, `base.PathDetector`).
 
-    def __init__(self) -> None:
+    Args:
+        known: SHA-256 of a published value, in hexadecimal → where it is published.
+    """
+
+    def __init__(self, known: Mapping[str, str] | None = None) -> None:
         self._kinds = FileKinds()
+        self._known = dict(known or {})
 
     @property
     def triggers(self) -> Sequence[Trigger]:
@@ -108,7 +116,11 @@ class ParsedFileDetector:
                     continue
                 seen.add((field.start, field.end))
                 partners = list(around.partners(field)) if len(seen) <= _MOST else []
-                yield _judged(kind, field, partners, content)
+                found = _judged(kind, field, partners, content)
+                source = self._known.get(hashlib.sha256(field.value).hexdigest()) if self._known else None
+                if source is not None:
+                    found = Suppressed(kind.rule, found.start, found.end, f"public-example: {source}")
+                yield found
 
 
 class _Around:
@@ -218,6 +230,8 @@ def _weighed(
         reason = plausible.password(value) if len(value) < 64 else plausible.long_text(value)
         if reason is None and kind.keys.pattern == rb"\Asecret\Z" and not has_user:
             reason = _no_token(value)  # of an address, where a user's name may stand in its place
+        elif reason is None and not has_user and len(value) < 64 and _CHOSEN.search(name) is None:
+            reason = plausible.orderly(value)
         return (Confidence.HIGH if len(value) < 64 and has_user else Confidence.MEDIUM), severity, reason, []
     if kind.holds is Holds.SETTING:
         reason = plausible.password(value) or plausible.expression(value)

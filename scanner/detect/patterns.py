@@ -81,10 +81,9 @@ def detectors(pack: RulePack) -> tuple[Detector, ...]:
     rules = tuple(PatternDetector(rule, pack.known) for rule in pack.rules)
     if not pack.issuers:
         return rules
-    files = ManifestDetector(), FileDetector(), KeystoreDetector(), ParsedFileDetector()
-    guesses = (ContextDetector(pack.issuers), LoginDetector(), *files)
+    guesses = (ContextDetector(pack.issuers), LoginDetector(), ManifestDetector(), FileDetector(), KeystoreDetector())
     known = dict(pack.known)  # a plain one: workers get it pickled
-    return (*rules, *(Unpublished(guess, known) for guess in guesses))
+    return (*rules, *(Unpublished(guess, known) for guess in guesses), ParsedFileDetector(known))
 
 
 class PatternDetector:
@@ -162,7 +161,7 @@ class PatternDetector:
         for low, high in ranges(ends, compiled.lead):
             for start in range(low, high, _PORTION):
                 for found in self._search(data, max(start, floor), min(high, start + _PORTION), compiled):
-                    floor = max(floor, found.secret_end - _NAME_BYTES, found.secret_start)
+                    floor = max(floor, found.secret_end - _NAME_BYTES, found.secret_start - 1)
                     yield found
 
     def _search(self, data: memoryview, start: int, stop: int, compiled: _Compiled) -> Iterator[_Found]:
@@ -186,7 +185,8 @@ class PatternDetector:
                 found = replace(found, more=more)
             yield found
             # what was taken for a value may hold the name of the next one: `TOKEN = env.API_TOKEN || "…"`
-            at = max(found.secret_end - base - _NAME_BYTES, found.secret_start - base, match.start() + 1)
+            # and the sign before that name is what tells where the name begins
+            at = max(found.secret_end - base - _NAME_BYTES, found.secret_start - base - 1, match.start() + 1)
 
     def _edges_hold(self, window: bytes, match: Any, compiled: _Compiled) -> bool:
         if not self._begins_a_word(window, match.start()):

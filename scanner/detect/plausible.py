@@ -45,6 +45,8 @@ _PLACEHOLDER_WORDS = re.compile(
     rb"|token|value)$|test[-_](?:secret|token|password|key)",
     re.IGNORECASE,
 )
+#: words before the name of what they are, which people take for passwords of local services
+_NAMED_AFTER = re.compile(rb"(?!my|some|your|test|the|a[-_])[a-z]{2,12}[-_](?:pwd|pass|passwd|secret)", re.IGNORECASE)
 _TOKEN_PLACEHOLDERS = re.compile(
     rb"example|invalid|redacted|placeholder|change[-_]?me|your[-_]|replace[-_]?me|insert[-_]|dummy[-_]"
     rb"|not[-_]a[-_]real"
@@ -55,6 +57,8 @@ _TOKEN_PLACEHOLDERS = re.compile(
 _LEAST_RANDOM, _LEAST_HEX = 0.31, 0.16
 #: names of programs may have abbreviations; a value above this is none, whatever it is made of
 _LEAST_NAME = 0.42
+#: a date and a time, or a version, in a name
+_STAMP = re.compile(rb"(?:19|20)[0-9]{2}-?[01][0-9]-?[0-3][0-9]|[0-9]+\.[0-9]+\.[0-9]+")
 _NAME_WORDS = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _HEX_ONLY = re.compile(rb"[0-9a-fA-F-]+")
 _EQUAL_RUN = re.compile(rb"(.)\1{4}", re.DOTALL)
@@ -90,7 +94,7 @@ _SEQUENCES = (
 )
 _SEQUENCE_LENGTH = 8
 #: a token that is made up to more than this part of its length is an example
-_MOST_SEQUENCE = 0.5
+_MOST_SEQUENCE = 0.7
 _SEQUENCE_PARTS = frozenset(
     sequence[at : at + _SEQUENCE_LENGTH]
     for sequence in _SEQUENCES
@@ -240,6 +244,12 @@ def long_number(value: bytes) -> bool:
     return len(value) >= 24 and value.isdigit()
 
 
+def mostly_digits(value: bytes) -> bool:
+    """Whether *value* has letters, but more digits, and is too long for the name of a version or a date."""
+    digits = sum(0x30 <= byte <= 0x39 for byte in value)
+    return len(value) >= 24 and len(value) > digits >= len(value) / 2 and not _STAMP.search(value)
+
+
 def name_like(value: bytes) -> bool:
     """Whether *value* is made of words of three letters and more, as names of classes, fields and options are."""
     found = _NAME_WORDS.findall(value)
@@ -254,6 +264,8 @@ def orderly(value: bytes) -> str | None:
         return None if long_number(value) else "number-or-date"
     if len(value) < 20 and not re.search(rb"[0-9]", value):
         return "words"
+    if mostly_digits(value):
+        return None
     if name_like(value):
         return "words"
     return "words" if disorder(value) < (_LEAST_HEX if _HEX_ONLY.fullmatch(value) else _LEAST_RANDOM) else None
@@ -281,6 +293,11 @@ def no_text(value: bytes) -> str | None:
 def stands_in(value: bytes) -> bool:
     """Whether *value* says itself that it stands for another."""
     return _PLACEHOLDER_WORDS.search(value) is not None
+
+
+def named_after(value: bytes) -> bool:
+    """Whether *value* is a word and a word for password: `top_secret`."""
+    return _NAMED_AFTER.fullmatch(value) is not None
 
 
 def password(value: bytes) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scanner.detect.base import Detector, Trigger
+from scanner.detect.spans import Suppressed
 from scanner.evidence import Match
 
 
@@ -32,3 +33,15 @@ class Unpublished:
         for match in self.detector.confirm(data, ends, path):
             if hashlib.sha256(match.secret.reveal()).hexdigest() not in self.known:
                 yield match
+
+    def explain(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match | Suppressed]:
+        """As `confirm`, with what was judged to be no secret, and why, as far as the detector says it."""
+        seen: Iterator[Match | Suppressed] = getattr(self.detector, "explain", self.detector.confirm)(data, ends, path)
+        for found in seen:
+            source = None
+            if isinstance(found, Match):
+                source = self.known.get(hashlib.sha256(found.secret.reveal()).hexdigest())
+            if source is None:
+                yield found
+            else:
+                yield Suppressed(found.rule_id, found.start, found.end, f"public-example: {source}")

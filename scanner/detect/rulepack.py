@@ -64,7 +64,7 @@ class Rule:
             and `id` name the companion.
         trigger: Hyperscan expression that fires in everything the pattern matches; empty: made from the pattern.
         trigger_caseless, trigger_single: see `base.Trigger`.
-        trigger_in_run: the trigger goes into `base.Group.RUNS`: whatever it fires for holds 50 letters and digits.
+        trigger_runs: the trigger is made of runs of characters, without a literal that is rare (`base.Group`).
         max_length: bytes that the pattern may span; 0: as many as it can.
         lead: bytes before the end of a trigger at which a match may begin; 0: max_length.
         edges: on which sides a match must not continue as a longer word.
@@ -88,7 +88,7 @@ class Rule:
     trigger: str = ""
     trigger_caseless: bool = False
     trigger_single: bool = False
-    trigger_in_run: bool = False
+    trigger_runs: bool = False
     max_length: int = 0
     lead: int = 0
     edges: str = "word"
@@ -103,7 +103,7 @@ class Rule:
     def first_pass(self) -> Trigger:
         """The expression of the first pass. Raises RulePackError if none can be made."""
         if self.trigger:
-            group = Group.RUNS if self.trigger_in_run else Group.SHAPED
+            group = Group.NAMED if self.trigger_runs else Group.SHAPED
             return Trigger(self.trigger.encode("ascii"), self.trigger_caseless, self.trigger_single, group)
         if self.near is None and (head := _PLAIN_HEAD.match(self.pattern)) is not None:
             return Trigger(f"{head.group(1)}{{{min(int(head.group(2)), 16)}}}".encode("ascii"))
@@ -150,7 +150,7 @@ class RulePack:
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "trigger_caseless": bool,
     "trigger_single": bool,
-    "trigger_in_run": bool,
+    "trigger_runs": bool,
     "max_length": int,
     "lead": int,
     "min_entropy": (int, float),
@@ -247,6 +247,11 @@ def _check_words(where: str, table: Mapping[str, Any]) -> None:
     ):
         if key in table and table[key] not in allowed:
             raise RulePackError(f"{where}: {key} must be one of {', '.join(allowed)}")
+    for key in ("max_length", "lead", "min_entropy"):
+        if not 0 <= table.get(key, 0) <= LARGEST_MATCH:
+            raise RulePackError(f"{where}: {key} must be from 0 to {LARGEST_MATCH}")
+    if not table.get("trigger", "").isascii():
+        raise RulePackError(f"{where}: trigger holds characters beyond ASCII")
     if not _ID.fullmatch(table["id"]):
         raise RulePackError(f"{where}: id must be domain.kind in lower case")
     if "(?P<secret>" not in table["pattern"]:
@@ -262,7 +267,12 @@ def _check_words(where: str, table: Mapping[str, Any]) -> None:
 def _near(where: str, table: Mapping[str, Any]) -> Near:
     if not {"pattern", "within"} <= set(table) <= {"pattern", "within", "after"}:
         raise RulePackError(f"{where}: near needs pattern and within, and may have after")
-    return Near(**table)
+    pattern, within, after = table["pattern"], table["within"], table.get("after", False)
+    if not isinstance(pattern, str) or not isinstance(after, bool) or type(within) is not int:
+        raise RulePackError(f"{where}: near has the wrong type")
+    if not 0 < within <= LARGEST_MATCH:
+        raise RulePackError(f"{where}: near: within must be from 1 to {LARGEST_MATCH}")
+    return Near(pattern, within, after)
 
 
 def verify(rule: Rule) -> None:
@@ -286,5 +296,5 @@ def verify(rule: Rule) -> None:
     for template in (*rule.examples, *rule.negatives):
         try:
             templates.render(template, random.Random(0), lambda: rule.sample(random.Random(0)))
-        except templates.TemplateError as error:
-            raise RulePackError(f"rule {rule.id}: template: {error}") from None
+        except ValueError as error:  # a TemplateError, or what a maker says of its argument
+            raise RulePackError(f"rule {rule.id}: template {template!r}: {error}") from None

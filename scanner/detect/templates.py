@@ -34,6 +34,8 @@ CLASSES: Mapping[str, str] = {
     "lowerb32": string.ascii_lowercase + "234567",
     "b58": "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz",
 }
+#: a template makes no longer runs than this
+_LONGEST = 1 << 16
 _HOLE = re.compile(r"\{\{|\}\}|\{([a-zA-Z0-9-]+)(?::([^{}]*))?\}")
 
 
@@ -63,6 +65,8 @@ def _characters(name: str, count: str, rng: random.Random) -> str:
     low, _, high = count.partition("..")
     if not low.isdigit() or not (high.isdigit() or high == ""):
         raise TemplateError(f"{{{name}:{count}}} needs a number")
+    if max(int(low), int(high or low)) > _LONGEST or int(low) > int(high or low):
+        raise TemplateError(f"{{{name}:{count}}} must be a number up to {_LONGEST}")
     return "".join(rng.choices(CLASSES[name], k=rng.randint(int(low), int(high or low))))
 
 

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from scanner import userfile
-from scanner.detect import gitleaks, rulepack
+from scanner.detect import dialect, gitleaks, rulepack
+from scanner.detect.contextual import Issuer
 from scanner.detect.firstpass import compiles
 from scanner.detect.foreign import ForeignRule
 from scanner.detect.plugins import settings as plugin_settings
 from scanner.detect.plugins.settings import DEFAULTS, PluginSettings
+from scanner.detect.rulepack import Rule
 from scanner.errors import RulePackError, UnusableFile
 
 LARGEST = 16 << 20
+_SHORTEST_WORD, _SHORTEST_VALUE = 3, 8
 _OURS = {"rule", "known", "providers"}
 
 
@@ -96,9 +99,33 @@ def _sound(packs: Sequence[tuple[str, bytes]]) -> None:
         own = rulepack.pack_of(packs)
         rulepack.load(packs)
         for rule in own.rules:
-            rulepack.verify(rule)
+            hold(rule)
+        for issuer in own.issuers:
+            _known_by(issuer)
     except RulePackError as error:
         raise UnusableFile(error.what, "`leakscan rules check FILE` tests a pack.") from None
+
+
+def hold(rule: Rule) -> None:
+    """Hold a rule to all that it needs to run. Raises RulePackError."""
+    rulepack.verify(rule)
+    if not compiles(rule.first_pass):
+        raise RulePackError(f"rule {rule.id}: the first pass cannot run its trigger")
+
+
+def _known_by(issuer: Issuer) -> None:
+    """Hold a row of providers to what can run."""
+    where = f"provider {userfile.shown(issuer.name)}"
+    if not issuer.words or not all(word.isascii() and len(word) >= _SHORTEST_WORD for word in issuer.words):
+        raise RulePackError(f"{where}: its words must be ASCII, of {_SHORTEST_WORD} letters at least")
+    for shape in issuer.shapes:
+        try:
+            dialect.compile_pattern(f"(?i){shape}")
+            short = dialect.min_width(dialect.parse(shape)) < _SHORTEST_VALUE
+        except dialect.DialectError as error:
+            raise RulePackError(f"{where}: {error}") from None
+        if short:
+            raise RulePackError(f"{where}: values of fewer than {_SHORTEST_VALUE} characters are no secrets")
 
 
 def _digest(packs: Sequence[tuple[str, bytes]], foreign: Mapping[str, ForeignRule], plugins: PluginSettings) -> str:

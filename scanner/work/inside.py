@@ -146,7 +146,7 @@ class Search:
             yield from self._unfolded(inner, further, room)
 
     def _is_known(self, content: Content) -> bool:
-        """Whether it was searched elsewhere and holds nothing; what is judged by its whole path always counts as new."""
+        """Whether it was searched elsewhere and holds nothing; what its whole path decides always counts as new."""
         return self.known.holds(content.name, content.data) and not self.first_pass.claimants(content.name)
 
     def _window(

@@ -21,7 +21,7 @@ def known_secrets(
     """An entry for each secret, followed by one for each of its parts (docs/report.md).
 
     A secret is present if its whole value or a part that is a secret by itself was seen; absent only if every byte of
-    the image was looked at.
+    the image was looked at, so accepted gaps count as well.
     """
     seen = {(item.result, _part(item)) for place in places for item in place.match.evidence if _is_known(item)}
     ids: dict[tuple[str, str], list[str]] = {}
@@ -51,7 +51,8 @@ def _judged(
     if any((secret, part) in seen for part in parts):
         sightings = dict.fromkeys(each for part in parts for each in ids.get((secret, part), ()))
         return _entry(id, "present", coverage, sightings)
-    return _entry(id, "absent" if coverage.complete else "unknown", coverage, ())
+    whole = coverage.complete and not coverage.accepted  # who accepts a gap does not look into it
+    return _entry(id, "absent" if whole else "unknown", coverage, ())
 
 
 def _entry(id: str, verdict: str, coverage: Coverage, sightings: Iterable[str]) -> Mapping[str, object]:

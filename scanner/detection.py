@@ -4,21 +4,28 @@ first pass of them all."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from scanner.content.signals import signals
+from scanner.content.signals import known_signals, signals
 from scanner.detect import patterns, plugins, rulepack, userrules
 from scanner.detect.base import Detector
-from scanner.detect.firstpass import DatabaseCache, database, triggers_of
+from scanner.detect.firstpass import DatabaseCache, compile_database, database, triggers_of
 from scanner.detect.foreign import ForeignDetector
+from scanner.detect.known.parts import Known, detectors_of
+from scanner.detect.known.search import segments
 from scanner.detect.published import Unpublished
 from scanner.detect.userrules import UserRules
 from scanner.keys import cache_directory
 from scanner.scan import Detection
 
 
-def load(environment: Mapping[str, str], own: UserRules = userrules.NONE) -> Detection:
-    """All detectors, ready to scan, with those of the user's *own*. Raises RulePackError."""
+def load(
+    environment: Mapping[str, str], own: UserRules = userrules.NONE, secrets: Sequence[Known] = ()
+) -> Detection:
+    """All detectors, ready to scan, with those of the user's *own*.
+
+    What finds *secrets* that the user gave is compiled here and now, and kept nowhere. Raises RulePackError.
+    """
     pack = rulepack.load(own.packs)
     known = dict(pack.known)
     borrowed = (Unpublished(plugin, known) for plugin in plugins.detectors(settings=own.plugins))
@@ -31,4 +38,23 @@ def load(environment: Mapping[str, str], own: UserRules = userrules.NONE) -> Det
     for trigger in triggers:
         digest.update(trigger.expression + b"\0")
     compiled = database(triggers, DatabaseCache(cache_directory(environment)))
-    return Detection(detectors, compiled, f"sha256:{digest.hexdigest()}")
+    return with_known(Detection(detectors, compiled, f"sha256:{digest.hexdigest()}"), secrets)
+
+
+def known_only(known: Sequence[Known]) -> Detection:
+    """A detection that finds nothing but *known* secrets, wherever `load` would. Raises RulePackError."""
+    detectors: tuple[Detector, ...] = signals(rulepack.load())
+    return with_known(Detection(detectors, compile_database(triggers_of(detectors)), ""), known)
+
+
+def with_known(detection: Detection, known: Sequence[Known]) -> Detection:
+    """A detection that finds *known* secrets as well. Raises RulePackError."""
+    own = detectors_of(known)
+    if not own:
+        return Detection(detection.detectors, detection.database, detection.rules_digest, tuple(known))
+    further: tuple[Detector, ...] = (*own, *known_signals(*segments(own)))
+    triggers = [trigger for detector in further for trigger in detector.triggers]
+    compiled = compile_database(triggers, len(triggers_of(detection.detectors)))
+    return Detection(
+        (*detection.detectors, *further), detection.database + compiled, detection.rules_digest, tuple(known)
+    )

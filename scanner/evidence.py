@@ -9,6 +9,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+#: rule and detector of sightings of a secret that the user gave; its evidence names the secret and the part of it
+KNOWN_SECRET = "known-secret"  # noqa: S105
+
 
 class Severity(StrEnum):
     """What an attacker gains."""
@@ -113,9 +116,11 @@ class Match:
         rule_id: of the rule pack or `detect-secrets.<plugin>`.
         detector: `pattern`, `detect-secrets`, `entropy` ...
         start, end: span of the secret itself, bytes from the start of the content.
-        secret: the bytes of that span.
+        secret: the bytes of that span, or what they stand for if the detector undid an encoding.
         fixed: how many leading bytes of the secret the rule's shape fixes (`AKIA`: 4); only these are ever shown.
         gains: what the holder can do, for people.
+        encoding: what the detector itself undid between the span and *secret*, the outermost first.
+        stored: the bytes of the span where they differ from *secret*, else None.
     """
 
     rule_id: str
@@ -129,6 +134,8 @@ class Match:
     evidence: tuple[Evidence, ...] = ()
     fixed: int = 0
     gains: str = ""
+    encoding: tuple[str, ...] = ()
+    stored: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,27 +116,27 @@ def _in_layer(
         end = fate_of(layer.index, sighting.member, sighting.trail, sighting.number)
         state, removed_by = end.state, end.layer
     in_name, unpacked = sighting.part == "name", sighting.part == "inside"
-    start = sighting.base if in_name else sighting.start
     return Place(
         match=match,
         surface=Surface.LAYER,
         blob=outcome.blob,
         compression=outcome.read.compression if outcome.read else "",
         proof_key=outcome.read.proof_key if outcome.read else b"",
-        stored=sighting.stored if unpacked else (start, length),
+        stored=sighting.stored if unpacked or in_name else (sighting.start, length),
         offset=sighting.start if in_name or unpacked else sighting.start - sighting.base,
         path=None if sighting.member is None else text_of(clean(sighting.member)) or "/",
         member=sighting.member,
         member_offset=sighting.base if sighting.part in ("data", "inside") and sighting.member is not None else None,
         layer=layer,
         line=sighting.line,
-        encoding=("tar-header",) if sighting.part in ("structure", "name") else sighting.encoding,
+        encoding=(*(("tar-header",) if sighting.part in ("structure", "name") else sighting.encoding), *match.encoding),
         state=state,
         removed_by=removed_by,
         instruction=layer.instruction,
         content=sighting.within if unpacked else sighting.base,
         inside=sighting.inside,
-        mac=sighting.mac or (outcome.proofs.get(sighting.stored, "") if unpacked else ""),
+        mac=sighting.mac or (outcome.proofs.get(sighting.stored, "") if unpacked or in_name else ""),
+        spelled=match.stored,
     )
 
 
@@ -151,9 +151,11 @@ def _stored(layer: Layer, outcome: BlobOutcome, sighting: Sighting) -> Place:
         stored=(sighting.start, sighting.match.end - sighting.match.start),
         offset=sighting.start,
         layer=layer,
+        encoding=sighting.match.encoding,
         state=State.HIDDEN,
         instruction=layer.instruction,
         mac=sighting.mac,
+        spelled=sighting.match.stored,
     )
 
 
@@ -174,7 +176,8 @@ def blob_places(document: Document, outcome: BlobOutcome) -> Iterator[Place]:
             member=sighting.member,
             member_offset=sighting.base if sighting.member is not None else None,
             line=sighting.line,
-            encoding=sighting.encoding,
+            encoding=(*sighting.encoding, *sighting.match.encoding),
+            spelled=sighting.match.stored,
             state=State.HIDDEN if sighting.member else State.LIVE,
             content=sighting.within if unpacked else sighting.base,
             inside=sighting.inside,
@@ -217,7 +220,7 @@ def _cut_by_escape(raw: bytes, string: JsonString, sighting: Sighting) -> bool:
     """
     if sighting.part != "text" or not string.escaped:
         return False
-    end = sighting.start + len(sighting.match.secret)
+    end = sighting.start + sighting.match.end - sighting.match.start
     return b"\\" in raw[max(string.start, sighting.start - 6) : end + 1]
 
 
@@ -233,6 +236,7 @@ def _text_place(text: Text, sighting: Sighting, string: JsonString | None, key: 
     stored = sighting.stored if sighting.part == "inside" else (sighting.start, match.end - match.start)
     if sighting.part == "string" and string is not None:
         stored, encoding = (string.start, string.end - string.start), ("json-string",)
+    encoding = (*encoding, *match.encoding)
     surface, path = Surface(document.surface), string.path if string else document.where
     step = _history_step(text, path) if surface is Surface.CONFIG else None
     if step is not None:
@@ -254,7 +258,7 @@ def _text_place(text: Text, sighting: Sighting, string: JsonString | None, key: 
         content=sighting.within if sighting.part == "inside" else sighting.base,
         inside=sighting.inside,
         mac=_mac(text.document, stored, key) if encoding else "",
-        spelled=sighting.spelled,
+        spelled=sighting.spelled or match.stored,
     )
 
 

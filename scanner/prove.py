@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, islice
 
 from scanner.evidence import (
+    KNOWN_SECRET,
     Confidence,
     DockerfilePlace,
     Evidence,
@@ -139,6 +140,7 @@ def _content(place: Place) -> tuple[tuple[str, ...], int]:
 def _quality(place: Place) -> tuple[object, ...]:
     match = place.match
     return (
+        match.rule_id != KNOWN_SECRET,
         match.confidence.rank,
         match.severity.rank,
         _family(match),
@@ -165,7 +167,7 @@ def _strongest(places: Sequence[Place]) -> list[Place]:
     also: dict[int, set[str]] = {}
     beside: dict[int, dict[Evidence, None]] = {}
     for place in sorted(places, key=_quality):
-        start, end = place.offset, place.offset + len(place.match.secret)
+        start, end = place.offset, place.offset + place.match.end - place.match.start
         at = bisect_left(spans, (end, 0, 0))
         over = min((number for _, last, number in spans[max(0, at - 2) : at] if start < last), default=None)
         if over is None:
@@ -174,6 +176,8 @@ def _strongest(places: Sequence[Place]) -> list[Place]:
         else:
             if place.match.rule_id != kept[over].match.rule_id:
                 also.setdefault(over, set()).add(place.match.rule_id)
+            elif place.match.rule_id == KNOWN_SECRET:  # another secret, or a part of one, within the same bytes
+                kept[over] = _with(kept[over], *(e for e in place.match.evidence if e not in kept[over].match.evidence))
             if place.match.detector == "file" and place.match.secret == kept[over].match.secret:
                 companions = (item for item in place.match.evidence if item.check == "companion")
                 beside.setdefault(over, {}).update(dict.fromkeys(companions))
@@ -186,8 +190,8 @@ def _strongest(places: Sequence[Place]) -> list[Place]:
     return kept
 
 
-def _with(place: Place, evidence: Evidence) -> Place:
-    return replace(place, match=replace(place.match, evidence=(*place.match.evidence, evidence)))
+def _with(place: Place, *evidence: Evidence) -> Place:
+    return replace(place, match=replace(place.match, evidence=(*place.match.evidence, *evidence)))
 
 
 def _distinct(places: Iterable[Place]) -> list[Place]:
@@ -408,7 +412,8 @@ def _proof(place: Place, settings: Settings, redacted: Callable[[str], str]) -> 
     offset, length = place.stored
     mac = place.mac
     if not mac and place.proof_key:  # the secret stands there as it is
-        mac = hmac.new(place.proof_key, place.match.secret.reveal(), hashlib.sha256).hexdigest()
+        stored = place.match.stored or place.match.secret
+        mac = hmac.new(place.proof_key, stored.reveal(), hashlib.sha256).hexdigest()
     return Proof(
         blob=place.blob.name,
         member=None if place.member is None else redacted(text_of(place.member)),
@@ -423,13 +428,19 @@ def _proof(place: Place, settings: Settings, redacted: Callable[[str], str]) -> 
 def _identity(place: Place, path: str | None, instruction: Instruction | None, seen: dict[str, int]) -> str:
     """An id that a rebuild keeps: of the rule, the place and the step, never of the secret or of digests. The same
     rule in the same place again is told apart by its number in order of appearance."""
-    parts = [
-        place.match.rule_id,
-        place.surface.value,
-        _DIGEST.sub("#", path or ""),
-        place.encoding,
-        _DIGEST.sub("#", instruction.created_by) if instruction else None,
-    ]
-    base = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    created_by = instruction.created_by if instruction else None
+    base = identity(place.match.rule_id, place.surface.value, path, place.encoding, created_by)
     seen[base] = seen.get(base, 0) + 1
-    return f"lk-{base}" if seen[base] == 1 else f"lk-{base}-{seen[base]}"
+    return base if seen[base] == 1 else f"{base}-{seen[base]}"
+
+
+def identity(rule_id: str, surface: str, path: str | None, encoding: Sequence[str], created_by: str | None) -> str:
+    """The id of the first finding of a rule in a place, of the strings that a report shows."""
+    parts = [
+        rule_id,
+        surface,
+        _DIGEST.sub("#", path or ""),
+        list(encoding),
+        _DIGEST.sub("#", created_by) if created_by is not None else None,
+    ]
+    return f"lk-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"

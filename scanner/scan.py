@@ -10,8 +10,10 @@ from functools import partial
 from itertools import chain
 from typing import Protocol
 
+from scanner.account import known_secrets
 from scanner.commands import show
 from scanner.detect.base import Detector
+from scanner.detect.known.parts import Known
 from scanner.errors import LeakscanError, MalformedImage
 from scanner.evidence import (
     Confidence,
@@ -23,6 +25,7 @@ from scanner.evidence import (
     LayerSummary,
     ScanResult,
     Severity,
+    Surface,
 )
 from scanner.gitnames import named
 from scanner.ignored import in_documents, in_layers, shown
@@ -51,11 +54,12 @@ _SMALL = 64 * KIB  # a document of fewer bytes is matched in the company of othe
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """The detectors, their compiled first pass and the name of the rule set."""
+    """The detectors, their compiled first pass, the name of the rule set, and secrets that the user gave."""
 
     detectors: Sequence[Detector]
     database: bytes
     rules_digest: str
+    known: tuple[Known, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +96,16 @@ def scan(
     """Scan every layer and document of *opened*. Raises OSError if no spool can be made (disk full).
 
     Blobs that *kept* knows are not read again; the findings are the same. It is not asked where values are needed (to
-    show them, or to compare them with a baseline), nor what was judged to be no secret, as it knows neither.
+    show them, to compare them with a baseline, to look for those that are known), nor what was judged to be no secret,
+    as it knows neither.
     """
-    if options.show_secrets or options.show_suppressed or options.policy.acceptors:
+    if options.show_secrets or options.show_suppressed or options.policy.acceptors or detection.known:
         kept = None
     started = time.monotonic()
     gaps = [*opened.gaps, *(gap for image in opened.images for gap in image.gaps)]
-    jobs = _jobs(opened)
     texts, blobs, text_gaps = _texts(opened, options.limits)
     gaps += text_gaps
-    for document in blobs:
-        form = Form.BYTES if document.structure else Form.GUESS
-        jobs.setdefault(_key(document.blob), BlobJob(document.blob, form))
+    jobs = _jobs(opened, blobs)
     pool = Pool(detection.detectors, detection.database, options.limits, options.jobs, progress,
                 options.show_suppressed)  # fmt: skip
     known = {key: outcome for key, job in jobs.items() if kept and (outcome := kept.get(job.blob, job.form))}
@@ -124,8 +126,10 @@ def scan(
     for sighting in pool.text_sightings:
         by_text.setdefault(sighting.text, []).append(sighting)
     places = [place for key, sightings in by_text.items() for place in text_places(texts[key], sightings)]
+    own = {layer.diff_id for image in opened.images for layer in image.layers if layer.diff_id}
     for document in blobs:
-        places += blob_places(document, by_blob[_key(document.blob)])
+        if not _is_own(document, by_blob[_key(document.blob)], own):
+            places += blob_places(document, by_blob[_key(document.blob)])
         gaps += [nested.gap for nested in by_blob[_key(document.blob)].nested]
     several = len(opened.images) > 1
     ignored = [*in_documents(texts, pool.text_ignored, ((d, by_blob[_key(d.blob)]) for d in blobs))]
@@ -141,29 +145,46 @@ def scan(
                    ignored if options.show_suppressed else None)  # fmt: skip
 
 
-def unavailable(reference: str, source: str, error: LeakscanError, rules_digest: str) -> ScanResult:
+def unavailable(
+    reference: str, source: str, error: LeakscanError, rules_digest: str, known: Sequence[Known] = ()
+) -> ScanResult:
     """The result for an image that cannot be opened at all: incomplete, with the reason among the gaps."""
     gap = Gap("", "", "image.unavailable", None, plain(error.what))
-    return ScanResult(reference, source, (), (), Coverage(0, 0, 0, (gap,)), rules_digest)
+    coverage = Coverage(0, 0, 0, (gap,))
+    asked = known_secrets(known, (), (), coverage)
+    return ScanResult(reference, source, (), (), coverage, rules_digest, known_secrets=asked)
 
 
 def _key(blob: Blob) -> tuple[int, int, int]:
     return id(blob.file), blob.offset, blob.size
 
 
-def _jobs(opened: OpenedImage) -> dict[tuple[int, int, int], BlobJob]:
-    """Every distinct layer blob once, however many images or layers share it."""
+def blob_jobs(opened: OpenedImage, limits: Limits) -> list[BlobJob]:
+    """A job for every blob of *opened* that is not small enough to be read as it is."""
+    return list(_jobs(opened, _texts(opened, limits)[1]).values())
+
+
+def _jobs(opened: OpenedImage, documents: Iterable[Document]) -> dict[tuple[int, int, int], BlobJob]:
+    """Every distinct layer blob once, however many images or layers share it, and *documents* that are large."""
     found: dict[tuple[int, int, int], BlobJob] = {}
     for image in opened.images:
         for layer in image.layers:
             if layer.blob is not None:
                 found.setdefault(_key(layer.blob), BlobJob(layer.blob, _form(layer)))
+    for document in documents:
+        form = Form.BYTES if document.structure else Form.GUESS
+        found.setdefault(_key(document.blob), BlobJob(document.blob, form))
     return found
 
 
 def _form(layer: Layer) -> Form:
     """Encrypted layers are matched as they lie there, not walked."""
     return Form.BYTES if layer.absent else Form.LAYER
+
+
+def documents_of(opened: OpenedImage) -> list[Document]:
+    """Every document of *opened*."""
+    return [document for document, _, _ in _documents(opened)]
 
 
 def _documents(opened: OpenedImage) -> Iterator[tuple[Document, Image | None, int]]:
@@ -187,7 +208,7 @@ def _texts(opened: OpenedImage, limits: Limits) -> tuple[list[Text], list[Docume
         if (*_key(document.blob), number) in seen:
             continue
         seen.add((*_key(document.blob), number))
-        if document.is_json and document.blob.size > limits.document_bytes:
+        if document.is_json and document.blob.size > _most(document, limits):
             gaps.append(Gap(document.where, "", "json.too-large", document.blob.size, "larger than the limit"))
             blobs.append(document)
         elif document.is_json or _is_plain(document):
@@ -195,6 +216,12 @@ def _texts(opened: OpenedImage, limits: Limits) -> tuple[list[Text], list[Docume
         else:
             blobs.append(document)
     return texts, blobs, [*gaps, *_doubts(texts, limits)]
+
+
+def _most(document: Document, limits: Limits) -> int:
+    """How many bytes of JSON are looked at string by string. Statements such as SBOMs are large, and nothing is built
+    on what they say."""
+    return limits.documents_bytes if document.surface == Surface.ATTESTATION else limits.document_bytes
 
 
 def _is_plain(document: Document) -> bool:
@@ -218,6 +245,8 @@ def _doubts(texts: Iterable[Text], limits: Limits) -> Iterator[Gap]:
         document.blob.file.release()
         if digest and digest_like(digest, raw) != digest:
             yield Gap(digest, "", "blob.digest", None, "the bytes do not match the digest")
+        if len(raw) > limits.document_bytes:
+            continue
         left -= len(raw) if document.is_json else 0
         if left < 0:
             text = "all documents together are larger than the limit"
@@ -253,6 +282,11 @@ def _without_steps(opened: OpenedImage) -> OpenedImage:
         for image in opened.images
     ]
     return replace(opened, images=tuple(images))
+
+
+def _is_own(document: Document, outcome: BlobOutcome, own: set[str]) -> bool:
+    """Whether a layer of a build cache is one of the image, by the digest of its bytes: its findings are that one's."""
+    return document.surface == Surface.CACHE and outcome.read is not None and outcome.read.diff_id in own
 
 
 def _misnamed(outcome: BlobOutcome) -> Iterator[Gap]:
@@ -314,7 +348,8 @@ def _result(
     own = _identifiers(opened)
     clear = unsealed(places, chain(own, _told(opened, places, gaps)))
     unique = merged(_without_identifiers(clear.places, own))
-    redactor, steps = Redactor([*_shown(unique), *clear.spellings]), Steps(unique)
+    redactor = Redactor([*_shown(unique), *clear.spellings, *_given(detection.known)])
+    steps = Steps(unique)
     found = findings(unique, settings, redactor, steps, layers)
     judged = _judged(found, list(_redacted(gaps, redactor)), unique, options, redactor)
     whole = sum(text.document.blob.size for text in texts)
@@ -334,6 +369,7 @@ def _result(
         coverage=coverage,
         rules_digest=detection.rules_digest,
         seconds=time.monotonic() - started,
+        known_secrets=known_secrets(detection.known, places, judged.findings, coverage),
         notes=tuple(plain(redactor.text(note)) for note in (*opened.notes, *options.policy.notes, *judged.notices)),
         ignored=None if ignored is None else shown(ignored, redactor),
         key_id=key_id(options.key),
@@ -366,6 +402,14 @@ def _shown(places: Iterable[Place]) -> Iterator[bytes]:
         yield place.match.secret.reveal()
         if place.spelled is not None:
             yield place.spelled.reveal()
+
+
+def _given(known: Iterable[Known]) -> Iterator[bytes]:
+    """Values that the user gave and that are secrets: no report shows them, found or not."""
+    for secret in known:
+        for part in secret.parts:
+            if part.telling:
+                yield part.value.reveal()
 
 
 _IDENTIFIER = re.compile(rb"[0-9a-f]{12,128}")

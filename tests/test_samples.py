@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from scanner import detection
 from scanner.detect.base import Trigger
 from scanner.detect.firstpass import compile_database, triggers_of
+from scanner.detect.known.parts import known
 from scanner.evidence import Confidence, Finding, Match, ScanResult, Secret, Severity
-from scanner.image.source import open_image
+from scanner.image.source import add_cache, open_image
 from scanner.limits import Limits
 from scanner.scan import Detection, Options, scan
 from tests.samples import ARGUMENT, CASES, FILE, INLINE, MARKS, SAMPLES, Mark
@@ -104,3 +106,64 @@ def test_a_collapsed_build_tells_a_range(samples: Path) -> None:
     [log] = [f for f in result.findings if f.path == "root/.cache/pip/log.txt"]
 
     assert log.instruction is not None and log.instruction.range == (0, 14)
+
+
+def known_in(samples: Path, name: str, cache: str = "") -> ScanResult:
+    """The scan of a sample for all marks as known secrets."""
+    opened = open_image(str(samples / name), limits=Limits())
+    try:
+        if cache:
+            opened = add_cache(opened, samples / cache, Limits())
+        given = [known(mark, mark.encode()) for mark in MARKS]
+        return scan(opened, detection.known_only(given), Options(Limits(), 2, b"key"))
+    finally:
+        opened.close()
+
+
+_ARGS, _REQUEST = "predicate.invocation.parameters.args", "predicate.buildDefinition.externalParameters.request.args"
+_LLB = "predicate.buildConfig.llbDefinition"
+_V1_LLB = "predicate.buildDefinition.internalParameters.buildConfig.llbDefinition"
+_INFOS = 'predicate.metadata["https://mobyproject.org/buildkit@v1#metadata"].source.infos[0].data'
+_V02_PLACES = {(ARGUMENT, f'{_ARGS}["build-arg:TOOL_URL"]'), (ARGUMENT, f"{_LLB}[2].op.Op.exec.meta.env[1]")}
+_ATTESTED = {
+    "oci/oci-attest.tar": _V02_PLACES,
+    "oci/oci-uncomp.tar": _V02_PLACES,
+    "oci/oci-v1prov": {
+        (ARGUMENT, f'{_REQUEST}["build-arg:TOOL_URL"]'), (ARGUMENT, f"{_V1_LLB}[2].op.Op.exec.meta.env[1]"),
+    },
+    "oci/oci-prov-max-v1.tar": {
+        (ARGUMENT, f'{_REQUEST}["build-arg:TOOL_URL"]'), (ARGUMENT, f"{_V1_LLB}[2].op.Op.exec.meta.env[1]"),
+    },
+    "oci/oci-prov-min-v1.tar": set(),
+    "engine28-containerd/save28ctd-l-inline.tar": set(),
+    "engine28-containerd/save28ctd-l-max.tar": _V02_PLACES,
+    "engine28-containerd/save28ctd-n.tar": {
+        ("nsecretNNN", f'{_ARGS}["build-arg:TOKEN"]'), ("nsecretNNN", f"{_LLB}[1].op.Op.exec.meta.env[1]"),
+        ("proxysecretNNN", f'{_ARGS}["build-arg:HTTP_PROXY"]'),
+        ("proxysecretNNN", f"{_LLB}[1].op.Op.exec.meta.proxy_env.http_proxy"),
+    },
+    "engine28-containerd/save28ctd-ip-max.tar": {
+        ("heredocA-III", f"{_LLB}[3].op.Op.exec.meta.args[2]"), ("heredocB-III", f"{_LLB}[3].op.Op.exec.meta.args[2]"),
+        ("heredocA-III", _INFOS), ("heredocB-III", _INFOS), ("shebangheredocIII", _INFOS),
+        ("shebangheredocIII", f"{_LLB}[1].op.Op.file.actions[0].Action.mkfile.data"),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _ATTESTED)
+def test_every_mark_in_an_attestation(samples: Path, name: str) -> None:
+    """Both shapes and versions of provenance: each mark with its JSON path, packed Dockerfiles included."""
+    found = [finding for finding in known_in(samples, name).findings if finding.surface == "attestation"]
+
+    assert {(finding.evidence[0].result, str(finding.path).partition(": ")[2]) for finding in found} == _ATTESTED[name]
+
+
+def test_caches_of_real_builds(samples: Path) -> None:
+    """mode=max keeps the builder stage that the image lacks, mode=min does not."""
+    largest, least = (known_in(samples, "oci/docker-exporter.tar", name) for name in ("cache-max", "cache-min"))
+
+    for result in (largest, least):
+        assert result.coverage.complete
+    paths = {str(f.path).partition(": ")[2] for f in largest.findings if f.surface == "cache"}
+    assert {"left.txt", "root/.cache/pip/log.txt"} <= paths
+    assert [f for f in least.findings if f.surface == "cache" and "left.txt" in str(f.path)] == []

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from scanner.cli.caches import CacheType
 from scanner.cli.common import (
     EXIT_CLEAN,
     EXIT_INCOMPLETE,
@@ -33,10 +34,12 @@ from scanner.cli.configured import (
     policy,
     rules_option,
 )
+from scanner.cli.secrets import read_secrets, secret_options
 from scanner.errors import LeakscanError
 from scanner.output import FORMATS, Target, render, setting_of, write
 
 if TYPE_CHECKING:
+    from scanner.detect.known.parts import Known
     from scanner.evidence import ScanResult
     from scanner.image.metadata import BuildMetadata
     from scanner.image.model import OpenedImage
@@ -63,6 +66,9 @@ if TYPE_CHECKING:
 @click.option("--show-secrets", is_flag=True, help="Show the values that were found. Mind where the report goes.")
 @click.option("--show-suppressed", is_flag=True,
               help="In JSON, list what looked like a secret and was judged to be none, with the reason. Takes longer.")
+@secret_options
+@click.option("--cache-from", "caches", type=CacheType(), multiple=True,
+              help="A build cache to scan with the image, in the words of docker buildx build; repeatable.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
               help="Processes that work at a time. [default: one for each processor]")
 @click.option("--no-cache", is_flag=True,
@@ -71,8 +77,9 @@ if TYPE_CHECKING:
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def scan(
     image: str, targets: Sequence[Target], metadata_file: Path | None, platform: str | None, fail_on: str,
-    allow_incomplete: bool, dockerfile: Path | None, show_secrets: bool, show_suppressed: bool, jobs: int,
-    no_cache: bool, quiet: bool, no_progress: bool,
+    allow_incomplete: bool, dockerfile: Path | None, show_secrets: bool, show_suppressed: bool,
+    secrets: Sequence[str], secrets_from: Sequence[str], caches: Sequence[Path], jobs: int, no_cache: bool,
+    quiet: bool, no_progress: bool,
 ) -> None:
     """Scan one image and print the report.
 
@@ -88,7 +95,9 @@ def scan(
     if not image and metadata_file is None:
         raise click.UsageError("Missing argument 'IMAGE': a name, a path, or - for standard input.")
     progress = sys.stderr.isatty() and not (quiet or no_progress)
-    asked = Asked(image, metadata_file, platform, fail_on, dockerfile, show_secrets, show_suppressed, jobs, progress)
+    known = read_secrets(secrets, secrets_from, quiet)
+    asked = Asked(image, metadata_file, platform, fail_on, dockerfile, show_secrets, show_suppressed, jobs, progress,
+                  known, tuple(caches))  # fmt: skip
     result, error = perform(asked)
     if error is not None:
         complain(error)
@@ -96,9 +105,9 @@ def scan(
     if not quiet and targets and Target("text") not in targets:
         _remind(result)
     targets = targets or (Target("text"),)
-    written = _report(result, targets, unavailable=error is not None)
+    written = report(result, targets, unavailable=error is not None)
     _tell_actions(result, targets, quiet)
-    code = _exit_code(result, allow_incomplete and error is None)
+    code = exit_code(result, allow_incomplete and error is None)
     sys.exit(code if written or code == EXIT_LEAKED else EXIT_INCOMPLETE)
 
 
@@ -110,6 +119,8 @@ class Asked:
         image: the reference, empty if *metadata_file* names it.
         fail_on: a severity or `never`.
         progress: show it on standard error.
+        known: secrets that the user gave.
+        caches: directories of build caches to be scanned with the image.
     """
 
     image: str
@@ -121,6 +132,8 @@ class Asked:
     show_suppressed: bool = False
     jobs: int = 1
     progress: bool = False
+    known: tuple[Known, ...] = ()
+    caches: tuple[Path, ...] = ()
 
 
 def perform(asked: Asked) -> tuple[ScanResult, LeakscanError | None]:
@@ -129,7 +142,7 @@ def perform(asked: Asked) -> tuple[ScanResult, LeakscanError | None]:
     from scanner.evidence import Severity
     from scanner.image.dockerfile import read
     from scanner.image.metadata import read_metadata
-    from scanner.image.source import open_image
+    from scanner.image.source import add_cache, open_image
     from scanner.keys import installation_key
     from scanner.limits import Limits
     from scanner.progress import shown
@@ -140,7 +153,7 @@ def perform(asked: Asked) -> tuple[ScanResult, LeakscanError | None]:
     gc.disable()  # one run, no cycles to speak of: thousands of findings are made and rendered without it
     limits, key, own = Limits.from_environment(environment()), installation_key(os.environ), own_rules()
     accepted = policy(key, own)
-    rules: Detection = detection.load(os.environ, own)
+    rules: Detection = detection.load(os.environ, own, asked.known)
     image, file = asked.image, asked.metadata_file
     with shown(asked.progress) as display:
         try:
@@ -151,16 +164,20 @@ def perform(asked: Asked) -> tuple[ScanResult, LeakscanError | None]:
             if built:
                 _named(opened, built)
         except LeakscanError as error:
-            return unavailable(image or str(file), "", error, rules.rules_digest), error
+            return unavailable(image or str(file), "", error, rules.rules_digest, asked.known), error
         try:
             least = None if asked.fail_on == "never" else Severity(asked.fail_on)
             options = Options(limits, asked.jobs, key, least, asked.show_secrets, asked.show_suppressed, accepted,
                               recipe)  # fmt: skip
+            for cache in asked.caches:
+                opened = add_cache(opened, cache, limits)
             display.expect(opened)
             return run(opened, rules, options, display.advance), None
+        except LeakscanError as error:
+            return unavailable(image, opened.source, error, rules.rules_digest, asked.known), error
         except OSError as error:
             failure = LeakscanError(f"the scan cannot go on: {error.strerror}", "Free some space in TMPDIR, or set it.")
-            return unavailable(image, opened.source, failure, rules.rules_digest), failure
+            return unavailable(image, opened.source, failure, rules.rules_digest, asked.known), failure
         finally:
             opened.close()
 
@@ -199,7 +216,7 @@ def _named(opened: OpenedImage, built: BuildMetadata) -> None:
     opened.reference = built.names[0] if built.names else opened.reference
 
 
-def _report(result: ScanResult, targets: Sequence[Target], unavailable: bool) -> bool:
+def report(result: ScanResult, targets: Sequence[Target], unavailable: bool) -> bool:
     """Write every report that can be written; False if one could not."""
     written = True
     setting = _setting(targets)
@@ -236,7 +253,8 @@ def _tell_actions(result: ScanResult, targets: Sequence[Target], quiet: bool) ->
         complain(error)
 
 
-def _exit_code(result: ScanResult, allow_incomplete: bool) -> int:
+def exit_code(result: ScanResult, allow_incomplete: bool) -> int:
+    """The exit code that a verdict has."""
     from scanner.evidence import Verdict
 
     if result.verdict is Verdict.LEAKED:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from scanner.content.words import Content, Fault, Room, Run, Stop
 from scanner.limits import KIB, MIB
 
+_PACKED = (b"\x1f\x8b\x08", b"PK\3\4", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh")
 _LONGEST = 16 * MIB  # of one run; longer ones are cut there
 _BEFORE, _AFTER = 4 * KIB, 16 * KIB  # of a line with escapes, around where one was seen
 _SHORTEST = 8
@@ -163,16 +164,25 @@ def _base64(data: memoryview, end: int, clue: Clue) -> _Run | None:
     last = _end_of_run(data, end, _BASE64)
     start, stop = _wrapped(data, first, last, _BASE64)
     raw = bytes(data[start:stop])
-    drop = (len(_clean(bytes(data[start:end]))) - clue.phase) % 4
+    before = len(_clean(bytes(data[start:end])))
+    drop = (before - clue.phase) % 4
     if drop:  # what stands before belongs to something else: a path, a scheme
         start += drop
         raw = raw[drop:]
     plain = _unbase64(_clean(raw))
+    if (packed := _packed(plain, (before - drop) * 3 // 4)) > 0:  # a path may be as long as it likes
+        at = _nth(raw, packed // 3 * 4)
+        start, raw, plain = start + at, raw[at:], plain[packed:]
 
     def back(low: int, high: int) -> tuple[int, int]:
         return _nth(raw, low // 3 * 4), _nth(raw, (high + 2) // 3 * 4 - 1) + 1
 
     return _Run(start, stop, plain, "base64", back)
+
+
+def _packed(plain: bytes, near: int) -> int:
+    """Where a format that holds others begins at the start of a group just before *near*; -1 if none does."""
+    return next((at for at in range(near // 3 * 3, max(0, near - 9), -3) if plain.startswith(_PACKED, at)), -1)
 
 
 _ESCAPED_WRAP = re.compile(rb"(?:\\r\\n|\\n|\r?\n)[ \t]*(?:#|//|\*)?[ \t]*")

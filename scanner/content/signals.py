@@ -73,9 +73,12 @@ _HTML = (
 class Signal:
     """Collects where the triggers of one kind fired (`detect.base.Detector`); it confirms no match itself."""
 
-    def __init__(self, kind: str, expressions: Sequence[bytes], phase: int = 0, caseless: bool = False) -> None:
+    def __init__(
+        self, kind: str, expressions: Sequence[bytes], phase: int = 0, caseless: bool = False,
+        group: Group = Group.ENCODED,
+    ) -> None:  # fmt: skip
         self.kind, self.phase = kind, phase
-        self._triggers = tuple(Trigger(expression, caseless, group=Group.ENCODED) for expression in expressions)
+        self._triggers = tuple(Trigger(expression, caseless, group=group) for expression in expressions)
         self._ends: list[int] = []
 
     @property
@@ -110,6 +113,33 @@ def signals(pack: RulePack, patterns: Iterable[str] = ()) -> tuple[Signal, ...]:
     found.append(Signal("url", _URL, caseless=True))
     found.append(Signal("html", _HTML, caseless=True))
     found.append(Signal("zip", [_exact(b"PK\5\6")]))
+    return tuple(found)
+
+
+def known_signals(segments: Sequence[bytes], wide: Sequence[bytes]) -> tuple[Signal, ...]:
+    """The signals for secrets that the user gave, where they are encoded more than once: what is encoded once their
+    own detectors find. Formats that may hold them are looked for in a few more spellings than usual.
+
+    Args:
+        segments: of each secret a few bytes that tell it.
+        wide: the same as UTF-16.
+    """
+    once = {form for segment in segments for form, _ in aligned(segment)}
+    hexed = {segment.hex().encode() for segment in segments}
+    by_phase: dict[int, set[bytes]] = {phase: set() for phase in range(4)}
+    for word in once | set(wide) | hexed:
+        for form, phase in aligned(word):
+            by_phase[phase].add(form)
+    for word in (b"\x1f\x8b\x08\0", b"\x28\xb5\x2f\xfd", b"PK\3\4"):
+        form, phase = next(aligned(word))
+        by_phase[phase].add(form)
+    found = [Signal("base64", [_exact(form) for form in sorted(forms)], phase, group=Group.KNOWN)
+             for phase, forms in by_phase.items() if forms]  # fmt: skip
+    nested = sorted({form.hex().encode() for form in once} | {b"1f8b0800", b"28b52ffd", b"504b0304"})
+    found.append(Signal("hex", nested, caseless=True, group=Group.KNOWN))
+    for kind, little in (("utf-16le", True), ("utf-16be", False)):
+        words = sorted({_widened(word[:10], 2, little) for word in once | hexed})
+        found.append(Signal(kind, [_exact(word) for word in words], group=Group.KNOWN))
     return tuple(found)
 
 

@@ -22,6 +22,7 @@ class Group(IntEnum):
         QUOTED: long runs of characters in quotes.
         SETTINGS: long runs without quotes; run over contents that could be settings files only.
         ENCODED: what secrets begin with, in base64, hex, UTF-16 and the like: thousands of literals, 2 GB/s alone.
+        KNOWN: parts of secrets that the user gave, compiled for one run and never kept.
     """
 
     SHAPED = 0
@@ -29,6 +30,7 @@ class Group(IntEnum):
     QUOTED = 2
     SETTINGS = 3
     ENCODED = 4
+    KNOWN = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,10 +51,11 @@ def _groups(triggers: Sequence[Trigger]) -> dict[Group, list[int]]:
     return dict(sorted(groups.items()))
 
 
-def compile_database(triggers: Sequence[Trigger]) -> bytes:
-    """The serialized databases of *triggers*, each behind its group and length; ids are positions in *triggers*.
+def compile_database(triggers: Sequence[Trigger], first: int = 0) -> bytes:
+    """The serialized databases of *triggers*, each behind its group and length; ids are positions in *triggers*, the
+    first one being *first*. What is made of several parts of a list can be joined.
 
-    Raises RulePackError naming the bad one.
+    Raises RulePackError naming the bad one, unless it is of a secret.
     """
     serialized = b""
     for group, positions in _groups(triggers).items():
@@ -62,13 +63,14 @@ def compile_database(triggers: Sequence[Trigger]) -> bytes:
         try:
             database.compile(
                 expressions=[triggers[position].expression for position in positions],
-                ids=positions,
+                ids=[first + position for position in positions],
                 elements=len(positions),
                 flags=[_flags(triggers[position]) for position in positions],
             )
         except hyperscan.error as error:
             bad = next((trigger for trigger in triggers if not compiles(trigger)), None)
-            what = f"the first pass refuses {bad.expression!r}: {error}" if bad else str(error)
+            shown = bad is not None and group is not Group.KNOWN
+            what = f"the first pass refuses {bad.expression!r}: {error}" if bad and shown else str(error)
             raise RulePackError(what) from error
         one = bytes(hyperscan.dumpb(database))
         serialized += _HEAD.pack(group, len(one)) + one
@@ -244,7 +246,9 @@ class FirstPass:
         """
         self._events.clear()  # a pass that ran out of memory left some
         for group, database in self._databases:
-            if (structure and group > Group.NAMED) or (group is Group.SETTINGS and not _may_be_settings(data, path)):
+            if (structure and Group.NAMED < group < Group.KNOWN) or (
+                group is Group.SETTINGS and not _may_be_settings(data, path)
+            ):
                 continue
             database.scan(data, match_event_handler=self._on_match)
         claimed = [] if structure or not path else self.claimants(path)

@@ -135,12 +135,13 @@ class Assembly:
     def leftovers(self) -> None:
         """Whatever nothing refers to becomes documents: legacy files, orphans, members hidden by a later one."""
         for path, blob in self.store.unused():
-            self.documents.append(self._leftover(path if _is_expected(path) else f"unreferenced {path}", blob))
+            self.documents.append(self.leftover(path if _is_expected(path) else f"unreferenced {path}", blob))
         for blob in self.store.shadowed:
-            self.documents.append(self._leftover(f"earlier member {blob.name}", blob))
+            self.documents.append(self.leftover(f"earlier member {blob.name}", blob))
         self.documents += self.store.documents
 
-    def _leftover(self, where: str, blob: Blob) -> Document:
+    def leftover(self, where: str, blob: Blob) -> Document:
+        """A file that nothing refers to, as a document; one that cannot be read is a gap."""
         try:
             document = self.document(Surface.METADATA, where, blob, self._is_json(blob))
         except OSError as error:

@@ -5,12 +5,14 @@ Sources: image-spec image-layout.md, image-index.md; BuildKit docs/attestations/
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from scanner.errors import ImageUnavailable, LeakscanError, MalformedImage
 from scanner.evidence import Gap, Surface
 from scanner.image.assembly import Assembly, stacked
 from scanner.image.blob import Blob
+from scanner.image.cache import add_cache
 from scanner.image.documents import refusal
 from scanner.image.manifests import IN_TOTO, Index, Manifest, Schema1, read_manifest
 from scanner.image.model import Document, Image, Layer
@@ -23,7 +25,10 @@ _ATTESTATION = "attestation-manifest"
 #: the annotation of an index entry that is an attestation
 ATTESTATION_MARK = {_REFERENCE_TYPE: _ATTESTATION}
 _ALL_MANIFESTS = 4  # times `limits.index_manifests`: descriptors followed in all indexes together
-_CACHE, _CACHE_TIP = "is a BuildKit cache export, not an image", "Scan the image that was built with it instead."
+_CACHE = "is a BuildKit cache export, not an image"
+_CACHE_TIP = "Scan the image that was built with it, and add --cache-from type=local,src=DIRECTORY."
+#: tags under which signatures and statements lie where a registry knows no referrers (cosign, referrers fallback)
+_REFERRER_TAG = re.compile(r"sha256-[0-9a-f]{64}(?:\.(?:att|sig|sbom))?")
 
 
 @dataclass(slots=True)
@@ -64,6 +69,42 @@ def read_layout(assembly: Assembly, tag: str = "") -> None:
 def read_entry(assembly: Assembly, entry: Descriptor) -> None:
     """Add every image that one descriptor leads to. Raises OSError if the store cannot be read."""
     _follow(_Visit(assembly, {}), entry, 1)
+
+
+def read_cache(assembly: Assembly) -> None:
+    """Add every cache export that index.json of the store leads to. What else lies there is a leftover.
+
+    Raises:
+        MalformedImage: index.json is missing or broken.
+        ImageUnavailable: there is no cache export.
+        OSError: the store cannot be read.
+    """
+    blob = assembly.store.find(INDEX)
+    if blob is None:
+        raise refusal(assembly.store.name, f"has no {INDEX}")
+    raw = assembly.read(blob, INDEX)
+    index = read_manifest(raw, INDEX, assembly.limits)
+    if not isinstance(index, Index):
+        raise refusal(INDEX, "is no index")
+    top = Descriptor("", INDEX, blob.size)
+    found = index.is_cache
+    if index.is_cache:
+        add_cache(assembly, top, blob, index, [])
+    else:
+        assembly.documents.append(Document(Surface.CACHE, INDEX, blob))
+    for entry in () if index.is_cache else index.manifests:
+        inner = assembly.blob(entry)
+        if inner is None:
+            text = "the cache manifest is not here"
+            assembly.gaps.append(Gap(entry.digest, "", "manifest.missing", entry.size, text))
+            continue
+        raw = assembly.read(inner, entry.digest)
+        manifest = read_manifest(raw, entry.digest, assembly.limits)
+        if not isinstance(manifest, Schema1) and manifest.is_cache:
+            found = True
+            add_cache(assembly, entry, inner, manifest, assembly.check(entry, inner, raw))
+    if not found:
+        raise ImageUnavailable(f"{assembly.store.name} holds no build cache", "It is what --cache-to type=local wrote.")
 
 
 def cache_refusal(assembly: Assembly) -> ImageUnavailable:
@@ -132,11 +173,13 @@ def take(
     if isinstance(manifest, Manifest) and not manifest.is_cache:
         assembly.images.append(image_of_manifest(assembly, entry, blob, manifest, gaps))
         return
+    if not isinstance(manifest, Schema1) and manifest.is_cache:
+        add_cache(assembly, entry, blob, manifest, gaps)
+        assembly.refused.append(ImageUnavailable(f"{entry.digest} {_CACHE}", _CACHE_TIP))
+        return
     assembly.documents.append(Document(Surface.ANNOTATION, entry.digest, blob))
     if isinstance(manifest, Schema1):
         refused: LeakscanError = refusal(entry.digest, "is a schema 1 manifest, which has no place in an index")
-    elif manifest.is_cache:
-        refused = ImageUnavailable(f"{entry.digest} {_CACHE}", _CACHE_TIP)
     else:
         refused = refusal(entry.digest, "is an index inside the index of a directory")
     assembly.refused.append(refused)
@@ -165,7 +208,7 @@ def image_of_manifest(assembly: Assembly, entry: Descriptor, blob: Blob, manifes
         if layer.blob is None or not _is_document(layer.media_type, manifest.is_image):
             stack.append(layer)
             continue
-        statement = layer.media_type == IN_TOTO
+        statement = layer.media_type.endswith("json")
         surface = Surface.ATTESTATION if statement else Surface.METADATA
         documents.append(assembly.document(surface, layer.blob.name, layer.blob, is_json=statement))
     layers = tuple(replace(layer, index=index) for index, layer in enumerate(stack))
@@ -177,7 +220,8 @@ def image_of_manifest(assembly: Assembly, entry: Descriptor, blob: Blob, manifes
 
 def _is_document(media_type: str, in_image: bool) -> bool:
     """Whether a layer is no file system: a statement, or what an artifact carries."""
-    return media_type == IN_TOTO if in_image else ".tar" not in media_type and "tar+" not in media_type
+    statement = media_type == IN_TOTO or (media_type.endswith("json") and "tar" not in media_type)
+    return statement if in_image else ".tar" not in media_type and "tar+" not in media_type
 
 
 def _config(assembly: Assembly, manifest: Manifest, documents: list[Document], gaps: list[Gap]) -> Config | None:
@@ -194,7 +238,8 @@ def _config(assembly: Assembly, manifest: Manifest, documents: list[Document], g
 
 
 def _is_attestation(entry: Descriptor, manifest: Manifest) -> bool:
-    return is_attestation_descriptor(entry) or manifest.is_attestation
+    about = manifest.subject is not None and not manifest.is_image
+    return is_attestation_descriptor(entry) or manifest.is_attestation or about
 
 
 def _attestation(assembly: Assembly, entry: Descriptor, blob: Blob, manifest: Manifest, gaps: list[Gap]) -> None:
@@ -212,5 +257,6 @@ def _attestation(assembly: Assembly, entry: Descriptor, blob: Blob, manifest: Ma
 
 
 def is_attestation_descriptor(entry: Descriptor) -> bool:
-    """Whether an index marks this entry as an attestation."""
-    return entry.annotations.get(_REFERENCE_TYPE) == _ATTESTATION
+    """Whether an index marks this entry as an attestation, or a tag as something about another manifest."""
+    tag = entry.annotations.get(REF_NAME, "").rpartition(":")[2]
+    return entry.annotations.get(_REFERENCE_TYPE) == _ATTESTATION or _REFERRER_TAG.fullmatch(tag) is not None

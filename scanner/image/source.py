@@ -128,6 +128,35 @@ def _open(request: _Request, files: ExitStack) -> OpenedImage:
     return _from_engine(request, files, form, rest)
 
 
+def add_cache(opened: OpenedImage, path: Path, limits: Limits) -> OpenedImage:
+    """The image with the build cache that `--cache-to type=local` wrote to a directory; close it as the image.
+
+    Raises:
+        ImageUnavailable: it cannot be read, or holds no cache.
+        MalformedImage: its documents are broken.
+    """
+    try:
+        with ExitStack() as files:
+            store = open_directory(path)
+            files.callback(_close_all, store.opened)
+            assembly = Assembly(store, limits)
+            layout.read_cache(assembly)
+            for where, blob in store.unused():  # older exports into the same directory
+                if where != layout.LAYOUT:
+                    named = f"cache, unreferenced {where}"
+                    assembly.documents.append(replace(assembly.leftover(named, blob), surface=Surface.CACHE))
+            files.pop_all()
+    except OSError as error:
+        what = f"the cache {shown(str(path))} cannot be read: {error.strerror or 'input/output error'}"
+        raise ImageUnavailable(what, "Name the directory that --cache-to type=local,dest=DIRECTORY wrote.") from None
+    return replace(
+        opened,
+        documents=(*opened.documents, *assembly.documents),
+        gaps=(*opened.gaps, *store.gaps, *assembly.gaps),
+        files=(*opened.files, *store.opened),
+    )
+
+
 def _path_and_tag(rest: str) -> tuple[Path, str]:
     """`path[:tag]`; a path that exists as a whole has no tag (containers-transports(5), oci and docker-archive)."""
     if os.path.lexists(rest):

@@ -14,6 +14,7 @@ from scanner.evidence import (
 )
 from scanner.image.instruction import parse_created_by
 from scanner.report.accepted import say_accepted
+from scanner.report.escape import plain
 from scanner.report.lines import Page, Style, counted, cut, unique
 from scanner.report.order import ordered
 from scanner.report.story import (
@@ -52,6 +53,7 @@ def render(result: ScanResult, *, width: int = 80, color: bool = False) -> str:
     _leaks(page, groups)
     _information(page, [finding for finding in findings if not finding.gated and finding.suppressed is None])
     say_accepted(page, result)
+    _known(page, result)
     _coverage(page, result)
     _closing(page, result.verdict)
     return str(page)
@@ -174,6 +176,26 @@ def _information(page: Page, findings: Sequence[Finding]) -> None:
     if len(titles) > _TITLES:
         rest = sum(len(members) for _, members in titles[_TITLES:])
         page.say(f"... and {rest:,} of {counted(len(titles) - _TITLES, 'other kind')}.", indent=2)
+
+
+def _known(page: Page, result: ScanResult) -> None:
+    """What is proved about each secret that the user gave; of its parts only those that were seen."""
+    shown = [entry for entry in result.known_secrets if "part_of" not in entry or entry["verdict"] == "present"]
+    if not shown:
+        return
+    page.blank()
+    page.say("", label="Known secrets", style=Style.BOLD)
+    for entry in shown:
+        verdict, sightings, encodings = entry["verdict"], entry["sightings"], entry["encodings"]
+        assert isinstance(sightings, list) and isinstance(encodings, list)
+        style = {"present": Style.RED, "unknown": Style.YELLOW}.get(str(verdict), Style.GREEN)
+        if verdict == "present":
+            text = f"present, {counted(len(sightings), 'sighting')}"
+        elif verdict == "absent":
+            text = f"absent from {entry['bytes_searched']:,} bytes, in all of {len(encodings)} encodings"
+        else:
+            text = f"unknown: {entry.get('reason') or 'not all of the image was read'}"
+        page.say(text, indent=2, label=f"{plain(str(entry['id']))}: ", style=style)
 
 
 def _coverage(page: Page, result: ScanResult) -> None:

@@ -76,9 +76,12 @@ class Search:
         """Time counts from here."""
         self._end = time.monotonic() + _TASK_SECONDS
 
-    def matches(self, data: memoryview, name: str) -> tuple[list[Match], list[Clue]]:
-        """What the detectors see in a content, and where encoded text may be worth decoding."""
-        found = self.first_pass.matches(data, name)
+    def matches(self, data: memoryview, name: str, structure: bool = False) -> tuple[list[Match], list[Clue]]:
+        """What the detectors see in a content, and where encoded text may be worth decoding.
+
+        *structure*: see `FirstPass.matches`.
+        """
+        found = self.first_pass.matches(data, name, structure)
         return found, [clue for signal in self._signals if (clue := signal.take()) is not None]
 
     def ignored(self, data: memoryview, base: int, start: int, end: int) -> list[Ignored]:
@@ -151,11 +154,7 @@ class Search:
     ) -> tuple[list[Inner | Ignored], list[Clue]]:
         """Matches and clues of data[low:high]; those count that start in data[start:end]."""
         data = content.data
-        if content.closed:
-            matches = self.first_pass.matches(data[low:high], "", structure=True)
-            clues: list[Clue] = []
-        else:
-            matches, clues = self.matches(data[low:high], content.name)
+        matches, clues = self.matches(data[low:high], "" if content.closed else content.name, content.closed)
         found: list[Inner | Ignored] = [
             replace(ignored, inside=content.inside, encoding=content.encoding)
             for ignored in self.ignored(data, low, start, end)

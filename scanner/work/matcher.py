@@ -40,6 +40,7 @@ from scanner.work.messages import (
 from scanner.work.reader import place
 from scanner.work.twins import Twins
 
+_PACKED = (".data", ".payload", '["moby.buildkit.cache.v0"]', '["moby.buildkit.buildinfo.v1"]')
 _SHORTEST = 4  # characters of a decoded string that could hold anything worth finding
 _FIELDS = ((0, 100), (157, 257), (265, 297), (297, 329))  # ustar: name, link target, user and group names
 _PREFIX = 345  # the first half of a name that ustar stores in two
@@ -104,6 +105,7 @@ def match_texts(search: Search, texts: Sequence[tuple[int, str, bytes, bool, boo
         for match in matches:
             found.append(Sighting(None, 0, "text", 0, match.start, _line(view, 0, match.start), match, key))
         clues = [clue for clue in clues if not (is_json and clue.kind == "escapes")]  # the strings below are those
+        clues += _packed(data) if is_json else ()
         contents = [(Content(view, name, (0, len(view))), clues)]
         for string in strings(data) if is_json and b"\\" in data else ():
             if string.escaped and len(string.value) >= _SHORTEST:
@@ -129,6 +131,17 @@ def match_texts(search: Search, texts: Sequence[tuple[int, str, bytes, bool, boo
                    ignored=ignored)  # fmt: skip
 
 
+def _packed(data: bytes) -> Iterator[Clue]:
+    """Strings of a document that are meant to be base64, whatever they hold: descriptors' data (image-spec
+    descriptor.md), Dockerfiles and heredocs in provenance, payloads of signed envelopes, BuildKit's records."""
+    if b"data" not in data and b"payload" not in data and b"moby.buildkit" not in data:
+        return
+    for string in strings(data):
+        members = len(string.value.rstrip("="))
+        if members and not (string.is_key or string.escaped) and string.path.endswith(_PACKED):
+            yield Clue("base64", [string.start + members], members % 4)
+
+
 def match_pieces(
     search: Search, view: memoryview, pieces: Sequence[Piece], digested: set[int], budget: Budget | None = None,
     extent: int = 0,
@@ -148,7 +161,7 @@ def match_pieces(
     size = 0
     for piece in pieces:
         if piece.header < piece.data:
-            found += _structure(search.first_pass, view, piece)
+            found += _structure(search, view, piece, budget)
             for one in search.ignored(view, 0, 0, len(view)):
                 place = replace(one, member=piece.member, encoding=("tar-header",))
                 ignored.append(replace(place, start=None, line=None))
@@ -225,24 +238,32 @@ def _digests(view: memoryview, piece: Piece, digested: set[int]) -> list[FileDig
     return [found] if found is not None else []
 
 
-def _structure(first_pass: FirstPass, view: memoryview, piece: Piece) -> Iterator[Sighting]:
+def _structure(search: Search, view: memoryview, piece: Piece, budget: Budget | None) -> Iterator[Sighting]:
     """Headers, extended headers and padding as they lie there, and what their layout cuts in two or runs together."""
     start = piece.header - _lead(view, piece.header)
-    for match in first_pass.matches(view[start : piece.data], "", structure=True):
+    matches, clues = search.matches(view[start : piece.data], "", structure=True)
+    for match in matches:
         if start + match.end > piece.header:
             yield Sighting(piece.member, piece.number, "structure", start, start + match.start, None, match)
+    if clues and budget is not None:  # a name may be encoded
+        whole = view[start : piece.data]
+        content = Content(whole, "", (0, len(whole)), encoding=("tar-header",))
+        for seen in search.inside(content, clues, budget, first=False):
+            if isinstance(seen, Inner):
+                yield _sighting(seen, piece.member, piece.number, start)
     if piece.member is None:
         return
     for block in _headers(view, piece):
         for first, last in _FIELDS:
             if view[block + last - 1]:  # full to its end: what follows in the header would seem to belong to it
-                for match in first_pass.matches(view[block + first : block + last], "", structure=True):
+                for match in search.matches(view[block + first : block + last], "", structure=True)[0]:
                     at = block + first + match.start
                     yield Sighting(piece.member, piece.number, "structure", start, at, None, match)
     if view[piece.data - BLOCK + _PREFIX]:
-        for match in first_pass.matches(memoryview(piece.member), ""):
+        for match in search.matches(memoryview(piece.member), "")[0]:
             if match.secret.reveal() not in bytes(view[piece.header : piece.data]):
-                yield Sighting(piece.member, piece.number, "name", piece.header, match.start, None, match)
+                yield Sighting(piece.member, piece.number, "name", piece.header, match.start, None, match,
+                               stored=(piece.header, piece.data - piece.header))  # fmt: skip
 
 
 def _headers(view: memoryview, piece: Piece) -> Iterator[int]:

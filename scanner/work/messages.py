@@ -144,7 +144,8 @@ class Sighting:
         line: 1-based line in the content, None for structure.
         text: the key of a text.
         inside, encoding: path through nested archives and what was undone, for *inside*.
-        stored: for *inside*, offset and length in the extent or text of the stored bytes of the secret.
+        stored: for *inside*, offset and length in the extent or text of the stored bytes of the secret; for *name*,
+            of all headers of the member.
         within: for *inside*, where the stored bytes of the innermost content start.
         spelled: for *inside*, how the text around it spells the secret.
         mac: the HMAC of its proof, in hex, where the value is not here any more (see `kept`).

@@ -64,10 +64,12 @@ class BlobJob:
     Attributes:
         blob: the stored bytes.
         form: what they are taken for.
+        spans: further offsets and lengths, in the plain bytes or else the stored ones, whose HMACs are to be taken.
     """
 
     blob: Blob
     form: Form = Form.LAYER
+    spans: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,8 @@ class BlobOutcome:
         records, digests: see `messages.Matched`.
         nested: gaps inside members, the blob named.
         proofs: HMACs, in hex, of stored bytes that hold a secret packed or encoded, by offset and length in the plain
-            bytes; those of other secrets are of the secrets themselves.
+            bytes; those of other secrets are of the secrets themselves. Those of the job's own spans, too.
+        stored_proofs: HMACs of the job's spans in the stored bytes.
         ignored, objects: see `messages.Matched`.
     """
 
@@ -115,6 +118,7 @@ class BlobOutcome:
     digests: list[FileDigests] = field(default_factory=list)
     nested: list[NestedGap] = field(default_factory=list)
     proofs: dict[tuple[int, int], str] = field(default_factory=dict)
+    stored_proofs: dict[tuple[int, int], str] = field(default_factory=dict)
     ignored: list[Ignored] = field(default_factory=list)
     objects: list[LooseObject] = field(default_factory=list)
 
@@ -174,13 +178,20 @@ def _prove(job: _Job) -> None:
     outcome, plain = job.outcome, job.plain
     if outcome.read is None or plain is None:
         return
-    wanted = {sighting.stored for sighting in outcome.sightings if sighting.part == "inside"}
+    wanted = {sighting.stored for sighting in outcome.sightings if sighting.part in ("inside", "name")}
+    wanted |= set(job.spec.spans)
+    key = outcome.read.proof_key
     with contextlib.suppress(OSError):
-        for offset, length in wanted:
-            mac = hmac.new(outcome.read.proof_key, digestmod=hashlib.sha256)
-            for at in range(offset, offset + length, MIB):
-                mac.update(plain.read(at, min(MIB, offset + length - at)))
-            outcome.proofs[offset, length] = mac.hexdigest()
+        outcome.proofs.update({span: _mac(key, plain, *span) for span in wanted})
+        outcome.stored_proofs.update({span: _mac(key, job.spec.blob, *span) for span in job.spec.spans})
+
+
+def _mac(key: bytes, blob: Blob, offset: int, length: int) -> str:
+    """The HMAC of a span of *blob*, in hex. Raises OSError."""
+    mac = hmac.new(key, digestmod=hashlib.sha256)
+    for at in range(offset, offset + length, MIB):
+        mac.update(blob.read(at, min(MIB, offset + length - at)))
+    return mac.hexdigest()
 
 
 class Pool:

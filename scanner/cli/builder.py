@@ -1,0 +1,88 @@
+"""`leakscan builder`: what this machine's engine keeps of builds but never ships."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from scanner.cli.common import EXIT_INCOMPLETE, EXIT_LEAKED, SEVERITIES, FormatType, complain
+from scanner.cli.scan import exit_code, report
+from scanner.cli.secrets import read_secrets, secret_options
+from scanner.errors import LeakscanError
+from scanner.output import FORMATS, Target
+
+if TYPE_CHECKING:
+    from scanner.detect.known.parts import Known
+    from scanner.evidence import ScanResult
+
+
+@click.command()
+@click.option("--format", "targets", type=FormatType(), multiple=True,
+              help=f"Report as {' or '.join(FORMATS)}, to a file if one is named; repeatable. [default: text]")
+@click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True,
+              help="The least severity that makes the exit code 1.")
+@click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, if nothing was found but not all was read.")
+@click.option("--show-secrets", is_flag=True, help="Show the values that were found. Mind where the report goes.")
+@secret_options
+@click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
+              help="Processes that work at a time. [default: one for each processor]")
+@click.option("--quiet", is_flag=True, help="No progress and no notices on standard error.")
+@click.option("--no-progress", is_flag=True, help="No progress on standard error.")
+def builder(
+    targets: Sequence[Target], fail_on: str, allow_incomplete: bool, show_secrets: bool, secrets: Sequence[str],
+    secrets_from: Sequence[str], jobs: int, quiet: bool, no_progress: bool,
+) -> None:
+    """Scan what this machine's engine keeps of builds but never ships.
+
+    That is the records of its build cache, with the full command line of every step, and images without a name: stages
+    of the classic builder, and what rebuilds left behind. Each finding comes with the command that prunes it.
+
+    Exit codes: 0 nothing was found, 1 something leaked, 2 wrong usage, 3 the engine cannot be read.
+    """  # fmt: skip
+    known = read_secrets(secrets, secrets_from, quiet)
+    progress = sys.stderr.isatty() and not (quiet or no_progress)
+    result, error = _scan(fail_on, show_secrets, jobs, progress, known)
+    if error is not None:
+        complain(error)
+    written = report(result, targets or (Target("text"),), unavailable=error is not None)
+    code = exit_code(result, allow_incomplete and error is None)
+    sys.exit(code if written or code == EXIT_LEAKED else EXIT_INCOMPLETE)
+
+
+def _scan(
+    fail_on: str, show_secrets: bool, jobs: int, progress: bool, known: Sequence[Known]
+) -> tuple[ScanResult, LeakscanError | None]:
+    """The result, and the error if the engine could not be read."""
+    from scanner import detection
+    from scanner.evidence import Severity
+    from scanner.image.kept import open_builder
+    from scanner.keys import installation_key
+    from scanner.leftovers import scan_builder
+    from scanner.limits import Limits
+    from scanner.progress import shown
+    from scanner.scan import Options, unavailable
+
+    limits = Limits.from_environment(os.environ)
+    rules = detection.load(os.environ, secrets=known)
+    name = "the engine's build cache"
+    with shown(progress) as display:
+        try:
+            opened = open_builder(limits)
+        except LeakscanError as error:
+            return unavailable(name, "docker", error, rules.rules_digest, known), error
+        except OSError as error:
+            failure = LeakscanError(f"the scan cannot go on: {error.strerror}", "Free some space in TMPDIR, or set it.")
+            return unavailable(name, "docker", failure, rules.rules_digest, known), failure
+        try:
+            least = None if fail_on == "never" else Severity(fail_on)
+            options = Options(limits, jobs, installation_key(os.environ), least, show_secrets)
+            return scan_builder(opened, rules, options, display.advance), None
+        except OSError as error:
+            failure = LeakscanError(f"the scan cannot go on: {error.strerror}", "Free some space in TMPDIR, or set it.")
+            return unavailable(name, opened.source, failure, rules.rules_digest, known), failure
+        finally:
+            opened.close()

@@ -1,0 +1,152 @@
+"""verify confirms what is true of the image in any form, and fails what was tampered with or is of another image."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builders import BuiltImage, file, image_of, layer, tar_of, whiteout, write
+from tests.conftest import Leakscan
+
+VALUE = "kx0-" + "unlikely/Value&more"
+ABSENT = "kx1-" + "stands/Nowhere&else"
+GIVEN = {"GIVEN": VALUE, "ABSENT": ABSENT}
+SECRETS = ("--secret", "id=given,env=GIVEN", "--secret", "id=absent,env=ABSENT")
+FILES = {"srv/a.env": f"K={VALUE}\n", "srv/b.txt": base64.b64encode(f"key {VALUE} ok".encode())}
+
+
+def image() -> BuiltImage:
+    """Leaks in a live and in a deleted file, encoded, in a name that a header cuts in two, in history and config."""
+    long = file("srv/" + "d" * 90 + "/" + "kx0-" + "unlikely" + "e" * 60, b"x")
+    return image_of(
+        layer({**FILES, "srv/gone": VALUE}, long, compression="gz"),
+        layer(whiteout("srv/gone"), compression="gz"),
+        config={"config": {"Env": [f"PASSWORD={VALUE}"]}},
+        history=[{"created_by": f"RUN echo '{VALUE}' > /srv/a.env # buildkit"}, {"created_by": "RUN rm /srv/gone"}],
+    )
+
+
+@pytest.fixture
+def report(tmp_path: Path, leakscan: Leakscan) -> Path:
+    """The report of a scan of the image as an OCI archive."""
+    path = write(tmp_path / "image.tar", image().oci_archive())
+    ran = leakscan(path, *SECRETS, "--format", f"json={tmp_path}/report.json", env=GIVEN)
+    assert ran.returncode == 1
+    return tmp_path / "report.json"
+
+
+def test_everything_is_confirmed(report: Path, leakscan: Leakscan) -> None:
+    """The image of the report's own reference, its known secrets given again."""
+    ran = leakscan("verify", report, *SECRETS, env=GIVEN)
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("CONFIRMED: ")
+    assert VALUE not in ran.stdout
+
+
+def test_another_form_of_the_same_image(tmp_path: Path, report: Path, leakscan: Leakscan) -> None:
+    """Layers uncompressed under other names, as an engine saves them, hold the same bytes."""
+    plain = image_of(
+        *(layer(raw=each.plain, created_by=each.created_by) for each in image().layers), config=image().config
+    )
+    path = write(tmp_path / "saved.tar", plain.docker_archive())
+
+    assert leakscan("verify", report, path, *SECRETS, env=GIVEN).returncode == 0
+
+
+def test_an_absence_whose_value_is_not_given(report: Path, leakscan: Leakscan) -> None:
+    """It is listed as not repeated and changes no code."""
+    ran = leakscan("verify", report, "--secret", "id=given,env=GIVEN", env=GIVEN)
+
+    assert ran.returncode == 0
+    assert "not repeated: known-secret absent" in ran.stdout
+
+
+def test_another_image(tmp_path: Path, report: Path, leakscan: Leakscan) -> None:
+    """An image with the same leak in other layers is not the one of the report."""
+    path = write(tmp_path / "other.tar", image_of(layer(FILES)).oci_archive())
+
+    ran = leakscan("verify", report, path)
+
+    assert ran.returncode == 1
+    assert "this is another image" in ran.stdout
+
+
+def _hmac(document: dict[str, Any]) -> None:
+    proof = document["findings"][0]["proof"]
+    proof["hmac"] = proof["hmac"][::-1]
+
+
+def _offset(document: dict[str, Any]) -> None:
+    document["findings"][-1]["proof"]["offset"] += 1
+
+
+def _path(document: dict[str, Any]) -> None:
+    document["findings"][-1]["path"] = "srv/elsewhere"
+
+
+def _step(document: dict[str, Any]) -> None:
+    document["findings"][-1]["instruction"]["created_by"] = "RUN true"
+
+
+def _layer(document: dict[str, Any]) -> None:
+    document["image"]["layers"][0]["diff_id"] = "sha256:" + "0" * 64
+
+
+def _verdict(document: dict[str, Any]) -> None:
+    document["verdict"] = "clean"
+
+
+def _present(document: dict[str, Any]) -> None:
+    document["known_secrets"] = [
+        {**secret, "verdict": "absent", "sightings": []} for secret in document["known_secrets"]
+    ]
+
+
+def _removed(document: dict[str, Any]) -> None:
+    del document["findings"][0]
+
+
+@pytest.mark.parametrize("tamper", [_hmac, _offset, _path, _step, _layer, _verdict, _present, _removed])
+def test_a_report_that_was_tampered_with(
+    report: Path, leakscan: Leakscan, tamper: Callable[[dict[str, Any]], None]
+) -> None:
+    """A changed proof, place, step, layer, verdict or absence does not pass."""
+    document = json.loads(report.read_text())
+    changed = copy.deepcopy(document)
+    tamper(changed)
+    assert changed != document
+    report.write_text(json.dumps(changed))
+
+    ran = leakscan("verify", report, *SECRETS, env=GIVEN)
+
+    assert ran.returncode == 1, ran.stdout
+    assert ran.stdout.splitlines()[-1].startswith("DIFFERS")
+
+
+def test_a_layer_that_is_not_there(tmp_path: Path, report: Path, leakscan: Leakscan) -> None:
+    """What cannot be read is neither confirmed nor called different: exit code 3."""
+    torn = [each for each in image().oci_members() if image().layers[0].digest[7:] not in each.name]
+    path = write(tmp_path / "torn.tar", tar_of(*torn))
+
+    ran = leakscan("verify", report, path)
+
+    assert ran.returncode == 3
+    assert "layer.missing" in ran.stdout
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema_version": "1", "findings": [1], "image": {}}', "nonsense"])
+def test_what_is_no_report(tmp_path: Path, leakscan: Leakscan, text: str) -> None:
+    """It is refused with a message, not a traceback."""
+    path = write(tmp_path / "report.json", text.encode())
+
+    ran = leakscan("verify", path, "image.tar")
+
+    assert ran.returncode == 3
+    assert ran.stderr.startswith("leakscan: this")

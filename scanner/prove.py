@@ -32,6 +32,7 @@ from scanner.evidence import (
     Surface,
 )
 from scanner.image.builder import Builder
+from scanner.image.instruction import Step, parse_created_by
 from scanner.image.model import Layer
 from scanner.image.recipe import Recipe
 from scanner.keys import fingerprint
@@ -250,6 +251,14 @@ class _Image:
     steps: Steps
     layers: Sequence[Sequence[Layer]]
     seen: dict[str, int]
+    read: dict[str, Step]
+
+    def parsed(self, step: Instruction) -> Step:
+        """A build step, read once for all findings."""
+        found = self.read.get(step.created_by)
+        if found is None:
+            found = self.read[step.created_by] = parse_created_by(step.created_by)
+        return found
 
 
 def findings(
@@ -266,7 +275,7 @@ def findings(
         redactor, steps: made of the same places.
         layers: the layers of each image, for naming the step that removed a file.
     """
-    shared = _Image(settings, redactor, steps, layers, {})
+    shared = _Image(settings, redactor, steps, layers, {}, {})
     ordered = sorted(places, key=lambda p: (p.image, -1 if p.layer is None else p.layer.index, p.path or "",
                                             p.content, p.offset, p.match.rule_id))  # fmt: skip
     return [_finding(place, shared) for place in ordered]
@@ -336,7 +345,7 @@ def _advice(place: Place, image: _Image) -> Remediation:
         secret=secret,
         others=others,
         builder=image.settings.builder(place.image),
-        following=tuple(step.created_by for step in following),
+        following=tuple(map(image.parsed, following)),
         files=image.steps.files(created_by),
         variables=recipe.dockerfile.sets_variables if recipe else None,
         written=made.text if made else "",

@@ -61,7 +61,7 @@ class Leak:
         files: paths of files of its layer in which the step left a value that stands in its text too.
         written: the operands of the step in the user's Dockerfile, empty if they are not known.
         variables: whether the frontend that the Dockerfile names has `env=`, None if that is not known.
-        following: created_by of the steps after it that made layers, up to the one that removed the file.
+        following: the steps after it that made layers, up to the one that removed the file.
     """
 
     surface: Surface
@@ -71,7 +71,7 @@ class Leak:
     secret: Secret
     others: tuple[Secret, ...] = ()
     builder: Builder = Builder.BUILDKIT
-    following: tuple[str, ...] = ()
+    following: tuple[Step, ...] = ()
     files: tuple[str, ...] = ()
     variables: bool | None = None
     written: str = ""
@@ -123,10 +123,6 @@ class _Case:
     @property
     def path(self) -> str:
         return self.clean(self.leak.path or "")
-
-    @property
-    def following(self) -> list[Step]:
-        return [parse_created_by(created_by) for created_by in self.leak.following]
 
     def build(self, options: Iterable[str]) -> str:
         """The command that goes with a rewritten instruction."""
@@ -363,8 +359,7 @@ def _dropped_in(case: _Case) -> _Advice:
         pattern = f"{source.partition('.git/')[0]}.git" if source else "**/.git"
     target = _absolute(path)
     option = f"--secret id={_id_of(target)},src={source or 'FILE'}"
-    user = user_of(case.following, target, _file_mount(target), option, case.clean)
-    user = user if user and user.named else None
+    user = user_of(case.leak.following, target, _file_mount(target), option, case.clean, named=True)
     change = _moved(case, user, delete=False)
     fix = [f"List {pattern} in .dockerignore (and .git, .env*, *.pem, .npmrc, .netrc, .aws), or use COPY --exclude."]
     if user:
@@ -392,7 +387,7 @@ def _mounted_file(case: _Case) -> _Advice:
     target = _absolute(case.path)
     mount = _file_mount(target)
     option = f"--secret id={_id_of(target)},src={case.clean(_copied_from(case)[0]) or 'FILE'}"
-    user = user_of(case.following, target, mount, option, case.clean)
+    user = user_of(case.leak.following, target, mount, option, case.clean)
     kind = case.step.kind
     how = f"{kind} put the file into a layer, for everyone who can pull the image."
     run_time = (
@@ -413,7 +408,7 @@ def _moved(case: _Case, user: User | None, delete: bool) -> Change | None:
     """The change that leaves a file out of the image: where it is copied, removed and needed."""
     target = _absolute(case.leak.path or "")
     steps: dict[int, str | None] = {OWN: None} if delete else {}
-    for at, rest in removals(case.following, target).items():
+    for at, rest in removals(case.leak.following, target).items():
         if rest and case.clean(rest) != rest:
             return None
         steps[at] = f"RUN {rest}" if rest else None
@@ -464,7 +459,7 @@ def _add_url(case: _Case) -> _Advice:
 
 def _ssh(case: _Case, how: str) -> _Advice:
     option = "--ssh default=$SSH_AUTH_SOCK"
-    user = user_of(case.following, _absolute(case.path), "--mount=type=ssh", option, case.clean)
+    user = user_of(case.leak.following, _absolute(case.path), "--mount=type=ssh", option, case.clean)
     fix = (
         "Use the agent instead of the key: RUN --mount=type=ssh ..., which no layer keeps.",
         f"Rebuild with an agent that has the key: {case.build([option])}",
@@ -502,7 +497,7 @@ def _declared(case: _Case) -> _Advice:
 def _variable(case: _Case, kind: str) -> _Advice:
     """A value that ARG or ENV gives a name; the RUN that uses the name can take it from a mount instead."""
     name = _name_of(case)
-    at, user = next(((at, step) for at, step in enumerate(case.following) if _uses(step, name)), (OWN, None))
+    at, user = next(((at, step) for at, step in enumerate(case.leak.following) if _uses(step, name)), (OWN, None))
     fix: tuple[str, ...]
     if kind == "ARG":
         how, fix = "It is the value of a build argument, which the image's history keeps.", (f"Delete ARG {name}.",)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scanner.evidence import Remediation, Secret, State, Surface
 from scanner.image.builder import Builder, builder_of
-from scanner.image.instruction import Step
+from scanner.image.instruction import Step, parse_created_by
 from scanner.instead import user_of
 from scanner.oci import HistoryEntry
 from scanner.redact import Redactor
@@ -29,7 +29,8 @@ def advice(
     files: tuple[str, ...] = (),
 ) -> Remediation:
     """The advice for a leak of a fake credential."""
-    leak = Leak(surface, state, path, created_by, Secret(secret.encode()), (), builder, following, files)
+    steps = tuple(map(parse_created_by, following))
+    leak = Leak(surface, state, path, created_by, Secret(secret.encode()), (), builder, steps, files)
     return advise(leak, Redactor([secret.encode()]))
 
 
@@ -145,6 +146,15 @@ def test_the_step_that_needs_a_copied_file_gets_it_mounted(following: list[str],
 
     assert found.dockerfile == f"RUN --mount=type=secret,id=npmrc,target=/root/.npmrc,required=true \\\n    {rest}"
     assert any("docker build --secret id=npmrc,src=.npmrc ." in step for step in found.steps)
+
+
+def test_what_stands_in_quotes_stays() -> None:
+    """Separators inside quotes are no separators, and blanks stay as they are."""
+    step = "RUN /bin/sh -c echo 'a;b && rm /root/.npmrc' && npm ci ; rm /root/.npmrc # buildkit"
+
+    found = in_layer("COPY .npmrc /root/ # buildkit", "root/.npmrc", step)
+
+    assert found.dockerfile is not None and found.dockerfile.endswith("    echo 'a;b && rm /root/.npmrc' && npm ci")
 
 
 @pytest.mark.parametrize("following", [(), ("RUN /bin/sh -c rm /root/.npmrc",), ("RUN /bin/sh -c echo hush && make",)])

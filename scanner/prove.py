@@ -58,6 +58,7 @@ class Settings:
         key: the installation's key, for fingerprints.
         command: (place, redact) → the command that shows its bytes with standard tools, names redacted.
         builders: who made each image.
+        names: each image's names and digest for people.
         recipes: each image's history beside the Dockerfile that the user gave; empty if none was given.
     """
 
@@ -66,6 +67,7 @@ class Settings:
     key: bytes
     command: Callable[[Place, Callable[[str], str]], str]
     builders: Sequence[Builder] = ()
+    names: Sequence[str] = ()
     recipes: Sequence[Recipe] = ()
 
     def builder(self, image: int) -> Builder:
@@ -349,6 +351,7 @@ def _advice(place: Place, image: _Image) -> Remediation:
         files=image.steps.files(created_by),
         variables=recipe.dockerfile.sets_variables if recipe else None,
         written=made.text if made else "",
+        image=image.settings.names[place.image] if place.image < len(image.settings.names) else "",
     )
 
     def changed(change: Change) -> str | None:

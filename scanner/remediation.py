@@ -19,10 +19,11 @@ from scanner.redact import Redactor, spellings
 from scanner.rewrite import Rewritten, rewrite
 
 ROTATE = "Revoke or change the credential where it was issued, before anything else: whoever pulled the image has it."
-DELETE = (
-    "Delete every tag of the leaked image by digest, its attestations and cache tags too, then run the registry's "
+_DELETE = (
+    "Delete every tag of the leaked image by digest{}, its attestations and cache tags too, then run the registry's "
     "garbage collection: until then the blob can still be pulled."
 )
+DELETE = _DELETE.format("")
 PURGE = (
     "Empty what the builders keep: docker builder prune -a, docker buildx history rm --all, docker image prune; "
     "then CI caches and mirrors."
@@ -59,6 +60,7 @@ class Leak:
         others: further values found in the same step, so that a rewritten instruction holds none of them.
         builder: who made the image.
         files: paths of files of its layer in which the step left a value that stands in its text too.
+        image: its names and digest, empty if it has none.
         written: the operands of the step in the user's Dockerfile, empty if they are not known.
         variables: whether the frontend that the Dockerfile names has `env=`, None if that is not known.
         following: the steps after it that made layers, up to the one that removed the file.
@@ -75,6 +77,7 @@ class Leak:
     files: tuple[str, ...] = ()
     variables: bool | None = None
     written: str = ""
+    image: str = ""
 
     @property
     def sets_variables(self) -> bool:
@@ -149,7 +152,8 @@ def advise(leak: Leak, redactor: Redactor, diff: Callable[[Change], str | None] 
     advice = _choose(case)
     buried = (BURIED,) if leak.state in (State.DELETED, State.OVERWRITTEN, State.HIDDEN) else ()
     kaniko = (KANIKO,) if leak.builder is Builder.KANIKO and advice.dockerfile else ()
-    steps = (ROTATE, *kaniko, *advice.fix, *buried, DELETE, PURGE)
+    delete = _DELETE.format(f", here {case.clean(leak.image)}") if leak.image else DELETE
+    steps = (ROTATE, *kaniko, *advice.fix, *buried, delete, PURGE)
     return Remediation(advice.how, steps, advice.dockerfile, diff(advice.change) if advice.change else None)
 
 

@@ -280,6 +280,7 @@ def _result(
         key=options.key,
         command=partial(show, opened),
         builders=[builder_of(history) for history in histories],
+        names=[_names(opened, image) for image in opened.images],
         recipes=[recipe_of(options.dockerfile, history) for history in histories] if options.dockerfile else (),
     )
     layers = [image.layers for image in opened.images]
@@ -328,6 +329,14 @@ def _judged(
                        for each in judged.findings),
         accepted=tuple(replace(each, accepted=clear(each.accepted)) for each in judged.accepted),
     )  # fmt: skip
+
+
+def _names(opened: OpenedImage, image: Image) -> str:
+    """What to delete of an image: a few of its names, and its manifest's digest."""
+    own = [opened.reference] if opened.source in ("docker", "podman", "registry") else []
+    names = list(dict.fromkeys([*own, *image.names]))[:3]
+    digest = f" at {image.manifest_digest}" if image.manifest_digest and names else ""
+    return f"{' and '.join(name[:200] for name in names)}{digest}"
 
 
 def _shown(places: Iterable[Place]) -> Iterator[bytes]:

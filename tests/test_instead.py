@@ -148,6 +148,14 @@ def test_the_step_that_needs_a_copied_file_gets_it_mounted(following: list[str],
     assert any("docker build --secret id=npmrc,src=.npmrc ." in step for step in found.steps)
 
 
+def test_lines_are_broken_where_the_author_broke_them() -> None:
+    """History keeps the blanks of continued lines; outside quotes they become lines again."""
+    found = advice(f"RUN /bin/sh -c T={FAKE} a     && b 'x    y' \t  c # buildkit")
+
+    mount = "RUN --mount=type=secret,id=t,env=T,required=true"
+    assert found.dockerfile == f"{mount} \\\n    a \\\n    && b 'x    y' \\\n    c"
+
+
 def test_what_stands_in_quotes_stays() -> None:
     """Separators inside quotes are no separators, and blanks stay as they are."""
     step = "RUN /bin/sh -c echo 'a;b && rm /root/.npmrc' && npm ci ; rm /root/.npmrc # buildkit"
@@ -272,3 +280,12 @@ def test_a_secret_in_the_text_and_in_a_cache_gets_both_mounts() -> None:
         mounts = "--mount=type=secret,id=t,env=T,required=true \\\n    --mount=type=cache,target=/root/.cache/pip"
         assert found.dockerfile == f"RUN {mounts} \\\n    pip install x"
         assert any("wrote it to etc/pip.conf" in step for step in found.steps)
+
+
+def test_what_to_delete_is_named() -> None:
+    """The names and the digest of the image stand in the step that says to delete it, redacted like all else."""
+    leak = Leak(Surface.CONFIG, State.LIVE, None, None, Secret(FAKE.encode()), image=f"shop:{FAKE} at sha256:00")
+
+    steps = advise(leak, Redactor([FAKE.encode()])).steps
+
+    assert any("by digest, here shop:************** at sha256:00, its attestations" in step for step in steps)

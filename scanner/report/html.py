@@ -158,7 +158,7 @@ def _leaks(groups: Sequence[Group], common: Sequence[str]) -> list[_Leak]:
                 number=number,
                 group=group,
                 step=cut(step.line, _STEP),
-                arguments=cut(" ".join(f"{name}={value}" for name, value in step.args), _STEP),
+                arguments=cut(" ".join(f"{name}={value}" for name, value in step.args if value), _STEP),
                 count=len(secrets),
                 secrets=tuple(_secret(members, shown) for members in told),
                 rest=tuple(rest),

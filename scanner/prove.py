@@ -31,8 +31,8 @@ from scanner.evidence import (
     State,
     Surface,
 )
-from scanner.image.builder import Builder
 from scanner.image.instruction import Step, parse_created_by
+from scanner.image.maker import Builder
 from scanner.image.model import Layer
 from scanner.image.recipe import Recipe
 from scanner.keys import fingerprint

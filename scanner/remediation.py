@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from scanner.evidence import Remediation, Secret, State, Surface
-from scanner.image.builder import Builder
 from scanner.image.instruction import Step, parse_created_by
+from scanner.image.maker import Builder
 from scanner.instead import User, download, mount_over, removals, repository, unkept, user_of
 from scanner.redact import Redactor, spellings
 from scanner.rewrite import Rewritten, rewrite

@@ -26,9 +26,9 @@ from scanner.gitnames import named
 from scanner.ignored import in_documents, in_layers, shown
 from scanner.image.assembly import digest_like
 from scanner.image.blob import Blob
-from scanner.image.builder import builder_of
 from scanner.image.dockerfile import Dockerfile
 from scanner.image.documents import parse
+from scanner.image.maker import builder_of
 from scanner.image.model import Document, Image, Layer, OpenedImage
 from scanner.image.recipe import recipe_of
 from scanner.keys import fingerprint, key_id

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.evidence import Remediation, Secret, State, Surface
-from scanner.image.builder import Builder, builder_of
 from scanner.image.instruction import Step, parse_created_by
+from scanner.image.maker import Builder, builder_of
 from scanner.instead import user_of
 from scanner.oci import HistoryEntry
 from scanner.redact import Redactor

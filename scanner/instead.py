@@ -35,8 +35,10 @@ _CACHES = re.compile(
     r"|/var/cache/[^/]+(?=/)"
 )
 _SCRATCH = re.compile(r"/(?:var/log|var/tmp|tmp)(?=/)")
-_SEPARATOR = re.compile(r"(\s*(?:&&|;)\s*)")
+_SEPARATOR = re.compile(r"(&&|;)")
 _REMOVES = re.compile(r"(?:rm|chmod|shred)(?:\s+-{1,2}\w+|\s+0?[0-7]{3})*((?:\s+[^\s;&|<>$`'\"*?]+)+)")
+#: Longer commands, or parts of a chain, are left alone; nobody wrote them by hand.
+_LONGEST, _LONGEST_PART = 16384, 2000
 #: So many steps after the one that leaked are searched for the one that needs its file.
 _FOLLOWING = 30
 
@@ -48,7 +50,7 @@ def repository(
 
     git writes the URL that it clones into `.git/config`, so a variable in the URL would leak the same again.
     """
-    if step.kind != "RUN" or not step.shell:
+    if step.kind != "RUN" or not step.shell or len(step.command) > _LONGEST:
         return None, None
     command = _GIT.sub(lambda words: _WITH_USER.sub(r"\g<scheme>", words[0]), step.command)
     if command == step.command:
@@ -95,7 +97,7 @@ def download(step: Step, clean: Clean) -> Rewritten | None:
 
 def unkept(step: Step, path: str, clean: Clean) -> Rewritten | None:
     """A RUN whose tool kept the credential in a file of its own, *path*: with a mount over it, or rid of it at once."""
-    if step.kind != "RUN" or not step.shell or clean(step.command) != step.command:
+    if step.kind != "RUN" or not step.shell or len(step.command) > _LONGEST or clean(step.command) != step.command:
         return None
     flags = [clean(flag) for flag in step.flags]
     mount = mount_over(step.command, path)
@@ -113,7 +115,7 @@ def mount_over(command: str, path: str) -> str:
     """The mount that keeps what a tool leaves in a cache or scratch folder out of the layer; empty if none can."""
     cache, scratch = _CACHES.match(path), _SCRATCH.match(path)
     place = (cache or scratch or [""])[0]
-    if not place or re.search(rf"\b(?:rm|rmdir|mv)\b[^;&|\n]*{re.escape(place)}(?![\w.-])", command):
+    if not place or re.search(rf"\b(?:rm|rmdir|mv)\b[^;&|\n]{{0,400}}?{re.escape(place)}(?![\w.-])", command):
         return ""  # a mount point cannot be removed
     if scratch:
         return f"--mount=type=tmpfs,target={place}"
@@ -125,31 +127,33 @@ def mount_over(command: str, path: str) -> str:
 class User:
     """The RUN that needs a file that an earlier step copied.
 
-    Attributes:
-        at: its number among the steps that were given.
-        named: it names the file; else it is only the first RUN that does anything.
+    *at* is its number among the steps that were given.
     """
 
     at: int
-    named: bool
     rewritten: Rewritten
 
 
-def user_of(following: Sequence[Step], path: str, mount: str, option: str, clean: Clean) -> User | None:
+def user_of(
+    following: Sequence[Step], path: str, mount: str, option: str, clean: Clean, *, named: bool = False
+) -> User | None:
     """The RUN that needs the file *path*, with *mount* in place of what an earlier step copied.
 
-    That is the first of the *following* RUNs that names the file, else the first that does anything but clean up.
-    Commands that remove the file or change its mode go: a mount has no use for the one and refuses the other.
+    That is the first of the *following* RUNs that names the file, else, unless it must be *named*, the first that does
+    anything but clean up. Commands that remove the file or change its mode go: a mount has no use for the one and
+    refuses the other.
     """
-    candidates: list[User] = []
-    for at, step in enumerate(following[:_FOLLOWING]):
-        if step.kind != "RUN" or not step.shell or "\n" in step.command or clean(step.command) != step.command:
-            continue
+    chains = [(at, step) for at, step in enumerate(following[:_FOLLOWING]) if _plain(step)]
+    likely = [(at, step) for at, step in chains if _named(step.command, path)]
+    for number, (at, step) in enumerate(likely if named else [*likely, *chains]):
         rest = _without_removal(step.command, path)
-        if rest and not _REMOVES.fullmatch(rest) and not rest.startswith("rm "):
-            rewritten = Rewritten(run([mount, *map(clean, step.flags)], rest), (option,))
-            candidates.append(User(at, _named(rest, path), rewritten))
-    return next((user for user in candidates if user.named), candidates[0] if candidates else None)
+        if number < len(likely) and not _named(rest, path):
+            continue
+        if not rest or rest.startswith("rm ") or _REMOVES.fullmatch(rest[:_LONGEST_PART]):
+            continue
+        if clean(step.command) == step.command:
+            return User(at, Rewritten(run([mount, *map(clean, step.flags)], rest), (option,)))
+    return None
 
 
 def removals(following: Sequence[Step], path: str) -> dict[int, str]:
@@ -159,7 +163,7 @@ def removals(following: Sequence[Step], path: str) -> dict[int, str]:
     """
     found = {}
     for at, step in enumerate(following[:_FOLLOWING]):
-        if step.kind == "RUN" and step.shell and "\n" not in step.command:
+        if _plain(step):
             rest = _without_removal(step.command, path)
             if rest != step.command.strip():
                 found[at] = rest
@@ -168,24 +172,33 @@ def removals(following: Sequence[Step], path: str) -> dict[int, str]:
 
 def _named(command: str, path: str) -> bool:
     name = path.rpartition("/")[2]
-    return path in command or re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", command) is not None
+    return name in command and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", command) is not None
+
+
+def _plain(step: Step) -> bool:
+    """Whether a step is a chain of commands in one line."""
+    return step.kind == "RUN" and step.shell and "\n" not in step.command and len(step.command) <= _LONGEST
 
 
 def _without_removal(command: str, path: str) -> str:
     """*command* without the parts of its chain that only remove *path* or change its mode."""
     name = path.rpartition("/")[2]
+    if name not in command:
+        return command.strip()
     parts = _SEPARATOR.split(command)
     kept: list[str] = []
+    quotes = [0, 0]
     for at in range(0, len(parts), 2):
-        part = parts[at].strip()
-        found = _REMOVES.fullmatch(part)
+        part, quoted = parts[at], any(count % 2 for count in quotes)
+        quotes = [count + part.count(quote) for count, quote in zip(quotes, "'\"", strict=True)]
+        found = _REMOVES.fullmatch(part.strip()) if len(part) <= _LONGEST_PART and not quoted else None
         if found:
             operands = found[1].split()
             others = [word for word in operands if word.strip("/") != path.strip("/") and not _is(word, name)]
             if not others:
                 continue
             if len(others) < len(operands):
-                part = f"{part[: found.start(1)]} {' '.join(others)}"
+                part = part.replace(found[1], f" {' '.join(others)}")
         kept += [parts[at - 1], part] if kept else [part]
     return "".join(kept).strip()
 

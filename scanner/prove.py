@@ -32,7 +32,8 @@ from scanner.evidence import (
     State,
     Surface,
 )
-from scanner.image.builder import Builder
+from scanner.image.instruction import Step, parse_created_by
+from scanner.image.maker import Builder
 from scanner.image.model import Layer
 from scanner.image.recipe import Recipe
 from scanner.keys import fingerprint
@@ -59,6 +60,7 @@ class Settings:
         key: the installation's key, for fingerprints.
         command: (place, redact) → the command that shows its bytes with standard tools, names redacted.
         builders: who made each image.
+        names: each image's names and digest for people.
         recipes: each image's history beside the Dockerfile that the user gave; empty if none was given.
     """
 
@@ -67,6 +69,7 @@ class Settings:
     key: bytes
     command: Callable[[Place, Callable[[str], str]], str]
     builders: Sequence[Builder] = ()
+    names: Sequence[str] = ()
     recipes: Sequence[Recipe] = ()
 
     def builder(self, image: int) -> Builder:
@@ -255,6 +258,14 @@ class _Image:
     steps: Steps
     layers: Sequence[Sequence[Layer]]
     seen: dict[str, int]
+    read: dict[str, Step]
+
+    def parsed(self, step: Instruction) -> Step:
+        """A build step, read once for all findings."""
+        found = self.read.get(step.created_by)
+        if found is None:
+            found = self.read[step.created_by] = parse_created_by(step.created_by)
+        return found
 
 
 def findings(
@@ -271,7 +282,7 @@ def findings(
         redactor, steps: made of the same places.
         layers: the layers of each image, for naming the step that removed a file.
     """
-    shared = _Image(settings, redactor, steps, layers, {})
+    shared = _Image(settings, redactor, steps, layers, {}, {})
     ordered = sorted(places, key=lambda p: (p.image, -1 if p.layer is None else p.layer.index, p.path or "",
                                             p.content, p.offset, p.match.rule_id))  # fmt: skip
     return [_finding(place, shared) for place in ordered]
@@ -341,10 +352,11 @@ def _advice(place: Place, image: _Image) -> Remediation:
         secret=secret,
         others=others,
         builder=image.settings.builder(place.image),
-        following=tuple(step.created_by for step in following),
+        following=tuple(map(image.parsed, following)),
         files=image.steps.files(created_by),
         variables=recipe.dockerfile.sets_variables if recipe else None,
         written=made.text if made else "",
+        image=image.settings.names[place.image] if place.image < len(image.settings.names) else "",
     )
 
     def changed(change: Change) -> str | None:

@@ -12,17 +12,18 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from scanner.evidence import Remediation, Secret, State, Surface
-from scanner.image.builder import Builder
 from scanner.image.instruction import Step, parse_created_by
+from scanner.image.maker import Builder
 from scanner.instead import User, download, mount_over, removals, repository, unkept, user_of
 from scanner.redact import Redactor, spellings
 from scanner.rewrite import Rewritten, rewrite
 
 ROTATE = "Revoke or change the credential where it was issued, before anything else: whoever pulled the image has it."
-DELETE = (
-    "Delete every tag of the leaked image by digest, its attestations and cache tags too, then run the registry's "
+_DELETE = (
+    "Delete every tag of the leaked image by digest{}, its attestations and cache tags too, then run the registry's "
     "garbage collection: until then the blob can still be pulled."
 )
+DELETE = _DELETE.format("")
 PURGE = (
     "Empty what the builders keep: docker builder prune -a, docker buildx history rm --all, docker image prune; "
     "then CI caches and mirrors."
@@ -59,9 +60,10 @@ class Leak:
         others: further values found in the same step, so that a rewritten instruction holds none of them.
         builder: who made the image.
         files: paths of files of its layer in which the step left a value that stands in its text too.
+        image: its names and digest, empty if it has none.
         written: the operands of the step in the user's Dockerfile, empty if they are not known.
         variables: whether the frontend that the Dockerfile names has `env=`, None if that is not known.
-        following: created_by of the steps after it that made layers, up to the one that removed the file.
+        following: the steps after it that made layers, up to the one that removed the file.
     """
 
     surface: Surface
@@ -71,10 +73,11 @@ class Leak:
     secret: Secret
     others: tuple[Secret, ...] = ()
     builder: Builder = Builder.BUILDKIT
-    following: tuple[str, ...] = ()
+    following: tuple[Step, ...] = ()
     files: tuple[str, ...] = ()
     variables: bool | None = None
     written: str = ""
+    image: str = ""
 
     @property
     def sets_variables(self) -> bool:
@@ -124,10 +127,6 @@ class _Case:
     def path(self) -> str:
         return self.clean(self.leak.path or "")
 
-    @property
-    def following(self) -> list[Step]:
-        return [parse_created_by(created_by) for created_by in self.leak.following]
-
     def build(self, options: Iterable[str]) -> str:
         """The command that goes with a rewritten instruction."""
         return self.leak.builder.build(*options)
@@ -153,7 +152,8 @@ def advise(leak: Leak, redactor: Redactor, diff: Callable[[Change], str | None] 
     advice = _choose(case)
     buried = (BURIED,) if leak.state in (State.DELETED, State.OVERWRITTEN, State.HIDDEN) else ()
     kaniko = (KANIKO,) if leak.builder is Builder.KANIKO and advice.dockerfile else ()
-    steps = (ROTATE, *kaniko, *advice.fix, *buried, DELETE, PURGE)
+    delete = _DELETE.format(f", here {case.clean(leak.image)}") if leak.image else DELETE
+    steps = (ROTATE, *kaniko, *advice.fix, *buried, delete, PURGE)
     return Remediation(advice.how, steps, advice.dockerfile, diff(advice.change) if advice.change else None)
 
 
@@ -363,8 +363,7 @@ def _dropped_in(case: _Case) -> _Advice:
         pattern = f"{source.partition('.git/')[0]}.git" if source else "**/.git"
     target = _absolute(path)
     option = f"--secret id={_id_of(target)},src={source or 'FILE'}"
-    user = user_of(case.following, target, _file_mount(target), option, case.clean)
-    user = user if user and user.named else None
+    user = user_of(case.leak.following, target, _file_mount(target), option, case.clean, named=True)
     change = _moved(case, user, delete=False)
     fix = [f"List {pattern} in .dockerignore (and .git, .env*, *.pem, .npmrc, .netrc, .aws), or use COPY --exclude."]
     if user:
@@ -392,7 +391,7 @@ def _mounted_file(case: _Case) -> _Advice:
     target = _absolute(case.path)
     mount = _file_mount(target)
     option = f"--secret id={_id_of(target)},src={case.clean(_copied_from(case)[0]) or 'FILE'}"
-    user = user_of(case.following, target, mount, option, case.clean)
+    user = user_of(case.leak.following, target, mount, option, case.clean)
     kind = case.step.kind
     how = f"{kind} put the file into a layer, for everyone who can pull the image."
     run_time = (
@@ -413,7 +412,7 @@ def _moved(case: _Case, user: User | None, delete: bool) -> Change | None:
     """The change that leaves a file out of the image: where it is copied, removed and needed."""
     target = _absolute(case.leak.path or "")
     steps: dict[int, str | None] = {OWN: None} if delete else {}
-    for at, rest in removals(case.following, target).items():
+    for at, rest in removals(case.leak.following, target).items():
         if rest and case.clean(rest) != rest:
             return None
         steps[at] = f"RUN {rest}" if rest else None
@@ -464,7 +463,7 @@ def _add_url(case: _Case) -> _Advice:
 
 def _ssh(case: _Case, how: str) -> _Advice:
     option = "--ssh default=$SSH_AUTH_SOCK"
-    user = user_of(case.following, _absolute(case.path), "--mount=type=ssh", option, case.clean)
+    user = user_of(case.leak.following, _absolute(case.path), "--mount=type=ssh", option, case.clean)
     fix = (
         "Use the agent instead of the key: RUN --mount=type=ssh ..., which no layer keeps.",
         f"Rebuild with an agent that has the key: {case.build([option])}",
@@ -502,7 +501,7 @@ def _declared(case: _Case) -> _Advice:
 def _variable(case: _Case, kind: str) -> _Advice:
     """A value that ARG or ENV gives a name; the RUN that uses the name can take it from a mount instead."""
     name = _name_of(case)
-    at, user = next(((at, step) for at, step in enumerate(case.following) if _uses(step, name)), (OWN, None))
+    at, user = next(((at, step) for at, step in enumerate(case.leak.following) if _uses(step, name)), (OWN, None))
     fix: tuple[str, ...]
     if kind == "ARG":
         how, fix = "It is the value of a build argument, which the image's history keeps.", (f"Delete ARG {name}.",)

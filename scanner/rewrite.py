@@ -27,6 +27,7 @@ _WORD = re.compile(
 )
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 _QUOTED = re.compile(r"""'[^']*'|"(?:\\.|[^"\\])*"|\\.""", re.DOTALL)
+_INDENTED = re.compile(r"(?<=[^ \t])(?: {3,}| {0,9}\t[ \t]*)(?=[^ \t])")
 _LABEL_BEFORE = re.compile(
     r"""(?: --?([A-Za-z][\w-]{2,39})[= ] | ([A-Za-z_][\w.-]{2,39})= | ([A-Za-z][\w-]{2,39}):[ ] )["']?$""", re.VERBOSE
 )
@@ -230,8 +231,19 @@ def run(flags: Sequence[str], command: str, before: Sequence[str] = ()) -> str:
     """A RUN as a person would write it: a flag a line, commands that go *before*, a heredoc for several lines."""
     head = "RUN " + " \\\n    ".join(flags)
     if "\n" not in command:
-        return " \\\n    ".join([head, *(f"{line} &&" for line in before), command])
+        return " \\\n    ".join([head, *(f"{line} &&" for line in before), *_lines(command)])
     end = "EOT"
     while end in command.split("\n"):
         end += "T"
     return "\n".join([f"{head} <<{end}", *before, command.rstrip("\n"), end])
+
+
+def _lines(command: str) -> list[str]:
+    """A command's lines as its author broke them: where a line went on, history has the blanks that indented it."""
+    quotes = [found.span() for found in _QUOTED.finditer(command)]
+    lines, done = [], 0
+    for blanks in _INDENTED.finditer(command):
+        if not any(start < blanks.start() < end for start, end in quotes):
+            lines.append(command[done : blanks.start()])
+            done = blanks.end()
+    return [*lines, command[done:]]

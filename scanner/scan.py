@@ -31,9 +31,9 @@ from scanner.gitnames import named
 from scanner.ignored import in_documents, in_layers, shown
 from scanner.image.assembly import digest_like
 from scanner.image.blob import Blob
-from scanner.image.builder import builder_of
 from scanner.image.dockerfile import Dockerfile
 from scanner.image.documents import parse
+from scanner.image.maker import builder_of
 from scanner.image.model import Document, Image, Layer, OpenedImage
 from scanner.image.recipe import recipe_of
 from scanner.keys import fingerprint, key_id
@@ -342,6 +342,7 @@ def _result(
         key=options.key,
         command=partial(show, opened),
         builders=[builder_of(history) for history in histories],
+        names=[_names(opened, image) for image in opened.images],
         recipes=[recipe_of(options.dockerfile, history) for history in histories] if options.dockerfile else (),
     )
     layers = [image.layers for image in opened.images]
@@ -394,6 +395,14 @@ def _judged(
                        for each in judged.findings),
         accepted=tuple(replace(each, accepted=clear(each.accepted)) for each in judged.accepted),
     )  # fmt: skip
+
+
+def _names(opened: OpenedImage, image: Image) -> str:
+    """What to delete of an image: a few of its names, and its manifest's digest."""
+    own = [opened.reference] if opened.source in ("docker", "podman", "registry") else []
+    names = list(dict.fromkeys([*own, *image.names]))[:3]
+    digest = f" at {image.manifest_digest}" if image.manifest_digest and names else ""
+    return f"{' and '.join(name[:200] for name in names)}{digest}"
 
 
 def _shown(places: Iterable[Place]) -> Iterator[bytes]:

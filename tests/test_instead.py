@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.evidence import Remediation, Secret, State, Surface
-from scanner.image.builder import Builder, builder_of
-from scanner.image.instruction import Step
+from scanner.image.instruction import Step, parse_created_by
+from scanner.image.maker import Builder, builder_of
 from scanner.instead import user_of
 from scanner.oci import HistoryEntry
 from scanner.redact import Redactor
@@ -29,7 +29,8 @@ def advice(
     files: tuple[str, ...] = (),
 ) -> Remediation:
     """The advice for a leak of a fake credential."""
-    leak = Leak(surface, state, path, created_by, Secret(secret.encode()), (), builder, following, files)
+    steps = tuple(map(parse_created_by, following))
+    leak = Leak(surface, state, path, created_by, Secret(secret.encode()), (), builder, steps, files)
     return advise(leak, Redactor([secret.encode()]))
 
 
@@ -147,6 +148,23 @@ def test_the_step_that_needs_a_copied_file_gets_it_mounted(following: list[str],
     assert any("docker build --secret id=npmrc,src=.npmrc ." in step for step in found.steps)
 
 
+def test_lines_are_broken_where_the_author_broke_them() -> None:
+    """History keeps the blanks of continued lines; outside quotes they become lines again."""
+    found = advice(f"RUN /bin/sh -c T={FAKE} a     && b 'x    y' \t  c # buildkit")
+
+    mount = "RUN --mount=type=secret,id=t,env=T,required=true"
+    assert found.dockerfile == f"{mount} \\\n    a \\\n    && b 'x    y' \\\n    c"
+
+
+def test_what_stands_in_quotes_stays() -> None:
+    """Separators inside quotes are no separators, and blanks stay as they are."""
+    step = "RUN /bin/sh -c echo 'a;b && rm /root/.npmrc' && npm ci ; rm /root/.npmrc # buildkit"
+
+    found = in_layer("COPY .npmrc /root/ # buildkit", "root/.npmrc", step)
+
+    assert found.dockerfile is not None and found.dockerfile.endswith("    echo 'a;b && rm /root/.npmrc' && npm ci")
+
+
 @pytest.mark.parametrize("following", [(), ("RUN /bin/sh -c rm /root/.npmrc",), ("RUN /bin/sh -c echo hush && make",)])
 def test_no_step_is_made_up(following: tuple[str, ...]) -> None:
     """Where no later RUN needs the file, or its text holds the secret, none is proposed."""
@@ -262,3 +280,12 @@ def test_a_secret_in_the_text_and_in_a_cache_gets_both_mounts() -> None:
         mounts = "--mount=type=secret,id=t,env=T,required=true \\\n    --mount=type=cache,target=/root/.cache/pip"
         assert found.dockerfile == f"RUN {mounts} \\\n    pip install x"
         assert any("wrote it to etc/pip.conf" in step for step in found.steps)
+
+
+def test_what_to_delete_is_named() -> None:
+    """The names and the digest of the image stand in the step that says to delete it, redacted like all else."""
+    leak = Leak(Surface.CONFIG, State.LIVE, None, None, Secret(FAKE.encode()), image=f"shop:{FAKE} at sha256:00")
+
+    steps = advise(leak, Redactor([FAKE.encode()])).steps
+
+    assert any("by digest, here shop:************** at sha256:00, its attestations" in step for step in steps)

@@ -16,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.evidence import (
+    AcceptedGap,
     Confidence,
+    DockerfilePlace,
     Evidence,
     Gap,
     Instruction,
@@ -299,6 +301,33 @@ def test_known_secrets_and_coverage(show: Show) -> None:
     assert "not all of it was read: layer.missing" in told and "sees no secret in what was read" in told
 
 
+def test_what_is_accepted_stays_listed(show: Show) -> None:
+    """Findings and gaps that the user's files accept do not count, and are told with the entry and its reason."""
+    entry = {"by": "baseline", "reason": "known since May", "expires": "2027-03-31"}
+    scan = result(finding(gated=False, suppressed=entry))
+    gap = AcceptedGap(Gap("", "opt/a.zip", "nested.encrypted", 10, ""), entry)
+    page = show(replace(scan, coverage=replace(scan.coverage, accepted=(gap,))))
+
+    told = page.value("document.querySelector('main').textContent")
+    assert told.count("accepted by baseline: known since May, until 2027-03-31") == 1
+    assert "1 gap accepted by your own files" in told and "nested.encrypted" in told and "CLEAN" in page.value(
+        "document.title"
+    )
+
+
+def test_a_diff_stands_beside_its_lines(show: Show) -> None:
+    """The lines of the Dockerfile are named, and the diff says that values are masked in it if they are."""
+    leak = finding(dockerfile=DockerfilePlace("Dockerfile", 4, 6))
+    diff = "--- a/Dockerfile\n+++ b/Dockerfile\n@@ -4,1 +4,1 @@\n-RUN T=************** make\n+RUN make\n"
+    page = show(result(replace(leak, remediation=replace(leak.remediation, diff=diff))))
+
+    assert "at Dockerfile:4-6" in " ".join(page.value("document.querySelector('.leak summary').textContent").split())
+    assert page.value("document.querySelector('.diff code').textContent") == diff
+    changed = page.value("[...document.querySelectorAll('.minus, .plus')].map(e => e.textContent)")
+    assert changed == diff.split("\n")[3:5]
+    assert "with --show-secrets it applies as it is" in page.value("document.querySelector('.fix').textContent")
+
+
 def test_nothing_is_left_out_silently(show: Show) -> None:
     """Of five thousand secrets each is told of or counted, and the page stays below 2 MB."""
     page = show(CASES["five thousand"]())
@@ -332,13 +361,18 @@ def hostile(text: str) -> ScanResult:
         evidence=(Evidence(text, text, text),), state=State.DELETED, removed_by=RemovedBy(2, text), title=text,
         gains=text, secret=SecretSummary(text, 14, "fp", text), encoding=(text,),
     )  # fmt: skip
-    advice = replace(leak.remediation, dockerfile=text, steps=(text,), summary=text)
+    advice = replace(leak.remediation, dockerfile=text, steps=(text,), summary=text, diff=f"--- a\n-{text}")
     proof = replace(leak.proof, blob=text, member=text, command=text, hmac=text)
     told = finding(2, path=text, gated=False, confidence=Confidence.LOW, surface=Surface.LAYER, title=text)
+    entry = {"by": text, "reason": text, "expires": text}
+    accepted = finding(3, path=text, gated=False, surface=Surface.LAYER, title=text, suppressed=entry)
+    place = DockerfilePlace(text, 1, 2)
     layers = tuple(replace(layer, created_by=text, media_type=text) for layer in reports.image().layers)
     image = replace(reports.image(), layers=layers, reference=text, platform=text, manifest_digest=text)
     gap = Gap(text, text, "layer.missing", 1, text)
-    scan = result(replace(leak, remediation=advice, proof=proof), told, gaps=(gap,), images=(image,))
+    leak = replace(leak, remediation=advice, proof=proof, dockerfile=place)
+    scan = result(leak, told, accepted, gaps=(gap,), images=(image,))
+    scan = replace(scan, coverage=replace(scan.coverage, accepted=(AcceptedGap(gap, entry),)))
     known = ({"id": text, "verdict": text, "encodings": [text], "bytes_searched": text, "sightings": [text]},)
     return replace(scan, reference=text, source=text, rules_digest=text, known_secrets=known, notes=(text,))
 
@@ -352,8 +386,8 @@ class Skeleton(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        # words of a command are elements; so their number may differ, and labels hold names
-        if ("class", "word") not in attrs:
+        # words of a command and lines of a diff are elements, so their number may differ; and labels hold names
+        if dict(attrs).get("class") not in ("word", "line", "line plus", "line minus"):
             self.parts.append((tag, tuple((name, "" if name == "aria-label" else value) for name, value in attrs)))
 
     def handle_endtag(self, tag: str) -> None:

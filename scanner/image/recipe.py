@@ -112,7 +112,7 @@ def _spaced(text: str) -> str:
 def _text(step: Step) -> str:
     """A step's operands as far as they can be compared, blanks made one."""
     if step.kind == "RUN":
-        return _spaced(step.command)
+        return _spaced(step.command) if step.shell else _loose(step.command)
     text = _spaced(re.sub(r"[\"']|\\(?=.)", "", step.command))
     if step.kind in ("COPY", "ADD"):
         return " ".join(word for word in text.split() if not word.startswith("--"))
@@ -125,7 +125,7 @@ def _fits(step: Step, text: str, instruction: Instruction, shape: Sequence[str])
     if step.kind in _BY_KIND:
         return True
     if step.kind == "RUN":
-        return text == shape[0] or (not step.shell and _loose(text) == _loose(shape[0]))
+        return text == (shape[0] if step.shell else _loose(shape[0]))
     if step.kind == "ARG":
         return text == shape[0]
     if step.kind in ("COPY", "ADD") and _CLASSIC_SOURCE.match(text):  # the source's name is lost

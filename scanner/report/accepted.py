@@ -28,9 +28,9 @@ def say_accepted(page: Page, result: ScanResult) -> None:
 def _findings(page: Page, findings: Sequence[Finding]) -> None:
     by_entry: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
-        by_entry[_entry(finding.suppressed or {})].append(finding)
-    for entry, members in list(by_entry.items())[:_ENTRIES]:
-        page.say(entry, indent=2, label=f"{len(members):,} x ")
+        by_entry[entry(finding.suppressed or {})].append(finding)
+    for by, members in list(by_entry.items())[:_ENTRIES]:
+        page.say(by, indent=2, label=f"{len(members):,} x ")
         places = unique(f"{finding.title} in {cut(_place(finding), 200)}" for finding in members[:1000])
         page.say("; ".join(places[:_PLACES]) + ("; ..." if len(places) > _PLACES else ""), indent=6)
     if len(by_entry) > _ENTRIES:
@@ -39,12 +39,12 @@ def _findings(page: Page, findings: Sequence[Finding]) -> None:
 
 def _gaps(page: Page, gaps: Sequence[AcceptedGap]) -> None:
     for each in gaps[:_GAPS]:
-        page.say(f"{cut(each.gap.where, 200)}, by {_entry(each.accepted)}", indent=2, label=f"{each.gap.reason}  ")
+        page.say(f"{cut(each.gap.where, 200)}, by {entry(each.accepted)}", indent=2, label=f"{each.gap.reason}  ")
     if len(gaps) > _GAPS:
         page.say(f"... and {counted(len(gaps) - _GAPS, 'more gap')}.", indent=2)
 
 
-def _entry(accepted: Mapping[str, object]) -> str:
+def entry(accepted: Mapping[str, object]) -> str:
     """`.leakscan.toml: [[ignore]] 1: the reason, until 2027-03-31`."""
     expires = f", until {accepted['expires']}" if accepted.get("expires") else ""
     return f"{accepted.get('by')}: {accepted.get('reason')}{expires}"

@@ -14,6 +14,7 @@ from scanner import __version__
 from scanner.evidence import Finding, ScanResult
 from scanner.image.instruction import parse_created_by
 from scanner.report import markup
+from scanner.report.accepted import entry
 from scanner.report.lines import amount, counted, cut
 from scanner.report.order import ordered
 from scanner.report.picture import LANES, picture
@@ -120,6 +121,8 @@ def render(result: ScanResult) -> str:
         kinds=_kinds([finding for finding in findings if not finding.gated]),
         ungated=sum(not finding.gated for finding in findings),
         gaps=result.coverage.gaps[:_GAPS],
+        accepted=result.coverage.accepted[:_GAPS],
+        entry=entry,
         reasons=sorted(Counter(gap.reason for gap in result.coverage.gaps).items()),
         known=_known(result, groups),
         amount=amount,
@@ -158,7 +161,7 @@ def _leaks(groups: Sequence[Group], common: Sequence[str]) -> list[_Leak]:
                 number=number,
                 group=group,
                 step=cut(step.line, _STEP),
-                arguments=cut(" ".join(f"{name}={value}" for name, value in step.args), _STEP),
+                arguments=cut(" ".join(f"{name}={value}" for name, value in step.args if value), _STEP),
                 count=len(secrets),
                 secrets=tuple(_secret(members, shown) for members in told),
                 rest=tuple(rest),
@@ -181,7 +184,8 @@ def _secret(members: Sequence[Finding], shown: dict[str, int]) -> _Secret:
 def _kinds(findings: Sequence[Finding]) -> list[_Kind]:
     found: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for finding in findings:
-        found[finding.title, why_not_gated(finding)].append(finding)
+        why = why_not_gated(finding) if finding.suppressed is None else f"accepted by {entry(finding.suppressed)}"
+        found[finding.title, cut(why, _LONGEST)].append(finding)
     kinds = [
         _Kind(title, why, len(members), tuple(_where(finding) for finding in members[:_TITLE_PLACES]))
         for (title, why), members in found.items()

@@ -31,7 +31,7 @@ _ANYBODYS = (
     "detect-secrets.hex-high-entropy-string", "detect-secrets.json-web-token", "detect-secrets.secret-keyword",
 )  # fmt: skip
 #: the same, but only where the digest proves that it is the author's: a user's own file could be such a thing
-_PROVABLY_ANYBODYS = (*_ANYBODYS, "file.", "private-key.", "detect-secrets.private-key")
+_PROVABLY_ANYBODYS = (*_ANYBODYS, "file.", "kubernetes.secret-manifest", "private-key.", "detect-secrets.private-key")
 _NOTHING: tuple[str, ...] = ()
 _PRIVATE_KEYS = ("private-key.", "detect-secrets.private-key")
 
@@ -247,7 +247,7 @@ def attributed(image: Image, outcomes: Sequence[BlobOutcome | None], places: Ite
 def _without_digest(place: Place, records: _Records) -> Place:
     """A place whose value is a digest in a record is no secret at all: it stands next to a file's name there."""
     match = place.match
-    if match.confidence is Confidence.LOW or not match.rule_id.startswith(_ANYBODYS):
+    if match.confidence is Confidence.LOW:
         return place
     package = records.listed(match.secret)
     if package is None:

@@ -324,3 +324,17 @@ def test_the_digest_of_a_file_is_no_secret(tmp_path: Path, rules: Detection) -> 
 
     assert any(finding.gated for finding in at(without, "app/a.py"))
     assert not any(finding.gated for finding in at(with_record, "app/a.py"))
+
+
+def test_the_digest_of_a_file_is_no_token_of_a_provider_either(tmp_path: Path, rules: Detection) -> None:
+    """Lists of files and their digests may stand next to any name; what is a digest there is nothing else."""
+    data = b"auth required\n"
+    digest = hashlib.sha256(data).hexdigest()
+    line = f"linode_token = '{digest}'\n"
+    sums = wheel({"demo/auth.py": data})
+
+    findings = at(found(tmp_path, rules, image_of(sums, layer({"app/list.conf": line}))), "app/list.conf")
+    without = at(found(tmp_path, rules, image_of(layer({"app/list.conf": line}))), "app/list.conf")
+
+    assert any(finding.gated for finding in without)
+    assert not any(finding.gated for finding in findings)

@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from scanner.detect.base import Detector
 from scanner.detect.plugins import detectors
 from scanner.detect.plugins.alphabet import Projection
+from scanner.detect.plugins.assigned import reads_as_assignments
 from scanner.detect.plugins.catalogue import KINDS
 from scanner.detect.plugins.entropy import EntropyDetector
 from scanner.detect.plugins.keyword import KeywordDetector
@@ -532,3 +533,11 @@ def test_import_is_late() -> None:
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True, env={**os.environ}
     )
     assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("byte", [b"\n", b"\r", b" ", b"\t", b"#", b";", b" \n", b"="])
+def test_telling_settings_takes_linear_time(byte: bytes) -> None:
+    """A file of nothing but line ends, blanks or comments is no settings file, and no reason to think for ever."""
+    content = byte * (1 << 16)
+
+    assert not reads_as_assignments(memoryview(content), "OTHER")

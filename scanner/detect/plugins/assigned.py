@@ -22,7 +22,7 @@ LONGEST = 16 << 10
 _REACH, _LINES_ABOVE = 8 << 10, 8
 #: a line that no INI file has: neither blank, comment, section nor indented, and without a delimiter or a name
 _FOREIGN = re.compile(rb"(?:\A|[\r\n])(?:[^\s#;\[=:][^\r\n=:]*(?=[\r\n]|\Z)|[=:])")
-_FIRST_WORD = re.compile(rb"(?:[ \t]*(?:[#;][^\r\n]*)?[\r\n]+)*[ \t]*([^ \t\r\n])")
+_FIRST_WORD = re.compile(rb"(?:[ \t]*+(?:[#;][^\r\n]*+)?[\r\n])*+[ \t]*+([^ \t\r\n])")
 _YAML_COMMENT = re.compile(r"\s#")
 
 

@@ -139,6 +139,39 @@ def test_every_member_of_a_gzip_file_is_read() -> None:
     assert marks(gzip.compress(b"first") + gzip.compress(MARK)) == [((), ("gzip",))]
 
 
+@pytest.mark.parametrize("level", [1, 3, 255])
+def test_a_gzip_file_of_an_unusual_level_is_read(level: int) -> None:
+    """The level in its header is for people: no decompressor looks at it."""
+    packed = bytearray(gzip.compress(MARK * 20))
+    packed[8] = level
+
+    assert marks(bytes(packed)) == [((), ("gzip",))]
+
+
+def test_a_zstd_file_may_begin_with_a_skippable_frame() -> None:
+    """As tools write it that compress in parallel."""
+    skippable = b"\x50\x2a\x4d\x18" + struct.pack("<I", 4) + b"\1\2\3\4"
+
+    assert marks(skippable + STREAMS["zstd"](MARK * 20)) == [((), ("zstd",))]
+
+
+def test_a_file_of_compress_is_a_gap() -> None:
+    """It is not understood, and says so."""
+    assert reasons(b"\x1f\x9d\x90" + random.Random(3).randbytes(500)) == ["nested.unknown"]
+
+
+def test_the_oldest_form_of_tar_is_opened() -> None:
+    """It has no magic, only a checksum."""
+    head = bytearray(512)
+    packed = gzip.compress(MARK)
+    for at, text in ((0, b"entry.gz"), (100, b"0000644"), (124, b"%011o" % len(packed)), (148, b" " * 8), (156, b"0")):
+        head[at : at + len(text)] = text
+    head[148:156] = b"%06o\0 " % sum(head)
+    archive = bytes(head) + packed + bytes(-len(packed) % 512 + 1024)
+
+    assert (("entry.gz",), ("gzip",)) in marks(archive)
+
+
 @pytest.mark.parametrize(
     "method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=str
 )

@@ -227,6 +227,22 @@ def test_lying_sizes_of_a_zip_hide_nothing() -> None:
     assert marks(bytes(archive)) == [(("entry",), ("deflate",))]
 
 
+@pytest.mark.parametrize("lie", ["size", "method"])
+def test_an_entry_is_read_as_the_directory_of_a_zip_tells_it_too(lie: str) -> None:
+    """Readers that believe the directory get what it says, whatever the local header says."""
+    if lie == "size":
+        data, place, value = gzip.compress(MARK * 20), 18, (5).to_bytes(4, "little")
+        archive = bytearray(zipped(("entry.gz", data), method=zipfile.ZIP_STORED))
+    else:
+        archive, place, value = bytearray(zipped(("entry", MARK * 20))), 8, (0).to_bytes(2, "little")
+    archive[place : place + len(value)] = value
+    with zipfile.ZipFile(io.BytesIO(bytes(archive))) as reader:  # such a reader
+        [name] = reader.namelist()
+        assert MARK in (gzip.decompress(reader.read(name)) if lie == "size" else reader.read(name))
+
+    assert [inside for inside, _ in marks(bytes(archive))] == [(name,)]
+
+
 def test_an_encrypted_entry_is_a_gap() -> None:
     """It is named by its path."""
     archive = bytearray(zipped(("locked", MARK)))

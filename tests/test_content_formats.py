@@ -485,6 +485,27 @@ def test_git_packs_are_searched_with_commit_and_path(repository: Path, tmp_path:
     assert reasons(pack.read_bytes()) == []
 
 
+def test_a_loose_git_object_of_a_small_window_is_searched() -> None:
+    """Git inflates whatever zlib does."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 12)
+    data = b"blob %d\0" % (20 * len(MARK)) + 20 * MARK
+
+    [(inside, encoding)] = marks(packer.compress(data) + packer.flush())
+
+    assert inside[0].startswith("blob ")
+    assert encoding == ("git",)
+
+
+def test_a_git_pack_with_more_objects_than_it_counts_is_a_gap() -> None:
+    """What lies behind the objects that are counted is not passed over."""
+    first, second = (bytes([0x30 | len(data)]) + zlib.compress(data) for data in (b"first", b"second"))
+    whole = b"PACK" + struct.pack(">II", 2, 2) + first + second
+    short = b"PACK" + struct.pack(">II", 2, 1) + first + second
+
+    assert reasons(whole + hashlib.sha1(whole, usedforsecurity=False).digest()) == []
+    assert reasons(short + hashlib.sha1(short, usedforsecurity=False).digest()) == ["nested.damaged"]
+
+
 def test_a_cut_git_pack_is_a_gap(repository: Path, tmp_path: Path) -> None:
     """The objects before the cut are searched."""
     copy = tmp_path / "copy"

@@ -139,6 +139,39 @@ def test_every_member_of_a_gzip_file_is_read() -> None:
     assert marks(gzip.compress(b"first") + gzip.compress(MARK)) == [((), ("gzip",))]
 
 
+@pytest.mark.parametrize("level", [1, 3, 255])
+def test_a_gzip_file_of_an_unusual_level_is_read(level: int) -> None:
+    """The level in its header is for people: no decompressor looks at it."""
+    packed = bytearray(gzip.compress(MARK * 20))
+    packed[8] = level
+
+    assert marks(bytes(packed)) == [((), ("gzip",))]
+
+
+def test_a_zstd_file_may_begin_with_a_skippable_frame() -> None:
+    """As tools write it that compress in parallel."""
+    skippable = b"\x50\x2a\x4d\x18" + struct.pack("<I", 4) + b"\1\2\3\4"
+
+    assert marks(skippable + STREAMS["zstd"](MARK * 20)) == [((), ("zstd",))]
+
+
+def test_a_file_of_compress_is_a_gap() -> None:
+    """It is not understood, and says so."""
+    assert reasons(b"\x1f\x9d\x90" + random.Random(3).randbytes(500)) == ["nested.unknown"]
+
+
+def test_the_oldest_form_of_tar_is_opened() -> None:
+    """It has no magic, only a checksum."""
+    head = bytearray(512)
+    packed = gzip.compress(MARK)
+    for at, text in ((0, b"entry.gz"), (100, b"0000644"), (124, b"%011o" % len(packed)), (148, b" " * 8), (156, b"0")):
+        head[at : at + len(text)] = text
+    head[148:156] = b"%06o\0 " % sum(head)
+    archive = bytes(head) + packed + bytes(-len(packed) % 512 + 1024)
+
+    assert (("entry.gz",), ("gzip",)) in marks(archive)
+
+
 @pytest.mark.parametrize(
     "method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=str
 )
@@ -192,6 +225,22 @@ def test_lying_sizes_of_a_zip_hide_nothing() -> None:
         archive[at : at + 4] = (1).to_bytes(4, "little")
 
     assert marks(bytes(archive)) == [(("entry",), ("deflate",))]
+
+
+@pytest.mark.parametrize("lie", ["size", "method"])
+def test_an_entry_is_read_as_the_directory_of_a_zip_tells_it_too(lie: str) -> None:
+    """Readers that believe the directory get what it says, whatever the local header says."""
+    if lie == "size":
+        data, place, value = gzip.compress(MARK * 20), 18, (5).to_bytes(4, "little")
+        archive = bytearray(zipped(("entry.gz", data), method=zipfile.ZIP_STORED))
+    else:
+        archive, place, value = bytearray(zipped(("entry", MARK * 20))), 8, (0).to_bytes(2, "little")
+    archive[place : place + len(value)] = value
+    with zipfile.ZipFile(io.BytesIO(bytes(archive))) as reader:  # such a reader
+        [name] = reader.namelist()
+        assert MARK in (gzip.decompress(reader.read(name)) if lie == "size" else reader.read(name))
+
+    assert [inside for inside, _ in marks(bytes(archive))] == [(name,)]
 
 
 def test_an_encrypted_entry_is_a_gap() -> None:
@@ -434,6 +483,27 @@ def test_git_packs_are_searched_with_commit_and_path(repository: Path, tmp_path:
     assert len(commit) == 40
     assert path == "conf/app.env"
     assert reasons(pack.read_bytes()) == []
+
+
+def test_a_loose_git_object_of_a_small_window_is_searched() -> None:
+    """Git inflates whatever zlib does."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 12)
+    data = b"blob %d\0" % (20 * len(MARK)) + 20 * MARK
+
+    [(inside, encoding)] = marks(packer.compress(data) + packer.flush())
+
+    assert inside[0].startswith("blob ")
+    assert encoding == ("git",)
+
+
+def test_a_git_pack_with_more_objects_than_it_counts_is_a_gap() -> None:
+    """What lies behind the objects that are counted is not passed over."""
+    first, second = (bytes([0x30 | len(data)]) + zlib.compress(data) for data in (b"first", b"second"))
+    whole = b"PACK" + struct.pack(">II", 2, 2) + first + second
+    short = b"PACK" + struct.pack(">II", 2, 1) + first + second
+
+    assert reasons(whole + hashlib.sha1(whole, usedforsecurity=False).digest()) == []
+    assert reasons(short + hashlib.sha1(short, usedforsecurity=False).digest()) == ["nested.damaged"]
 
 
 def test_a_cut_git_pack_is_a_gap(repository: Path, tmp_path: Path) -> None:

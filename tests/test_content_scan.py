@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from scanner.layer.expand import PROOF_SUFFIX
-from tests.builders import BuiltLayer, image_of, layer, tar_of, write
+from tests.builders import BuiltLayer, image_of, layer, layout_members, tar_of, write
 from tests.conftest import Leakscan
 
 TOKEN = "gl" + "pat-" + "".join(random.Random(9).choices(string.ascii_letters + string.digits, k=20))
@@ -175,3 +175,18 @@ def test_countless_faults_are_summed_up(scanned: Scanned) -> None:
     report = scanned(layer({"a.zip": bytes(data)}))
 
     assert 1 < len(report["coverage"]["gaps"]) < 20
+
+
+def test_what_a_large_blob_beside_the_image_hides_is_a_gap(tmp_path: Path, leakscan: Leakscan) -> None:
+    """A blob that no layer is, too large to be matched in the company of others, is no less looked into."""
+    packed = (random.Random(5).randbytes(100_000).hex() + TEXT).encode()
+    for _ in range(12):
+        packed = gzip.compress(packed, mtime=0)
+    image = image_of(layer({"etc/motd": "hello\n"}))
+    path = write(tmp_path / "image.tar", tar_of(*layout_members(image, blobs=[packed])))
+
+    ran = leakscan("--format", "json", path)
+
+    report = json.loads(ran.stdout)
+    assert (ran.returncode, report["verdict"]) == (3, "incomplete")
+    assert [gap["reason"] for gap in report["coverage"]["gaps"]] == ["nested.depth"]

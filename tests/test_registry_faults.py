@@ -562,3 +562,17 @@ def test_lists_that_are_none(registry: MemoryRegistry, client: Open) -> None:
 
         registry.fault = fault
         assert reason(lambda: list(client().tags())) == "registry.malformed"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::", "fd00:ec2::254",
+        "168.63.129.16", "192.0.0.192", "fd20:ce::254", "64:ff9b:1::a9fe:a9fe", "::169.254.169.254", "fec0::1",
+    ],
+)  # fmt: skip
+def test_addresses_that_no_registry_may_lead_to(address: str) -> None:
+    """Metadata services of all clouds, in whatever form an address carries another one."""
+    from scanner.image.registry.addresses import Reach, reach
+
+    assert reach(address) is Reach.NEVER

@@ -74,3 +74,23 @@ def test_a_key_in_a_copy_is_found_in_both(tmp_path: Path, leakscan: Leakscan) ->
     gated = [(finding["path"], finding["inside"]) for finding in report["findings"] if finding["gated"]]
     assert sorted(gated) == [("app/.env", []), ("zz/package.tar", ["app/.env"])]
     assert report["coverage"]["complete"]
+
+
+def test_a_rule_that_goes_by_the_whole_path_sees_every_copy(tmp_path: Path, leakscan: Leakscan) -> None:
+    """What an allowlist of the user lets pass in one folder is searched in another one, however alike their ends."""
+    text = b"plain words and nothing else\n" * 50 + b"see ZZTOP-Q7w9Xk2Lm4Np8Rt5\n"
+    rules = write(tmp_path / "rules.toml", b"""[[rules]]
+id = "mine"
+description = "A pass of our own"
+regex = '''ZZTOP-[A-Za-z0-9]{16}'''
+keywords = ["zztop"]
+[[rules.allowlists]]
+paths = ["^vendor/"]
+""")
+    image = image_of(layer({"vendor/x/y/k.txt": text, "zz/b.tar": tar_of({"live/x/y/k.txt": text})}))
+
+    path = write(tmp_path / "image.tar", image.docker_archive())
+    ran = leakscan("--format", "json", "--jobs", "1", "--rules", str(rules), path)
+
+    found = [(finding["path"], finding["inside"]) for finding in json.loads(ran.stdout)["findings"]]
+    assert found == [("zz/b.tar", ["live/x/y/k.txt"])]

@@ -28,6 +28,7 @@ _KEPT = 64 << 20  # bytes of resolved bases held for the deltas that follow
 _CHAIN = 4096  # git writes chains of 50, and reads of any length
 _LARGEST_OBJECT = 64 << 20  # that a delta makes
 _ROUNDS = 64
+_TRAILERS = (20, 32)  # bytes of the checksum behind the objects: SHA-1, SHA-256
 
 
 def is_loose(head: bytes) -> bool:
@@ -220,6 +221,8 @@ def _inflate_all(
             return objects, ("nested.damaged", "an object of the git pack is damaged or cut off")
         objects[at] = _Object(kind, base, at, start + used, before, buffer.size - before)
         at = start + used
+    if len(data) - at not in _TRAILERS:
+        return objects, ("nested.damaged", "the git pack holds more than the objects that it counts")
     return objects, None
 
 

@@ -23,17 +23,28 @@ def stream_kind(head: bytes) -> str:
     Stricter than `expand.sniff`: here most files are something else, and a wrong guess would be called damage.
     Sources: RFC 1952 section 2.3, xz-file-format section 2.1.1, RFC 8878 section 3.1.1.1, lzma-file-format section 1.
     """
-    if head[:3] == b"\x1f\x8b\x08" and len(head) >= 18 and not head[3] & 0xE0 and head[8] in (0, 2, 4):
-        return "gzip"
+    if head[:3] == b"\x1f\x8b\x08" and len(head) >= 18 and not head[3] & 0xE0:
+        return "gzip" if head[8] in (0, 2, 4) or _inflates(head) else ""
     if head[:3] == b"BZh" and head[3:4] in b"123456789" and head[4:10] in _BZIP2_BLOCK:
         return "bzip2"
     if head[:6] == b"\xfd7zXZ\0" and zlib.crc32(head[6:8]).to_bytes(4, "little") == head[8:12]:
         return "xz"
     if head[:4] == b"\x28\xb5\x2f\xfd" and len(head) >= 9 and not head[4] & 8:
         return "zstd"
+    if head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5:  # skippable frames may come first (RFC 8878 section 3.1.2)
+        return "zstd"
     if head[:1] == b"\x5d" and head[1:3] == b"\0\0" and _is_lzma(head):
         return "lzma"
     return "zlib" if _is_zlib(head) else ""
+
+
+def _inflates(head: bytes) -> bool:
+    """Whether the start of a gzip file inflates: decompressors do not look at its level, which may be anything."""
+    try:
+        zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(head)
+    except zlib.error:
+        return False
+    return True
 
 
 def _is_lzma(head: bytes) -> bool:

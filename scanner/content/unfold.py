@@ -12,7 +12,10 @@ from scanner.content.words import Content, Fault, Room
 _HEAD = 128
 #: first bytes that may be the start of something with an inside
 _FIRST = frozenset(b"\x1f\x28\x50\x21\x42\x53\x25\x30\x37\x68\x73\x52\x5d\x78\x04\xd0\xed\xfd\xff\xfe\0")
-_TAR_MAGIC = 257
+#: of skippable frames of zstd, and of zlib streams with a window smaller than git's own
+_FIRST |= frozenset(range(0x50, 0x60)) | frozenset(range(0x08, 0x78, 0x10))
+#: where the checksum of a tar header stands, and how it may begin
+_TAR_SUM, _SUM_FIRST = 148, b" 01234567\0\x80"
 #: formats that are not understood, by magic: 7z, RAR, LZ4 frame, squashfs, cabinet
 _UNKNOWN = (
     (b"7z\xbc\xaf\x27\x1c\0", "7z"),
@@ -72,9 +75,9 @@ def _by_start(content: Content, room: Room) -> Iterator[Content | Fault] | None:
     data = content.data
     if data[0] in _FIRST:
         head = bytes(data[:_HEAD])
+        if head[0] & 0x8F == 8 and repositories.is_loose(head):
+            return repositories.open_loose(content, room)
         if kind := stream_kind(head):
-            if kind == "zlib" and repositories.is_loose(head):
-                return repositories.open_loose(content, room)
             return open_stream(content, kind, room)
         if encoding := wide_text(data):
             return open_wide(content, encoding, room)
@@ -109,6 +112,8 @@ def _closed(content: Content, head: bytes) -> Iterator[Fault] | None:
     for magic, name in _UNKNOWN:
         if head.startswith(magic) and (name != "squashfs" or head[28:30] == b"\4\0"):
             return iter([Fault("nested.unknown", content.inside, len(content.data), f"{name} is not understood")])
+    if head[:2] == b"\x1f\x9d" and not head[2] & 0x60 and 9 <= head[2] & 0x1F <= 16:
+        return iter([Fault("nested.unknown", content.inside, len(content.data), "compress is not understood")])
     if head[:4] == b"\x04\x22\x4d\x18" and head[4] >> 6 == 1 and not head[4] & 2 and not head[5] & 0x8F:
         return iter([Fault("nested.unknown", content.inside, len(content.data), "LZ4 is not understood")])
     if head[:8] == _OLE and _ENCRYPTED_OFFICE in bytes(content.data[:_OLE_SEARCHED]):
@@ -117,4 +122,5 @@ def _closed(content: Content, head: bytes) -> Iterator[Fault] | None:
 
 
 def _is_tar(data: memoryview) -> bool:
-    return len(data) >= 512 and bytes(data[_TAR_MAGIC : _TAR_MAGIC + 5]) == b"ustar" and archives.is_tar(data)
+    """By the checksum: the oldest form of tar has no magic, and is read by all that read the others."""
+    return len(data) >= 512 and data[_TAR_SUM] in _SUM_FIRST and archives.is_tar(data)

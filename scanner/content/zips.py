@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scanner.content.buffer import Buffer
 from scanner.content.streams import fill, inflate
@@ -34,10 +34,20 @@ class _Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class _Directory:
-    """The central directory: local header offsets with names and stored sizes, and bytes in front of the archive."""
+class _Listed:
+    """An entry as the central directory tells it; *size* is of the stored bytes."""
 
-    entries: dict[int, tuple[str, int]]
+    name: str
+    size: int
+    method: int
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    """The central directory: what it lists by offset of the local header, and whether it can be read to its end."""
+
+    entries: dict[int, _Listed]
     whole: bool
 
 
@@ -89,7 +99,7 @@ def _directory(data: memoryview, end: int | None) -> _Directory:
     if end is None or place is None:
         return _Directory({}, False)
     at, last, shift = place
-    entries: dict[int, tuple[str, int]] = {}
+    entries: dict[int, _Listed] = {}
     while at + 46 <= last and bytes(data[at : at + 4]) == _CENTRAL:
         size, offset = _int(data, at + 20, 4), _int(data, at + 42, 4)
         name, extra, comment = _int(data, at + 28, 2), _int(data, at + 30, 2), _int(data, at + 32, 2)
@@ -97,7 +107,7 @@ def _directory(data: memoryview, end: int | None) -> _Directory:
             body = data[at + 46 + name : at + 46 + name + extra]
             size, offset = _zip64(body, _int(data, at + 24, 4) == _U32, size, offset)
         text = _name(bytes(data[at + 46 : at + 46 + name]))
-        entries.setdefault(offset + shift, (text, size))
+        entries.setdefault(offset + shift, _Listed(text, size, _int(data, at + 10, 2), _int(data, at + 8, 2)))
         at += 46 + name + extra + comment
     return _Directory(entries, at == last)
 
@@ -120,7 +130,7 @@ def _name(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def _local(data: memoryview, at: int, known: tuple[str, int] | None) -> _Entry | None:
+def _local(data: memoryview, at: int, known: _Listed | None) -> _Entry | None:
     """The entry whose local header is at *at* (section 4.3.7), None if none is."""
     if at < 0 or at + 30 > len(data) or bytes(data[at : at + 4]) != _LOCAL:
         return None
@@ -131,9 +141,9 @@ def _local(data: memoryview, at: int, known: tuple[str, int] | None) -> _Entry |
         return None
     if size == _U32:
         size, _ = _zip64(data[at + 30 + name : start], _int(data, at + 22, 4) == _U32, size, 0)
-    text = known[0] if known else _name(bytes(data[at + 30 : at + 30 + name]))
+    text = known.name if known else _name(bytes(data[at + 30 : at + 30 + name]))
     if known and (flags & _SIZE_FOLLOWS or size == 0):
-        size = known[1]
+        size = known.size
     elif flags & _SIZE_FOLLOWS and size == 0:
         return _Entry(at, start, None, method, flags, text)
     return _Entry(at, start, size, method, flags, text)
@@ -149,18 +159,29 @@ def open_zip(content: Content, room: Room, end: int | None) -> Iterator[Content 
     covered = [(0, 0)]
     try:
         for at in sorted(directory.entries):
-            entry = _local(data, at, directory.entries[at])
+            listed = directory.entries[at]
+            entry = _local(data, at, listed)
             if entry is None:
                 text = "the directory of the zip archive names an entry that is not there"
-                yield Fault("nested.damaged", (*content.inside, directory.entries[at][0]), None, text)
+                yield Fault("nested.damaged", (*content.inside, listed.name), None, text)
                 continue
             room.entry()
             seen.add(at)
             stop = yield from _open(content, entry, room)
             covered.append((at, stop))
+            if _differs(entry, listed):
+                other = replace(entry, size=listed.size, method=listed.method, flags=listed.flags)
+                yield from _open(content, other, room)
         yield from _unlisted(content, room, seen, covered, end)
     except Stop as stop:
         yield Fault(stop.reason, content.inside, len(data), stop.what)
+
+
+def _differs(entry: _Entry, listed: _Listed) -> bool:
+    """Whether readers that believe the directory get other bytes than those that believe the local header."""
+    if entry.method != listed.method or (entry.flags ^ listed.flags) & _ENCRYPTED:
+        return True
+    return entry.size != listed.size and _METHODS.get(entry.method) != "deflate"  # which ends by itself
 
 
 def _unlisted(

@@ -198,6 +198,14 @@ class _Counts(Protocol):
     tally: Tally
 
 
+@runtime_checkable
+class _ByWholePath(Protocol):
+    """A detector that may judge a content by all of its path."""
+
+    @property
+    def by_whole_path(self) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class SetAside:
     """What looked like a secret in a content and was judged to be none.
@@ -227,6 +235,8 @@ class FirstPass:
         self._owners = [owner for owner, detector in enumerate(detectors) for _ in detector.triggers]
         self._detectors = tuple(detectors)
         self._by_path = [(owner, each) for owner, each in enumerate(detectors) if isinstance(each, PathDetector)]
+        #: whether what one content holds tells nothing about the same bytes in another folder
+        self.by_whole_path = any(isinstance(each, _ByWholePath) and each.by_whole_path for each in detectors)
         self._databases = tuple(_databases(serialized))
         for _, database in self._databases:
             database.scratch = hyperscan.Scratch(database)

@@ -112,6 +112,11 @@ class ForeignDetector:
         """The expressions of the first pass."""
         return self.rule.triggers
 
+    @property
+    def by_whole_path(self) -> bool:
+        """Whether the path of a content decides, beyond its name and folder (`firstpass.FirstPass.by_whole_path`)."""
+        return bool(self.rule.path) or any(each.paths for each in self.rule.allowlists)
+
     def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
         """The matches in *data*, each once (`base.Detector`)."""
         return (found for found in self.explain(data, ends, path) if isinstance(found, Match))

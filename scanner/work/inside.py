@@ -147,6 +147,8 @@ class Search:
 
     def _is_known(self, content: Content) -> bool:
         """Whether it was searched elsewhere and holds nothing; what its whole path decides always counts as new."""
+        if self.first_pass.by_whole_path:
+            return False
         return self.known.holds(content.name, content.data) and not self.first_pass.claimants(content.name)
 
     def _window(

@@ -187,8 +187,8 @@ def _name(piece: Piece) -> str:
 def _member(
     search: Search, view: memoryview, piece: Piece, budget: Budget | None
 ) -> tuple[list[Sighting], list[NestedGap], list[Ignored]]:
-    """A window of a member's data, and with the first one what is inside the member. Bytes that belong to no member
-    are a gap already if they matter, so nothing inside them is another."""
+    """A window of a member's data, and with the first one what is inside the member. Bytes of a layer that belong to
+    no member are a gap already if they matter, so nothing inside them is another; a whole blob is none."""
     found, clues, ignored = _window(search, view, piece)
     gaps: list[NestedGap] = []
     if budget is None:
@@ -200,7 +200,7 @@ def _member(
             found.append(_sighting(seen, piece.member, piece.number, piece.data))
         elif isinstance(seen, Ignored):
             ignored.append(seen)
-        elif piece.member is not None:
+        elif piece.member is not None or len(whole) == len(view):
             gaps.append(NestedGap(piece.member, piece.data, seen))
     return found, gaps, ignored
 

@@ -436,7 +436,12 @@ class Pool:
             return
         outcome = task.job.outcome
         outcome.ignored += message.ignored
-        outcome.nested += [replace(found, gap=replace(found.gap, blob=outcome.blob.name)) for found in message.gaps]
+        outcome.nested += [
+            replace(found, gap=replace(found.gap, blob=outcome.blob.name))
+            for found in message.gaps
+            # a layer's bytes without a member are a gap themselves
+            if found.member is not None or task.job.spec.form is not Form.LAYER
+        ]
         if task.stored:
             outcome.stored_sightings += message.sightings
         else:

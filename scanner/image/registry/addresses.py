@@ -15,7 +15,12 @@ from enum import IntEnum
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _SHARED = ipaddress.ip_network("100.64.0.0/10")
-_METADATA = frozenset(map(ipaddress.ip_address, ("169.254.169.254", "fd00:ec2::254", "100.100.100.200")))
+#: NAT64 of a network's own (RFC 8215), site-local and IPv4-compatible addresses (deprecated): never a registry's
+_INWARD = tuple(map(ipaddress.ip_network, ("64:ff9b:1::/48", "fec0::/10", "::/96")))
+#: of clouds; not all are link-local: AWS, Google, Alibaba, Azure, Oracle
+_METADATA = frozenset(map(ipaddress.ip_address, (
+    "169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16", "192.0.0.192",
+)))  # fmt: skip
 
 
 class Reach(IntEnum):
@@ -34,6 +39,8 @@ def reach(text: str) -> Reach:
     if address.is_loopback:
         return Reach.LOOPBACK
     if address in _METADATA or address.is_link_local or address.is_multicast or address.is_unspecified:
+        return Reach.NEVER
+    if any(address in network for network in _INWARD):
         return Reach.NEVER
     if address.is_private or (address.version == 4 and address in _SHARED):
         return Reach.PRIVATE

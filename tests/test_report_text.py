@@ -67,6 +67,16 @@ def test_rm_only_buries():
     assert "whoever can pull the image still gets it from layer 2" in shown
 
 
+def test_what_no_step_removed_is_not_said_to_be_buried():
+    """A file of a build cache or of the image of a stage was never in the image's file system."""
+    kept = finding(1, surface=Surface.BUILDER, path="dangling image: etc/app.env", state=State.HIDDEN)
+
+    shown = render(result(kept))
+
+    assert "etc/app.env" in shown
+    assert "buries" not in shown and "hidden" not in shown
+
+
 def test_same_secret_in_two_steps():
     """A secret that is seen again under another step is said to be the same."""
     second = finding(2, step=4, surface=Surface.CONFIG, path="config.Env[0]")

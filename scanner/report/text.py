@@ -18,7 +18,6 @@ from scanner.report.escape import plain
 from scanner.report.lines import Page, Style, counted, cut, unique
 from scanner.report.order import ordered
 from scanner.report.story import (
-    BURIED,
     CLOSING,
     Group,
     advised,
@@ -122,8 +121,8 @@ def _secret(page: Page, findings: Sequence[Finding], shown: dict[str, str]) -> N
         page.say(f"The same secret as above, under {elsewhere}.", indent=4)
     for finding in findings[:_PLACES]:
         page.say(where(finding), indent=4, label="in     ", style=Style.CYAN)
-        if finding.state in BURIED:
-            page.say(buried(finding), indent=11)
+        if fate := buried(finding):
+            page.say(fate, indent=11)
     if len(findings) > _PLACES:
         page.say(f"... and in {counted(len(findings) - _PLACES, 'more place')}", indent=4)
     if worst.proof.command:

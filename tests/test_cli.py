@@ -249,6 +249,18 @@ def test_a_full_standard_output_is_said(clean: Path) -> None:
     assert b"cannot be written to standard output" in run.stderr and b"fault" not in run.stderr
 
 
+@pytest.mark.parametrize("command", ["rules list", "config show"])
+def test_a_list_that_cannot_be_printed_is_no_fault_of_ours(command: str) -> None:
+    """A full standard output is said by commands that print no report, too."""
+    run = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m scanner {command} > /dev/full"],
+        capture_output=True, timeout=120, check=False,
+    )  # fmt: skip
+
+    assert run.returncode == 3
+    assert b"no space left" in run.stderr and b"fault" not in run.stderr
+
+
 def test_a_device_is_written_to_and_not_replaced(clean: Path, tmp_path: Path) -> None:
     """--format json=/dev/null keeps the device; a symbolic link is followed."""
     (tmp_path / "link").symlink_to(tmp_path / "real.json")

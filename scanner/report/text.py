@@ -68,7 +68,9 @@ def _verdict(page: Page, result: ScanResult, groups: Sequence[Group]) -> None:
 def _images(page: Page, result: ScanResult) -> None:
     for image in result.images:
         digest = image.manifest_digest or image.config_digest
-        parts = [image.source, image.platform, counted(len(image.layers), "layer"), digest and digest[:19]]
+        parts = [image.source]
+        if digest or image.layers:  # what a builder keeps is no image
+            parts += [image.platform, counted(len(image.layers), "layer"), digest[:19] if digest else ""]
         page.say(", ".join(part for part in parts if part), indent=2)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--format", "targets", type=FormatType(), multiple=True,
-              help=f"Report as {' or '.join(FORMATS)}, to a file if one is named; repeatable. [default: text]")
+              help=f"Report as {', '.join(FORMATS)}; to a file if one is named. Repeatable. [default: text]")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True,
               help="The least severity that makes the exit code 1.")
 @click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, if nothing was found but not all was read.")

@@ -72,7 +72,7 @@ if TYPE_CHECKING:
 @click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
               help="Processes that work at a time. [default: one for each processor]")
 @click.option("--no-cache", is_flag=True,
-              help="Neither read nor write results of earlier scans; none are kept so far.")
+              help="Neither read nor write results of earlier scans; a scan keeps none.")
 @click.option("--quiet", is_flag=True, help="No progress and no notices on standard error.")
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def scan(

@@ -270,6 +270,17 @@ def test_a_device_is_written_to_and_not_replaced(clean: Path, tmp_path: Path) ->
     assert (tmp_path / "link").is_symlink() and json.loads((tmp_path / "real.json").read_text())["verdict"] == "clean"
 
 
+def test_two_reports_for_one_file_are_refused(clean: Path, tmp_path: Path) -> None:
+    """The second would take the place of the first; a device may have both."""
+    one, same = tmp_path / "report", f"{tmp_path}/./report"
+
+    run = leakscan("--format", f"json={one}", "--format", f"csv={same}", clean)
+
+    assert run.returncode == 2 and "two reports go to report" in run.stderr
+    assert not one.exists()
+    assert leakscan("--format", "json=/dev/null", "--format", "csv=/dev/null", clean).returncode == 0
+
+
 def test_a_report_that_fails_takes_no_other_with_it(leaky: Path) -> None:
     """The others are written, and a leak stays a leak."""
     run = leakscan("--format", "json=/nonexistent/r.json", "--format", "text", leaky)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scanner.cli.common import EXIT_INCOMPLETE, EXIT_LEAKED, SEVERITIES, FormatType, complain
+from scanner.cli.common import EXIT_INCOMPLETE, EXIT_LEAKED, SEVERITIES, FormatType, apart, complain
 from scanner.cli.scan import exit_code, report
 from scanner.cli.secrets import read_secrets, secret_options
 from scanner.errors import LeakscanError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--format", "targets", type=FormatType(), multiple=True,
+@click.option("--format", "targets", type=FormatType(), multiple=True, callback=apart,
               help=f"Report as {', '.join(FORMATS)}; to a file if one is named. Repeatable. [default: text]")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True,
               help="The least severity that makes the exit code 1.")

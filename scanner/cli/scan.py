@@ -22,6 +22,7 @@ from scanner.cli.common import (
     SEVERITIES,
     FormatType,
     ImageType,
+    apart,
     complain,
 )
 from scanner.cli.common import platform as platform_option
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=ConfiguredCommand)
 @click.argument("image", required=False, default="", type=ImageType())
-@click.option("--format", "targets", type=FormatType(), multiple=True,
+@click.option("--format", "targets", type=FormatType(), multiple=True, callback=apart,
               help=f"Report as {', '.join(FORMATS)}; to a file if one is named. Repeatable. [default: text]")
 @click.option("--metadata-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="What docker buildx build --metadata-file wrote: names the image, which must be the one built.")

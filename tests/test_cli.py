@@ -249,6 +249,18 @@ def test_a_full_standard_output_is_said(clean: Path) -> None:
     assert b"cannot be written to standard output" in run.stderr and b"fault" not in run.stderr
 
 
+@pytest.mark.parametrize("command", ["rules list", "config show"])
+def test_a_list_that_cannot_be_printed_is_no_fault_of_ours(command: str) -> None:
+    """A full standard output is said by commands that print no report, too."""
+    run = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m scanner {command} > /dev/full"],
+        capture_output=True, timeout=120, check=False,
+    )  # fmt: skip
+
+    assert run.returncode == 3
+    assert b"no space left" in run.stderr and b"fault" not in run.stderr
+
+
 def test_a_device_is_written_to_and_not_replaced(clean: Path, tmp_path: Path) -> None:
     """--format json=/dev/null keeps the device; a symbolic link is followed."""
     (tmp_path / "link").symlink_to(tmp_path / "real.json")
@@ -256,6 +268,17 @@ def test_a_device_is_written_to_and_not_replaced(clean: Path, tmp_path: Path) ->
     assert leakscan("--format", "json=/dev/null", "--format", f"json={tmp_path / 'link'}", clean).returncode == 0
     assert Path("/dev/null").is_char_device()
     assert (tmp_path / "link").is_symlink() and json.loads((tmp_path / "real.json").read_text())["verdict"] == "clean"
+
+
+def test_two_reports_for_one_file_are_refused(clean: Path, tmp_path: Path) -> None:
+    """The second would take the place of the first; a device may have both."""
+    one, same = tmp_path / "report", f"{tmp_path}/./report"
+
+    run = leakscan("--format", f"json={one}", "--format", f"csv={same}", clean)
+
+    assert run.returncode == 2 and "two reports go to report" in run.stderr
+    assert not one.exists()
+    assert leakscan("--format", "json=/dev/null", "--format", "csv=/dev/null", clean).returncode == 0
 
 
 def test_a_report_that_fails_takes_no_other_with_it(leaky: Path) -> None:

@@ -60,6 +60,18 @@ def test_every_module_has_a_floor() -> None:
     assert sorted(modules()) == sorted(floors())
 
 
+def test_the_page_names_each_module_and_each_library_once() -> None:
+    """No row of the architecture page stands there twice."""
+    modules, _, libraries = PAGE.read_text().partition("## Modules")[2].partition("## ")
+    rows = re.findall(r"^\|[^|]*\|([^|]*)\|", modules, re.MULTILINE)
+    names = [name for row in rows for name in re.findall(r"`([\w.]+)`", row)]
+    packages = [name for row in re.findall(r"^\| (?!package \|)([^|]+) \|", libraries, re.MULTILINE)
+                for name in row.split(", ")]  # fmt: skip
+
+    assert packages and names
+    assert [name for name in {*names, *packages} if (names + packages).count(name) > 1] == []
+
+
 def test_imports_go_down() -> None:
     """A module imports from its own floor or from floors nearer to the words, never upwards."""
     floor = floors()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.evidence import Confidence, Gap, Instruction, SecretSummary, State, Surface
+from scanner.evidence import Confidence, Gap, ImageSummary, Instruction, SecretSummary, State, Surface
 from scanner.report.json import render as render_json
 from scanner.report.lines import Page, amount
 from scanner.report.text import render
@@ -65,6 +65,27 @@ def test_rm_only_buries():
 
     assert "deleted by layer 3 `RUN npm ci && rm /root/.npmrc`, which only buries it" in shown
     assert "whoever can pull the image still gets it from layer 2" in shown
+
+
+def test_what_no_step_removed_is_not_said_to_be_buried():
+    """A file of a build cache or of the image of a stage was never in the image's file system."""
+    kept = finding(1, surface=Surface.BUILDER, path="dangling image: etc/app.env", state=State.HIDDEN)
+
+    shown = render(result(kept))
+
+    assert "etc/app.env" in shown
+    assert "buries" not in shown and "hidden" not in shown
+
+
+def test_what_is_no_image_has_no_platform_and_no_layers():
+    """Of what a builder keeps the source is named, and nothing that only images have."""
+    nothing = ImageSummary("the build cache", "docker", None, None, "unknown/unknown")
+    kept = replace(result(finding(1)), images=(nothing,))
+
+    shown = render(kept)
+
+    assert "\n  docker\n" in shown
+    assert "unknown" not in shown and "0 layers" not in shown
 
 
 def test_same_secret_in_two_steps():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scanner.cli.common import EXIT_INCOMPLETE, EXIT_LEAKED, SEVERITIES, FormatType, complain
+from scanner.cli.common import EXIT_INCOMPLETE, EXIT_LEAKED, SEVERITIES, FormatType, apart, complain
 from scanner.cli.scan import exit_code, report
 from scanner.cli.secrets import read_secrets, secret_options
 from scanner.errors import LeakscanError
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--format", "targets", type=FormatType(), multiple=True,
-              help=f"Report as {' or '.join(FORMATS)}, to a file if one is named; repeatable. [default: text]")
+@click.option("--format", "targets", type=FormatType(), multiple=True, callback=apart,
+              help=f"Report as {', '.join(FORMATS)}; to a file if one is named. Repeatable. [default: text]")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True,
               help="The least severity that makes the exit code 1.")
 @click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, if nothing was found but not all was read.")

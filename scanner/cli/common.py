@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,16 @@ class FormatType(click.ParamType):  # type: ignore[type-arg]  # generic only in 
 
     def get_metavar(self, *_: Any, **__: Any) -> str:  # its arguments differ between releases of click
         return "FORMAT[=FILE]"
+
+
+def apart(ctx: click.Context, param: click.Parameter, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+    """Reports that go to files of their own: of two in one file the first would be lost without a word."""
+    files = [os.path.realpath(target.file) for target in targets if target.file is not None]
+    plain = [name for name in files if os.path.isfile(name) or not os.path.exists(name)]
+    twice = next((name for name in plain if plain.count(name) > 1), "")
+    if twice:
+        raise click.BadParameter(f"two reports go to {os.path.basename(twice)}", ctx, param)
+    return targets
 
 
 class ImageType(click.ParamType):  # type: ignore[type-arg]

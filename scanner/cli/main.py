@@ -5,6 +5,7 @@ What a command needs is imported when it runs: `leakscan --version` should not w
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -80,6 +81,13 @@ def main(name: str = "leakscan") -> None:
         sys.exit(EXIT_INCOMPLETE)
     except BrokenPipeError:
         # whoever read the report has gone; a second error while closing would only be noise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_INCOMPLETE)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            _crash(error)
+        # reports and spools have messages of their own; what is left is a list on a standard output that is full
+        complain(LeakscanError("there is no space left to write to", "Free some space."))
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_INCOMPLETE)
     except Exception as error:

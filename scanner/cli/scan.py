@@ -22,6 +22,7 @@ from scanner.cli.common import (
     SEVERITIES,
     FormatType,
     ImageType,
+    apart,
     complain,
 )
 from scanner.cli.common import platform as platform_option
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=ConfiguredCommand)
 @click.argument("image", required=False, default="", type=ImageType())
-@click.option("--format", "targets", type=FormatType(), multiple=True,
+@click.option("--format", "targets", type=FormatType(), multiple=True, callback=apart,
               help=f"Report as {', '.join(FORMATS)}; to a file if one is named. Repeatable. [default: text]")
 @click.option("--metadata-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="What docker buildx build --metadata-file wrote: names the image, which must be the one built.")
@@ -72,7 +73,7 @@ if TYPE_CHECKING:
 @click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
               help="Processes that work at a time. [default: one for each processor]")
 @click.option("--no-cache", is_flag=True,
-              help="Neither read nor write results of earlier scans; none are kept so far.")
+              help="Neither read nor write results of earlier scans; a scan keeps none.")
 @click.option("--quiet", is_flag=True, help="No progress and no notices on standard error.")
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def scan(

@@ -19,7 +19,6 @@ from scanner.report.lines import amount, counted, cut
 from scanner.report.order import ordered
 from scanner.report.picture import LANES, picture
 from scanner.report.story import (
-    BURIED,
     CLOSING,
     Advice,
     Group,
@@ -130,7 +129,6 @@ def render(result: ScanResult) -> str:
         cut=cut,
         where=_where,
         buried=buried,
-        buried_states=BURIED,
         gap_line=gap_line,
         masked=masked,
     )

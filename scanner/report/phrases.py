@@ -9,7 +9,7 @@ from scanner.evidence import AcceptedGap, Confidence, Finding, ScanResult, Verdi
 from scanner.image.instruction import parse_created_by
 from scanner.image.reference import Form, looks_like_path, split_form
 from scanner.report.lines import counted, cut
-from scanner.report.story import BURIED, buried, gap_line, lines_of
+from scanner.report.story import buried, gap_line, lines_of
 
 _VERSION = re.compile(r"(?::[^/:@]*)?(?:@[^/]*)?$")
 #: What somebody other than a rule's author may make this long is cut here in reports of limited size.
@@ -24,8 +24,8 @@ def place(finding: Finding) -> str:
 
 
 def gone(finding: Finding) -> str:
-    """What a later layer did to the file, and that it does not help; empty for what is in the final filesystem."""
-    return buried(finding) if finding.state in BURIED else ""
+    """What a later layer did to the file, and that it does not help; empty where none did anything."""
+    return buried(finding)
 
 
 def step(finding: Finding) -> str:

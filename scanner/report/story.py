@@ -130,13 +130,19 @@ def masked(diff: str) -> bool:
 
 
 def buried(finding: Finding) -> str:
-    """Which step took a file out of sight, and where it still is. The finding is not live."""
+    """Which step took a file out of sight, and where it still is; empty where no step did, or it is in no image.
+
+    What lies in no layer of the image (build caches, images of stages, blobs that nothing refers to) was never in its
+    file system, so nothing can have taken it out, and bytes of no member were never there either.
+    """
+    if finding.state not in BURIED or finding.layer is None or finding.removed_by is None:
+        return ""
     done, removed = BURIED[finding.state], finding.removed_by
-    by = f" by layer {removed.layer_index}" if removed else " later"
-    if removed and removed.created_by:
+    by = f" by layer {removed.layer_index}"
+    if removed.created_by:
         by += f" `{cut(parse_created_by(removed.created_by).line, 100)}`"
-    still = f"layer {finding.layer.index}" if finding.layer else "the layer below"
-    return f"{done}{by}, which only buries it: whoever can pull the image still gets it from {still}"
+    return (f"{done}{by}, which only buries it: whoever can pull the image still gets it from "
+            f"layer {finding.layer.index}")  # fmt: skip
 
 
 def common_steps(groups: Sequence[Group]) -> list[str]:

@@ -18,7 +18,6 @@ from scanner.report.escape import plain
 from scanner.report.lines import Page, Style, counted, cut, unique
 from scanner.report.order import ordered
 from scanner.report.story import (
-    BURIED,
     CLOSING,
     Group,
     advised,
@@ -69,7 +68,9 @@ def _verdict(page: Page, result: ScanResult, groups: Sequence[Group]) -> None:
 def _images(page: Page, result: ScanResult) -> None:
     for image in result.images:
         digest = image.manifest_digest or image.config_digest
-        parts = [image.source, image.platform, counted(len(image.layers), "layer"), digest and digest[:19]]
+        parts = [image.source]
+        if digest or image.layers:  # what a builder keeps is no image
+            parts += [image.platform, counted(len(image.layers), "layer"), digest[:19] if digest else ""]
         page.say(", ".join(part for part in parts if part), indent=2)
 
 
@@ -122,8 +123,8 @@ def _secret(page: Page, findings: Sequence[Finding], shown: dict[str, str]) -> N
         page.say(f"The same secret as above, under {elsewhere}.", indent=4)
     for finding in findings[:_PLACES]:
         page.say(where(finding), indent=4, label="in     ", style=Style.CYAN)
-        if finding.state in BURIED:
-            page.say(buried(finding), indent=11)
+        if fate := buried(finding):
+            page.say(fate, indent=11)
     if len(findings) > _PLACES:
         page.say(f"... and in {counted(len(findings) - _PLACES, 'more place')}", indent=4)
     if worst.proof.command:

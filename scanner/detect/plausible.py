@@ -94,7 +94,7 @@ _SEQUENCES = (
 )
 _SEQUENCE_LENGTH = 8
 #: a token that is made up to more than this part of its length is an example
-_MOST_SEQUENCE = 0.7
+_MOST_SEQUENCE = 2 / 3
 _SEQUENCE_PARTS = frozenset(
     sequence[at : at + _SEQUENCE_LENGTH]
     for sequence in _SEQUENCES

@@ -289,10 +289,13 @@ def test_assigned_value_needs_quotes_in_programs() -> None:
     assert assigned("kJ8mPq2vLx9", quote='"', context=Context.SOURCE) is Confidence.MEDIUM
 
 
-def test_assigned_words_are_only_information() -> None:
-    """A password of words may be real where settings stand; in a program it is left out."""
-    assert assigned("sunshine") is Confidence.LOW
-    assert assigned("sunshine", quote='"', context=Context.SOURCE) == "words"
+def test_assigned_words_are_bad_passwords() -> None:
+    """A word is reported under a name that only a password has: not as a token, not as a default, not as prose."""
+    assert assigned("sunshine") is Confidence.MEDIUM
+    assert assigned("sunshine", quote='"', context=Context.SOURCE) is Confidence.MEDIUM
+    assert assigned("sunshine", context=Context.SOURCE) == "unquoted"
+    assert assigned("sunshine", name="API_TOKEN") == "words"
+    assert assigned("changeme") == "default-or-word"
 
 
 def test_assigned_uuid_needs_a_name_that_says_more() -> None:

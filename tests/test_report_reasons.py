@@ -12,7 +12,7 @@ FAMILIES = (
 )
 CODE = re.compile(rf"(?:{FAMILIES})\.[a-z]+(?:-[a-z]+)*")
 #: strings that look like codes and are none
-NONE = {"manifest.json", "manifest.list", "index.json", "config.json"}
+NONE = {"manifest.json", "manifest.list", "index.json", "config.json", "image.name", "file.settings"}
 
 
 def test_each_reason_is_documented():

@@ -49,7 +49,7 @@ def test_help_fits_80_columns(words: tuple[str, ...]) -> None:
     [
         (("rulse", "list"), "Did you mean the command `leakscan rules`?"),
         (("rules", "lst"), "Did you mean 'list'?"),
-        (("scan", "--fromat", "json", "x.tar"), "Did you mean '--format'?"),
+        (("scan", "--fromat", "json", "x.tar"), "'--format'"),
         (("--fail_on", "high", "x.tar"), "Did you mean '--fail-on'?"),
         (("--format", "srif", "x.tar"), "Did you mean sarif?"),
     ],

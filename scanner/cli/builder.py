@@ -36,7 +36,7 @@ def builder(
     targets: Sequence[Target], fail_on: str, allow_incomplete: bool, show_secrets: bool, secrets: Sequence[str],
     secrets_from: Sequence[str], jobs: int, quiet: bool, no_progress: bool,
 ) -> None:
-    """Scan what this machine's engine keeps of builds but never ships.
+    """Scan what this machine's engine keeps of builds.
 
     That is the records of its build cache, with the full command line of every step, and images without a name: stages
     of the classic builder, and what rebuilds left behind. Each finding comes with the command that prunes it.

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,6 +26,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def main(connection: Connection, limits: Limits, parent: int) -> None:
     """Serve `ReadLayer` tasks until the connection closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as `isolate` does, which has to come after the thread
     hashing = ThreadPoolExecutor(1)
     hashing.submit(int).result()  # its thread starts while there is memory: one that cannot is waited for without end
     isolate(limits, parent)

@@ -14,6 +14,7 @@ from scanner.content.words import Content, Fault, Room, Stop
 from scanner.layer.tree import clean
 from scanner.layer.walk import Walk, number
 
+_ASCII = bytes(range(128))
 _AR, _AR_HEADER = b"!<arch>\n", 60
 _RPM_LEAD, _RPM_HEADER = 96, b"\x8e\xad\xe8\x01"
 
@@ -25,8 +26,12 @@ def _text(raw: bytes) -> str:
 def is_tar(data: memoryview) -> bool:
     """Whether a tar header is at the start, its checksum right."""
     stored = number(bytes(data[148:156]))
+    if not stored:
+        return False
     header = bytes(data[:148]) + b" " * 8 + bytes(data[156:512])
-    return stored is not None and stored in (sum(header), sum(byte - 256 if byte > 127 else byte for byte in header))
+    total = sum(header)
+    # some old tars add up signed bytes: each above 127 then counts 256 less
+    return stored in (total, total - 256 * len(header.translate(None, _ASCII)))
 
 
 def open_tar(content: Content, room: Room) -> Iterator[Content | Fault]:

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import os
 import platform
+import re
 import secrets
 import stat
 import struct
@@ -31,6 +32,8 @@ from scanner.evidence import Match
 
 _FORMAT = b"leakscan first pass 5\n"
 _FIRST_LINES = 1024
+#: a whole line that is none of INI: no comment, section or indented line, and without a delimiter
+_NO_SETTING = re.compile(rb"^[^ \t\r\n#;\[=:][^=:\n]*\n", re.MULTILINE)
 _HEAD = struct.Struct("<BQ")  # group and length in front of each database
 
 
@@ -175,12 +178,9 @@ def _may_be_settings(data: memoryview, path: str) -> bool:
     """Whether a content may be INI or YAML, by its name or its first lines."""
     if path.endswith((".yaml", ".yml", ".eyaml")):
         return True
-    lines = bytes(data[:_FIRST_LINES]).split(b"\n")
-    if len(data) > _FIRST_LINES:
-        lines.pop()
-    for line in lines:  # nearly every other kind of file shows in its first lines
-        if line and line[0] not in b" \t\r#;[" and b"=" not in line and b":" not in line:
-            return False
+    # nearly every other kind of file shows in its first lines
+    if _NO_SETTING.search(bytes(data[:_FIRST_LINES])):
+        return False
     return reads_as_assignments(data, "OTHER")
 
 

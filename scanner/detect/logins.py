@@ -31,11 +31,18 @@ _FOREIGN_USERS = "아이디|계정|用户名|账号|ユーザー名|логин|b
 _WORDS = rb"passw(?:or)?d|passwd|passphrase|passcode|pass|pwd|pswd|psw|pw"
 _SIGN = rb"(?:[ \t]{0,12}(?:=>|:=|==?|:)[ \t]{0,12}|[ \t]is:?[ \t]|[ \t]{1,3}|-)"
 _QUOTE = rb"(?:(?:[bru]{1,2}|@)(?=[\"']))?\\?"
-_ASSIGNED = re.compile(
-    rb"(?:" + _WORDS + rb"|" + _FOREIGN_WORDS + rb")[0-9]{0,2}(?P<end>)[\"'\])]{0,2}(?P<sign>" + _SIGN + rb")" + _QUOTE
-    + rb"(?P<quote>[\"'`]?)(?P<secret>[^\s\"'`<>\\,;:()][^\s\"'`<>\\]{3,120})(?P<close>\\?[\"'`]?)",
+_VALUE = (
+    rb"[0-9]{0,2}(?P<end>)[\"'\])]{0,2}(?P<sign>" + _SIGN + rb")" + _QUOTE
+    + rb"(?P<quote>[\"'`]?)(?P<secret>[^\s\"'`<>\\,;:()][^\s\"'`<>\\]{3,120})(?P<close>\\?[\"'`]?)"
+)  # fmt: skip
+_ASSIGNED = re.compile(rb"(?:" + _WORDS + rb"|" + _FOREIGN_WORDS + rb")" + _VALUE, re.IGNORECASE)
+_ASCII_WORDS = [word for word in (_WORDS + b"|" + _FOREIGN_WORDS).split(b"|") if word.isascii()]
+#: the same for ASCII, with its first letters in both cases: `re` skips to one of these, which doubles its speed
+_ASSIGNED_ASCII = re.compile(
+    rb"(?-i:[" + b"".join(sorted({word[:1] + word[:1].upper() for word in _ASCII_WORDS})) + rb"])(?:"
+    + b"|".join(rb"(?<=" + word[:1] + rb")" + word[1:] for word in _ASCII_WORDS) + rb")" + _VALUE,
     re.IGNORECASE,
-)
+)  # fmt: skip
 _NAME_BEFORE = re.compile(rb"[A-Za-z0-9_.$-]{0,48}\Z")
 _USER = re.compile(
     rb"(?:(?<![A-Za-z0-9])(?:user(?:[-_ ]?(?:name|id))?|login(?:[ _-]?(?:as|name|id))?|e-?mail|uid|usr"
@@ -124,7 +131,8 @@ class LoginDetector:
 
 def _logins(window: bytes, begin: int, stop: int) -> Iterator[_Login]:
     at = max(begin, 0)
-    while (match := _ASSIGNED.search(window, at)) is not None and match.start() < stop:
+    assigned = _ASSIGNED_ASCII if window.isascii() else _ASSIGNED
+    while (match := assigned.search(window, at)) is not None and match.start() < stop:
         at = match.start("secret")
         quote, value = match.group("quote"), match.group("secret")
         if quote and not match.group("close"):

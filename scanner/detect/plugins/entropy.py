@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from scanner.detect.base import Group, Trigger
 from scanner.detect.plugins.assigned import Assignments, Rewritten, reads_as_assignments
 from scanner.detect.plugins.catalogue import rule_id
-from scanner.detect.plugins.judge import BULK, DIGEST_LENGTHS, SECRET_WORD, Judge
+from scanner.detect.plugins.judge import BULK, DIGEST_LENGTHS, Judge, names_secret
 from scanner.detect.plugins.library import EntropyPlugin, Library
 from scanner.detect.plugins.lines import Line, affected, line_end, line_start, make_line
 from scanner.detect.plugins.tally import Tally
@@ -33,6 +33,7 @@ _TRIGGERS = (
     Trigger(rb"[\r\n][ \t]+" + _RUN + rb"[ \t]*(?:[\r\n]|\z)", group=Group.SETTINGS),
 )
 _QUOTES = b"'\""
+_HEX = b"0123456789abcdefABCDEF"
 #: a line that ends in a hexadecimal digest behind its label
 _LABELLED = re.compile(rb"[\r\n]([^\r\n:=]{1,60}[:=][ \t]*)([0-9a-fA-F]{32,128})[ \t]*[\r\n]?\Z")
 #: a quoted string may be this long; longer ones are counted, not measured
@@ -43,9 +44,9 @@ def _checksum(value: bytes, before: bytes) -> str | None:
     """The reason of those that `Judge.string_reason` gives most often, told from bytes."""
     if value.startswith((b"sha1-", b"sha256-", b"sha384-", b"sha512-")):
         return "checksum"
-    if len(value) not in DIGEST_LENGTHS or value.strip(b"0123456789abcdefABCDEF"):
+    if len(value) not in DIGEST_LENGTHS or value.strip(_HEX):
         return None
-    return None if SECRET_WORD.search(before) else "digest"
+    return None if names_secret(before) else "digest"
 
 
 @dataclass(slots=True)
@@ -120,6 +121,7 @@ class EntropyDetector:
         Checksums and digests are most of them; *judged* counts these in the tally instead, before any arithmetic.
         """
         chains = [_Chain(self.library.entropies[name]) for name, *_ in PLUGINS]
+        least = PLUGINS[0][2]
         for end in ends:
             if data[end - 1] not in _QUOTES:
                 continue
@@ -131,8 +133,11 @@ class EntropyDetector:
             if opening < 0 or window[opening] != window[-1]:
                 continue
             value = window[opening + 1 : -1]
+            different = len(set(value))
+            if different < least and value.strip(_HEX):  # most are names and words, and no plugin's
+                continue
             if judged and (reason := _checksum(value, window[max(0, opening - 80) : opening])):
-                self.tally.add(PLUGINS[len(set(value)) < 23][1], reason)
+                self.tally.add(PLUGINS[different < least][1], reason)
                 continue
             close = end - 1
             start = close - len(value)

@@ -19,7 +19,7 @@ from scanner.detect.plugins.lines import Line
 DIGEST_LENGTHS = frozenset((32, 40, 56, 64, 96, 128))
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _CHECKSUM = re.compile(r"(?:sha|md)-?\d{1,3}[-_=:]", re.IGNORECASE)
-SECRET_WORD = re.compile(rb"secret|passw|pwd|token|api_?key|credential|priv|auth", re.IGNORECASE)
+_SECRET_WORDS = (b"secret", b"passw", b"pwd", b"token", b"apikey", b"api_key", b"credential", b"priv", b"auth")
 #: the words that a name is made of; single letters and digits in between are what random strings have more of
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _EXPRESSION = re.compile(r"[(){}\[\]<>*]|\$|%[sdr(]|\\[nrt]|=>|&&|\|\||::")
@@ -67,7 +67,7 @@ class Judge:
             return "bulk"
         if _CHECKSUM.match(value) or _CHECKSUM.search(before[-12:]):
             return "checksum"
-        named = SECRET_WORD.search(before.encode("utf-8", "surrogateescape"))
+        named = names_secret(before.encode("utf-8", "surrogateescape"))
         if len(value) in DIGEST_LENGTHS and _HEX.fullmatch(value) and not named:
             return "digest"
         if is_name(value):
@@ -103,6 +103,12 @@ class Judge:
         if any(map(str.isspace, value)) or _not_literal(value) or is_name(value) or placeholder(value):
             return False
         return not made_up(value)
+
+
+def names_secret(before: bytes) -> bool:
+    """Whether the text in front of a value speaks of a secret. Asked for every digest, so it is no expression."""
+    lower = before.lower()
+    return any(word in lower for word in _SECRET_WORDS)
 
 
 def is_name(value: str) -> bool:

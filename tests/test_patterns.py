@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import pickle
 import random
@@ -278,3 +279,13 @@ def test_the_token_of_a_badge_is_for_all_readers(text: str, path: str, shown: bo
     assert len(reasons) == int(shown)
     assert set(reasons) <= {"address-of-a-picture", "badge"}
     assert len([one for one in seen if isinstance(one, Match)]) == (0 if shown else 1)
+
+
+@pytest.mark.parametrize(("text", "count"), [("x = token or '{}'", 1), ("mod.py,sha256=x81N_KAPior{}k,221", 0)])
+def test_a_word_between_two_values_stands_by_itself(text: str, count: int) -> None:
+    """`or` gives a default behind a name; within a digest in base64 it is two letters like all others."""
+    value = base64.urlsafe_b64encode(hashlib.sha256(b"word").digest())[:24].decode().replace("-", "3").replace("_", "7")
+    [rule] = [rule for rule in rulepack.load().rules if rule.id == "assigned.random"]
+    data = text.format(value).encode()
+
+    assert len(found(rule, data, ends_in(data, value[-8:].encode()), "settings.py")) == count

@@ -30,7 +30,7 @@ from scanner.detect.spans import Suppressed
 from scanner.errors import RulePackError
 from scanner.evidence import Match
 
-_FORMAT = b"leakscan first pass 5\n"
+_FORMAT = b"leakscan first pass 6\n"
 _FIRST_LINES = 1024
 #: a whole line that is none of INI: no comment, section or indented line, and without a delimiter
 _NO_SETTING = re.compile(rb"^[^ \t\r\n#;\[=:][^=:\n]*\n", re.MULTILINE)
@@ -50,7 +50,7 @@ def _groups(triggers: Sequence[Trigger]) -> dict[Group, list[int]]:
     """Positions of the triggers of each database that has any."""
     groups: dict[Group, list[int]] = {}
     for position, trigger in enumerate(triggers):
-        groups.setdefault(trigger.group, []).append(position)
+        groups.setdefault(trigger.group.database, []).append(position)
     return dict(sorted(groups.items()))
 
 
@@ -233,6 +233,7 @@ class FirstPass:
         tallies = [each.tally for each in detectors if isinstance(each, _Counts)] if explain else []
         self._tallies = {id(tally): tally for tally in tallies}
         self._owners = [owner for owner, detector in enumerate(detectors) for _ in detector.triggers]
+        self._encoded = [each.group is Group.ENCODED for detector in detectors for each in detector.triggers]
         self._detectors = tuple(detectors)
         self._by_path = [(owner, each) for owner, each in enumerate(detectors) if isinstance(each, PathDetector)]
         #: whether what one content holds tells nothing about the same bytes in another folder
@@ -252,11 +253,11 @@ class FirstPass:
         """Every match in *data* of all detectors, in order of place.
 
         *structure* tells that these are headers and padding around members: names and paths, which hold neither
-        quoted strings nor settings.
+        quoted strings nor settings, and are not encoded.
         """
         self._events.clear()  # a pass that ran out of memory left some
         for group, database in self._databases:
-            if (structure and Group.NAMED < group < Group.KNOWN) or (
+            if (structure and group in (Group.QUOTED, Group.SETTINGS)) or (
                 group is Group.SETTINGS and not _may_be_settings(data, path)
             ):
                 continue
@@ -266,7 +267,8 @@ class FirstPass:
             return []
         ends: dict[int, set[int]] = {owner: set() for owner in claimed}
         for trigger, end in self._events:
-            ends.setdefault(self._owners[trigger], set()).add(end)
+            if not (structure and self._encoded[trigger]):
+                ends.setdefault(self._owners[trigger], set()).add(end)
         self._events.clear()
         found: list[Match] = []
         confirm = self._explained if self._explain else self._confirmed

@@ -153,7 +153,7 @@ class _Reader:
             return None
         if node is not None and (made := dialect.trigger_of(node)) is not None:
             return (Trigger(made),), span, 0
-        whole = Trigger(pattern.encode("ascii"), group=Group.NAMED)
+        whole = Trigger(pattern.encode("ascii"), group=Group.RUNS)
         if self.compiles(whole):
             return (whole,), span, 0
         if keywords:

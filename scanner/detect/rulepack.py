@@ -103,7 +103,7 @@ class Rule:
     def first_pass(self) -> Trigger:
         """The expression of the first pass. Raises RulePackError if none can be made."""
         if self.trigger:
-            group = Group.NAMED if self.trigger_runs else Group.SHAPED
+            group = Group.RUNS if self.trigger_runs else Group.SHAPED
             return Trigger(self.trigger.encode("ascii"), self.trigger_caseless, self.trigger_single, group)
         if self.near is None and (head := _PLAIN_HEAD.match(self.pattern)) is not None:
             return Trigger(f"{head.group(1)}{{{min(int(head.group(2)), 16)}}}".encode("ascii"))

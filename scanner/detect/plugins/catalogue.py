@@ -53,6 +53,10 @@ def _on(*expressions: bytes, caseless: bool = False) -> tuple[Trigger, ...]:
     return tuple(Trigger(expression, caseless, group=Group.NAMED) for expression in expressions)
 
 
+def _on_run(expression: bytes) -> tuple[Trigger, ...]:
+    return (Trigger(expression, group=Group.RUNS),)
+
+
 _CRITICAL, _HIGH, _MEDIUM, _LOW = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW
 _SURE, _UNSURE = Confidence.MEDIUM, Confidence.LOW
 
@@ -128,7 +132,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "ip_public", "IPPublicDetector", "Public IP (ipv4)", "Public IPv4 address", _LOW, _UNSURE,
-        _on(rb"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?:[^0-9A-Za-z_.]|\z)"),
+        _on_run(rb"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?:[^0-9A-Za-z_.]|\z)"),
     ),
     Kind(
         "jwt", "JwtTokenDetector", "JSON Web Token", "JSON Web Token", _MEDIUM, _SURE,
@@ -190,7 +194,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "telegram_token", "TelegramBotTokenDetector", "Telegram Bot Token", "Telegram bot token", _HIGH, _SURE,
-        _on(rb"[0-9\x80-\xbf]:[0-9A-Za-z_-]{35}"),
+        _on_run(rb"[0-9\x80-\xbf]:[0-9A-Za-z_-]{35}"),
     ),
     Kind(
         "twilio", "TwilioKeyDetector", "Twilio API Key", "Twilio account or key id", _MEDIUM, _UNSURE,

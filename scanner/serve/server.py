@@ -1,0 +1,151 @@
+"""The HTTP server: sockets, TLS, heads that are late or too large, and how it ends (the only home of `uvicorn`)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from scanner.errors import UnusableFile
+from scanner.serve.app import Application
+from scanner.serve.service import Service
+
+LOG = logging.getLogger("leakscan.serve")
+_GRACE_SECONDS = 10.0  # for answers that are on their way when connections are no longer taken
+
+
+def tls(certificate: Path, key: Path, authorities: Path | None, required: bool) -> ssl.SSLContext:
+    """TLS 1.2 or newer with a certificate, and with client certificates if *authorities* are to vouch for any.
+
+    Raises UnusableFile.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise UnusableFile(f"the certificate or its key cannot be used: {_reason(error)}") from None
+    if authorities is not None:
+        try:
+            context.load_verify_locations(authorities)
+        except (OSError, ssl.SSLError) as error:
+            raise UnusableFile(f"the authorities of client certificates cannot be used: {_reason(error)}") from None
+        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+    return context
+
+
+def _reason(error: OSError) -> str:
+    return (error.reason if isinstance(error, ssl.SSLError) else error.strerror) or "it is none"
+
+
+def serve(
+    application: Application, service: Service, host: str, port: int, context: ssl.SSLContext | None,
+    started: Callable[[str, int], None],
+) -> None:  # fmt: skip
+    """Serve until SIGTERM or SIGINT: then say that it is not ready, go on for a while, finish what is at hand, end.
+
+    A second signal ends it at once. *started* is told where it listens.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    settings = service.settings
+    config = uvicorn.Config(
+        application, host=host, port=port, http=_protocol(settings.request_seconds), ws="none", lifespan="off",
+        loop="asyncio", log_config=None, access_log=False, proxy_headers=False, server_header=False,
+        limit_concurrency=settings.connections, backlog=2048, timeout_keep_alive=60,
+        timeout_graceful_shutdown=int(_GRACE_SECONDS), h11_max_incomplete_event_size=settings.header_bytes,
+    )  # fmt: skip
+    config.load()
+    config.ssl = context
+    with _listening(host, port) as sock:
+        started(*sock.getsockname()[:2])
+        _Server(config, service).run(sockets=[sock])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)
+
+
+class _Server(uvicorn.Server):
+    """Ends in two steps."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  (uvicorn's)
+        """A signal: the first one drains, the second ends."""
+        if self._service.draining.is_set():
+            self.should_exit = self.force_exit = True
+            return
+        self._service.draining.set()
+        LOG.warning("ending: %s", signal.Signals(sig).name)
+        wait = self._service.settings.drain_seconds
+        asyncio.get_running_loop().call_later(wait, self._end)
+
+    def _end(self) -> None:
+        self.should_exit = True
+
+
+def _protocol(seconds: float) -> type[asyncio.Protocol]:
+    """HTTP/1.1 whose request heads must come within *seconds*, and that tells who the peer's certificate names."""
+
+    class Protocol(H11Protocol):
+        _late: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            secure = transport.get_extra_info("ssl_object")
+            name = _peer(secure.getpeercert()) if secure is not None else ""
+            if name:
+                self.app_state = {**self.app_state, "peer": name}
+            self._await_head()
+
+        def data_received(self, data: bytes) -> None:
+            idle = self.cycle is None or self.cycle.response_complete
+            before = self.cycle
+            super().data_received(data)
+            if self.cycle is not before:
+                self._head_came()
+            elif idle and self._late is None:
+                self._await_head()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._head_came()
+            super().connection_lost(exc)
+
+        def _await_head(self) -> None:
+            self._late = self.loop.call_later(seconds, self._close)
+
+        def _head_came(self) -> None:
+            if self._late is not None:
+                self._late.cancel()
+                self._late = None
+
+        def _close(self) -> None:
+            self._late = None
+            self.transport.abort()
+
+    return Protocol
+
+
+def _peer(certificate: Any) -> str:
+    """The common name of a certificate, or its first alternative name."""
+    if not certificate:
+        return ""
+    for part in certificate.get("subject", ()):
+        for key, value in part:
+            if key == "commonName":
+                return str(value)
+    return next((str(value) for _, value in certificate.get("subjectAltName", ())), "unnamed")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import click
 
 from scanner.cli.common import SEVERITIES
-from scanner.cli.configured import ConfiguredCommand, config_option
 from scanner.errors import InvalidReference, LeakscanError, UnusableFile
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ _SCOPES = ("admission", "harbor", "hooks", "read", "scan", "admin")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-@click.command(cls=ConfiguredCommand)
+@click.command()
 @click.option("--listen", metavar="[HOST]:PORT", default="127.0.0.1:8080", show_default=True,
               help="Where to answer. Anything but loopback needs --tls-cert.")
 @click.option("--tls-cert", type=click.Path(path_type=Path), metavar="FILE", help="The certificate, with its chain.")
@@ -63,7 +62,6 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
               help="How long SIGTERM leaves it answering, not ready any more.")
 @click.option("--store", metavar="URL", help="Where results are kept (SQLAlchemy). [default: LEAKSCAN_STORE, else a "
               "SQLite file in the state directory]")
-@config_option
 def serve(
     listen: str, tls_cert: Path | None, tls_key: Path | None, client_ca: Path | None, client_scopes: tuple[str, ...],
     require_client_cert: bool, tokens: Path | None, issue_token: str | None, registries: tuple[str, ...],

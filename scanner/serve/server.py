@@ -106,6 +106,9 @@ def _protocol(seconds: float) -> type[asyncio.Protocol]:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
+            plain = transport.get_extra_info("socket")
+            if plain is not None:  # else every answer, a head and a body, waits 40 ms for the peer's acknowledgement
+                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             secure = transport.get_extra_info("ssl_object")
             name = _peer(secure.getpeercert()) if secure is not None else ""
             if name:

@@ -43,13 +43,13 @@ def assembled(url: str, settings: ServeSettings, policy: Policy) -> Iterator[Ass
         LeakscanError: rules, limits or the key cannot be read.
     """
     limits, key = Limits.from_environment(os.environ), installation_key(os.environ)
-    rules = rule_set(detection.load(os.environ), None)
     file = sqlite_file(url)
     with contextlib.ExitStack() as stack:
         if file is not None:
             stack.enter_context(held(file))
             if (aside := set_aside_if_damaged(file)) is not None:
                 LOG.error("the store was damaged: it is %s now, and every image is unknown until it is scanned", aside)
+        rules = rule_set(detection.load(os.environ), None)
         store = open_store(url, durable=True)
         stack.callback(store.dispose)
         queue = Queue(store, rules, settings)

@@ -20,7 +20,8 @@ from scanner.serve.app import Application
 from scanner.serve.service import Service
 
 LOG = logging.getLogger("leakscan.serve")
-_GRACE_SECONDS = 10.0  # for answers that are on their way when connections are no longer taken
+_IDLE_SECONDS = 60  # of a connection between two requests
+_GRACE_SECONDS = 10  # for answers that are on their way when connections are no longer taken
 
 
 def tls(certificate: Path, key: Path, authorities: Path | None, required: bool) -> ssl.SSLContext:
@@ -58,29 +59,30 @@ def serve(
     Raises:
         OSError: the address cannot be had.
     """
-    settings = service.settings
-    config = uvicorn.Config(
-        application, host=host, port=port, http=_protocol(settings.request_seconds), ws="none", lifespan="off",
-        loop="asyncio", log_config=None, access_log=False, proxy_headers=False, server_header=False,
-        limit_concurrency=settings.connections, backlog=2048, timeout_keep_alive=60,
-        timeout_graceful_shutdown=int(_GRACE_SECONDS), h11_max_incomplete_event_size=settings.header_bytes,
-    )  # fmt: skip
-    config.load()
-    config.ssl = context
-    with _listening(host, port) as sock:
+    with listening(host, port) as sock:
         started(*sock.getsockname()[:2])
-        _Server(config, service).run(sockets=[sock])
+        Server(application, service, context).run(sockets=[sock])
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that takes connections at an address; port 0 for any. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=2048)
 
 
-class _Server(uvicorn.Server):
-    """Ends in two steps."""
+class Server(uvicorn.Server):
+    """uvicorn, held to the service's limits; it ends in two steps."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, application: Application, service: Service, context: ssl.SSLContext | None = None) -> None:
+        settings = service.settings
+        config = uvicorn.Config(
+            application, http=_protocol(settings.request_seconds), ws="none", lifespan="off", loop="asyncio",
+            log_config=None, access_log=False, proxy_headers=False, server_header=False,
+            limit_concurrency=settings.connections, timeout_keep_alive=_IDLE_SECONDS,
+            timeout_graceful_shutdown=_GRACE_SECONDS, h11_max_incomplete_event_size=settings.header_bytes,
+        )  # fmt: skip
+        config.load()
+        config.ssl = context
         super().__init__(config)
         self._service = service
 
@@ -122,6 +124,12 @@ def _protocol(seconds: float) -> type[asyncio.Protocol]:
             if self.cycle is not before:
                 self._head_came()
             elif idle and self._late is None:
+                self._await_head()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            begun = bool(self.conn.trailing_data[0])  # the next head, with the last body
+            if begun and self.cycle.response_complete and self._late is None:
                 self._await_head()
 
         def connection_lost(self, exc: Exception | None) -> None:

@@ -8,6 +8,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,14 @@ async def echoed(request: Request, _service: Service) -> Response:
 ECHO = Door("POST", "/echo", PUBLIC, echoed, body_limit=1000)
 
 
-def said(address: Address, sent: bytes) -> bytes:
-    """What comes back for raw bytes, until the other side closes."""
+def said(address: Address, *sent: bytes) -> bytes:
+    """What comes back for raw bytes, sent one piece after the other, until the other side closes."""
     with socket.create_connection(address, timeout=60.0) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            connection.sendall(sent)
+            for piece in sent:
+                connection.sendall(piece)
+                time.sleep(0.01 if len(sent) > 1 else 0.0)
         parts = []
         with contextlib.suppress(ConnectionResetError):
             while part := connection.recv(65536):
@@ -97,12 +101,24 @@ def test_a_head_that_is_too_large(store: Store) -> None:
     """It is refused before it is whole."""
     service = service_on(store, header_bytes=4096)
     with over_sockets(application_of(service, None), service) as address:
+        trickle = said(address, *[b"GET /livez HTTP/1.1\r\nHost: s\r\n", *[b"X: " + b"y" * 1000 + b"\r\n"] * 9])
         one = said(address, b"GET /livez HTTP/1.1\r\nHost: s\r\nX: " + b"x" * 100_000)
         many = said(address, b"GET /livez HTTP/1.1\r\nHost: s\r\n" + b"X: y\r\n" * 100_000)
         fine = said(address, request("GET /livez HTTP/1.1\r\nX: " + "x" * 1000))
 
     assert status(fine) == 200
-    assert status(one) in (0, 400) and status(many) in (0, 400)
+    assert status(one) in (0, 400) and status(many) in (0, 400) and status(trickle) in (0, 400)
+
+
+def test_requests_that_are_sent_ahead(store: Store) -> None:
+    """A few are answered in their order; a flood of them ends the connection."""
+    service = service_on(store)
+    one, last = b"GET /livez HTTP/1.1\r\nHost: s\r\n\r\n", request("GET /livez HTTP/1.1")
+    with over_sockets(application_of(service, None), service) as address:
+        few, flood = said(address, one * 9 + last), said(address, one * 1000 + last)
+
+    assert few.count(b"HTTP/1.1 200") == 10
+    assert flood.count(b"HTTP/1.1 200") < 100
 
 
 def test_two_lengths(store: Store) -> None:

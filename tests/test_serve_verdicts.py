@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, text
 from scanner.evidence import Severity
 from scanner.serve.settings import ServeSettings
 from scanner.serve.verdicts import Verdicts
-from scanner.serve.words import Effect, Policy, Standing
+from scanner.serve.words import Effect, Policy, Standing, Verdict
 from scanner.store.database import Store, open_store
 from scanner.store.ledger import State
 from tests.serving import RULES, digest_of, finding, image, recorded, service_on
@@ -205,3 +205,49 @@ def test_the_service_counts_its_answers(store: Store) -> None:
 
     assert found.standing is Standing.CLEAN
     assert service.counters.value("leakscan_verdicts_total", standing="clean") == 1
+
+
+def test_one_look_up_for_many_askers(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many ask for an image at once, the store is asked once; one who gives up takes nobody along."""
+    service = service_on(store, cache_seconds=60.0)
+    digest = recorded(store, "a", image("a", finding()))
+    looked: list[str] = []
+    original = Verdicts.looked_up
+
+    def counted(self: Verdicts, digest: str) -> Verdict:
+        looked.append(digest)
+        return original(self, digest)
+
+    monkeypatch.setattr(Verdicts, "looked_up", counted)
+
+    async def many() -> list[Verdict]:
+        impatient = asyncio.ensure_future(service.verdict(digest))
+        others = [asyncio.ensure_future(service.verdict(digest)) for _ in range(50)]
+        await asyncio.sleep(0)
+        impatient.cancel()
+        return await asyncio.gather(*others)
+
+    found = asyncio.run(many())
+
+    assert {each.standing for each in found} == {Standing.LEAKED} and looked == [digest]
+
+
+def test_an_answer_is_renewed_before_it_is_too_old(store: Store) -> None:
+    """Whoever asks then still gets it at once; the next one gets the new one. After a write nobody gets an old one."""
+    service = service_on(store, cache_seconds=0.2)
+    digest = recorded(store, "a", image("a"))
+
+    async def over_time() -> list[Standing]:
+        found = [(await service.verdict(digest)).standing]
+        recorded(store, "a", image("a", finding()))
+        while not service.verdicts.ages(digest):
+            await asyncio.sleep(0.001)
+        found.append((await service.verdict(digest)).standing)
+        while service.pending:
+            await asyncio.sleep(0.001)
+        found.append((await service.verdict(digest)).standing)
+        recorded(store, "a", image("a"))
+        service.verdicts.forget()
+        return [*found, (await service.verdict(digest)).standing]
+
+    assert asyncio.run(over_time())[2:] == [Standing.LEAKED, Standing.CLEAN]

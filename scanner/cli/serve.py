@@ -78,7 +78,7 @@ def serve(
     if issue_token is not None:
         _issue(tokens, issue_token)
         return
-    if importlib.util.find_spec("starlette") is None or importlib.util.find_spec("uvicorn") is None:
+    if not all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn", "httptools")):
         raise LeakscanError("serving needs the extra `server`", "Install it: pip install 'image-leakscan[server]'.")
     from scanner.evidence import Severity
     from scanner.serve.app import Application

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from scanner.errors import UnusableFile
 from scanner.serve.app import Application
@@ -21,6 +21,7 @@ from scanner.serve.service import Service
 
 LOG = logging.getLogger("leakscan.serve")
 _IDLE_SECONDS = 60  # of a connection between two requests
+_AHEAD = 16  # requests that a client may send before it has the answer to the first
 _GRACE_SECONDS = 10  # for answers that are on their way when connections are no longer taken
 
 
@@ -76,10 +77,10 @@ class Server(uvicorn.Server):
     def __init__(self, application: Application, service: Service, context: ssl.SSLContext | None = None) -> None:
         settings = service.settings
         config = uvicorn.Config(
-            application, http=_protocol(settings.request_seconds), ws="none", lifespan="off", loop="asyncio",
-            log_config=None, access_log=False, proxy_headers=False, server_header=False,
-            limit_concurrency=settings.connections, timeout_keep_alive=_IDLE_SECONDS,
-            timeout_graceful_shutdown=_GRACE_SECONDS, h11_max_incomplete_event_size=settings.header_bytes,
+            application, http=_protocol(settings.request_seconds, settings.header_bytes), ws="none", lifespan="off",
+            loop="asyncio", log_config=None, access_log=False, proxy_headers=False,
+            server_header=False, limit_concurrency=settings.connections, timeout_keep_alive=_IDLE_SECONDS,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
         )  # fmt: skip
         config.load()
         config.ssl = context
@@ -100,14 +101,19 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _protocol(seconds: float) -> type[asyncio.Protocol]:
-    """HTTP/1.1 whose request heads must come within *seconds*, and that tells who the peer's certificate names."""
+class _HeadTooLarge(Exception):
+    """The head of a request outgrows its limit, or too many requests are sent ahead."""
 
-    class Protocol(H11Protocol):
-        _late: asyncio.TimerHandle | None = None
 
+def _protocol(seconds: float, largest: int) -> type[asyncio.Protocol]:
+    """HTTP/1.1 whose heads must come within *seconds* and in *largest* bytes, which httptools asks of nobody, and that
+    tells whom the peer's certificate names."""
+
+    class Protocol(HttpToolsProtocol):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
+            self._late: asyncio.TimerHandle | None = None
+            self._in_head, self._head, self._messages = True, 0, 0
             plain = transport.get_extra_info("socket")
             if plain is not None:  # else every answer, a head and a body, waits 40 ms for the peer's acknowledgement
                 plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -118,18 +124,33 @@ def _protocol(seconds: float) -> type[asyncio.Protocol]:
             self._await_head()
 
         def data_received(self, data: bytes) -> None:
-            idle = self.cycle is None or self.cycle.response_complete
-            before = self.cycle
+            before = self._messages
             super().data_received(data)
-            if self.cycle is not before:
-                self._head_came()
-            elif idle and self._late is None:
+            if not self._in_head or self.transport.is_closing():
+                return
+            # what follows another message in the same piece is not told apart: it is one piece at most
+            self._head = self._head + len(data) if self._messages == before else 1
+            if self._head > largest:
+                self.send_400_response("The head of the request is too large.")
+            elif self._late is None and (self.cycle is None or self.cycle.response_complete):
                 self._await_head()
+
+        def on_headers_complete(self) -> None:
+            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if size > largest or len(self.pipeline) >= _AHEAD:
+                raise _HeadTooLarge
+            self._in_head, self._head = False, 0
+            self._head_came()
+            super().on_headers_complete()
+
+        def on_message_complete(self) -> None:
+            super().on_message_complete()
+            self._in_head = True
+            self._messages += 1
 
         def on_response_complete(self) -> None:
             super().on_response_complete()
-            begun = bool(self.conn.trailing_data[0])  # the next head, with the last body
-            if begun and self.cycle.response_complete and self._late is None:
+            if self._in_head and self._head and self._late is None and not self.transport.is_closing():
                 self._await_head()
 
         def connection_lost(self, exc: Exception | None) -> None:

@@ -42,6 +42,7 @@ class Service:
     """The service as endpoints see it.
 
     Attributes:
+        pending: look-ups that are on their way.
         draining: set when the service is about to end.
         clock: monotonic seconds.
     """
@@ -55,6 +56,7 @@ class Service:
     logins: Logins = field(default_factory=Logins)
     counters: Counters = field(default_factory=Counters)
     pools: Pools = field(default_factory=Pools)
+    pending: dict[tuple[int, str], asyncio.Future[Verdict]] = field(default_factory=dict)
     draining: threading.Event = field(default_factory=threading.Event)
     clock: Callable[[], float] = time.monotonic
 
@@ -62,9 +64,26 @@ class Service:
         """The answer for a manifest or index (oci.is_digest must hold). Raises DatabaseError."""
         found = self.verdicts.cached(digest)
         if found is None:
-            found = await self.looked_up(self.verdicts.of, digest)
+            found = await asyncio.shield(self._looking_up(digest))
+        elif self.verdicts.ages(digest):
+            self._looking_up(digest)  # for whoever asks next: nobody waits for it
         self.counters.add("leakscan_verdicts_total", standing=found.standing.value)
         return found
+
+    def _looking_up(self, digest: str) -> asyncio.Future[Verdict]:
+        """One look-up of a digest at a time, however many wait for it."""
+        key = (self.verdicts.writes, digest)  # one that began before something was written is not joined
+        found = self.pending.get(key)
+        if found is None:
+            found = asyncio.get_running_loop().run_in_executor(self.pools.lookups, self.verdicts.looked_up, digest)
+            self.pending[key] = found
+            found.add_done_callback(lambda done: self._looked(key, done))
+        return found
+
+    def _looked(self, key: tuple[int, str], done: asyncio.Future[Verdict]) -> None:
+        self.pending.pop(key, None)
+        if not done.cancelled() and done.exception() is not None:  # asked for, so that it does not count as forgotten
+            self.counters.add("leakscan_store_errors_total")
 
     async def ask(
         self, reference: str, digest: str, priority: Priority, origin: str, login: Login | None = None

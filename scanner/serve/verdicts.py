@@ -17,28 +17,35 @@ from scanner.store.ledger import Known, State, known
 
 
 class Verdicts:
-    """Answers for digests by one rule set; the latest answers are kept in memory for a moment."""
+    """Answers for digests by one rule set; the latest answers are kept in memory for a moment.
+
+    Attributes:
+        writes: how often this service said that something was written.
+    """
 
     def __init__(
         self, store: Store, rule_set: str, settings: ServeSettings, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._store, self.rule_set, self._settings, self._clock = store, rule_set, settings, clock
         self._kept: OrderedDict[str, tuple[float, Verdict]] = OrderedDict()
-        self._weight = 0
+        self._weight = self.writes = 0
         self._lock = threading.Lock()
 
     def of(self, digest: str) -> Verdict:
-        """The answer for a manifest or index. Raises DatabaseError."""
-        kept = self.cached(digest)
-        if kept is not None:
-            return kept
-        found = self._looked_up(digest)
+        """The answer for a manifest or index, from memory if it is there. Raises DatabaseError."""
+        return self.cached(digest) or self.looked_up(digest)
+
+    def looked_up(self, digest: str) -> Verdict:
+        """The answer as the store has it now; it is remembered. Raises DatabaseError."""
+        began = self.writes
+        found = self._read(digest)
         with self._lock:
-            self._drop(digest)
-            self._kept[digest] = (self._clock() + self._settings.cache_seconds, found)
-            self._weight += _weight(found)
-            while self._weight > self._settings.cache_weight:
-                self._drop(next(iter(self._kept)))
+            if began == self.writes:  # else it may be of before
+                self._drop(digest)
+                self._kept[digest] = (self._clock() + self._settings.cache_seconds, found)
+                self._weight += _weight(found)
+                while self._weight > self._settings.cache_weight:
+                    self._drop(next(iter(self._kept)))
         return found
 
     def cached(self, digest: str) -> Verdict | None:
@@ -46,9 +53,15 @@ class Verdicts:
         found = self._kept.get(digest)
         return None if found is None or found[0] < self._clock() else found[1]
 
+    def ages(self, digest: str) -> bool:
+        """Whether half the time is over for which an answer is remembered."""
+        found = self._kept.get(digest)
+        return found is not None and found[0] < self._clock() + self._settings.cache_seconds / 2
+
     def forget(self) -> None:
         """Look everything up anew: something was written."""
         with self._lock:
+            self.writes += 1
             self._kept.clear()
             self._weight = 0
 
@@ -57,7 +70,7 @@ class Verdicts:
         if found is not None:
             self._weight -= _weight(found[1])
 
-    def _looked_up(self, digest: str) -> Verdict:
+    def _read(self, digest: str) -> Verdict:
         found = known(self._store, digest, self.rule_set)
         if found is None or found.result.state is State.NOT_REACHED:
             return Verdict(digest, Standing.UNKNOWN)

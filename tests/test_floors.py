@@ -24,6 +24,8 @@ HOMES = {
     "sqlalchemy": ("store",),
     "alembic": ("store",),
     "procrastinate": ("audit.queue",),
+    "starlette": ("serve.routing", "serve.app"),
+    "uvicorn": ("serve.server",),
 }
 
 

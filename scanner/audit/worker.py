@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -24,26 +25,35 @@ class Lost(Exception):
     """The process that scanned an image died, or could not write what it found."""
 
 
-class _Scanner:
-    """The process that scans; started when it is needed, and again when it died."""
+class Scanner:
+    """The process that scans; started when it is needed, and again when it died.
 
-    def __init__(self, url: str, jobs: int) -> None:
-        self._url, self._jobs = url, jobs
+    It ends with the thread that starts it (prctl(2), PR_SET_PDEATHSIG): one thread uses it from first to last.
+    """
+
+    def __init__(self, url: str, jobs: int, niceness: int = 0) -> None:
+        self._url, self._jobs, self._niceness = url, jobs, niceness
         self._process: Any = None
         self._connection: Connection | None = None
 
-    def work(self, job: dict[str, Any]) -> None:
-        """Have an image scanned. Raises Lost if it was not."""
+    def work(self, job: dict[str, Any], meanwhile: Callable[[], None] | None = None, every: float = 1.0) -> None:
+        """Have an image scanned. Raises Lost if it was not, and whatever *meanwhile* raises.
+
+        *meanwhile* is called each *every* seconds until it is done.
+        """
         if self._process is None or not self._process.is_alive():
             ours, theirs = _CONTEXT.Pipe()
             # not a daemon: those may have no processes of their own; it ends with this one all the same
-            self._process = _CONTEXT.Process(target=scan_jobs, args=(theirs, self._url, self._jobs, os.getpid()))
+            self._process = _CONTEXT.Process(target=scan_jobs, args=(theirs, self._url, self._jobs, os.getpid(),
+                                                                         self._niceness))  # fmt: skip
             self._process.start()
             theirs.close()
             self._connection = ours
         assert self._connection is not None
         try:
             self._connection.send(job)
+            while meanwhile is not None and not self._connection.poll(every):
+                meanwhile()
             reason = self._connection.recv()
         except (EOFError, OSError):
             self.close()
@@ -68,7 +78,7 @@ def work(url: str | None, jobs: int, once: bool) -> None:
     conninfo(url)
     engine = open_store(url)
     prepare(engine, url)
-    scanner = _Scanner(url, jobs)
+    scanner = Scanner(url, jobs)
 
     def give_up(job: dict[str, Any]) -> None:
         from scanner.audit.run import failed
@@ -84,11 +94,13 @@ def work(url: str | None, jobs: int, once: bool) -> None:
         engine.dispose()
 
 
-def scan_jobs(connection: Connection, url: str, jobs: int, parent: int) -> None:
+def scan_jobs(connection: Connection, url: str, jobs: int, parent: int, niceness: int = 0) -> None:
     """Scan images until the connection closes; answers each with an empty string, or with why it was not written."""
     from scanner.work.isolation import die_with
 
     die_with(parent)
+    if niceness:
+        os.nice(niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker decides how a Ctrl-C ends
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     desk = _Desk(url, jobs)
@@ -133,19 +145,32 @@ class _Desk:
             ledger.record(failed(item.digest, f"{job['host']}/{item.repository}", what, 1))
             return
         wanted = Wanted(self._limits, self._jobs, self._key, Filters(newer_than=job["newer_than"]), job["platform"])
+        login = job.get("login")
         try:
-            client = self._client(job["host"])
+            client = self._connected(job["host"], job, login) if login else self._client(job["host"], job)
         except LeakscanError as error:
             ledger.record(failed(item.digest, f"{job['host']}/{item.repository}", error.what, 1))
             return
-        Reader(client, self._engine, ledger, self._rules, wanted).read(item)
+        try:
+            Reader(client, self._engine, ledger, self._rules, wanted).read(item)
+        finally:
+            if login:  # of this image alone
+                client.close()
 
-    def _client(self, host: str) -> Any:
+    def _client(self, host: str, job: dict[str, Any]) -> Any:
+        if host not in self._clients:
+            self._clients[host] = self._connected(host, job, None)
+        return self._clients[host]
+
+    def _connected(self, host: str, job: dict[str, Any], login: Any) -> Any:
+        from dataclasses import replace
+
+        from scanner.image.registry.addresses import Reach
         from scanner.image.registry.client import Client
         from scanner.image.registry.names import registry_of
         from scanner.image.registry.settings import from_environment
 
-        if host not in self._clients:
-            settings = from_environment(os.environ)
-            self._clients[host] = Client.connect(registry_of(host), settings, self._limits, os.environ)
-        return self._clients[host]
+        settings = from_environment(os.environ)
+        if job.get("public"):  # somebody else named the registry
+            settings = replace(settings, nearest=Reach.PUBLIC)
+        return Client.connect(registry_of(host), settings, self._limits, os.environ, login=login)

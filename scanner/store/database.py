@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, Table, TextClause, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLAlchemyError
 
@@ -25,8 +25,8 @@ DatabaseError = SQLAlchemyError
 PATIENCE_SECONDS = 60.0
 _BUSY_SECONDS, _AGAIN_SECONDS = 60.0, 0.5
 __all__ = [
-    "PATIENCE_SECONDS", "ArgumentError", "DatabaseError", "Store", "default_url", "open_store", "parse_url", "patient",
-    "put", "text",
+    "PATIENCE_SECONDS", "ArgumentError", "DatabaseError", "Store", "default_url", "file_of", "open_store", "parse_url",
+    "patient", "put", "text",
 ]  # fmt: skip
 
 
@@ -37,8 +37,10 @@ def default_url(environment: Mapping[str, str]) -> str:
     return f"sqlite:///{state_directory(environment) / 'audit.sqlite3'}"
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, durable: bool = False) -> Store:
     """The store at *url*, as SQLAlchemy writes it; a SQLite file is made if it is not there.
+
+    *durable*: what is committed outlives a loss of power, too; a killed process loses no commit in any case.
 
     Raises:
         StoreError: it cannot be opened, or a newer leakscan made it.
@@ -49,7 +51,7 @@ def open_store(url: str) -> Store:
             _make_file(Path(parsed.database))
         engine = create_engine(parsed, pool_pre_ping=True)  # a server that was restarted is no error
         if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", _pragmas)
+            event.listen(engine, "connect", functools.partial(_pragmas, durable))
         with engine.begin() as connection:
             _migrate(connection)
         return engine
@@ -78,9 +80,10 @@ def _make_file(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
 
 
-def _pragmas(connection: Any, _record: Any) -> None:
+def _pragmas(durable: bool, connection: Any, _record: Any) -> None:
     """A killed process loses no commit; readers do not wait for the writer."""
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={int(_BUSY_SECONDS * 1000)}"):
+    synchronous = f"synchronous={'FULL' if durable else 'NORMAL'}"
+    for pragma in ("journal_mode=WAL", synchronous, f"busy_timeout={int(_BUSY_SECONDS * 1000)}"):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -134,8 +137,12 @@ def put(
     rows: Sequence[Mapping[str, Any]],
     update: Sequence[str] = (),
     keys: Sequence[str] = (),
+    where: TextClause | None = None,
 ) -> None:
-    """Insert rows; of one whose key (*keys*, by default the primary key) is there *update* columns are replaced."""
+    """Insert rows; of one whose key (*keys*, by default the primary key) is there *update* columns are replaced.
+
+    *where* is the condition of a unique index that has one.
+    """
     if not rows:
         return
     if connection.dialect.name == "postgresql":
@@ -149,5 +156,11 @@ def put(
             index_elements=keys, set_={name: statement.excluded[name] for name in update}
         )
     else:
-        statement = statement.on_conflict_do_nothing(index_elements=keys)
+        statement = statement.on_conflict_do_nothing(index_elements=keys, index_where=where)
     connection.execute(statement, [dict(row) for row in rows])
+
+
+def file_of(engine: Store) -> Path | None:
+    """The file of a store, None if it is on a server or in memory."""
+    name = engine.url.database if engine.dialect.name == "sqlite" else None
+    return Path(name) if name else None

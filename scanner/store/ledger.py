@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 
 from scanner.store.database import Store, patient, put
-from scanner.store.schema import REGISTRIES, RESULTS, SIGHTINGS, TAGS
+from scanner.store.schema import CHILDREN, REGISTRIES, RESULTS, SIGHTINGS, TAGS
 
 
 class State(StrEnum):
@@ -132,6 +132,9 @@ class Ledger:
             put(connection, RESULTS, [row], update=[name for name in row if name not in ("digest", "rules")])
             sightings = [self._sighting(result.digest, number, each) for number, each in enumerate(seen)]
             put(connection, SIGHTINGS, sightings)
+            inside = {str(image["manifest_digest"]) for image in result.images if image["manifest_digest"]}
+            put(connection, CHILDREN, [{"digest": each, "parent": result.digest}
+                                       for each in sorted(inside - {result.digest})])  # fmt: skip
 
     def _sighting(self, digest: str, number: int, finding: dict[str, Any]) -> dict[str, Any]:
         layer = finding["layer"]
@@ -173,3 +176,59 @@ def appearances(engine: Store, fingerprint: str) -> list[Appearance]:
             Appearance(f"{row.host}/{row.repository}:{row.tag}", row.digest, row.seen_first, row.seen_last, row.current)
             for row in connection.execute(query)
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The result that answers for a manifest best.
+
+    Attributes:
+        rules: the rule set that gave it.
+        scanned: when, ISO 8601.
+        result: of the manifest itself, or of an index that has it.
+        tags: references that point to the manifest, or to that index, now.
+    """
+
+    rules: str
+    scanned: str
+    result: Result
+    tags: tuple[str, ...]
+
+
+_TAGS = 100  # of one manifest that are told
+_JUDGED = (State.SCANNED.value, State.INCOMPLETE.value)
+
+
+def known(engine: Store, digest: str, rules: str) -> Known | None:
+    """What is known of a manifest or index, by *rules* if they have judged it, else by others; None for nothing.
+
+    A manifest that was only read as part of an index has the result of that index.
+    """
+    parents = select(CHILDREN.c.parent).where(CHILDREN.c.digest == digest)
+    columns = (RESULTS.c.digest, RESULTS.c.rules, RESULTS.c.state, RESULTS.c.scanned)
+    with engine.connect() as connection:
+        # two statements: OR over both would read the whole table
+        rows = [
+            *connection.execute(select(*columns).where(RESULTS.c.digest == digest)),
+            *connection.execute(select(*columns).where(RESULTS.c.digest.in_(parents))),
+        ]
+        if not rows:
+            return None
+        # without documents, which may be large, of results that do not count
+        best = max(rows, key=lambda row: (row.rules == rules and row.state in _JUDGED, row.state in _JUDGED,
+                                          row.rules == rules, row.state == State.SCANNED.value, row.digest == digest,
+                                          row.scanned))  # fmt: skip
+        found = connection.execute(
+            select(RESULTS).where(RESULTS.c.digest == best.digest, RESULTS.c.rules == best.rules)
+        ).one_or_none()
+        if found is None:
+            return None
+        tags = connection.execute(
+            select(REGISTRIES.c.host, TAGS.c.repository, TAGS.c.tag)
+            .join(REGISTRIES, REGISTRIES.c.id == TAGS.c.registry)
+            .where(TAGS.c.digest.in_({digest, best.digest}), TAGS.c.current)
+            .order_by(REGISTRIES.c.host, TAGS.c.repository, TAGS.c.tag)
+            .limit(_TAGS)
+        ).all()
+    names = tuple(f"{row.host}/{row.repository}:{row.tag}" for row in tags)
+    return Known(found.rules, found.scanned, _result(found), names)

@@ -6,7 +6,20 @@ Times are ISO 8601 in UTC.
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
 
 METADATA = MetaData()
 
@@ -73,4 +86,43 @@ LAYERS = Table(
     Column("form", String(16), primary_key=True),
     Column("key", String(64), primary_key=True),
     Column("outcome", LargeBinary, nullable=False),
+)
+
+#: which manifests an index that was read has: its verdict answers for them
+CHILDREN = Table(
+    "children",
+    METADATA,
+    Column("digest", String(140), primary_key=True),
+    Column("parent", String(140), primary_key=True),
+)
+
+#: the condition of the index that keeps scans single
+LIVE = text("state IN ('queued', 'running')")
+_QUEUED, _RUNNING = text("state = 'queued'"), text("state = 'running'")
+
+#: scans that were asked for; *lease* is the second (epoch) until which *worker* has it, 0 for nobody
+TICKETS = Table(
+    "tickets",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("reference", String(1024), nullable=False),
+    Column("digest", String(140), nullable=False),
+    Column("rules", String(140), nullable=False),
+    Column("origin", String(64), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("asked", String(32), nullable=False),
+    Column("started", String(32), nullable=False),
+    Column("ended", String(32), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("deaths", Integer, nullable=False),
+    Column("lease", Float, nullable=False),
+    Column("worker", String(64), nullable=False),
+    # one scan of a manifest by one rule set at a time
+    Index("tickets_live", "digest", "rules", unique=True, sqlite_where=LIVE, postgresql_where=LIVE),
+    # a condition with OR over both states would read the whole table: two small indexes, two statements
+    Index("tickets_queued", "priority", "asked", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
+    Index("tickets_running", "lease", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
+    Index("tickets_by_end", "ended"),
 )

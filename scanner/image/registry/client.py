@@ -75,9 +75,10 @@ class Client:
         limits: Limits,
         environment: Mapping[str, str],
         sleep: Callable[[float], None] = time.sleep,
+        login: credentials.Login | None = None,
     ) -> Client:
-        """A client with the user's credentials. Nothing is sent yet."""
-        found = credentials.login(repository, environment)
+        """A client with *login*, by default the user's credentials. Nothing is sent yet."""
+        found = credentials.Found(login) if login is not None else credentials.login(repository, environment)
         client = cls(Transport(repository, settings, found.login, sleep), repository, limits)
         client.notes = found.notes
         return client

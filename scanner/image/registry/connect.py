@@ -44,7 +44,7 @@ class Guard:
         """Raises RegistryFault if *host* may not have that numeric *address*."""
         found = reach(address)
         own = host.lower() == self._own
-        if own and self.level is None and found is not Reach.NEVER:
+        if own and self.level is None and found <= self._settings.nearest:
             self.level = found
         allowed = self.level or Reach.PUBLIC
         if found is Reach.NEVER or (found > allowed and host.lower() not in self._settings.private):

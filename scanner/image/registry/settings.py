@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from scanner.image.registry.addresses import Reach
+
 #: where engines look for CA and client certificates of a registry, by host[:port] (dockerd, containers-certs.d(5))
 _CERTIFICATES = ("/etc/containers/certs.d", "/etc/docker/certs.d")
 
@@ -26,6 +28,7 @@ class Settings:
         tries: of a request that fails for a reason that may pass.
         longest_wait: of one Retry-After that is honoured; a registry that wants longer has refused.
         connections: at one time to one registry.
+        nearest: the nearest to us that a registry itself may be; who lets others name registries sets it.
     """
 
     plain_http: frozenset[str] = frozenset()
@@ -38,6 +41,7 @@ class Settings:
     tries: int = 5
     longest_wait: float = 120.0
     connections: int = 4
+    nearest: Reach = Reach.LOOPBACK
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:

@@ -1,0 +1,169 @@
+"""`leakscan serve`: answers for images over HTTP, and has scanned what it does not know."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from scanner.cli.common import SEVERITIES
+from scanner.errors import InvalidReference, LeakscanError, UnusableFile
+
+if TYPE_CHECKING:
+    import ssl
+
+_EFFECTS = ("deny", "warn", "allow")
+_SCOPES = ("admission", "harbor", "hooks", "read", "scan", "admin")
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@click.command()
+@click.option("--listen", metavar="[HOST]:PORT", default="127.0.0.1:8080", show_default=True,
+              help="Where to answer. Anything but loopback needs --tls-cert.")
+@click.option("--tls-cert", type=click.Path(path_type=Path), metavar="FILE", help="The certificate, with its chain.")
+@click.option("--tls-key", type=click.Path(path_type=Path), metavar="FILE", help="The certificate's key.")
+@click.option("--client-ca", type=click.Path(path_type=Path), metavar="FILE",
+              help="Authorities of client certificates, which pass without a token, as far as --client-scope says.")
+@click.option("--client-scope", "client_scopes", type=click.Choice(_SCOPES), multiple=True, default=("admission",),
+              show_default=True, help="What a client certificate allows; repeatable.")
+@click.option("--require-client-cert", is_flag=True, help="Take no connection without a client certificate.")
+@click.option("--tokens", type=click.Path(path_type=Path), metavar="FILE",
+              help="Bearer tokens as hashes, with scopes and expiry, of --issue-token; read again when it changes.")
+@click.option("--issue-token", metavar="NAME:SCOPE[,SCOPE][:AGE]",
+              help="Add a token to --tokens, print it once, and end. AGE: 12h, 30d, 8w. [default: 90d]")
+@click.option("--registry", "registries", metavar="HOST[:PORT]", multiple=True,
+              help="A registry that may be read, wherever it is; repeatable. No other one is.")
+@click.option("--any-registry", is_flag=True, help="Read other registries too, at public addresses only.")
+@click.option("--public-url", default="", metavar="URL",
+              help="Where people reach the pages; links in reports lead there.")
+@click.option("--on-leaked", type=click.Choice(_EFFECTS), default="deny", show_default=True,
+              help="What becomes of an image that leaks.")
+@click.option("--on-incomplete", type=click.Choice(_EFFECTS), default="deny", show_default=True,
+              help="What becomes of an image that could not be read whole.")
+@click.option("--on-unknown", type=click.Choice(_EFFECTS), default="deny", show_default=True,
+              help="What becomes of an image that was not scanned yet; it is put into the queue.")
+@click.option("--audit-mode", is_flag=True, help="Deny nothing: warn instead.")
+@click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True,
+              help="The least severity that makes an image leak.")
+@click.option("--scans", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N",
+              help="Images that are scanned at a time.")
+@click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
+              help="Processes that work on one of them. [default: one for each processor]")
+@click.option("--queue-limit", type=click.IntRange(1), default=10_000, show_default=True, metavar="N",
+              help="Scans that may wait.")
+@click.option("--rate", type=click.IntRange(1), default=500, show_default=True, metavar="N",
+              help="Requests a second that one client may make.")
+@click.option("--drain-seconds", type=click.IntRange(0, 300), default=5, show_default=True, metavar="N",
+              help="How long SIGTERM leaves it answering, not ready any more.")
+@click.option("--store", metavar="URL", help="Where results are kept (SQLAlchemy). [default: LEAKSCAN_STORE, else a "
+              "SQLite file in the state directory]")
+def serve(
+    listen: str, tls_cert: Path | None, tls_key: Path | None, client_ca: Path | None, client_scopes: tuple[str, ...],
+    require_client_cert: bool, tokens: Path | None, issue_token: str | None, registries: tuple[str, ...],
+    any_registry: bool, public_url: str, on_leaked: str, on_incomplete: str, on_unknown: str, audit_mode: bool,
+    fail_on: str, scans: int, jobs: int, queue_limit: int, rate: int, drain_seconds: int, store: str | None,
+) -> None:
+    """Answer for images: Harbor, Kubernetes, registries' webhooks, people.
+
+    Every answer is a look-up in the store; an image that is not known there is put into a queue, and scanned in
+    processes of its own. Without other options it denies whatever is not known to be clean.
+
+    Exit codes: 0 it was told to end and did, 2 wrong usage, 3 it cannot serve.
+    """  # fmt: skip
+    if issue_token is not None:
+        _issue(tokens, issue_token)
+        return
+    if not all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn", "httptools")):
+        raise LeakscanError("serving needs the extra `server`", "Install it: pip install 'image-leakscan[server]'.")
+    from scanner.evidence import Severity
+    from scanner.serve.app import Application
+    from scanner.serve.assembly import assembled
+    from scanner.serve.doors import DOORS
+    from scanner.serve.server import serve as run
+    from scanner.serve.settings import ServeSettings
+    from scanner.serve.tokens import Tokens
+    from scanner.serve.words import Effect, Policy, Scope
+    from scanner.store.database import default_url
+
+    host, port = _address(listen)
+    context = _tls(host, tls_cert, tls_key, client_ca, require_client_cert)
+    if not registries and not any_registry:
+        raise click.UsageError("name the registries that may be read: --registry HOST[:PORT]")
+    if tokens is None and client_ca is None:
+        raise click.UsageError("nobody could pass: give --tokens or --client-ca")
+    least = None if fail_on == "never" else Severity(fail_on)
+    settings = ServeSettings(
+        frozenset(registries), any_registry, public_url.rstrip("/"), least, queue_limit=queue_limit, scans=scans,
+        jobs=jobs, rate=float(rate), burst=2 * rate, drain_seconds=float(drain_seconds),
+    )  # fmt: skip
+    policy = Policy(Effect(on_leaked), Effect(on_incomplete), Effect(on_unknown), audit_mode)
+    _log()
+    known = Tokens(tokens)
+    scopes = frozenset(Scope(word) for word in client_scopes) if client_ca is not None else frozenset()
+    with assembled(store or default_url(os.environ), settings, policy) as both:
+        application = Application(both.service, DOORS, known, scopes)
+        scheme = "http" if context is None else "https"
+
+        def started(at: str, on: int) -> None:
+            click.echo(f"leakscan: serving on {scheme}://{f'[{at}]' if ':' in at else at}:{on}", err=True)
+
+        try:
+            run(application, both.service, host, port, context, started)
+        except OSError as error:
+            raise LeakscanError(f"{listen} cannot be listened on: {error.strerror}", "Give another --listen.") from None
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise click.UsageError(f"{listen!r} is no [HOST]:PORT")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  (that is what `:8080` means)
+
+
+def _tls(
+    host: str, certificate: Path | None, key: Path | None, authorities: Path | None, required: bool
+) -> ssl.SSLContext | None:
+    from scanner.serve.server import tls
+
+    if (certificate is None) != (key is None):
+        raise click.UsageError("give both --tls-cert and --tls-key")
+    if certificate is None or key is None:
+        if authorities is not None or required:
+            raise click.UsageError("client certificates need --tls-cert and --tls-key")
+        if host not in _LOOPBACK:
+            raise click.UsageError("tokens would be in clear: give --tls-cert and --tls-key, or listen on 127.0.0.1")
+        return None
+    if required and authorities is None:
+        raise click.UsageError("--require-client-cert needs --client-ca")
+    return tls(certificate, key, authorities, required)
+
+
+def _issue(path: Path | None, words: str) -> None:
+    """Print a new token. Raises UnusableFile."""
+    from scanner.audit.targets import parse_age
+    from scanner.serve.tokens import issue, parse_scopes
+
+    if path is None:
+        raise click.UsageError("--issue-token needs --tokens FILE")
+    name, _, rest = words.partition(":")
+    scopes, _, age = rest.partition(":")
+    try:
+        token = issue(path, name, parse_scopes(scopes.split(","), "--issue-token"), parse_age(age or "90d"))
+    except (InvalidReference, UnusableFile) as error:
+        raise click.UsageError(f"{error.what}. {error.tip}") from None
+    click.echo(token)
+
+
+def _log() -> None:
+    """What happens, a line each, on standard error; never what a request held."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for name in ("leakscan", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        logger.setLevel(logging.WARNING)

@@ -1,0 +1,108 @@
+"""Which registries may be read, with whose credentials, and what a tag points to.
+
+Whoever asks chooses the image, so the service could be sent anywhere: only hosts that the operator named are read, or
+such as have public addresses (judged when they are connected to).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import replace
+
+from scanner.errors import LeakscanError, RegistryFault
+from scanner.image.reference import Reference, parse_reference, shown
+from scanner.image.registry.addresses import Reach
+from scanner.image.registry.client import Client
+from scanner.image.registry.credentials import Login
+from scanner.image.registry.names import Repository, registry_of, repository_of
+from scanner.image.registry.settings import from_environment
+from scanner.limits import Limits
+from scanner.serve.settings import ServeSettings
+
+
+class RegistryRefused(LeakscanError):
+    """The operator does not let this registry be read."""
+
+
+class Registries:
+    """What may be read."""
+
+    def __init__(self, settings: ServeSettings, limits: Limits) -> None:
+        self._settings, self._limits = settings, limits
+        self._named = frozenset(registry_of(host.lower()).host for host in settings.registries)
+
+    def repository(self, reference: str) -> tuple[Repository, Reference]:
+        """Where a reference leads. Raises InvalidReference, RegistryRefused."""
+        parsed = parse_reference(reference)
+        found = repository_of(parsed)
+        if not self._settings.any_registry and found.host.lower() not in self._named:
+            raise RegistryRefused(f"{shown(found.host)} is not among the registries that this service reads",
+                                  "Name it with --registry.")  # fmt: skip
+        return found, parsed
+
+    def public_only(self, host: str) -> bool:
+        """Whether a registry is read only at public addresses, as nobody vouches for it."""
+        return host.lower() not in self._named
+
+    def resolve(self, reference: str, login: Login | None = None) -> tuple[str, str]:
+        """(HOST/NAME@DIGEST, digest) of a reference: asks the registry if it has no digest.
+
+        Raises:
+            InvalidReference: it is none.
+            RegistryRefused: the registry may not be read.
+            RegistryFault: the registry does not say.
+        """
+        repository, parsed = self.repository(reference)
+        digest = parsed.digest
+        if not digest:
+            digest = self._pointer(repository, parsed, login)
+        return f"{repository}@{digest}", digest
+
+    def _pointer(self, repository: Repository, parsed: Reference, login: Login | None) -> str:
+        seconds = self._settings.resolve_seconds
+        settings = replace(from_environment(os.environ), connect_seconds=seconds, idle_seconds=seconds,
+                           request_seconds=seconds, tries=1)  # fmt: skip
+        if self.public_only(repository.host):
+            settings = replace(settings, nearest=Reach.PUBLIC)
+        client = Client.connect(repository, settings, self._limits, os.environ, login=login)
+        try:
+            found = client.pointer(parsed.version)
+            if found is not None and not found.digest:  # an old registry that does not say
+                manifest = client.manifest(parsed.version)
+                if manifest is not None:
+                    return manifest.digest
+        finally:
+            client.close()
+        if found is None or not found.digest:
+            raise RegistryFault("registry.missing", f"{repository} has no tag {shown(parsed.version)}", "")
+        return found.digest
+
+
+class Logins:
+    """Credentials that came with a request, by ticket: in memory only, few, and not for long."""
+
+    _MOST, _SECONDS = 10_000, 6 * 3600.0
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, tuple[float, Login]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def keep(self, ticket: str, login: Login) -> None:
+        """Read the image of a ticket with these credentials."""
+        with self._lock:
+            self._kept[ticket] = (time.monotonic() + self._SECONDS, login)
+            while len(self._kept) > self._MOST:
+                self._kept.popitem(last=False)
+
+    def of(self, ticket: str) -> Login | None:
+        """The credentials for a ticket, None for the service's own."""
+        found = self._kept.get(ticket)
+        return None if found is None or found[0] < time.monotonic() else found[1]
+
+    def drop(self, ticket: str) -> None:
+        """The ticket ended."""
+        with self._lock:
+            self._kept.pop(ticket, None)

@@ -26,6 +26,7 @@ from sqlalchemy import text as sql
 from scanner import detection
 from scanner.audit import report
 from scanner.audit.run import Audit, Display, Entry, Wanted, audit
+from scanner.audit.summary import Period, Summary, summarize
 from scanner.audit.targets import Filters, Target, parse_age, parse_list, parse_target
 from scanner.errors import InvalidReference, StoreError
 from scanner.evidence import Severity
@@ -37,7 +38,17 @@ from scanner.store.database import Store, open_store
 from scanner.store.ledger import State, appearances
 from scanner.store.schema import METADATA
 from testimages.values import github_token
-from tests.builders import OCI_MANIFEST, descriptor_of, dumps, image_of, layer, sha256, whiteout
+from tests.builders import (
+    OCI_MANIFEST,
+    BuiltImage,
+    BuiltLayer,
+    descriptor_of,
+    dumps,
+    image_of,
+    layer,
+    sha256,
+    whiteout,
+)
 from tests.registries import Handler, MemoryRegistry, Request, digest_tag, memory_registry
 
 Leakscan = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -251,8 +262,8 @@ def test_images_that_fail(registry: MemoryRegistry, store: Store, rules: Detecti
     assert "blob.missing" in reasons["team/broken:1"]
     text = report.text([found], Severity.LOW)
     assert all(name in text for name in reasons)
-    assert report.verdict([found], Severity.LOW) == "leaked"
-    assert report.verdict([found], None) == "incomplete"
+    assert summarize([found], Severity.LOW).verdict == "leaked"
+    assert summarize([found], None).verdict == "incomplete"
 
     registry.fault = lambda _handler, _request: False
     registry.blobs[broken.layers[0].digest] = broken.layers[0].stored
@@ -276,7 +287,7 @@ def test_a_registry_that_lists_nothing(registry: MemoryRegistry, store: Store, r
     one = run(registry, store, rules, target=parse_target(f"{registry.address}/team3/app3"))
 
     assert report.counts([nothing])["failed"] == 1
-    assert report.verdict([nothing], Severity.LOW) == "incomplete"
+    assert summarize([nothing], Severity.LOW).verdict == "incomplete"
     assert leaking(one) == set(leaks)
     assert report.counts([one]) == {"scanned": 1, "incomplete": 0, "failed": 0, "not_reached": 0}
 
@@ -413,6 +424,99 @@ def test_the_csv_report(registry: MemoryRegistry, store: Store, rules: Detection
     verdicts = {row["reference"].rpartition("/")[2]: row["verdict"] for row in rows}
     assert verdicts == {"app:1": "leaked", "clean:1": "clean"}
     assert [row["path"] for row in rows if row["path"]] == ["'=cmd()/.env"]
+
+
+def built(day: str, *layers: BuiltLayer) -> BuiltImage:
+    """An image that was built on a day."""
+    steps = [{"created": f"{day}T10:00:00Z", "created_by": each.created_by} for each in layers]
+    return image_of(*layers, history=steps)
+
+
+def adds_up(found: Summary) -> bool:
+    """Whether the sums hold that a summary promises."""
+    parts = (found.repositories, found.periods)
+    return (
+        sum(found.counts.values()) == found.leaking + found.unsure + found.clean == found.references
+        and all(sum(each.references for each in part) == found.references for part in parts)
+        and all(sum(each.leaking for each in part) == found.leaking for part in parts)
+        and sum(each.unsure for each in found.repositories) == found.unsure
+        and sum(each.secrets for each in found.owners) == len(found.secrets)
+        and sum(each.secrets for each in found.periods) == len(found.secrets)
+    )
+
+
+def test_what_a_registry_comes_to(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """A leak of a base is its owner's, whatever is built on it; a secret is as old as the oldest build that has it."""
+    base = layer({"etc/base.env": f"GITHUB_TOKEN={token(1)}\n"}, created_by="COPY base.env /etc")
+    own = layer({"app/.env": f"GITHUB_TOKEN={token(2)}\n"}, created_by="COPY . /app")
+    registry.put("base/os", "1", built("2026-01-05", base))
+    registry.put("team/app", "1", built("2026-01-06", layer({"app/run": "1"})))
+    registry.put("team/app", "2", built("2026-03-07", base, own))
+    registry.put("team/app", "3", built("2026-03-08", base, own, layer(whiteout("app/.env"))))
+    registry.put("team/gone", "1", built("1970-01-01", layer({"lost": "1"})))
+    lost = image_of(layer({"lost": "2"}))
+    registry.put("team/gone", "2", lost)
+    del registry.blobs[lost.config_digest], registry.blobs[lost.layers[0].digest]
+
+    found = summarize([run(registry, store, rules)], Severity.LOW)
+
+    host = registry.address
+    assert adds_up(found)
+    assert (found.references, found.leaking, found.unsure, found.clean) == (6, 3, 1, 2)
+    assert {(each.first, each.since[:10], each.references, each.repositories, each.live) for each in found.secrets} == {
+        (f"{host}/base/os:1", "2026-01-05", 3, 2, 3), (f"{host}/team/app:2", "2026-03-07", 2, 1, 1),
+    }  # fmt: skip
+    assert {each.created_by for each in found.secrets} == {"COPY base.env /etc", "COPY . /app"}
+    assert [(each.start, each.references, each.leaking, each.secrets) for each in found.periods] == [
+        ("2026-01", 2, 1, 1), ("2026-02", 0, 0, 0), ("2026-03", 2, 2, 1), ("", 2, 0, 0),
+    ]  # fmt: skip
+    assert [(each.digest, each.references, each.repository) for each in found.layers] == [
+        (base.digest, 3, f"{host}/base/os"), (own.digest, 2, f"{host}/team/app"),
+    ]  # fmt: skip
+    owners = {each.repository: (each.secrets, each.own, each.others, each.affected) for each in found.owners}
+    assert owners == {f"{host}/base/os": (1, 1, 2, (f"{host}/team/app",)), f"{host}/team/app": (1, 2, 0, ())}
+    numbers = {each.name.rpartition("/")[2]: (each.leaking, each.unsure, each.clean, each.secrets)
+               for each in found.repositories}  # fmt: skip
+    assert numbers == {"os": (1, 0, 0, 1), "app": (2, 0, 1, 2), "gone": (0, 1, 1, 0)}
+
+
+def test_every_report_says_what_it_comes_to(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """Who must act is in text, JSON and CSV; the JSON's own sums are the summary's."""
+    base = layer({"etc/base.env": f"GITHUB_TOKEN={token(1)}\n"})
+    registry.put("base/os", "1", built("2026-01-05", base))
+    registry.put("team/app", "1", built("2026-01-07", base, layer({"app/run": "1"})))
+
+    found = run(registry, store, rules)
+    text, written = report.text([found], Severity.LOW), document(found)
+    rows = list(csv.DictReader(io.StringIO(report.csv_table([found], Severity.LOW))))
+
+    owner = f"{registry.address}/base/os"
+    assert f"{owner}: 1 secret in 1 image of its own, and 1 of another repository built on it" in text
+    assert f"2 images, since 2026-01-05 in {owner}:1" in text
+    assert written["summary"]["leaking"] == sum(image["verdict"] == "leaked" for image in written["images"]) == 2
+    assert [each["repository"] for each in written["summary"]["owners"]] == [owner]
+    assert {image["created"][:10] for image in written["images"]} == {"2026-01-05", "2026-01-07"}
+    assert {(row["owner"], row["first_seen_in"]) for row in rows if row["gated"] == "True"} == {(owner, f"{owner}:1")}
+
+
+@pytest.mark.parametrize(("days", "periods"), [
+    (("2026-01-30", "2026-02-02"), ["2026-01-30", "2026-01-31", "2026-02-01", "2026-02-02"]),
+    (("2025-11-30", "2026-02-02"), ["2025-11", "2025-12", "2026-01", "2026-02"]),
+    (("2019-11-30", "2023-02-02"), ["2019", "2020", "2021", "2022", "2023"]),
+    (("2026-01-30", "1980-01-01"), ["2026-01-30", ""]),
+    (("2026-01-30", "9999-12-31"), ["2026-01-30", ""]),
+])  # fmt: skip
+def test_periods(
+    registry: MemoryRegistry, store: Store, rules: Detection, days: tuple[str, str], periods: list[str]
+) -> None:
+    """Days, months or years, none left out; a clock that was set, or lies, tells nothing."""
+    for number, day in enumerate(days):
+        registry.put("team/app", str(number), built(day, layer({"file": str(number)})))
+
+    found: tuple[Period, ...] = summarize([run(registry, store, rules)], Severity.LOW).periods
+
+    assert [each.start for each in found] == periods
+    assert sum(each.references for each in found) == 2
 
 
 def test_the_command(registry: MemoryRegistry, leakscan: Leakscan, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from scanner import __version__
@@ -63,6 +64,22 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What the ledger has of one entry.
+
+    Attributes:
+        images: one for each platform, as an audit's report has them.
+        created: when the newest of them was made, ISO 8601 in UTC; empty if nothing tells.
+        stale: the rule set that said this, if it is not this run's.
+    """
+
+    entry: Entry
+    images: Sequence[dict[str, Any]] = ()
+    created: str = ""
+    stale: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """What an audit of one registry came to.
 
@@ -79,18 +96,19 @@ class Audit:
     blobs: int = 0
     interrupted: bool = False
 
-    def images(self) -> Iterator[tuple[Entry, Sequence[dict[str, Any]], str]]:
-        """Every entry with its images, and the name of the rule set if that is not this run's: a stale verdict stands
-        in for one that is still to come."""
+    def images(self) -> Iterator[Known]:
+        """Every entry with what is known of it. A stale verdict stands in for one that is still to come."""
         for entry in self.entries:
             result = self.ledger.result(entry.digest) if entry.digest else None
             name = f"{self.host}/{entry.repository}"
             found = _renamed(result, name) if result is not None else ()
-            if result is not None and (result.final or any(image["findings"] for image in found)):
-                yield entry, found, ""
-                continue
-            old = self.ledger.stale(entry.digest) if entry.digest else None
-            yield (entry, _renamed(old[1], name), old[0]) if old else (entry, found, "")
+            created = result.created if result is not None else ""
+            settled = result is not None and (result.final or any(image["findings"] for image in found))
+            old = self.ledger.stale(entry.digest) if entry.digest and not settled else None
+            if old is None:
+                yield Known(entry, found, created)
+            else:
+                yield Known(entry, _renamed(old[1], name), old[1].created, old[0])
 
 
 class Display:
@@ -297,9 +315,15 @@ def _layers(opened: OpenedImage) -> Iterator[Blob]:
 
 
 def _created(opened: OpenedImage) -> str:
-    """When the newest image was made: the last step of its history tells."""
-    entries = [entry for image in opened.images if image.config for entry in image.config.history]
-    return max((entry.created for entry in entries), default="")[:32]
+    """When the newest image was made, in UTC: the last step of its history tells. What is no time is not kept."""
+    times = []
+    for entry in (entry for image in opened.images if image.config for entry in image.config.history):
+        try:
+            time = datetime.fromisoformat(entry.created)
+            times.append((time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC))
+        except (ValueError, OverflowError):
+            continue
+    return max(times).isoformat(timespec="seconds") if times else ""
 
 
 def _reasons(gaps: Sequence[Gap]) -> str:
@@ -318,6 +342,7 @@ def _images(found: ScanResult) -> list[dict[str, Any]]:
         images.append({
             "manifest_digest": summary.manifest_digest,
             "platform": summary.platform,
+            "layers": len(summary.layers),
             "findings": [plain_document(finding_document(finding, several)) for finding in mine],
         })  # fmt: skip
     if several:  # what belongs to no single platform is in all of them, so it is told once

@@ -18,7 +18,9 @@ from scanner.output import write
 
 if TYPE_CHECKING:
     from scanner.audit.run import Audit, Display, Elsewhere, Wanted
+    from scanner.audit.summary import Summary
     from scanner.audit.targets import Target
+    from scanner.evidence import Severity
     from scanner.scan import Detection
     from scanner.store.database import Store
 
@@ -91,6 +93,7 @@ def audit(
     Exit codes: 0 every image was read and none leaks, 1 an image leaks, 2 wrong usage, 3 not everything could be read
     and no image leaks.
     """  # fmt: skip
+    from scanner.audit.summary import summarize
     from scanner.evidence import Severity, Verdict
     from scanner.store.database import default_url
 
@@ -101,13 +104,11 @@ def audit(
     shows = sys.stderr.isatty() and not (quiet or no_progress)
     rules, wanted = _wanted(jobs, platform, repositories, tags, newer_than)
     audits = _run(targets, store or default_url(os.environ), rules, wanted, shows, distribute)
-    written = _report(audits, least, rules.rules_digest, outputs or (Output("text"),))
-    from scanner.audit.report import verdict
-
-    found = verdict(audits, least)
-    if found is Verdict.LEAKED:
+    summary = summarize(audits, least)
+    written = _report(audits, summary, least, rules.rules_digest, outputs or (Output("text"),))
+    if summary.verdict is Verdict.LEAKED:
         sys.exit(EXIT_LEAKED)
-    clean = found is Verdict.CLEAN or allow_incomplete
+    clean = summary.verdict is Verdict.CLEAN or allow_incomplete
     sys.exit(EXIT_CLEAN if clean and written else EXIT_INCOMPLETE)
 
 
@@ -178,18 +179,20 @@ def _elsewhere(engine: Store, url: str, target: Target, rules: Detection, wanted
     return feeder(engine, url, about)
 
 
-def _report(audits: Sequence[Audit], least: Any, rules_digest: str, outputs: Sequence[Output]) -> bool:
+def _report(
+    audits: Sequence[Audit], summary: Summary, least: Severity | None, rules_digest: str, outputs: Sequence[Output]
+) -> bool:
     """Write every report that can be written; False if one could not."""
     from scanner.audit import report
 
     written = True
     for output in outputs:
         if output.format == "json":
-            text = report.json(audits, least, rules_digest)
+            text = report.json(audits, least, rules_digest, summary)
         elif output.format == "csv":
-            text = report.csv_table(audits, least)
+            text = report.csv_table(audits, least, summary)
         else:
-            text = report.text(audits, least)
+            text = report.text(audits, least, summary)
         try:
             write(output, text)
         except LeakscanError as error:

@@ -105,13 +105,14 @@ def filled(registry: MemoryRegistry, number: int = IMAGES) -> dict[str, str]:
 
 def run(
     registry: MemoryRegistry, store: Store, rules: Detection, *, target: Target | None = None,
-    display: Display | None = None, **filters: Any,
+    display: Display | None = None, limits: Limits | None = None, **filters: Any,
 ) -> Audit:  # fmt: skip
     """One audit of the whole registry."""
     chosen = target or parse_target(registry.address)
     settings = Settings(plain_http=frozenset({registry.address}))
-    client = Client.connect(chosen.registry, settings, Limits(), {"HOME": "/nowhere"}, lambda _: None)
-    wanted = Wanted(Limits(), 1, KEY, Filters(**filters))
+    limits = limits or Limits()
+    client = Client.connect(chosen.registry, settings, limits, {"HOME": "/nowhere"}, lambda _: None)
+    wanted = Wanted(limits, 1, KEY, Filters(**filters))
     try:
         return audit(client, chosen, store, rules, wanted, display or Display())
     finally:
@@ -209,6 +210,23 @@ def test_new_rules_read_again(registry: MemoryRegistry, store: Store, rules: Det
     assert not any(row.stale for row in report.rows([again], Severity.LOW))
     assert len(registry.paths("/blobs/")) == len(set(registry.paths("/blobs/"))) > 8
     assert leaking(again) == leaking(old)
+
+
+def test_wider_limits_read_again(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """A verdict made within narrow limits is not answered for wide ones; limits that decide nothing change nothing."""
+    leak = layer({"a": "b", "app/.env": f"GITHUB_TOKEN={token(1)}\n"})
+    registry.put("team/app", "1", image_of(leak))
+    narrow = Limits(members=1)
+
+    first = run(registry, store, rules, limits=narrow)
+    second = run(registry, store, rules)
+    registry.seen.clear()
+    third = run(registry, store, rules, limits=replace(narrow, fetch_seconds=5.0))
+
+    assert report.counts([first])["incomplete"] == 1
+    assert (leaking(second), report.counts([second])["scanned"]) == ({f"{registry.address}/team/app:1"}, 1)
+    assert document(third)["counts"] == document(first)["counts"]
+    assert registry.paths("/blobs/") == []
 
 
 class Stop(Display):

@@ -67,7 +67,7 @@ def rows(audits: Iterable[Audit], fail_on: Severity | None) -> Iterator[Row]:
                 leaked = any(finding["gated"] for finding in findings)
                 verdict = Verdict.LEAKED if leaked else Verdict.INCOMPLETE if unsure else Verdict.CLEAN
                 yield Row(entry.reference, repository, entry.digest, image["manifest_digest"], image["platform"],
-                          verdict, entry.state, entry.reason, _built(known.created), image.get("layers", 0),
+                          verdict, entry.state, entry.reason, _built(known.created), _layers(image),
                           findings, known.stale)  # fmt: skip
 
 
@@ -75,6 +75,12 @@ def _gated(finding: Mapping[str, Any], fail_on: Severity | None) -> bool:
     if fail_on is None or finding["suppressed"] is not None or finding["confidence"] == Confidence.LOW:
         return False
     return Severity(finding["severity"]).rank <= fail_on.rank
+
+
+def _layers(image: Mapping[str, Any]) -> int:
+    """How many layers the ledger names for an image, or counts."""
+    found = image.get("layers", 0)
+    return found if isinstance(found, int) else len(found)
 
 
 def _built(created: str) -> str:

@@ -124,14 +124,15 @@ class Display:
         """One of *total* images is done."""
 
 
-def rule_set(detection: Detection, platform: str | None) -> str:
-    """What results are kept under: the rules, this program's version, and the platform if one was asked for."""
-    return "+".join((detection.rules_digest, __version__, *([platform] if platform else ())))
+def rule_set(detection: Detection, platform: str | None, limits: Limits) -> str:
+    """What results are kept under: the rules, this program's version, the platform if one was asked for, and the limits
+    unless they are the usual ones. What was read within narrower limits does not answer for wider ones."""
+    more = [*([platform] if platform else ()), *([f"limits-{limits.mark}"] if limits.mark else ())]
+    return "+".join((detection.rules_digest, __version__, *more))
 
 
-#: (mark of the run, images, digests that were written so far, display): has images read by other processes, and
-#: returns when all of them are
-Elsewhere = Callable[[str, Sequence[Item], Callable[[], set[str]], Display], None]
+#: (mark of the run, images, display): has images read by other processes, and returns when all of them are
+Elsewhere = Callable[[str, Sequence[Item], Display], None]
 
 
 def audit(
@@ -169,7 +170,7 @@ class Reader:
 
     def __init__(self, client: Client, engine: Store, ledger: Ledger, detection: Detection, wanted: Wanted) -> None:
         self._client, self._ledger, self._detection, self._wanted = client, ledger, detection, wanted
-        self.kept = KeptLayers(engine, rule_set(detection, wanted.platform), Seal(wanted.key))
+        self.kept = KeptLayers(engine, rule_set(detection, wanted.platform, wanted.limits), Seal(wanted.key))
         self._shared = Documents()
 
     def read(self, item: Item, tags: Collection[str] | None = None) -> Result:
@@ -235,7 +236,7 @@ class _Run:
         self._client, self._target, self._filters, self._display = client, target, wanted.filters, display
         self._host, self._elsewhere = target.registry.host, elsewhere
         run = secrets.token_hex(8)
-        self._ledger = Ledger(engine, self._host, rule_set(detection, wanted.platform), run)
+        self._ledger = Ledger(engine, self._host, rule_set(detection, wanted.platform, wanted.limits), run)
         self._reader = Reader(client, engine, self._ledger, detection, wanted)
         self._mark = run
         self._seen: set[str] = set()  # digests of manifests that were looked at in this run
@@ -284,7 +285,7 @@ class _Run:
                 result = self._ledger.result(item.digest)
                 if result is None or not (result.final or self._filters.is_older(result.created)):
                     wanted[item.digest] = item
-        self._elsewhere(self._mark, list(wanted.values()), self._ledger.written, self._display)
+        self._elsewhere(self._mark, list(wanted.values()), self._display)
         return frozenset(wanted)
 
     def _made(self, item: Item, state: State, reason: str = "", known: bool = False) -> Entry:

@@ -78,12 +78,14 @@ def _age(ctx: click.Context, param: click.Parameter, value: str | None) -> int |
               "SQLite file in the state directory]")
 @click.option("--distribute", is_flag=True,
               help="Leave the reading to `leakscan worker` processes on the same store, which must be PostgreSQL.")
+@click.option("--urgent", is_flag=True, help="With --distribute: its images come before those of other audits.")
 @click.option("--quiet", is_flag=True, help="No progress and no notices on standard error.")
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def audit(
     target: str | None, repos_file: TextIO | None, repositories: tuple[str, ...], tags: tuple[str, ...],
     newer_than: int | None, platform: str | None, fingerprint: str | None, outputs: Sequence[Output], fail_on: str,
-    allow_incomplete: bool, jobs: int, store: str | None, distribute: bool, quiet: bool, no_progress: bool,
+    allow_incomplete: bool, jobs: int, store: str | None, distribute: bool, urgent: bool, quiet: bool,
+    no_progress: bool,
 ) -> None:
     """Scan every image of a registry, each distinct layer once.
 
@@ -99,11 +101,13 @@ def audit(
 
     if fingerprint is not None:
         sys.exit(_where(fingerprint, store))
+    if urgent and not distribute:
+        raise click.UsageError("--urgent is for images that workers read: add --distribute.")
     targets = _targets(target, repos_file)
     least = None if fail_on == "never" else Severity(fail_on)
     shows = sys.stderr.isatty() and not (quiet or no_progress)
     rules, wanted = _wanted(jobs, platform, repositories, tags, newer_than)
-    audits = _run(targets, store or default_url(os.environ), rules, wanted, shows, distribute)
+    audits = _run(targets, store or default_url(os.environ), rules, wanted, shows, distribute, urgent)
     summary = summarize(audits, least)
     written = _report(audits, summary, least, rules.rules_digest, outputs or (Output("text"),))
     if summary.verdict is Verdict.LEAKED:
@@ -141,7 +145,8 @@ def _wanted(
 
 
 def _run(
-    targets: Sequence[Target], url: str, rules: Detection, wanted: Wanted, shows: bool, distribute: bool
+    targets: Sequence[Target], url: str, rules: Detection, wanted: Wanted, shows: bool, distribute: bool,
+    urgent: bool,
 ) -> list[Audit]:
     from scanner.audit.display import Line
     from scanner.audit.run import Display
@@ -157,7 +162,7 @@ def _run(
     for target in targets:
         client = Client.connect(target.registry, from_environment(os.environ), wanted.limits, os.environ)
         try:
-            elsewhere = _elsewhere(engine, url, target, rules, wanted) if distribute else None
+            elsewhere = _elsewhere(engine, url, target, rules, wanted, urgent) if distribute else None
             audits.append(run(client, target, engine, rules, wanted, display, elsewhere))
         finally:
             client.close()
@@ -168,15 +173,19 @@ def _run(
     return audits
 
 
-def _elsewhere(engine: Store, url: str, target: Target, rules: Detection, wanted: Wanted) -> Elsewhere:
+def _elsewhere(
+    engine: Store, url: str, target: Target, rules: Detection, wanted: Wanted, urgent: bool
+) -> Elsewhere:
     """Has images of one registry read by workers."""
-    from scanner.audit.queue import feeder
+    from scanner.audit.queue import Priority, feeder
     from scanner.audit.run import rule_set
     from scanner.seal import Seal
 
-    about = {"host": target.registry.host, "rules": rule_set(rules, wanted.platform), "key": Seal(wanted.key).identity,
-             "platform": wanted.platform, "newer_than": wanted.filters.newer_than}  # fmt: skip
-    return feeder(engine, url, about)
+    about = {
+        "host": target.registry.host, "rules": rule_set(rules, wanted.platform, wanted.limits),
+        "key": Seal(wanted.key).identity, "platform": wanted.platform, "newer_than": wanted.filters.newer_than,
+    }  # fmt: skip
+    return feeder(engine, url, about, Priority.INTERACTIVE if urgent else Priority.AUDIT)
 
 
 def _report(

@@ -64,13 +64,6 @@ class Ledger:
             self._registry: int = found.scalar_one()
 
     @patient
-    def written(self) -> set[str]:
-        """The manifests whose results this run wrote, whichever process did."""
-        mine = (RESULTS.c.rules == self._rules) & (RESULTS.c.run == self._run)
-        with self._engine.connect() as connection:
-            return set(connection.execute(select(RESULTS.c.digest).where(mine)).scalars())
-
-    @patient
     def point(self, repository: str, tags: Iterable[tuple[str, str]]) -> None:
         """Note that tags point to digests now; where one pointed to something else before, that is history."""
         time = now()

@@ -52,6 +52,8 @@ def main() -> int:
     killed = ", ".join(f"{number} of {name}" for name, number in sorted(found.killed.items()))
     print(f"{found.killed.total()} kills ({killed}), {found.crashes} crashes of the server, {len(same)} audits of "
           f"{asked.images} images, {time.monotonic() - started:.0f} s, load {os.getloadavg()[0]:.1f}")  # fmt: skip
+    print(f"auditors that began while the server was away, and were started again: {len(found.gave_up)}")
+    print("".join(sorted(set(found.gave_up))), end="")
     print(f"as undisturbed: {sum(same)} of {len(same)} reports; {sum(complete)} of {len(complete)} stores, with "
           f"{rows['results']} results and {rows['sightings']} sightings")  # fmt: skip
     return 0 if all(same) and all(complete) else 1

@@ -33,12 +33,15 @@ class Disturbed:
         crashes: of the server.
         reports: the JSON report that each audit ended with.
         rows: of each audit's store, results and sightings in the end.
+        gave_up: what auditors said that ended without a report, and were started again: the server was away when they
+            began.
     """
 
     killed: Counter[str] = field(default_factory=Counter)
     crashes: int = 0
     reports: list[Any] = field(default_factory=list)
     rows: list[dict[str, int]] = field(default_factory=list)
+    gave_up: list[str] = field(default_factory=list)
 
 
 def rows_of(url: str) -> dict[str, int]:
@@ -76,6 +79,7 @@ def disturbed(
                     postgres.start()
                     found.crashes += 1
             found.reports.append(audit.report())
+            found.gave_up += audit.gave_up
             found.rows.append(rows_of(postgres.url))
     return found
 
@@ -97,9 +101,11 @@ class _Audit:
         self._arguments = ("audit", address, "--jobs", "1", "--distribute", "--quiet", "--format", "json")
         self._closing = contextlib.ExitStack()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.gave_up: list[str] = []
 
     def __enter__(self) -> _Audit:
         self._out = self._closing.enter_context(tempfile.TemporaryFile())
+        self._errors = self._closing.enter_context(tempfile.TemporaryFile())
         for name in ("auditor", "worker 1", "worker 2"):
             self._start(name)
         return self
@@ -112,17 +118,25 @@ class _Audit:
 
     def _start(self, name: str) -> None:
         arguments = self._arguments if name == "auditor" else ("worker", "--jobs", "1")
-        out = self._out if name == "auditor" else subprocess.DEVNULL
+        out, errors = (self._out, self._errors) if name == "auditor" else (subprocess.DEVNULL, subprocess.DEVNULL)
         if name == "auditor":
-            self._out.truncate(0)
-            self._out.seek(0)
+            for file in (self._out, self._errors):
+                file.seek(0)
+                file.truncate()
         self._processes[name] = subprocess.Popen(
-            [*_COMMAND, *arguments], env=self._environment, stdout=out, stderr=subprocess.DEVNULL
+            [*_COMMAND, *arguments], env=self._environment, stdout=out, stderr=errors
         )
 
     def running(self) -> bool:
-        """Whether the auditor has not ended by itself."""
-        return self._processes["auditor"].poll() is None
+        """Whether the auditor has not ended with a report. One that gave up is started again."""
+        if self._processes["auditor"].poll() is None:
+            return True
+        if os.fstat(self._out.fileno()).st_size:
+            return False
+        self._errors.seek(0)
+        self.gave_up.append(self._errors.read().decode())
+        self._start("auditor")
+        return True
 
     def wait(self, seconds: float) -> None:
         """Return after a while, or when the auditor has ended."""

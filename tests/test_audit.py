@@ -15,6 +15,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,12 @@ from scanner.audit import report
 from scanner.audit.run import Audit, Display, Entry, Wanted, audit
 from scanner.audit.summary import Period, Summary, summarize
 from scanner.audit.targets import Filters, Target, parse_age, parse_list, parse_target
+from scanner.audit.where import trails
 from scanner.errors import InvalidReference, StoreError
 from scanner.evidence import Severity
 from scanner.image.registry.client import Client
 from scanner.image.registry.settings import Settings
+from scanner.keys import fingerprint
 from scanner.limits import Limits
 from scanner.scan import Detection
 from scanner.store.database import Store, open_store
@@ -188,6 +191,45 @@ def test_where_a_secret_is_and_since_when(registry: MemoryRegistry, store: Store
     seen = {each.reference.rpartition(":")[2]: each.current for each in appearances(store, fingerprint)}
     assert seen == {"1": False, "2": False, "3": True}
     assert appearances(store, "0" * 32) == []
+
+
+def test_the_trail_of_a_secret(registry: MemoryRegistry, store: Store, rules: Detection, leakscan: Leakscan) -> None:
+    """One command answers which, since which build, and whether it is gone, for a fingerprint or a value at hand."""
+    leak = layer({".env": f"GITHUB_TOKEN={token(1)}\n"})
+    registry.put("team/app", "1", built("2026-01-05", leak))
+    registry.put("team/app", "2", built("2026-01-07", leak, layer({"b": "c"})))
+    pinned = sha256(registry.manifests["team/app", "2"][0])
+    run(registry, store, rules)
+    run(registry, store, rules, target=parse_list([f"{registry.address}/team/app@{pinned}"])[0])
+    registry.put("team/app", "1", image_of(layer({"clean": "1"})))
+    run(registry, store, rules)
+    environment = {"LEAKSCAN_STORE": str(store.url), "TOKEN": token(1)}
+    print_ = fingerprint(KEY, token(1).encode())
+    [here] = trails(store, "id=x,env=TOKEN", KEY, environment)
+
+    told = leakscan("audit", "--where", print_, env=environment)
+    given = leakscan("audit", "--where", "id=x,env=TOKEN", "--format", "json", env=environment)
+    other = leakscan("audit", "--where", "0" * 32, env=environment)
+
+    assert here.fingerprint == print_
+    assert told.returncode == 1
+    assert f"in 1 image now; first in {registry.address}/team/app:1, built 2026-01-05" in told.stdout
+    assert [line.split()[-1] for line in told.stdout.splitlines()[1:]] == ["there", f"{datetime.now(UTC):%Y-%m-%d}"]
+    assert (given.returncode, json.loads(given.stdout)["secrets"][0]["current"]) == (0, 0)  # it has another key
+    assert token(1) not in told.stdout + given.stdout + given.stderr
+    assert (other.returncode, "no image" in other.stdout) == (0, True)
+
+
+def test_what_was_asked_for_by_its_digest(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """It has no tag, and is found all the same."""
+    registry.put("team/app", "1", image_of(layer({".env": f"GITHUB_TOKEN={token(1)}\n"})))
+    digest = sha256(registry.manifests["team/app", "1"][0])
+    reference = f"{registry.address}/team/app@{digest}"
+    run(registry, store, rules, target=parse_list([reference])[0])
+
+    found = appearances(store, fingerprint(KEY, token(1).encode()))
+
+    assert [(each.reference, each.current) for each in found] == [(reference, True)]
 
 
 def test_new_rules_read_again(registry: MemoryRegistry, store: Store, rules: Detection) -> None:

@@ -138,6 +138,7 @@ def test_workers_share_the_work(
     assert report["counts"] == {"scanned": 16, "incomplete": 0, "failed": 0, "not_reached": 0}
     assert {image["reference"] for image in report["images"] if image["verdict"] == "leaked"} == set(leaks)
     assert set(Counter(registry.paths("/blobs/")).values()) == {1}
+    assert not any("/manifests/sha256-" in request.path for request in registry.seen)  # no tag is looked for in vain
 
 
 def waiting(engine: Store, number: int) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import importlib.util
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 QUEUE, URGENT, TASK = "audit", "urgent", "leakscan.image"
 _WINDOW = 500  # jobs that wait or are worked on
+_TAGS = 200  # that tell what refers to an image; of a repository with more a worker looks for those of its image
 _POLL_SECONDS = 0.5
 _TRIES = 5  # of a job whose worker dies
 _SILENT_SECONDS = 20.0  # without a heartbeat, and a worker counts as dead
@@ -115,7 +116,7 @@ class Window:
 
     def put(self, item: Item, about: Mapping[str, Any]) -> None:
         """Put an image into the queue. *about* is what its worker must know: host, run, rules, key, platform,
-        newer_than."""
+        newer_than, and the tags by which something refers to an image, if they are known."""
         from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 
         lock = f"{about['run']} {item.digest}"
@@ -161,14 +162,18 @@ def feeder(engine: Store, url: str, about: Mapping[str, Any], priority: Priority
     conninfo(url)  # says what is missing before anything is listed
     prepare(engine, url)
 
-    def elsewhere(mark: str, items: Sequence[Item], display: Display) -> None:
+    def elsewhere(
+        mark: str, items: Sequence[Item], referring: Mapping[str, Collection[str]], display: Display
+    ) -> None:
         left = list(items)[::-1]
         patient_until = time.monotonic() + PATIENCE_SECONDS
         with Window(engine, url, priority) as out:
             while left or len(out):
                 try:
                     while left and len(out) < _WINDOW:
-                        out.put(left[-1], {**about, "run": mark})
+                        tags = referring.get(left[-1].repository)
+                        told = None if tags is None or len(tags) > _TAGS else sorted(tags)
+                        out.put(left[-1], {**about, "run": mark, "tags": told})
                         left.pop()
                     out.settle()
                     patient_until = time.monotonic() + PATIENCE_SECONDS

@@ -7,7 +7,7 @@ the rules, so nothing is counted twice.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -131,8 +131,9 @@ def rule_set(detection: Detection, platform: str | None, limits: Limits) -> str:
     return "+".join((detection.rules_digest, __version__, *more))
 
 
-#: (mark of the run, images, display): has images read by other processes, and returns when all of them are
-Elsewhere = Callable[[str, Sequence[Item], Display], None]
+#: (mark of the run, images, by repository the tags by which something refers to an image, display): has images read by
+#: other processes, and returns when all of them are
+Elsewhere = Callable[[str, Sequence[Item], Mapping[str, Collection[str]], Display], None]
 
 
 def audit(
@@ -285,7 +286,7 @@ class _Run:
                 result = self._ledger.result(item.digest)
                 if result is None or not (result.final or self._filters.is_older(result.created)):
                     wanted[item.digest] = item
-        self._elsewhere(self._mark, list(wanted.values()), self._display)
+        self._elsewhere(self._mark, list(wanted.values()), self._referring, self._display)
         return frozenset(wanted)
 
     def _made(self, item: Item, state: State, reason: str = "", known: bool = False) -> Entry:

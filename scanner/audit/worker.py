@@ -144,7 +144,7 @@ class _Desk:
         except LeakscanError as error:
             ledger.record(failed(item.digest, f"{job['host']}/{item.repository}", error.what, 1))
             return
-        Reader(client, self._engine, ledger, self._rules, wanted).read(item)
+        Reader(client, self._engine, ledger, self._rules, wanted).read(item, job.get("tags"))
 
     def _client(self, host: str) -> Any:
         from scanner.image.registry.client import Client

@@ -65,8 +65,8 @@ def _age(ctx: click.Context, param: click.Parameter, value: str | None) -> int |
 @click.option("--newer-than", callback=_age, metavar="AGE", help="Only images made within 12h, 30d, 8w.")
 @click.option("--platform", metavar="OS/ARCH[/VARIANT]|all", callback=platform_option,
               help="Which platform of images. [default: all]")
-@click.option("--where", "fingerprint", metavar="FINGERPRINT",
-              help="Read nothing: say which images hold the secret of that fingerprint, since when, and whether still.")
+@click.option("--where", metavar="FINGERPRINT|id=NAME,src=FILE|env=VAR",
+              help="Read nothing: say which images hold that secret, since when, and whether it is gone.")
 @click.option("--format", "outputs", type=_Format(), multiple=True,
               help="Report as text, json or csv, to a file if one is named; repeatable. [default: text]")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True,
@@ -83,7 +83,7 @@ def _age(ctx: click.Context, param: click.Parameter, value: str | None) -> int |
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def audit(
     target: str | None, repos_file: TextIO | None, repositories: tuple[str, ...], tags: tuple[str, ...],
-    newer_than: int | None, platform: str | None, fingerprint: str | None, outputs: Sequence[Output], fail_on: str,
+    newer_than: int | None, platform: str | None, where: str | None, outputs: Sequence[Output], fail_on: str,
     allow_incomplete: bool, jobs: int, store: str | None, distribute: bool, urgent: bool, quiet: bool,
     no_progress: bool,
 ) -> None:
@@ -99,8 +99,8 @@ def audit(
     from scanner.evidence import Severity, Verdict
     from scanner.store.database import default_url
 
-    if fingerprint is not None:
-        sys.exit(_where(fingerprint, store))
+    if where is not None:
+        sys.exit(_where(where, store, outputs))
     if urgent and not distribute:
         raise click.UsageError("--urgent is for images that workers read: add --distribute.")
     targets = _targets(target, repos_file)
@@ -210,16 +210,20 @@ def _report(
     return written
 
 
-def _where(fingerprint: str, store: str | None) -> int:
-    """Say where and when a secret was seen; 1 if a tag has it now."""
-    from scanner.report.escape import text
+def _where(words: str, store: str | None, outputs: Sequence[Output]) -> int:
+    """Say where and when a secret was seen; 1 if an image has it now."""
+    from scanner.audit import where
+    from scanner.keys import installation_key
+    from scanner.known import UnusableSecret
     from scanner.store.database import default_url, open_store
-    from scanner.store.ledger import appearances
 
-    found = appearances(open_store(store or default_url(os.environ)), fingerprint)
-    for each in found:
-        state = "is there" if each.current else f"was there until {each.until}"
-        click.echo(f"{text(each.reference)}  {each.digest[:19]}  since {each.since}  {state}")
-    if not found:
-        click.echo("no image that was audited holds it", err=True)
+    if any(output.format == "csv" for output in outputs):
+        raise click.UsageError("--where is told as text or json")
+    engine = open_store(store or default_url(os.environ))
+    try:
+        found = where.trails(engine, words, installation_key(os.environ), os.environ)
+    except UnusableSecret as error:
+        raise click.UsageError(f"{error.what}. {error.tip}".strip()) from None
+    for output in outputs or (Output("text"),):
+        write(output, where.json(found) if output.format == "json" else "".join(map(where.text, found)))
     return EXIT_LEAKED if any(each.current for each in found) else EXIT_CLEAN

@@ -162,10 +162,15 @@ class MemoryRegistry:
 
 
 @contextlib.contextmanager
-def memory_registry(host: str = "127.0.0.1") -> Iterator[MemoryRegistry]:
-    """A registry in memory, on loopback, without TLS."""
+def memory_registry(host: str = "127.0.0.1", home: Path | None = None) -> Iterator[MemoryRegistry]:
+    """A registry in memory, on loopback, without TLS; or with it, by a CA that `certs` in *home* has for it."""
     server = MemoryServer((host, 0), Handler)
     server.registry = MemoryRegistry(f"{host}:{server.server_address[1]}")
+    if home is not None:
+        certificates(home / "certs", server.registry.address, home)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(f"{home}/server.pem", f"{home}/server.key")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

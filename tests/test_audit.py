@@ -331,6 +331,21 @@ def test_images_that_fail(registry: MemoryRegistry, store: Store, rules: Detecti
     assert report.counts([mended]) == {"scanned": 9, "incomplete": 0, "failed": 1, "not_reached": 0}
 
 
+def test_wrong_bytes_are_read_again(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """What came damaged once is no lasting verdict: the next audit finds the leak that the damage hid."""
+    leak = layer({"app/.env": f"GITHUB_TOKEN={token(1)}\n"})
+    registry.put("team/app", "1", image_of(leak))
+    registry.blobs[leak.digest] = leak.stored[:512] + bytes(len(leak.stored) - 512)
+
+    damaged = run(registry, store, rules)
+    before = report.counts([damaged])["incomplete"], leaking(damaged)
+    registry.blobs[leak.digest] = leak.stored
+    mended = run(registry, store, rules)
+
+    assert before == (1, set())
+    assert (report.counts([mended])["scanned"], leaking(mended)) == (1, {f"{registry.address}/team/app:1"})
+
+
 def test_a_registry_that_lists_nothing(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
     """A refused catalogue is a failure, not an empty registry; a repository can be audited by its name all the same."""
     leaks = filled(registry, 8)

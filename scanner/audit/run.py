@@ -32,7 +32,10 @@ from scanner.store.layers import KeptLayers
 from scanner.store.ledger import Ledger, Result, State
 
 #: gaps that another try may not have; what fails for another reason is not read again by the same rules
-_PASSING = ("limit.time", "limit.memory", "spool.", "worker.", "file.", "registry.", "blob.", "attestation.missing")
+_PASSING = (
+    "limit.time", "limit.memory", "spool.", "worker.", "file.", "registry.", "blob.", "attestation.missing",
+    "layer.digest",
+)  # fmt: skip
 _TRIES = 3  # of an image that fails for no reason that may pass
 
 

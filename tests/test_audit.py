@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import event
 from sqlalchemy import text as sql
 
 from scanner import detection
@@ -52,6 +53,7 @@ from tests.builders import (
     sha256,
     whiteout,
 )
+from tests.kills import rows_of
 from tests.registries import Handler, MemoryRegistry, Request, digest_tag, memory_registry
 
 Leakscan = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -613,6 +615,45 @@ def test_the_command(registry: MemoryRegistry, leakscan: Leakscan, tmp_path: Pat
                      if finding["gated"]}  # fmt: skip
     where = leakscan("audit", "--where", fingerprint, env=environment)
     assert (where.returncode, "team3/app3:1" in where.stdout) == (1, True)
+
+
+def test_a_store_that_is_full(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """The audit ends with the reason, keeps what was written, and the next one goes on from there."""
+    leaks = filled(registry, 12)
+    run(registry, store, rules, target=parse_target(f"{registry.address}/team0"))
+
+    @event.listens_for(store, "connect")
+    def full(connection: Any, _record: Any) -> None:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count={pages + 2}")
+
+    store.dispose()
+    with pytest.raises(StoreError, match="cannot be written"):
+        run(registry, store, rules)
+    event.remove(store, "connect", full)
+    store.dispose()
+    registry.seen.clear()
+    after = run(registry, store, rules)
+
+    assert leaking(after) == set(leaks)
+    assert report.counts([after])["scanned"] == 12
+    assert len(registry.paths("/manifests/")) < 10
+
+
+def test_two_audits_of_one_store(registry: MemoryRegistry, tmp_path: Path) -> None:
+    """Both end with the same report, and what they wrote is there once."""
+    leaks = filled(registry, 12)
+    environment = {"LEAKSCAN_REGISTRY_HTTP": registry.address, "LEAKSCAN_STORE": f"sqlite:///{tmp_path}/a.sqlite3",
+                   "LEAKSCAN_KEY": "tests"}  # fmt: skip
+    command = [sys.executable, "-m", "scanner", "audit", registry.address, "--jobs", "1", "--format", "json"]
+    both = [subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.PIPE) for _ in range(2)]
+
+    first, second = (json.loads(process.communicate(timeout=280)[0]) for process in both)
+
+    assert [process.returncode for process in both] == [1, 1]
+    assert first == second
+    assert {image["reference"] for image in first["images"] if image["verdict"] == "leaked"} == set(leaks)
+    assert rows_of(environment["LEAKSCAN_STORE"])["results"] == 12
 
 
 def test_kill_minus_nine(registry: MemoryRegistry, leakscan: Leakscan, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def rows(audits: Iterable[Audit], fail_on: Severity | None) -> Iterator[Row]:
                 yield Row(entry.reference, repository, entry.digest, entry.digest or None, None, Verdict.INCOMPLETE,
                           entry.state, entry.reason, _built(known.created))  # fmt: skip
             for image in known.images:
-                findings = [{**finding, "gated": _gated(finding, fail_on)} for finding in image["findings"]]
+                findings = [{**finding, "gated": gated(finding, fail_on)} for finding in image["findings"]]
                 leaked = any(finding["gated"] for finding in findings)
                 verdict = Verdict.LEAKED if leaked else Verdict.INCOMPLETE if unsure else Verdict.CLEAN
                 yield Row(entry.reference, repository, entry.digest, image["manifest_digest"], image["platform"],
@@ -71,7 +71,8 @@ def rows(audits: Iterable[Audit], fail_on: Severity | None) -> Iterator[Row]:
                           findings, known.stale)  # fmt: skip
 
 
-def _gated(finding: Mapping[str, Any], fail_on: Severity | None) -> bool:
+def gated(finding: Mapping[str, Any], fail_on: Severity | None) -> bool:
+    """Whether a finding as a report has it makes its image leak, with that gate."""
     if fail_on is None or finding["suppressed"] is not None or finding["confidence"] == Confidence.LOW:
         return False
     return Severity(finding["severity"]).rank <= fail_on.rank

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -14,6 +15,7 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 PREFIX = "LEAKSCAN_LIMIT_"
 _SIZE = re.compile(r"([0-9]{1,18})(?:([KMGT])(?:i?B)?)?", re.IGNORECASE)
 _SECONDS = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smh]?)", re.IGNORECASE)
+_NO_RESULT = ("fetch_seconds",)  # a download that took too long is tried again
 _COUNT = re.compile(r"[0-9]{1,18}")
 
 
@@ -64,6 +66,14 @@ class Limits:
     def names(cls) -> tuple[str, ...]:
         """The names of all limits."""
         return tuple(field.name for field in fields(cls))
+
+    @property
+    def mark(self) -> str:
+        """A name for how these differ from the defaults in what decides a result; empty if they do not."""
+        usual = type(self)()
+        given = {name: getattr(self, name) for name in self.names() if name not in _NO_RESULT}
+        other = [f"{name}={value:g}" for name, value in given.items() if value != getattr(usual, name)]
+        return hashlib.sha256(" ".join(other).encode()).hexdigest()[:12] if other else ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

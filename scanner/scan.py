@@ -225,8 +225,8 @@ def _most(document: Document, limits: Limits) -> int:
 
 
 def _is_plain(document: Document) -> bool:
-    """Whether a document is so small that it needs no job of its own, and nothing to be expanded or walked."""
-    if document.compression or document.blob.size > _SMALL:
+    """Whether a document is at hand and so small that it needs no job of its own, with nothing to expand or walk."""
+    if document.compression or document.blob.file.awaited or document.blob.size > _SMALL:
         return False
     return document.structure or document.blob.read(257, 5) != b"ustar"
 

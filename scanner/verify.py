@@ -21,6 +21,7 @@ from scanner.image.blob import Blob
 from scanner.image.model import Image, Layer, OpenedImage
 from scanner.layer.expand import PROOF_SUFFIX
 from scanner.limits import Limits
+from scanner.oci import is_digest
 from scanner.prove import identity
 from scanner.report.escape import plain
 from scanner.scan import blob_jobs, documents_of
@@ -310,6 +311,8 @@ def _names(blob: Blob) -> Iterator[str]:
     """What a document may be called: as it is stored, and by its digest."""
     yield blob.name
     yield from _spellings(blob.name)
+    if is_digest(blob.name):  # whoever reads it compares
+        return
     try:
         raw = blob.read() if blob.size <= 1 << 24 else b""
     except OSError:

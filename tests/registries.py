@@ -15,12 +15,14 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+import requests
 
 from tests.builders import OCI_INDEX, OCI_MANIFEST, BuiltImage, image_index, sha256
 from tests.engine import Unavailable, free_port, home_of, listens, needed, started, wait_until
@@ -160,10 +162,15 @@ class MemoryRegistry:
 
 
 @contextlib.contextmanager
-def memory_registry(host: str = "127.0.0.1") -> Iterator[MemoryRegistry]:
-    """A registry in memory, on loopback, without TLS."""
+def memory_registry(host: str = "127.0.0.1", home: Path | None = None) -> Iterator[MemoryRegistry]:
+    """A registry in memory, on loopback, without TLS; or with it, by a CA that `certs` in *home* has for it."""
     server = MemoryServer((host, 0), Handler)
     server.registry = MemoryRegistry(f"{host}:{server.server_address[1]}")
+    if home is not None:
+        certificates(home / "certs", server.registry.address, home)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(f"{home}/server.pem", f"{home}/server.key")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
@@ -198,6 +205,23 @@ class RealRegistry:
         if done.returncode:
             raise Unavailable(f"skopeo copy {source}: {done.stderr}")
         return f"registry:{self.address}/{name}"
+
+    def upload(self, name: str, tag: str, media_type: str, manifest: bytes, blobs: Iterable[bytes]) -> str:
+        """Put a manifest and blobs here by the distribution-spec, for what skopeo takes for no image; returns its
+        reference. Only where nobody has to log in."""
+        root = f"http://{self.address}/v2/{name}"
+        for blob in blobs:
+            place = _request("POST", f"{root}/blobs/uploads/").headers["Location"]
+            _request("PUT", f"{place}&digest={sha256(blob)}", blob, "application/octet-stream")
+        _request("PUT", f"{root}/manifests/{tag}", manifest, media_type)
+        return f"{self.address}/{name}:{tag}"
+
+
+def _request(method: str, url: str, body: bytes = b"", media_type: str = "text/plain") -> requests.Response:
+    answer = requests.request(method, url, data=body, headers={"Content-Type": media_type}, timeout=60)
+    if not answer.ok:
+        raise Unavailable(f"{method} {url}: {answer.status_code} {answer.text}")
+    return answer
 
 
 @contextlib.contextmanager

@@ -15,29 +15,45 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import event
 from sqlalchemy import text as sql
 
 from scanner import detection
 from scanner.audit import report
 from scanner.audit.run import Audit, Display, Entry, Wanted, audit
+from scanner.audit.summary import Period, Summary, summarize
 from scanner.audit.targets import Filters, Target, parse_age, parse_list, parse_target
+from scanner.audit.where import trails
 from scanner.errors import InvalidReference, StoreError
 from scanner.evidence import Severity
 from scanner.image.registry.client import Client
 from scanner.image.registry.settings import Settings
+from scanner.keys import fingerprint
 from scanner.limits import Limits
 from scanner.scan import Detection
 from scanner.store.database import Store, open_store
 from scanner.store.ledger import State, appearances
 from scanner.store.schema import METADATA
 from testimages.values import github_token
-from tests.builders import OCI_MANIFEST, descriptor_of, dumps, image_of, layer, sha256, whiteout
+from tests.builders import (
+    OCI_MANIFEST,
+    BuiltImage,
+    BuiltLayer,
+    descriptor_of,
+    dumps,
+    image_of,
+    layer,
+    sha256,
+    whiteout,
+)
+from tests.kills import rows_of
 from tests.registries import Handler, MemoryRegistry, Request, digest_tag, memory_registry
 
 Leakscan = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -94,13 +110,14 @@ def filled(registry: MemoryRegistry, number: int = IMAGES) -> dict[str, str]:
 
 def run(
     registry: MemoryRegistry, store: Store, rules: Detection, *, target: Target | None = None,
-    display: Display | None = None, **filters: Any,
+    display: Display | None = None, limits: Limits | None = None, **filters: Any,
 ) -> Audit:  # fmt: skip
     """One audit of the whole registry."""
     chosen = target or parse_target(registry.address)
     settings = Settings(plain_http=frozenset({registry.address}))
-    client = Client.connect(chosen.registry, settings, Limits(), {"HOME": "/nowhere"}, lambda _: None)
-    wanted = Wanted(Limits(), 1, KEY, Filters(**filters))
+    limits = limits or Limits()
+    client = Client.connect(chosen.registry, settings, limits, {"HOME": "/nowhere"}, lambda _: None)
+    wanted = Wanted(limits, 1, KEY, Filters(**filters))
     try:
         return audit(client, chosen, store, rules, wanted, display or Display())
     finally:
@@ -178,6 +195,45 @@ def test_where_a_secret_is_and_since_when(registry: MemoryRegistry, store: Store
     assert appearances(store, "0" * 32) == []
 
 
+def test_the_trail_of_a_secret(registry: MemoryRegistry, store: Store, rules: Detection, leakscan: Leakscan) -> None:
+    """One command answers which, since which build, and whether it is gone, for a fingerprint or a value at hand."""
+    leak = layer({".env": f"GITHUB_TOKEN={token(1)}\n"})
+    registry.put("team/app", "1", built("2026-01-05", leak))
+    registry.put("team/app", "2", built("2026-01-07", leak, layer({"b": "c"})))
+    pinned = sha256(registry.manifests["team/app", "2"][0])
+    run(registry, store, rules)
+    run(registry, store, rules, target=parse_list([f"{registry.address}/team/app@{pinned}"])[0])
+    registry.put("team/app", "1", image_of(layer({"clean": "1"})))
+    run(registry, store, rules)
+    environment = {"LEAKSCAN_STORE": str(store.url), "TOKEN": token(1)}
+    print_ = fingerprint(KEY, token(1).encode())
+    [here] = trails(store, "id=x,env=TOKEN", KEY, environment)
+
+    told = leakscan("audit", "--where", print_, env=environment)
+    given = leakscan("audit", "--where", "id=x,env=TOKEN", "--format", "json", env=environment)
+    other = leakscan("audit", "--where", "0" * 32, env=environment)
+
+    assert here.fingerprint == print_
+    assert told.returncode == 1
+    assert f"in 1 image now; first in {registry.address}/team/app:1, built 2026-01-05" in told.stdout
+    assert [line.split()[-1] for line in told.stdout.splitlines()[1:]] == ["there", f"{datetime.now(UTC):%Y-%m-%d}"]
+    assert (given.returncode, json.loads(given.stdout)["secrets"][0]["current"]) == (0, 0)  # it has another key
+    assert token(1) not in told.stdout + given.stdout + given.stderr
+    assert (other.returncode, "no image" in other.stdout) == (0, True)
+
+
+def test_what_was_asked_for_by_its_digest(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """It has no tag, and is found all the same."""
+    registry.put("team/app", "1", image_of(layer({".env": f"GITHUB_TOKEN={token(1)}\n"})))
+    digest = sha256(registry.manifests["team/app", "1"][0])
+    reference = f"{registry.address}/team/app@{digest}"
+    run(registry, store, rules, target=parse_list([reference])[0])
+
+    found = appearances(store, fingerprint(KEY, token(1).encode()))
+
+    assert [(each.reference, each.current) for each in found] == [(reference, True)]
+
+
 def test_new_rules_read_again(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
     """Another rule set reads everything; until it has, the old verdict is shown as one of older rules."""
     filled(registry, 8)
@@ -198,6 +254,23 @@ def test_new_rules_read_again(registry: MemoryRegistry, store: Store, rules: Det
     assert not any(row.stale for row in report.rows([again], Severity.LOW))
     assert len(registry.paths("/blobs/")) == len(set(registry.paths("/blobs/"))) > 8
     assert leaking(again) == leaking(old)
+
+
+def test_wider_limits_read_again(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """A verdict made within narrow limits is not answered for wide ones; limits that decide nothing change nothing."""
+    leak = layer({"a": "b", "app/.env": f"GITHUB_TOKEN={token(1)}\n"})
+    registry.put("team/app", "1", image_of(leak))
+    narrow = Limits(members=1)
+
+    first = run(registry, store, rules, limits=narrow)
+    second = run(registry, store, rules)
+    registry.seen.clear()
+    third = run(registry, store, rules, limits=replace(narrow, fetch_seconds=5.0))
+
+    assert report.counts([first])["incomplete"] == 1
+    assert (leaking(second), report.counts([second])["scanned"]) == ({f"{registry.address}/team/app:1"}, 1)
+    assert document(third)["counts"] == document(first)["counts"]
+    assert registry.paths("/blobs/") == []
 
 
 class Stop(Display):
@@ -251,13 +324,28 @@ def test_images_that_fail(registry: MemoryRegistry, store: Store, rules: Detecti
     assert "blob.missing" in reasons["team/broken:1"]
     text = report.text([found], Severity.LOW)
     assert all(name in text for name in reasons)
-    assert report.verdict([found], Severity.LOW) == "leaked"
-    assert report.verdict([found], None) == "incomplete"
+    assert summarize([found], Severity.LOW).verdict == "leaked"
+    assert summarize([found], None).verdict == "incomplete"
 
     registry.fault = lambda _handler, _request: False
     registry.blobs[broken.layers[0].digest] = broken.layers[0].stored
     mended = run(registry, store, rules)
     assert report.counts([mended]) == {"scanned": 9, "incomplete": 0, "failed": 1, "not_reached": 0}
+
+
+def test_wrong_bytes_are_read_again(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """What came damaged once is no lasting verdict: the next audit finds the leak that the damage hid."""
+    leak = layer({"app/.env": f"GITHUB_TOKEN={token(1)}\n"})
+    registry.put("team/app", "1", image_of(leak))
+    registry.blobs[leak.digest] = leak.stored[:512] + bytes(len(leak.stored) - 512)
+
+    damaged = run(registry, store, rules)
+    before = report.counts([damaged])["incomplete"], leaking(damaged)
+    registry.blobs[leak.digest] = leak.stored
+    mended = run(registry, store, rules)
+
+    assert before == (1, set())
+    assert (report.counts([mended])["scanned"], leaking(mended)) == (1, {f"{registry.address}/team/app:1"})
 
 
 def test_a_registry_that_lists_nothing(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
@@ -276,7 +364,7 @@ def test_a_registry_that_lists_nothing(registry: MemoryRegistry, store: Store, r
     one = run(registry, store, rules, target=parse_target(f"{registry.address}/team3/app3"))
 
     assert report.counts([nothing])["failed"] == 1
-    assert report.verdict([nothing], Severity.LOW) == "incomplete"
+    assert summarize([nothing], Severity.LOW).verdict == "incomplete"
     assert leaking(one) == set(leaks)
     assert report.counts([one]) == {"scanned": 1, "incomplete": 0, "failed": 0, "not_reached": 0}
 
@@ -415,6 +503,99 @@ def test_the_csv_report(registry: MemoryRegistry, store: Store, rules: Detection
     assert [row["path"] for row in rows if row["path"]] == ["'=cmd()/.env"]
 
 
+def built(day: str, *layers: BuiltLayer) -> BuiltImage:
+    """An image that was built on a day."""
+    steps = [{"created": f"{day}T10:00:00Z", "created_by": each.created_by} for each in layers]
+    return image_of(*layers, history=steps)
+
+
+def adds_up(found: Summary) -> bool:
+    """Whether the sums hold that a summary promises."""
+    parts = (found.repositories, found.periods)
+    return (
+        sum(found.counts.values()) == found.leaking + found.unsure + found.clean == found.references
+        and all(sum(each.references for each in part) == found.references for part in parts)
+        and all(sum(each.leaking for each in part) == found.leaking for part in parts)
+        and sum(each.unsure for each in found.repositories) == found.unsure
+        and sum(each.secrets for each in found.owners) == len(found.secrets)
+        and sum(each.secrets for each in found.periods) == len(found.secrets)
+    )
+
+
+def test_what_a_registry_comes_to(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """A leak of a base is its owner's, whatever is built on it; a secret is as old as the oldest build that has it."""
+    base = layer({"etc/base.env": f"GITHUB_TOKEN={token(1)}\n"}, created_by="COPY base.env /etc")
+    own = layer({"app/.env": f"GITHUB_TOKEN={token(2)}\n"}, created_by="COPY . /app")
+    registry.put("base/os", "1", built("2026-01-05", base))
+    registry.put("team/app", "1", built("2026-01-06", layer({"app/run": "1"})))
+    registry.put("team/app", "2", built("2026-03-07", base, own))
+    registry.put("team/app", "3", built("2026-03-08", base, own, layer(whiteout("app/.env"))))
+    registry.put("team/gone", "1", built("1970-01-01", layer({"lost": "1"})))
+    lost = image_of(layer({"lost": "2"}))
+    registry.put("team/gone", "2", lost)
+    del registry.blobs[lost.config_digest], registry.blobs[lost.layers[0].digest]
+
+    found = summarize([run(registry, store, rules)], Severity.LOW)
+
+    host = registry.address
+    assert adds_up(found)
+    assert (found.references, found.leaking, found.unsure, found.clean) == (6, 3, 1, 2)
+    assert {(each.first, each.since[:10], each.references, each.repositories, each.live) for each in found.secrets} == {
+        (f"{host}/base/os:1", "2026-01-05", 3, 2, 3), (f"{host}/team/app:2", "2026-03-07", 2, 1, 1),
+    }  # fmt: skip
+    assert {each.created_by for each in found.secrets} == {"COPY base.env /etc", "COPY . /app"}
+    assert [(each.start, each.references, each.leaking, each.secrets) for each in found.periods] == [
+        ("2026-01", 2, 1, 1), ("2026-02", 0, 0, 0), ("2026-03", 2, 2, 1), ("", 2, 0, 0),
+    ]  # fmt: skip
+    assert [(each.digest, each.references, each.repository) for each in found.layers] == [
+        (base.digest, 3, f"{host}/base/os"), (own.digest, 2, f"{host}/team/app"),
+    ]  # fmt: skip
+    owners = {each.repository: (each.secrets, each.own, each.others, each.affected) for each in found.owners}
+    assert owners == {f"{host}/base/os": (1, 1, 2, (f"{host}/team/app",)), f"{host}/team/app": (1, 2, 0, ())}
+    numbers = {each.name.rpartition("/")[2]: (each.leaking, each.unsure, each.clean, each.secrets)
+               for each in found.repositories}  # fmt: skip
+    assert numbers == {"os": (1, 0, 0, 1), "app": (2, 0, 1, 2), "gone": (0, 1, 1, 0)}
+
+
+def test_every_report_says_what_it_comes_to(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """Who must act is in text, JSON and CSV; the JSON's own sums are the summary's."""
+    base = layer({"etc/base.env": f"GITHUB_TOKEN={token(1)}\n"})
+    registry.put("base/os", "1", built("2026-01-05", base))
+    registry.put("team/app", "1", built("2026-01-07", base, layer({"app/run": "1"})))
+
+    found = run(registry, store, rules)
+    text, written = report.text([found], Severity.LOW), document(found)
+    rows = list(csv.DictReader(io.StringIO(report.csv_table([found], Severity.LOW))))
+
+    owner = f"{registry.address}/base/os"
+    assert f"{owner}: 1 secret in 1 image of its own, and 1 of another repository built on it" in text
+    assert f"2 images, since 2026-01-05 in {owner}:1" in text
+    assert written["summary"]["leaking"] == sum(image["verdict"] == "leaked" for image in written["images"]) == 2
+    assert [each["repository"] for each in written["summary"]["owners"]] == [owner]
+    assert {image["created"][:10] for image in written["images"]} == {"2026-01-05", "2026-01-07"}
+    assert {(row["owner"], row["first_seen_in"]) for row in rows if row["gated"] == "True"} == {(owner, f"{owner}:1")}
+
+
+@pytest.mark.parametrize(("days", "periods"), [
+    (("2026-01-30", "2026-02-02"), ["2026-01-30", "2026-01-31", "2026-02-01", "2026-02-02"]),
+    (("2025-11-30", "2026-02-02"), ["2025-11", "2025-12", "2026-01", "2026-02"]),
+    (("2019-11-30", "2023-02-02"), ["2019", "2020", "2021", "2022", "2023"]),
+    (("2026-01-30", "1980-01-01"), ["2026-01-30", ""]),
+    (("2026-01-30", "9999-12-31"), ["2026-01-30", ""]),
+])  # fmt: skip
+def test_periods(
+    registry: MemoryRegistry, store: Store, rules: Detection, days: tuple[str, str], periods: list[str]
+) -> None:
+    """Days, months or years, none left out; a clock that was set, or lies, tells nothing."""
+    for number, day in enumerate(days):
+        registry.put("team/app", str(number), built(day, layer({"file": str(number)})))
+
+    found: tuple[Period, ...] = summarize([run(registry, store, rules)], Severity.LOW).periods
+
+    assert [each.start for each in found] == periods
+    assert sum(each.references for each in found) == 2
+
+
 def test_the_command(registry: MemoryRegistry, leakscan: Leakscan, tmp_path: Path) -> None:
     """Exit codes and formats as the user sees them."""
     filled(registry, 4)
@@ -434,6 +615,45 @@ def test_the_command(registry: MemoryRegistry, leakscan: Leakscan, tmp_path: Pat
                      if finding["gated"]}  # fmt: skip
     where = leakscan("audit", "--where", fingerprint, env=environment)
     assert (where.returncode, "team3/app3:1" in where.stdout) == (1, True)
+
+
+def test_a_store_that_is_full(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """The audit ends with the reason, keeps what was written, and the next one goes on from there."""
+    leaks = filled(registry, 12)
+    run(registry, store, rules, target=parse_target(f"{registry.address}/team0"))
+
+    @event.listens_for(store, "connect")
+    def full(connection: Any, _record: Any) -> None:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count={pages + 2}")
+
+    store.dispose()
+    with pytest.raises(StoreError, match="cannot be written"):
+        run(registry, store, rules)
+    event.remove(store, "connect", full)
+    store.dispose()
+    registry.seen.clear()
+    after = run(registry, store, rules)
+
+    assert leaking(after) == set(leaks)
+    assert report.counts([after])["scanned"] == 12
+    assert len(registry.paths("/manifests/")) < 10
+
+
+def test_two_audits_of_one_store(registry: MemoryRegistry, tmp_path: Path) -> None:
+    """Both end with the same report, and what they wrote is there once."""
+    leaks = filled(registry, 12)
+    environment = {"LEAKSCAN_REGISTRY_HTTP": registry.address, "LEAKSCAN_STORE": f"sqlite:///{tmp_path}/a.sqlite3",
+                   "LEAKSCAN_KEY": "tests"}  # fmt: skip
+    command = [sys.executable, "-m", "scanner", "audit", registry.address, "--jobs", "1", "--format", "json"]
+    both = [subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.PIPE) for _ in range(2)]
+
+    first, second = (json.loads(process.communicate(timeout=280)[0]) for process in both)
+
+    assert [process.returncode for process in both] == [1, 1]
+    assert first == second
+    assert {image["reference"] for image in first["images"] if image["verdict"] == "leaked"} == set(leaks)
+    assert rows_of(environment["LEAKSCAN_STORE"])["results"] == 12
 
 
 def test_kill_minus_nine(registry: MemoryRegistry, leakscan: Leakscan, tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,8 @@ from tests.builders import (
     write_all,
 )
 from tests.conftest import Leakscan
+from tests.engine import Unavailable
+from tests.registries import RealRegistry, docker_registry, memory_registry
 
 VALUE = "kc7-" + "unlikely-in-any-Image"
 SECRET = ("--secret", "id=given,env=GIVEN")
@@ -65,6 +70,127 @@ def findings(leakscan: Leakscan, *arguments: str | Path, code: int = 1) -> list[
 
 SHARED = layer({"srv/shared.txt": f"k={VALUE}\n"}, compression="gz")
 BUILDER = layer({"root/.cache/pip/log.txt": f"https://u:{VALUE}@i.example\n"}, compression="gz")
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[RealRegistry]:
+    """Debian's docker-registry. Skips with the reason where it cannot be started."""
+    try:
+        context = docker_registry()
+        started = context.__enter__()
+    except Unavailable as error:
+        pytest.skip(str(error))
+    try:
+        yield started
+    finally:
+        context.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that BuildKit exported, and an image of the same build."""
+    archive = Path(os.environ.get("LEAKSCAN_SHARED", ""), "samples", "samples.tar.xz")
+    if not archive.is_file():
+        pytest.skip("LEAKSCAN_SHARED names no folder with images of real tools")
+    folder = tmp_path_factory.mktemp("samples")
+    wanted = ("*cache-max*", "*oci/docker-exporter.tar")
+    subprocess.run(["tar", "-xJf", archive, "-C", folder, "--wildcards", *wanted], check=True)
+    [found] = folder.rglob("cache-max")
+    return found.parent
+
+
+def pushed(registry: RealRegistry, layout: Path, name: str, *, as_index: bool | None = None) -> str:
+    """A cache that lies in a layout, in a registry, as `--cache-to type=registry` puts it there; its reference.
+
+    Args:
+        as_index: make it an index if it is none, as `image-manifest=false` does.
+    """
+    [entry] = json.loads((layout / "index.json").read_bytes())["manifests"]
+    raw, media_type = (layout / blob_path(entry["digest"])).read_bytes(), entry["mediaType"]
+    if as_index and media_type == OCI_MANIFEST:
+        manifest = json.loads(raw)
+        listed = [*manifest["layers"], manifest["config"]]
+        raw, media_type = dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}), OCI_INDEX
+    blobs = [path.read_bytes() for path in (layout / "blobs" / "sha256").iterdir()]
+    return registry.upload(name, "buildcache", media_type, raw, blobs)
+
+
+@pytest.mark.parametrize("as_index", [False, True], ids=["manifest", "index"])
+def test_a_cache_in_a_registry(
+    tmp_path: Path, leakscan: Leakscan, registry: RealRegistry, as_index: bool
+) -> None:
+    """The same findings as from a directory, proved against either; the image may be there, too, or an archive."""
+    archive = write(tmp_path / "image.tar", image_of(SHARED).docker_archive())
+    kept = cache(tmp_path / "cache", SHARED, BUILDER, as_index=as_index)
+    reference = pushed(registry, kept, f"team/app{as_index:d}")
+    built = image_of(SHARED)
+    image = registry.upload("team/app", "1", OCI_MANIFEST, built.manifest(), built.blobs().values())
+    local, remote = (f"type=local,src={kept}", f"type=registry,ref={reference}")
+
+    here = findings(leakscan, archive, "--cache-from", local)
+    there = findings(leakscan, archive, "--cache-from", remote)
+    report = ("--format", f"json={tmp_path}/report.json")
+    beside = findings(leakscan, f"registry:{image}", "--cache-from", remote, *report)
+
+    assert {each["surface"] for each in there} == {"layer", "cache"}
+    assert [each["proof"]["hmac"] for each in here] == [each["proof"]["hmac"] for each in there]
+    assert [each["id"] for each in beside] == [each["id"] for each in there]
+    for words in (remote, local, reference):
+        assert leakscan("verify", tmp_path / "report.json", *SECRET, "--cache-from", words, env=GIVEN).returncode == 0
+    unproved = leakscan("verify", tmp_path / "report.json", *SECRET, env=GIVEN)
+    assert (unproved.returncode, "--cache-from" in unproved.stdout) == (3, True)
+
+
+@pytest.mark.parametrize("as_index", [False, True], ids=["manifest", "index"])
+def test_a_cache_of_a_real_build_in_a_registry(
+    leakscan: Leakscan, registry: RealRegistry, samples: Path, as_index: bool
+) -> None:
+    """What BuildKit exported says the same from a registry as from its directory, in either form."""
+    reference = pushed(registry, samples / "cache-max", f"real{as_index:d}", as_index=as_index)
+    image = samples / "oci" / "docker-exporter.tar"
+    secret = ("--secret", "id=arg,env=ARG", "--format", "json")
+    given = {"ARG": "BARGSECRET@server"}
+
+    runs = [leakscan(image, "--cache-from", words, *secret, env=given)
+            for words in (f"type=local,src={samples}/cache-max", f"type=registry,ref={reference}")]  # fmt: skip
+
+    here, there = ([(f["id"], f["path"], f["proof"]["hmac"]) for f in json.loads(ran.stdout)["findings"]
+                    if f["surface"] == "cache"] for ran in runs)  # fmt: skip
+    assert any("root/.cache/pip/log.txt" in path for _, path, _ in there)
+    assert here == there
+
+
+def test_what_is_no_cache_in_a_registry(tmp_path: Path, leakscan: Leakscan, registry: RealRegistry) -> None:
+    """An image, a name that nobody has, a part that is gone: told, and the scan is not called complete."""
+    path = write(tmp_path / "image.tar", image_of(layer({"a": "b"})).docker_archive())
+    plain = image_of(layer({"c": "d"}))
+    image = registry.upload("plain", "1", OCI_MANIFEST, plain.manifest(), plain.blobs().values())
+
+    wrong = leakscan(path, "--cache-from", f"type=registry,ref={image}")
+    none = leakscan(path, "--cache-from", f"type=registry,ref={registry.address}/none:1")
+
+    assert (wrong.returncode, "is no build cache" in wrong.stderr) == (3, True)
+    assert (none.returncode, "has no such build cache" in none.stderr) == (3, True)
+    assert leakscan(path, "--cache-from", "type=registry,ref=Upper/Case").returncode == 2
+    assert leakscan(path, "--cache-from", "type=registry").returncode == 2
+
+
+def test_a_part_of_a_cache_that_the_registry_lost(tmp_path: Path, leakscan: Leakscan) -> None:
+    """It is a gap with a name, so nothing can be called absent."""
+    path = write(tmp_path / "image.tar", image_of(layer({"a": "b"})).docker_archive())
+    config = dumps({"layers": [], "records": []})
+    raw = dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": descriptor_of(config, CACHE_CONFIG),
+                 "layers": [BUILDER.described()]})  # fmt: skip
+    with memory_registry() as memory:
+        memory.manifests["team/app", "buildcache"] = raw, OCI_MANIFEST
+        memory.blobs[sha256(config)] = config
+
+        words = ("--cache-from", f"type=registry,ref={memory.address}/team/app:buildcache")
+        ran = leakscan(path, *words, *SECRET, "--format", "json", env=GIVEN)
+
+    report = json.loads(ran.stdout)
+    assert (ran.returncode, report["verdict"], report["known_secrets"][0]["verdict"]) == (3, "incomplete", "unknown")
+    assert "blob.missing" in {gap["reason"] for gap in report["coverage"]["gaps"]}
 
 
 @pytest.mark.parametrize("as_index", [False, True], ids=["manifest", "index"])

@@ -9,6 +9,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,6 +80,46 @@ def test_a_name_that_needs_credentials(
 
     told_once(done, name)
     says_incomplete(done)
+
+
+@pytest.mark.parametrize("case", ["copy-then-rm", "pipenv-inline"])
+def test_one_image_from_three_sources(
+    engine: Docker, registry: Registry, built: Builder, leakscan: Leakscan, tmp_path: Path, case: str
+) -> None:
+    """From engine, registry and archive the findings are the same in all but the command that shows them, and the
+    proofs of each report hold against the other two sources."""
+    name, archive = f"{registry.address}/team/three:1", tmp_path / "image.tar"
+    engine.run("tag", built(case, "buildkit").reference, name)
+    engine.run("--config", str(registry.config_folder), "push", name)
+    engine.run("save", "--output", str(archive), name)
+    environment = {"DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(registry.config_folder)}
+    sources = {"docker": f"docker:{name}", "registry": f"registry:{name}", "docker-archive": str(archive)}
+
+    documents = {}
+    for kind, source in sources.items():
+        done = leakscan("--format", f"json={tmp_path}/{kind}.json", source, env=environment)
+        assert done.returncode == 1, done.stderr
+        documents[kind] = json.loads((tmp_path / f"{kind}.json").read_text())
+    engine.run("rmi", name)
+
+    told = [essence(document) for document in documents.values()]
+    assert told[0] and told[0] == told[1] == told[2]
+    assert [document["image"]["source"] for document in documents.values()] == list(sources)
+    for kind in sources:
+        for other in ("registry", "docker-archive"):
+            done = leakscan("verify", tmp_path / f"{kind}.json", sources[other], env=environment)
+            assert done.returncode == 0, f"{kind} against {other}: {done.stdout}{done.stderr}"
+
+
+def essence(document: dict[str, Any]) -> list[Any]:
+    """What the findings of a report say but for the source: where its blobs are called otherwise, and its commands."""
+    found = []
+    for finding in document["findings"]:
+        proof = {key: value for key, value in finding["proof"].items() if key not in ("command", "blob", "member")}
+        kept = {key: value for key, value in finding.items() if key not in ("proof", "remediation", "layer")}
+        layer = finding["layer"] and (finding["layer"]["index"], finding["layer"]["diff_id"])
+        found.append({**kept, "proof": proof, "layer": layer})
+    return found
 
 
 def pushed(engine: Docker, registry: Registry, image: Built) -> str:

@@ -342,6 +342,22 @@ def test_redirects_that_are_not_followed(registry: MemoryRegistry, client: Open,
     assert reason(lambda: fetched(client())) == "registry.redirect"
 
 
+def test_a_redirect_that_leaves_tls(other: MemoryRegistry, tmp_path: Path) -> None:
+    """From https nothing leads to http, not even to a host that could be talked to so."""
+    with memory_registry(home=tmp_path) as secure:
+        secure.blobs[DIGEST] = DATA
+        settings = Settings(frozenset({other.address}), certificates=(str(tmp_path / "certs"),))
+        own = Client.connect(Repository(secure.address, "team/app"), settings, LIMITS, {}, lambda _: None)
+        assert fetched(own) == DATA
+
+        place = f"http://{other.address}/v2/team/app/blobs/{DIGEST}"
+        secure.fault = lambda handler, _: handler.give(307, Location=place) is None
+
+        assert reason(lambda: fetched(own)) == "registry.redirect"
+        own.close()
+    assert other.seen == []
+
+
 def test_redirects_whose_bodies_never_end(registry: MemoryRegistry, other: MemoryRegistry, client: Open) -> None:
     """The body of a redirect is not read."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
 import time
@@ -17,9 +16,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from scanner.errors import StoreError
-from scanner.store.database import open_store
+from scanner.store.database import Store, open_store
+from scanner.store.database import text as sql
 from scanner.store.schema import METADATA
 from tests.engine import Unavailable
+from tests.kills import disturbed, rows_of
+from tests.plenty import plenty
 from tests.postgres import Postgres, own_postgres
 from tests.registries import MemoryRegistry, memory_registry
 from tests.test_audit import filled
@@ -100,33 +102,26 @@ def test_one_process_on_postgres(
     assert json.loads(here.stdout) == json.loads(there.stdout)
 
 
-def test_workers_that_are_killed(
+def test_what_is_killed(
     registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan, tmp_path: Path,
-    worker: Worker,
 ) -> None:  # fmt: skip
-    """Two workers, killed in turn at moments of no choice of their own, and a server that crashes: nothing is lost,
-    nothing is there twice, and what is left undisturbed reads no blob twice."""
-    filled(registry, 30)
-    calm = leakscan("audit", registry.address, "--jobs", "1", "--format", "json",
-                    env={**environment, "LEAKSCAN_STORE": f"sqlite:///{tmp_path}/calm.sqlite3"})  # fmt: skip
-    registry.seen.clear()
-    audit = audited(leakscan, registry, environment, "--distribute")
-    running = [worker(), worker()]
-    source = random.Random("workers")
-    for number in range(5):
-        wanted = len(registry.seen) + source.randrange(3, 25)
-        while len(registry.seen) < wanted and audit.poll() is None:
-            time.sleep(0.01)
-        running[0].kill()
-        running[0].wait()
-        running = [running[1], worker()]
-        if number == 2:
-            postgres.stop()
-            postgres.start()
-    out, _ = audit.communicate(timeout=280)
+    """Auditor and workers killed at moments of no choice of their own, and a server that crashes: nothing is lost, and
+    nothing is there twice. `bench.audit_kills` does the same with fifty kills."""
+    planted = {}
+    for each in plenty(24):
+        registry.put(each.name, each.tag, each.image)
+        planted[f"{registry.address}/{each.name}:{each.tag}"] = each.tokens
+    calm_store = f"sqlite:///{tmp_path}/calm.sqlite3"
+    done = leakscan("audit", registry.address, "--format", "json", env={**environment, "LEAKSCAN_STORE": calm_store})
+    calm = json.loads(done.stdout)
 
-    assert audit.returncode == calm.returncode == 1
-    assert json.loads(out) == json.loads(calm.stdout)
+    found = disturbed(registry.address, postgres, environment, kills=6, crashes=1)
+
+    leaking = {image["reference"] for image in calm["images"] if image["verdict"] == "leaked"}
+    assert leaking == {reference for reference, tokens in planted.items() if tokens}
+    assert (found.killed.total(), found.crashes) == (6, 1)
+    assert all(report == calm for report in found.reports)
+    assert all(rows == rows_of(calm_store) for rows in found.rows)
 
 
 def test_workers_share_the_work(
@@ -143,6 +138,51 @@ def test_workers_share_the_work(
     assert report["counts"] == {"scanned": 16, "incomplete": 0, "failed": 0, "not_reached": 0}
     assert {image["reference"] for image in report["images"] if image["verdict"] == "leaked"} == set(leaks)
     assert set(Counter(registry.paths("/blobs/")).values()) == {1}
+    assert not any("/manifests/sha256-" in request.path for request in registry.seen)  # no tag is looked for in vain
+
+
+def waiting(engine: Store, number: int) -> None:
+    """Return when so many images are in the queue, or there is no hope."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        with engine.connect() as connection:
+            there = connection.execute(sql("select to_regclass('procrastinate_jobs')")).scalar_one() is not None
+            if there and connection.execute(sql("select count(*) from procrastinate_jobs")).scalar_one() >= number:
+                return
+        time.sleep(0.05)
+
+
+def test_an_urgent_image_overtakes_an_audit(
+    registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan, worker: Worker,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """An image that somebody waits for is read before those of an audit that came first; both get their reports."""
+    filled(registry, 8)
+    wanted = f"{registry.address}/team2/app7:1"
+    (tmp_path / "list").write_text(f"{wanted}\n")
+    engine = open_store(postgres.url)
+
+    audit = audited(leakscan, registry, environment, "--distribute")
+    waiting(engine, 8)
+    command = [sys.executable, "-m", "scanner", "audit", "--repos-file", str(tmp_path / "list"), "--format", "json"]
+    urgent = subprocess.Popen([*command, "--distribute", "--urgent"], env={**os.environ, **environment},
+                              stdout=subprocess.PIPE)  # fmt: skip
+    waiting(engine, 9)
+    engine.dispose()
+    registry.seen.clear()
+    worker()
+    out, _ = urgent.communicate(timeout=280)
+    whole, _ = audit.communicate(timeout=280)
+
+    [image] = json.loads(out)["images"]
+    assert (image["reference"], image["state"]) == (wanted, "scanned")
+    assert registry.paths("/manifests/")[0].endswith(image["manifest_digest"])
+    assert json.loads(whole)["counts"]["scanned"] == 8
+
+
+def test_urgent_is_a_word_for_workers(leakscan: Leakscan) -> None:
+    """Without workers nothing waits, and --urgent is wrong usage."""
+    assert leakscan("audit", "127.0.0.1:1", "--urgent").returncode == 2
 
 
 def test_a_worker_with_another_key(

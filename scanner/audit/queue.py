@@ -11,8 +11,9 @@ import contextlib
 import importlib.util
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Self
 
 from scanner.audit.listing import Item
 from scanner.audit.run import Display, Elsewhere
@@ -22,12 +23,26 @@ from scanner.store.database import PATIENCE_SECONDS, ArgumentError, DatabaseErro
 if TYPE_CHECKING:
     from procrastinate import App
 
-QUEUE, TASK = "audit", "leakscan.image"
+QUEUE, URGENT, TASK = "audit", "urgent", "leakscan.image"
 _WINDOW = 500  # jobs that wait or are worked on
+_TAGS = 200  # that tell what refers to an image; of a repository with more a worker looks for those of its image
 _POLL_SECONDS = 0.5
 _TRIES = 5  # of a job whose worker dies
 _SILENT_SECONDS = 20.0  # without a heartbeat, and a worker counts as dead
+_SWEEP = 1000  # the priority of looking after jobs of the dead: it must not wait behind a window of images
 _SCHEMA_LOCK = 0x6C65616B  # `leak`: one process makes the tables
+
+
+class Priority(IntEnum):
+    """Which images workers take first; the more urgent have a queue of their own, which workers can be kept for."""
+
+    AUDIT = 0
+    INTERACTIVE = 20
+
+    @property
+    def queue(self) -> str:
+        """Its queue."""
+        return QUEUE if self is Priority.AUDIT else URGENT
 
 
 def conninfo(url: str) -> str:
@@ -66,60 +81,124 @@ def prepare(engine: Store, url: str) -> None:
                 app.schema_manager.apply_schema()
 
 
-def feeder(engine: Store, url: str, about: Mapping[str, Any]) -> Elsewhere:
+class StoreUnreachable(StoreError):
+    """The server of the store does not answer, which may pass."""
+
+
+_LEFT = "select id from procrastinate_jobs where id = any(:numbers) and status in ('todo', 'doing')"
+_TAKE_BACK = "delete from procrastinate_jobs where id = any(:numbers) and status = 'todo' returning id"
+_BY_LOCK = "select id from procrastinate_jobs where queueing_lock = :lock and status = 'todo'"
+
+
+class Window:
+    """Images that one asker has put into the queue and that are not read yet. Use it as a context manager; at its end
+    the images that no worker has begun are taken back.
+
+    Every method may raise DatabaseError or StoreUnreachable.
+    """
+
+    def __init__(self, engine: Store, url: str, priority: Priority) -> None:
+        self._engine, self._url, self._priority = engine, url, priority
+        self._out: dict[int, str] = {}  # digests by the numbers of their jobs
+        self._closing = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        self._app = self._closing.enter_context(_opened(self._url))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(DatabaseError):
+            self._ask(_TAKE_BACK)
+        self._closing.close()
+
+    def __len__(self) -> int:
+        return len(self._out)
+
+    def put(self, item: Item, about: Mapping[str, Any]) -> None:
+        """Put an image into the queue. *about* is what its worker must know: host, run, rules, key, platform,
+        newer_than, and the tags by which something refers to an image, if they are known."""
+        from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+
+        lock = f"{about['run']} {item.digest}"
+        job = self._app.configure_task(
+            TASK, queue=self._priority.queue, queueing_lock=lock, priority=self._priority.value
+        )
+        try:
+            number: int | None = job.defer(repository=item.repository, tag=item.tag, digest=item.digest, **about)
+        except AlreadyEnqueued:  # a server that went away had it all the same
+            number = self._number(lock)
+        except ConnectorException:
+            raise StoreUnreachable("the store does not answer", "Look at its server.") from None
+        if number is not None:
+            self._out[number] = item.digest
+
+    def settle(self) -> None:
+        """Forget the images that workers are done with. Their results are in the ledger, if there are any."""
+        left = self._ask(_LEFT)
+        self._out = {number: digest for number, digest in self._out.items() if number in left}
+
+    def _number(self, lock: str) -> int | None:
+        with self._engine.connect() as connection:
+            found = connection.execute(text(_BY_LOCK), {"lock": lock}).scalar_one_or_none()
+            return None if found is None else int(found)
+
+    def _ask(self, statement: str) -> set[int]:
+        if not self._out:
+            return set()
+        with self._engine.begin() as connection:
+            return set(connection.execute(text(statement), {"numbers": list(self._out)}).scalars())
+
+
+def feeder(engine: Store, url: str, about: Mapping[str, Any], priority: Priority = Priority.AUDIT) -> Elsewhere:
     """What `audit` takes as *elsewhere*: puts images into the queue, a window at a time, until all are read.
 
     Args:
         about: what every job tells its worker: host, rules, key, platform, newer_than.
+        priority: of its images among those of all audits.
 
     Raises:
         StoreError: it is no PostgreSQL, or cannot be used.
     """
-    from procrastinate.exceptions import ConnectorException
-
     conninfo(url)  # says what is missing before anything is listed
     prepare(engine, url)
 
-    def elsewhere(mark: str, items: Sequence[Item], written: Callable[[], set[str]], display: Display) -> None:
+    def elsewhere(
+        mark: str, items: Sequence[Item], referring: Mapping[str, Collection[str]], display: Display
+    ) -> None:
         left = list(items)[::-1]
-        out: set[str] = set()
         patient_until = time.monotonic() + PATIENCE_SECONDS
-        with _opened(url) as app:
-            while left or out:
+        with Window(engine, url, priority) as out:
+            while left or len(out):
                 try:
                     while left and len(out) < _WINDOW:
-                        _defer(app, left[-1], {**about, "run": mark})
-                        out.add(left.pop().digest)
-                    out -= written()
+                        tags = referring.get(left[-1].repository)
+                        told = None if tags is None or len(tags) > _TAGS else sorted(tags)
+                        out.put(left[-1], {**about, "run": mark, "tags": told})
+                        left.pop()
+                    out.settle()
                     patient_until = time.monotonic() + PATIENCE_SECONDS
-                except (DatabaseError, ConnectorException):
+                except (DatabaseError, StoreUnreachable):
                     if time.monotonic() > patient_until:
                         raise StoreError("the store does not answer any more", "Look at its server.") from None
                 display.waiting(len(items) - len(left) - len(out), len(items))
-                if left or out:
+                if left or len(out):
                     time.sleep(_POLL_SECONDS)
 
     return elsewhere
 
 
-def _defer(app: App, item: Item, about: Mapping[str, Any]) -> None:
-    """Put one image into the queue, unless it waits there."""
-    from procrastinate.exceptions import AlreadyEnqueued
-
-    job = app.configure_task(TASK, queue=QUEUE, queueing_lock=f"{about['run']} {item.digest}")
-    with contextlib.suppress(AlreadyEnqueued):
-        job.defer(repository=item.repository, tag=item.tag, digest=item.digest, **about)
-
-
 def serve(
-    url: str, work: Callable[[dict[str, Any]], None], give_up: Callable[[dict[str, Any]], None], once: bool
-) -> None:
-    """Take images out of the queue and work on them, one at a time, until stopped by SIGINT or SIGTERM.
+    url: str, work: Callable[[dict[str, Any]], None], give_up: Callable[[dict[str, Any]], None], once: bool,
+    urgent: bool = False,
+) -> None:  # fmt: skip
+    """Take images out of the queue and work on them, one at a time, until stopped by SIGINT or SIGTERM; the most urgent
+    first, of those the one that waits longest.
 
     Args:
         work: does a job, in a thread of its own; whatever it raises has the job tried again.
         give_up: is told of a job that was tried too often.
         once: return as soon as the queue is empty.
+        urgent: leave the images of audits to others.
     """
     from procrastinate.exceptions import ConnectorException
 
@@ -127,7 +206,7 @@ def serve(
     while True:
         started = time.monotonic()
         try:
-            asyncio.run(_serve(_application(url, work, give_up), once))
+            asyncio.run(_serve(_application(url, work, give_up), once, urgent))
             return
         except (ConnectorException, DatabaseError, OSError):
             now = time.monotonic()
@@ -138,11 +217,11 @@ def serve(
             time.sleep(1.0)
 
 
-async def _serve(app: App, once: bool) -> None:
+async def _serve(app: App, once: bool, urgent: bool) -> None:
     async with app.open_async():
         await app.run_worker_async(
-            queues=[QUEUE], wait=not once, concurrency=1, delete_jobs="successful", fetch_job_polling_interval=1.0,
-            update_heartbeat_interval=5.0, stalled_worker_timeout=_SILENT_SECONDS,
+            queues=[URGENT] if urgent else [URGENT, QUEUE], wait=not once, concurrency=1, delete_jobs="successful",
+            fetch_job_polling_interval=1.0, update_heartbeat_interval=5.0, stalled_worker_timeout=_SILENT_SECONDS,
         )  # fmt: skip
 
 
@@ -167,6 +246,6 @@ def _application(
             await app.job_manager.retry_job(job)
 
     app.task(name=TASK, queue=QUEUE, pass_context=True, retry=RetryStrategy(max_attempts=_TRIES, wait=1))(image)
-    sweep = app.task(name="leakscan.stalled", queue=QUEUE, queueing_lock="stalled")(stalled)
+    sweep = app.task(name="leakscan.stalled", queue=URGENT, queueing_lock="stalled", priority=_SWEEP)(stalled)
     app.periodic(cron="* * * * * */10")(sweep)
     return app

@@ -7,8 +7,9 @@ the rules, so nothing is counted twice.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from scanner import __version__
@@ -31,7 +32,10 @@ from scanner.store.layers import KeptLayers
 from scanner.store.ledger import Ledger, Result, State
 
 #: gaps that another try may not have; what fails for another reason is not read again by the same rules
-_PASSING = ("limit.time", "limit.memory", "spool.", "worker.", "file.", "registry.", "blob.", "attestation.missing")
+_PASSING = (
+    "limit.time", "limit.memory", "spool.", "worker.", "file.", "registry.", "blob.", "attestation.missing",
+    "layer.digest",
+)  # fmt: skip
 _TRIES = 3  # of an image that fails for no reason that may pass
 
 
@@ -63,6 +67,22 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What the ledger has of one entry.
+
+    Attributes:
+        images: one for each platform, as an audit's report has them.
+        created: when the newest of them was made, ISO 8601 in UTC; empty if nothing tells.
+        stale: the rule set that said this, if it is not this run's.
+    """
+
+    entry: Entry
+    images: Sequence[dict[str, Any]] = ()
+    created: str = ""
+    stale: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """What an audit of one registry came to.
 
@@ -79,18 +99,19 @@ class Audit:
     blobs: int = 0
     interrupted: bool = False
 
-    def images(self) -> Iterator[tuple[Entry, Sequence[dict[str, Any]], str]]:
-        """Every entry with its images, and the name of the rule set if that is not this run's: a stale verdict stands
-        in for one that is still to come."""
+    def images(self) -> Iterator[Known]:
+        """Every entry with what is known of it. A stale verdict stands in for one that is still to come."""
         for entry in self.entries:
             result = self.ledger.result(entry.digest) if entry.digest else None
             name = f"{self.host}/{entry.repository}"
             found = _renamed(result, name) if result is not None else ()
-            if result is not None and (result.final or any(image["findings"] for image in found)):
-                yield entry, found, ""
-                continue
-            old = self.ledger.stale(entry.digest) if entry.digest else None
-            yield (entry, _renamed(old[1], name), old[0]) if old else (entry, found, "")
+            created = result.created if result is not None else ""
+            settled = result is not None and (result.final or any(image["findings"] for image in found))
+            old = self.ledger.stale(entry.digest) if entry.digest and not settled else None
+            if old is None:
+                yield Known(entry, found, created)
+            else:
+                yield Known(entry, _renamed(old[1], name), old[1].created, old[0])
 
 
 class Display:
@@ -106,14 +127,16 @@ class Display:
         """One of *total* images is done."""
 
 
-def rule_set(detection: Detection, platform: str | None) -> str:
-    """What results are kept under: the rules, this program's version, and the platform if one was asked for."""
-    return "+".join((detection.rules_digest, __version__, *([platform] if platform else ())))
+def rule_set(detection: Detection, platform: str | None, limits: Limits) -> str:
+    """What results are kept under: the rules, this program's version, the platform if one was asked for, and the limits
+    unless they are the usual ones. What was read within narrower limits does not answer for wider ones."""
+    more = [*([platform] if platform else ()), *([f"limits-{limits.mark}"] if limits.mark else ())]
+    return "+".join((detection.rules_digest, __version__, *more))
 
 
-#: (mark of the run, images, digests that were written so far, display): has images read by other processes, and
-#: returns when all of them are
-Elsewhere = Callable[[str, Sequence[Item], Callable[[], set[str]], Display], None]
+#: (mark of the run, images, by repository the tags by which something refers to an image, display): has images read by
+#: other processes, and returns when all of them are
+Elsewhere = Callable[[str, Sequence[Item], Mapping[str, Collection[str]], Display], None]
 
 
 def audit(
@@ -151,7 +174,7 @@ class Reader:
 
     def __init__(self, client: Client, engine: Store, ledger: Ledger, detection: Detection, wanted: Wanted) -> None:
         self._client, self._ledger, self._detection, self._wanted = client, ledger, detection, wanted
-        self.kept = KeptLayers(engine, rule_set(detection, wanted.platform), Seal(wanted.key))
+        self.kept = KeptLayers(engine, rule_set(detection, wanted.platform, wanted.limits), Seal(wanted.key))
         self._shared = Documents()
 
     def read(self, item: Item, tags: Collection[str] | None = None) -> Result:
@@ -217,7 +240,7 @@ class _Run:
         self._client, self._target, self._filters, self._display = client, target, wanted.filters, display
         self._host, self._elsewhere = target.registry.host, elsewhere
         run = secrets.token_hex(8)
-        self._ledger = Ledger(engine, self._host, rule_set(detection, wanted.platform), run)
+        self._ledger = Ledger(engine, self._host, rule_set(detection, wanted.platform, wanted.limits), run)
         self._reader = Reader(client, engine, self._ledger, detection, wanted)
         self._mark = run
         self._seen: set[str] = set()  # digests of manifests that were looked at in this run
@@ -266,7 +289,7 @@ class _Run:
                 result = self._ledger.result(item.digest)
                 if result is None or not (result.final or self._filters.is_older(result.created)):
                     wanted[item.digest] = item
-        self._elsewhere(self._mark, list(wanted.values()), self._ledger.written, self._display)
+        self._elsewhere(self._mark, list(wanted.values()), self._referring, self._display)
         return frozenset(wanted)
 
     def _made(self, item: Item, state: State, reason: str = "", known: bool = False) -> Entry:
@@ -297,9 +320,15 @@ def _layers(opened: OpenedImage) -> Iterator[Blob]:
 
 
 def _created(opened: OpenedImage) -> str:
-    """When the newest image was made: the last step of its history tells."""
-    entries = [entry for image in opened.images if image.config for entry in image.config.history]
-    return max((entry.created for entry in entries), default="")[:32]
+    """When the newest image was made, in UTC: the last step of its history tells. What is no time is not kept."""
+    times = []
+    for entry in (entry for image in opened.images if image.config for entry in image.config.history):
+        try:
+            time = datetime.fromisoformat(entry.created)
+            times.append((time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC))
+        except (ValueError, OverflowError):
+            continue
+    return max(times).isoformat(timespec="seconds") if times else ""
 
 
 def _reasons(gaps: Sequence[Gap]) -> str:
@@ -318,6 +347,7 @@ def _images(found: ScanResult) -> list[dict[str, Any]]:
         images.append({
             "manifest_digest": summary.manifest_digest,
             "platform": summary.platform,
+            "layers": len(summary.layers),
             "findings": [plain_document(finding_document(finding, several)) for finding in mine],
         })  # fmt: skip
     if several:  # what belongs to no single platform is in all of them, so it is told once

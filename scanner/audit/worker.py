@@ -72,8 +72,11 @@ class Scanner:
             self._connection = None
 
 
-def work(url: str | None, jobs: int, once: bool) -> None:
-    """Serve the queue of the store until stopped, or until it is empty if *once*. Raises StoreError."""
+def work(url: str | None, jobs: int, once: bool, urgent: bool = False) -> None:
+    """Serve the queue of the store until stopped, or until it is empty if *once*. Raises StoreError.
+
+    *urgent*: leave the images of audits to others.
+    """
     url = url or default_url(os.environ)
     conninfo(url)
     engine = open_store(url)
@@ -88,7 +91,7 @@ def work(url: str | None, jobs: int, once: bool) -> None:
         ledger.record(failed(job["digest"], repository, "every process that scanned it died", 1))
 
     try:
-        serve(url, scanner.work, give_up, once)
+        serve(url, scanner.work, give_up, once, urgent)
     finally:
         scanner.close()
         engine.dispose()
@@ -140,9 +143,12 @@ class _Desk:
 
         ledger = Ledger(self._engine, job["host"], job["rules"], job["run"])
         item = Item(job["repository"], job["tag"], job["digest"])
-        if job["rules"] != rule_set(self._rules, job["platform"]) or job["key"] != self._identity:
-            what = "a worker has other rules, another version or another key (LEAKSCAN_KEY) than the audit"
+        if job["rules"] != rule_set(self._rules, job["platform"], self._limits) or job["key"] != self._identity:
+            what = "a worker has other rules, limits, version or key (LEAKSCAN_KEY) than the audit"
             ledger.record(failed(item.digest, f"{job['host']}/{item.repository}", what, 1))
+            return
+        known = ledger.result(item.digest)
+        if known is not None and known.final:  # by a job of another audit, or of one that was killed
             return
         wanted = Wanted(self._limits, self._jobs, self._key, Filters(newer_than=job["newer_than"]), job["platform"])
         login = job.get("login")
@@ -152,7 +158,7 @@ class _Desk:
             ledger.record(failed(item.digest, f"{job['host']}/{item.repository}", error.what, 1))
             return
         try:
-            Reader(client, self._engine, ledger, self._rules, wanted).read(item)
+            Reader(client, self._engine, ledger, self._rules, wanted).read(item, job.get("tags"))
         finally:
             if login:  # of this image alone
                 client.close()

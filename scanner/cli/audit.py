@@ -18,7 +18,9 @@ from scanner.output import write
 
 if TYPE_CHECKING:
     from scanner.audit.run import Audit, Display, Elsewhere, Wanted
+    from scanner.audit.summary import Summary
     from scanner.audit.targets import Target
+    from scanner.evidence import Severity
     from scanner.scan import Detection
     from scanner.store.database import Store
 
@@ -63,8 +65,8 @@ def _age(ctx: click.Context, param: click.Parameter, value: str | None) -> int |
 @click.option("--newer-than", callback=_age, metavar="AGE", help="Only images made within 12h, 30d, 8w.")
 @click.option("--platform", metavar="OS/ARCH[/VARIANT]|all", callback=platform_option,
               help="Which platform of images. [default: all]")
-@click.option("--where", "fingerprint", metavar="FINGERPRINT",
-              help="Read nothing: say which images hold the secret of that fingerprint, since when, and whether still.")
+@click.option("--where", metavar="FINGERPRINT|id=NAME,src=FILE|env=VAR",
+              help="Read nothing: say which images hold that secret, since when, and whether it is gone.")
 @click.option("--format", "outputs", type=_Format(), multiple=True,
               help="Report as text, json or csv, to a file if one is named; repeatable. [default: text]")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True,
@@ -76,12 +78,14 @@ def _age(ctx: click.Context, param: click.Parameter, value: str | None) -> int |
               "SQLite file in the state directory]")
 @click.option("--distribute", is_flag=True,
               help="Leave the reading to `leakscan worker` processes on the same store, which must be PostgreSQL.")
+@click.option("--urgent", is_flag=True, help="With --distribute: its images come before those of other audits.")
 @click.option("--quiet", is_flag=True, help="No progress and no notices on standard error.")
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def audit(
     target: str | None, repos_file: TextIO | None, repositories: tuple[str, ...], tags: tuple[str, ...],
-    newer_than: int | None, platform: str | None, fingerprint: str | None, outputs: Sequence[Output], fail_on: str,
-    allow_incomplete: bool, jobs: int, store: str | None, distribute: bool, quiet: bool, no_progress: bool,
+    newer_than: int | None, platform: str | None, where: str | None, outputs: Sequence[Output], fail_on: str,
+    allow_incomplete: bool, jobs: int, store: str | None, distribute: bool, urgent: bool, quiet: bool,
+    no_progress: bool,
 ) -> None:
     """Scan every image of a registry, each distinct layer once.
 
@@ -91,23 +95,24 @@ def audit(
     Exit codes: 0 every image was read and none leaks, 1 an image leaks, 2 wrong usage, 3 not everything could be read
     and no image leaks.
     """  # fmt: skip
+    from scanner.audit.summary import summarize
     from scanner.evidence import Severity, Verdict
     from scanner.store.database import default_url
 
-    if fingerprint is not None:
-        sys.exit(_where(fingerprint, store))
+    if where is not None:
+        sys.exit(_where(where, store, outputs))
+    if urgent and not distribute:
+        raise click.UsageError("--urgent is for images that workers read: add --distribute.")
     targets = _targets(target, repos_file)
     least = None if fail_on == "never" else Severity(fail_on)
     shows = sys.stderr.isatty() and not (quiet or no_progress)
     rules, wanted = _wanted(jobs, platform, repositories, tags, newer_than)
-    audits = _run(targets, store or default_url(os.environ), rules, wanted, shows, distribute)
-    written = _report(audits, least, rules.rules_digest, outputs or (Output("text"),))
-    from scanner.audit.report import verdict
-
-    found = verdict(audits, least)
-    if found is Verdict.LEAKED:
+    audits = _run(targets, store or default_url(os.environ), rules, wanted, shows, distribute, urgent)
+    summary = summarize(audits, least)
+    written = _report(audits, summary, least, rules.rules_digest, outputs or (Output("text"),))
+    if summary.verdict is Verdict.LEAKED:
         sys.exit(EXIT_LEAKED)
-    clean = found is Verdict.CLEAN or allow_incomplete
+    clean = summary.verdict is Verdict.CLEAN or allow_incomplete
     sys.exit(EXIT_CLEAN if clean and written else EXIT_INCOMPLETE)
 
 
@@ -140,7 +145,8 @@ def _wanted(
 
 
 def _run(
-    targets: Sequence[Target], url: str, rules: Detection, wanted: Wanted, shows: bool, distribute: bool
+    targets: Sequence[Target], url: str, rules: Detection, wanted: Wanted, shows: bool, distribute: bool,
+    urgent: bool,
 ) -> list[Audit]:
     from scanner.audit.display import Line
     from scanner.audit.run import Display
@@ -156,7 +162,7 @@ def _run(
     for target in targets:
         client = Client.connect(target.registry, from_environment(os.environ), wanted.limits, os.environ)
         try:
-            elsewhere = _elsewhere(engine, url, target, rules, wanted) if distribute else None
+            elsewhere = _elsewhere(engine, url, target, rules, wanted, urgent) if distribute else None
             audits.append(run(client, target, engine, rules, wanted, display, elsewhere))
         finally:
             client.close()
@@ -167,29 +173,35 @@ def _run(
     return audits
 
 
-def _elsewhere(engine: Store, url: str, target: Target, rules: Detection, wanted: Wanted) -> Elsewhere:
+def _elsewhere(
+    engine: Store, url: str, target: Target, rules: Detection, wanted: Wanted, urgent: bool
+) -> Elsewhere:
     """Has images of one registry read by workers."""
-    from scanner.audit.queue import feeder
+    from scanner.audit.queue import Priority, feeder
     from scanner.audit.run import rule_set
     from scanner.seal import Seal
 
-    about = {"host": target.registry.host, "rules": rule_set(rules, wanted.platform), "key": Seal(wanted.key).identity,
-             "platform": wanted.platform, "newer_than": wanted.filters.newer_than}  # fmt: skip
-    return feeder(engine, url, about)
+    about = {
+        "host": target.registry.host, "rules": rule_set(rules, wanted.platform, wanted.limits),
+        "key": Seal(wanted.key).identity, "platform": wanted.platform, "newer_than": wanted.filters.newer_than,
+    }  # fmt: skip
+    return feeder(engine, url, about, Priority.INTERACTIVE if urgent else Priority.AUDIT)
 
 
-def _report(audits: Sequence[Audit], least: Any, rules_digest: str, outputs: Sequence[Output]) -> bool:
+def _report(
+    audits: Sequence[Audit], summary: Summary, least: Severity | None, rules_digest: str, outputs: Sequence[Output]
+) -> bool:
     """Write every report that can be written; False if one could not."""
     from scanner.audit import report
 
     written = True
     for output in outputs:
         if output.format == "json":
-            text = report.json(audits, least, rules_digest)
+            text = report.json(audits, least, rules_digest, summary)
         elif output.format == "csv":
-            text = report.csv_table(audits, least)
+            text = report.csv_table(audits, least, summary)
         else:
-            text = report.text(audits, least)
+            text = report.text(audits, least, summary)
         try:
             write(output, text)
         except LeakscanError as error:
@@ -198,16 +210,20 @@ def _report(audits: Sequence[Audit], least: Any, rules_digest: str, outputs: Seq
     return written
 
 
-def _where(fingerprint: str, store: str | None) -> int:
-    """Say where and when a secret was seen; 1 if a tag has it now."""
-    from scanner.report.escape import text
+def _where(words: str, store: str | None, outputs: Sequence[Output]) -> int:
+    """Say where and when a secret was seen; 1 if an image has it now."""
+    from scanner.audit import where
+    from scanner.keys import installation_key
+    from scanner.known import UnusableSecret
     from scanner.store.database import default_url, open_store
-    from scanner.store.ledger import appearances
 
-    found = appearances(open_store(store or default_url(os.environ)), fingerprint)
-    for each in found:
-        state = "is there" if each.current else f"was there until {each.until}"
-        click.echo(f"{text(each.reference)}  {each.digest[:19]}  since {each.since}  {state}")
-    if not found:
-        click.echo("no image that was audited holds it", err=True)
+    if any(output.format == "csv" for output in outputs):
+        raise click.UsageError("--where is told as text or json")
+    engine = open_store(store or default_url(os.environ))
+    try:
+        found = where.trails(engine, words, installation_key(os.environ), os.environ)
+    except UnusableSecret as error:
+        raise click.UsageError(f"{error.what}. {error.tip}".strip()) from None
+    for output in outputs or (Output("text"),):
+        write(output, where.json(found) if output.format == "json" else "".join(map(where.text, found)))
     return EXIT_LEAKED if any(each.current for each in found) else EXIT_CLEAN

@@ -3,30 +3,74 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from scanner.errors import InvalidReference
+
+if TYPE_CHECKING:
+    from scanner.image.model import OpenedImage
+    from scanner.limits import Limits
+
+_FORMS = "type=local,src=DIR or type=registry,ref=REF"
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """A build cache as the user names it: a directory, or else the reference of one in a registry."""
+
+    directory: Path | None = None
+    reference: str = ""
+
 
 class CacheType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
-    """type=local,src=DIRECTORY, in the words of `docker buildx build --cache-from`."""
+    """The words of `docker buildx build --cache-from`: type=local,src=DIR, type=registry,ref=REF, or REF alone."""
 
     name = "cache"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        if isinstance(value, Path):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Cache:
+        if isinstance(value, Cache):
             return value
         fields: dict[str, str] = {}
-        for field in next(csv.reader([value]), []):
+        words = next(csv.reader([value]), [])
+        if len(words) == 1 and "=" not in words[0]:  # buildx takes a reference alone as one of a registry
+            words = ["type=registry", f"ref={words[0]}"]
+        for field in words:
             key, _, word = field.partition("=")
             fields[key.strip().lower()] = word
-        kind, source = fields.get("type", ""), fields.get("src", "")
-        if kind != "local":
-            self.fail("only caches of type=local are read: write type=local,src=DIRECTORY", param, ctx)
+        kind = fields.get("type", "")
+        if kind == "local":
+            return self._local(fields.get("src", ""), param, ctx)
+        if kind == "registry":
+            return self._remote(fields.get("ref", ""), param, ctx)
+        self.fail(f"only local directories and registries are read: write {_FORMS}", param, ctx)
+
+    def _local(self, source: str, param: click.Parameter | None, ctx: click.Context | None) -> Cache:
         if not source or not Path(source).is_dir():
             self.fail(f"there is no directory {source!r}", param, ctx)
-        return Path(source)
+        return Cache(directory=Path(source))
+
+    def _remote(self, name: str, param: click.Parameter | None, ctx: click.Context | None) -> Cache:
+        from scanner.image.reference import parse_reference
+
+        name = name.removeprefix("registry:").removeprefix("docker://")
+        try:
+            parse_reference(name)
+        except InvalidReference as error:
+            self.fail(f"{error.what}. {error.tip}", param, ctx)
+        return Cache(reference=name)
 
     def get_metavar(self, *_: Any, **__: Any) -> str:  # its arguments differ between releases of click
-        return "type=local,src=DIR"
+        return "type=local,src=DIR|type=registry,ref=REF"
+
+
+def with_cache(opened: OpenedImage, cache: Cache, limits: Limits) -> OpenedImage:
+    """The image with a build cache. Raises LeakscanError if that cannot be read."""
+    from scanner.image.source import add_cache, add_remote_cache
+
+    if cache.directory is not None:
+        return add_cache(opened, cache.directory, limits)
+    return add_remote_cache(opened, cache.reference, limits)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scanner.cli.caches import CacheType
+from scanner.cli.caches import Cache, CacheType, with_cache
 from scanner.cli.common import (
     EXIT_CLEAN,
     EXIT_INCOMPLETE,
@@ -79,7 +79,7 @@ if TYPE_CHECKING:
 def scan(
     image: str, targets: Sequence[Target], metadata_file: Path | None, platform: str | None, fail_on: str,
     allow_incomplete: bool, dockerfile: Path | None, show_secrets: bool, show_suppressed: bool,
-    secrets: Sequence[str], secrets_from: Sequence[str], caches: Sequence[Path], jobs: int, no_cache: bool,
+    secrets: Sequence[str], secrets_from: Sequence[str], caches: Sequence[Cache], jobs: int, no_cache: bool,
     quiet: bool, no_progress: bool,
 ) -> None:
     """Scan one image and print the report.
@@ -134,7 +134,7 @@ class Asked:
     jobs: int = 1
     progress: bool = False
     known: tuple[Known, ...] = ()
-    caches: tuple[Path, ...] = ()
+    caches: tuple[Cache, ...] = ()
 
 
 def perform(asked: Asked) -> tuple[ScanResult, LeakscanError | None]:
@@ -143,7 +143,7 @@ def perform(asked: Asked) -> tuple[ScanResult, LeakscanError | None]:
     from scanner.evidence import Severity
     from scanner.image.dockerfile import read
     from scanner.image.metadata import read_metadata
-    from scanner.image.source import add_cache, open_image
+    from scanner.image.source import open_image
     from scanner.keys import installation_key
     from scanner.limits import Limits
     from scanner.progress import shown
@@ -171,7 +171,7 @@ def perform(asked: Asked) -> tuple[ScanResult, LeakscanError | None]:
             options = Options(limits, asked.jobs, key, least, asked.show_secrets, asked.show_suppressed, accepted,
                               recipe)  # fmt: skip
             for cache in asked.caches:
-                opened = add_cache(opened, cache, limits)
+                opened = with_cache(opened, cache, limits)
             display.expect(opened)
             return run(opened, rules, options, display.advance), None
         except LeakscanError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scanner.cli.caches import CacheType
+from scanner.cli.caches import Cache, CacheType, with_cache
 from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED
 from scanner.cli.secrets import read_secrets, secret_options
 from scanner.errors import LeakscanError
@@ -37,7 +37,7 @@ _LARGEST = 1 << 30
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def verify(
     report: str, image: str | None, format_: str, secrets: Sequence[str], secrets_from: Sequence[str],
-    caches: Sequence[Path], jobs: int, quiet: bool, no_progress: bool,
+    caches: Sequence[Cache], jobs: int, quiet: bool, no_progress: bool,
 ) -> None:
     """Check a JSON report against the image.
 
@@ -77,10 +77,10 @@ def _load(path: str) -> Any:
 
 
 def _checks(
-    reference: str, report: Any, known: Sequence[Known], caches: Sequence[Path], jobs: int, progress: bool
+    reference: str, report: Any, known: Sequence[Known], caches: Sequence[Cache], jobs: int, progress: bool
 ) -> list[Check]:
     from scanner import detection
-    from scanner.image.source import add_cache, open_image
+    from scanner.image.source import open_image
     from scanner.keys import installation_key
     from scanner.limits import Limits
     from scanner.progress import shown
@@ -92,7 +92,7 @@ def _checks(
         opened = open_image(reference, limits=limits, stdin=sys.stdin.buffer, progress=display.received)
         try:
             for cache in caches:
-                opened = add_cache(opened, cache, limits)
+                opened = with_cache(opened, cache, limits)
             display.expect(opened)
             repeated = None
             if known:

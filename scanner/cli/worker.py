@@ -11,13 +11,15 @@ import click
 @click.option("--store", metavar="URL", help="The PostgreSQL that the audit uses. [default: LEAKSCAN_STORE]")
 @click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
               help="Processes that work at a time. [default: one for each processor]")
+@click.option("--urgent", is_flag=True,
+              help="Take only images of audits with --urgent, so that those wait for no other.")
 @click.option("--once", is_flag=True, help="End as soon as nothing waits.")
-def worker(store: str | None, jobs: int, once: bool) -> None:
-    """Scan images of audits that were started with --distribute.
+def worker(store: str | None, jobs: int, urgent: bool, once: bool) -> None:
+    """Scan images of audits that were started with --distribute, those with --urgent first.
 
     Start as many as you like, on as many machines, all with the same version, rules and LEAKSCAN_KEY, and each with
     credentials for the registry. SIGTERM and Ctrl-C end it after the image at hand; killed, its image goes to another.
     """  # fmt: skip
     from scanner.audit.worker import work
 
-    work(store, jobs, once)
+    work(store, jobs, once, urgent)

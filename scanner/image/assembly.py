@@ -129,8 +129,9 @@ class Assembly:
         )
 
     def document(self, surface: Surface, where: str, blob: Blob, is_json: bool = True) -> Document:
-        """A document; one that is not meant to be JSON is looked at for compression."""
-        return Document(surface, where, blob, is_json, "" if is_json else sniff(blob.read(0, 6)))
+        """A document; one that is not meant to be JSON is looked at for compression, if its bytes are at hand."""
+        looks = not is_json and not blob.file.awaited
+        return Document(surface, where, blob, is_json, sniff(blob.read(0, 6)) if looks else "")
 
     def leftovers(self) -> None:
         """Whatever nothing refers to becomes documents: legacy files, orphans, members hidden by a later one."""

@@ -8,6 +8,8 @@ Source: BuildKit cache/remotecache/export.go, cache/remotecache/v1/types.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from scanner.evidence import Gap, Surface
 from scanner.image.assembly import Assembly
 from scanner.image.blob import Blob
@@ -19,14 +21,25 @@ from scanner.oci import Descriptor
 ONLY = "cache only, layer "
 
 
-def add_cache(assembly: Assembly, entry: Descriptor, blob: Blob, manifest: Manifest | Index, gaps: list[Gap]) -> None:
+def add_cache(
+    assembly: Assembly,
+    entry: Descriptor,
+    blob: Blob,
+    manifest: Manifest | Index,
+    gaps: list[Gap],
+    known: Collection[str] = (),
+) -> None:
     """Add the manifest, cache config and layers of an export as documents; a part that is not here is a gap.
+
+    Args:
+        gaps: those found with the manifest itself.
+        known: digests of layers that are read with the image.
 
     Raises OSError.
     """
     assembly.documents.append(Document(Surface.CACHE, entry.digest, blob))
     parts = (manifest.config, *manifest.layers) if isinstance(manifest, Manifest) else manifest.manifests
-    for part in {each.digest: each for each in parts}.values():
+    for part in {each.digest: each for each in parts if each.digest not in known}.values():
         is_config = part.media_type == CACHE_CONFIG
         inner = assembly.blob(part)
         if inner is None:

@@ -26,7 +26,9 @@ _ATTESTATION = "attestation-manifest"
 ATTESTATION_MARK = {_REFERENCE_TYPE: _ATTESTATION}
 _ALL_MANIFESTS = 4  # times `limits.index_manifests`: descriptors followed in all indexes together
 _CACHE = "is a BuildKit cache export, not an image"
-_CACHE_TIP = "Scan the image that was built with it, and add --cache-from type=local,src=DIRECTORY."
+_CACHE_TIP = (
+    "Scan the image that was built with it, and add --cache-from type=local,src=DIRECTORY or type=registry,ref=REF."
+)
 #: tags under which signatures and statements lie where a registry knows no referrers (cosign, referrers fallback)
 _REFERRER_TAG = re.compile(r"sha256-[0-9a-f]{64}(?:\.(?:att|sig|sbom))?")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from scanner.errors import ImageUnavailable, InvalidReference, LeakscanError, MalformedImage
+from scanner.errors import ImageUnavailable, InvalidReference, LeakscanError, MalformedImage, RegistryFault
 from scanner.evidence import Gap, Surface
 from scanner.image import archive, dirform, layout
 from scanner.image.assembly import Assembly
@@ -149,11 +149,48 @@ def add_cache(opened: OpenedImage, path: Path, limits: Limits) -> OpenedImage:
     except OSError as error:
         what = f"the cache {shown(str(path))} cannot be read: {error.strerror or 'input/output error'}"
         raise ImageUnavailable(what, "Name the directory that --cache-to type=local,dest=DIRECTORY wrote.") from None
+    return _with(opened, assembly)
+
+
+def add_remote_cache(opened: OpenedImage, name: str, limits: Limits) -> OpenedImage:
+    """The image with the build cache that `--cache-to type=registry` wrote to a reference; close it as the image.
+
+    Raises:
+        InvalidReference: *name* is no reference.
+        ImageUnavailable: the registry does not give it, or it is no cache.
+        MalformedImage: its documents are broken.
+    """
+    from scanner.image.registry import names, settings
+    from scanner.image.registry.client import Client
+    from scanner.image.registry.read import read_cache
+    from scanner.image.registry.store import store_of
+
+    reference = parse_reference(name)
+    client = Client.connect(names.repository_of(reference), settings.from_environment(os.environ), limits, os.environ)
+    store = store_of(client, limits)
+    known = {layer.digest for image in opened.images for layer in image.layers if layer.digest and layer.blob}
+    try:
+        with ExitStack() as files:
+            files.callback(_close_all, store.opened)
+            assembly = Assembly(store, limits)
+            read_cache(assembly, store, client, reference, known)
+            files.pop_all()
+    except (ImageUnavailable, RegistryFault) as error:
+        raise ImageUnavailable(f"the cache {reference}: {error.what}", error.tip) from None
+    except OSError as error:
+        what = f"the cache {reference} cannot be read: {error.strerror or 'input/output error'}"
+        raise ImageUnavailable(what, _SPACE_TIP) from None
+    return _with(opened, assembly, client.notes)
+
+
+def _with(opened: OpenedImage, assembly: Assembly, notes: Collection[str] = ()) -> OpenedImage:
+    """An image with the documents of a cache."""
     return replace(
         opened,
         documents=(*opened.documents, *assembly.documents),
-        gaps=(*opened.gaps, *store.gaps, *assembly.gaps),
-        files=(*opened.files, *store.opened),
+        gaps=(*opened.gaps, *assembly.store.gaps, *assembly.gaps),
+        files=(*opened.files, *assembly.store.opened),
+        notes=tuple(dict.fromkeys((*opened.notes, *notes))),
     )
 
 

@@ -49,7 +49,7 @@ def assembled(url: str, settings: ServeSettings, policy: Policy) -> Iterator[Ass
             stack.enter_context(held(file))
             if (aside := set_aside_if_damaged(file)) is not None:
                 LOG.error("the store was damaged: it is %s now, and every image is unknown until it is scanned", aside)
-        rules = rule_set(detection.load(os.environ), None)
+        rules = rule_set(detection.load(os.environ), None, limits)
         store = open_store(url, durable=True)
         stack.callback(store.dispose)
         queue = Queue(store, rules, settings)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from scanner.audit.report import gated
+from scanner.audit.rows import gated
 from scanner.serve.settings import ServeSettings
 from scanner.serve.words import Standing, Verdict
 from scanner.store.database import Store

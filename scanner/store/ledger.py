@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, func, select, update
 
 from scanner.store.database import Store, patient, put
 from scanner.store.schema import CHILDREN, REGISTRIES, RESULTS, SIGHTINGS, TAGS
@@ -62,13 +62,6 @@ class Ledger:
             put(connection, REGISTRIES, [{"host": host}], keys=["host"])
             found = connection.execute(select(REGISTRIES.c.id).where(REGISTRIES.c.host == host))
             self._registry: int = found.scalar_one()
-
-    @patient
-    def written(self) -> set[str]:
-        """The manifests whose results this run wrote, whichever process did."""
-        mine = (RESULTS.c.rules == self._rules) & (RESULTS.c.run == self._run)
-        with self._engine.connect() as connection:
-            return set(connection.execute(select(RESULTS.c.digest).where(mine)).scalars())
 
     @patient
     def point(self, repository: str, tags: Iterable[tuple[str, str]]) -> None:
@@ -152,30 +145,52 @@ def _result(row: Any) -> Result:
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """A tag whose image holds a secret: from when to when it was seen there, and whether it still is."""
+    """A reference whose image holds a secret.
+
+    Attributes:
+        since: when an audit saw that first.
+        until: when an audit saw it last.
+        current: the reference still points to that image, or is a digest.
+        built: when the image was made, ISO 8601; empty if nothing tells.
+    """
 
     reference: str
     digest: str
     since: str
     until: str
     current: bool
+    built: str = ""
 
 
 def appearances(engine: Store, fingerprint: str) -> list[Appearance]:
     """Where and when a secret was seen, in any registry and by any rule set, the earliest first."""
-    query = (
+    holding = select(SIGHTINGS.c.digest).where(SIGHTINGS.c.fingerprint == fingerprint)
+    built = select(func.max(RESULTS.c.created)).where(RESULTS.c.digest == TAGS.c.digest).scalar_subquery()
+    tagged = (
         select(REGISTRIES.c.host, TAGS.c.repository, TAGS.c.tag, TAGS.c.digest, TAGS.c.seen_first, TAGS.c.seen_last,
-               TAGS.c.current)
+               TAGS.c.current, built.label("built"))
         .select_from(TAGS)
         .join(REGISTRIES, REGISTRIES.c.id == TAGS.c.registry)
-        .where(TAGS.c.digest.in_(select(SIGHTINGS.c.digest).where(SIGHTINGS.c.fingerprint == fingerprint)))
-        .order_by(TAGS.c.seen_first, REGISTRIES.c.host, TAGS.c.repository, TAGS.c.tag)
+        .where(TAGS.c.digest.in_(holding))
+    )  # fmt: skip
+    # what was asked for by its digest has no tag; a result of every rule set
+    untagged = (
+        select(RESULTS.c.repository, RESULTS.c.digest, func.min(RESULTS.c.scanned).label("since"),
+               func.max(RESULTS.c.scanned).label("until"), func.max(RESULTS.c.created).label("built"))
+        .where(RESULTS.c.digest.in_(holding), ~exists().where(TAGS.c.digest == RESULTS.c.digest))
+        .group_by(RESULTS.c.repository, RESULTS.c.digest)
     )  # fmt: skip
     with engine.connect() as connection:
-        return [
-            Appearance(f"{row.host}/{row.repository}:{row.tag}", row.digest, row.seen_first, row.seen_last, row.current)
-            for row in connection.execute(query)
+        found = [
+            Appearance(f"{row.host}/{row.repository}:{row.tag}", row.digest, row.seen_first, row.seen_last,
+                       bool(row.current), row.built or "")
+            for row in connection.execute(tagged)
+        ]  # fmt: skip
+        found += [
+            Appearance(f"{row.repository}@{row.digest}", row.digest, row.since, row.until, True, row.built or "")
+            for row in connection.execute(untagged)
         ]
+    return sorted(found, key=lambda each: (each.since, each.reference, each.digest))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from scanner.evidence import Gap, Surface
 from scanner.image import dirform, layout
 from scanner.image.assembly import Assembly
 from scanner.image.blob import Blob
+from scanner.image.cache import add_cache
 from scanner.image.manifests import Index, Schema1, read_manifest
 from scanner.image.model import Document
 from scanner.image.reference import Reference
@@ -51,6 +52,32 @@ def read_repository(
     for subject in dict.fromkeys(subjects):
         _referrers(assembly, store, client, subject, tags)
     return found.digest
+
+
+def read_cache(
+    assembly: Assembly, store: RegistryStore, client: Client, reference: Reference, known: Collection[str]
+) -> None:
+    """Add the build cache that *reference* names, in either form: `image-manifest=true` or an index of layers.
+
+    Args:
+        known: digests of layers that are read with the image.
+
+    Raises:
+        ImageUnavailable: there is no such cache, or the registry does not give it.
+        MalformedImage: its manifest is broken.
+        OSError: no file can be made for it.
+    """
+    host = client.repository.host
+    found = client.manifest(reference.version)
+    if found is None:
+        raise ImageUnavailable(f"{host} has no such build cache", "Check repository and tag.")
+    blob = store.keep(found)
+    manifest = read_manifest(found.raw, found.digest, assembly.limits)
+    if isinstance(manifest, Schema1) or not manifest.is_cache:
+        tip = "It is what --cache-to type=registry,ref=REF wrote. An image is scanned by its own name."
+        raise ImageUnavailable(f"{found.digest} is no build cache", tip)
+    entry = Descriptor(found.media_type, found.digest, len(found.raw))
+    add_cache(assembly, entry, blob, manifest, assembly.check(entry, blob, found.raw), known)
 
 
 def _referrers(

@@ -1,0 +1,89 @@
+"""One secret through the audits: which images hold it, since when, and whether it is gone."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from scanner.keys import fingerprint
+from scanner.known import given_secrets
+from scanner.report import escape
+from scanner.store.database import Store
+from scanner.store.ledger import Appearance, appearances
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """Where a secret was seen, the earliest first.
+
+    Attributes:
+        fingerprint: keyed.
+    """
+
+    fingerprint: str
+    seen: tuple[Appearance, ...]
+
+    @property
+    def current(self) -> tuple[Appearance, ...]:
+        """The references that hold it now."""
+        return tuple(each for each in self.seen if each.current)
+
+    @property
+    def oldest(self) -> Appearance | None:
+        """The oldest build that holds it, or held it; by when it was seen, where nothing tells of the build."""
+        return min(self.seen, key=lambda each: (each.built or each.since, each.reference), default=None)
+
+
+def trails(engine: Store, words: str, key: bytes, environment: Mapping[str, str]) -> list[Trail]:
+    """What is known of a secret. Reads the store only.
+
+    Args:
+        words: a fingerprint, or a secret in the words of docker build (id=NAME,src=FILE or id=NAME,env=VAR): then one
+            trail for it and each of its parts that was seen.
+        key: the installation's.
+
+    Raises:
+        UnusableSecret: it cannot be read.
+        DatabaseError: the store cannot.
+    """
+    if "=" not in words:
+        return [Trail(words, tuple(appearances(engine, words)))]
+    prints = [fingerprint(key, part.value.reveal())
+              for each in given_secrets([words], [], environment) for part in each.parts]  # fmt: skip
+    found = [Trail(each, tuple(appearances(engine, each))) for each in dict.fromkeys(prints)]
+    return [each for each in found if each.seen] or found[:1]
+
+
+def text(trail: Trail) -> str:
+    """For people: one line that answers, then every reference."""
+    oldest, now = trail.oldest, trail.current
+    if oldest is None:
+        return f"{trail.fingerprint}: no image that was audited holds it.\n"
+    gone = [each for each in trail.seen if not each.current]
+    state = f"{_images(len(now))} now" if now else f"gone: seen last on {max(each.until for each in gone)[:10]}"
+    when = f"built {oldest.built[:10]}" if oldest.built else f"seen {oldest.since[:10]}"
+    lines = [f"{trail.fingerprint}: {state}; first in {escape.text(oldest.reference)}, {when}."]
+    lines += [f"  {escape.text(each.reference)}  {each.digest[:19]}  since {each.since[:10]}  is there" for each in now]
+    lines += [f"  {escape.text(each.reference)}  {each.digest[:19]}  since {each.since[:10]}  gone, "
+              f"seen last on {each.until[:10]}" for each in gone]  # fmt: skip
+    return "".join(f"{escape.line(line)}\n" for line in lines)
+
+
+def _images(number: int) -> str:
+    return "in 1 image" if number == 1 else f"in {number} images"
+
+
+def json(found: Sequence[Trail]) -> str:
+    """The same as a document."""
+    secrets = [
+        {
+            "fingerprint": each.fingerprint,
+            "current": len(each.current),
+            "oldest": each.oldest.reference if each.oldest else None,
+            "appearances": [{name: escape.plain(value) if isinstance(value, str) else value
+                             for name, value in asdict(seen).items()} for seen in each.seen],
+        }
+        for each in found
+    ]  # fmt: skip
+    return escape.json(jsonlib.dumps({"schema_version": "1", "secrets": secrets}, indent=1, sort_keys=True)) + "\n"

@@ -18,7 +18,7 @@ from scanner.cli.common import EXIT_INCOMPLETE, EXIT_USAGE, complain
 from scanner.errors import LeakscanError, UnusableFile
 
 #: each command is the object of its own name in a module of its own name
-COMMANDS = ("scan", "verify", "audit", "worker", "builder", "rules", "baseline", "config", "completion")
+COMMANDS = ("scan", "verify", "audit", "worker", "builder", "rules", "baseline", "config", "cache", "completion")
 
 
 class _Commands(click.Group):

@@ -40,6 +40,11 @@ class Confidence(StrEnum):
         return list(Confidence).index(self)
 
 
+def is_gated(severity: Severity, confidence: Confidence, fail_on: Severity | None) -> bool:
+    """Whether what is not suppressed counts: as bad as *fail_on* at least, None for never, and not unsure."""
+    return fail_on is not None and severity.rank <= fail_on.rank and confidence is not Confidence.LOW
+
+
 class Surface(StrEnum):
     """Where in an image bytes can hide."""
 

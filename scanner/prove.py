@@ -16,7 +16,6 @@ from itertools import groupby, islice
 
 from scanner.evidence import (
     KNOWN_SECRET,
-    Confidence,
     DockerfilePlace,
     Evidence,
     Finding,
@@ -31,6 +30,7 @@ from scanner.evidence import (
     Severity,
     State,
     Surface,
+    is_gated,
 )
 from scanner.image.instruction import Step, parse_created_by
 from scanner.image.maker import Builder
@@ -306,7 +306,7 @@ def _finding(place: Place, image: _Image) -> Finding:
         title=match.title,
         severity=match.severity,
         confidence=match.confidence,
-        gated=_gated(match.severity, match.confidence, image.settings.fail_on),
+        gated=is_gated(match.severity, match.confidence, image.settings.fail_on),
         secret=_summary(place, image.settings),
         surface=place.surface,
         layer=layer,
@@ -390,10 +390,6 @@ def _written_at(place: Place, image: _Image) -> DockerfilePlace | None:
     recipe = image.settings.recipe(place.image)
     made = recipe.made.get(place.instruction.history_index) if recipe and place.instruction else None
     return DockerfilePlace(plain(recipe.dockerfile.path), made.line, made.end_line) if recipe and made else None
-
-
-def _gated(severity: Severity, confidence: Confidence, fail_on: Severity | None) -> bool:
-    return fail_on is not None and severity.rank <= fail_on.rank and confidence is not Confidence.LOW
 
 
 def _removed_by(place: Place, image: _Image) -> RemovedBy | None:

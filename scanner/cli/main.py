@@ -18,7 +18,9 @@ from scanner.cli.common import EXIT_INCOMPLETE, EXIT_USAGE, complain
 from scanner.errors import LeakscanError, UnusableFile
 
 #: each command is the object of its own name in a module of its own name
-COMMANDS = ("scan", "verify", "audit", "worker", "serve", "builder", "rules", "baseline", "config", "completion")
+COMMANDS = (
+    "scan", "verify", "audit", "worker", "serve", "builder", "rules", "baseline", "config", "cache", "completion",
+)  # fmt: skip
 
 
 class _Commands(click.Group):

@@ -40,12 +40,18 @@ from scanner.errors import LeakscanError
 from scanner.output import FORMATS, Target, render, setting_of, write
 
 if TYPE_CHECKING:
+    from scanner.cache.layers import CachedLayers
+    from scanner.cache.results import CachedResults
     from scanner.detect.known.parts import Known
-    from scanner.evidence import ScanResult
+    from scanner.detect.userrules import UserRules
+    from scanner.evidence import ScanResult, Severity
+    from scanner.image.dockerfile import Dockerfile
     from scanner.image.metadata import BuildMetadata
     from scanner.image.model import OpenedImage
+    from scanner.limits import Limits
     from scanner.report.setting import Setting
     from scanner.scan import Detection
+    from scanner.suppress import Policy
 
 
 @click.command(cls=ConfiguredCommand)
@@ -73,7 +79,7 @@ if TYPE_CHECKING:
 @click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
               help="Processes that work at a time. [default: one for each processor]")
 @click.option("--no-cache", is_flag=True,
-              help="Neither read nor write results of earlier scans; a scan keeps none.")
+              help="Neither read nor write results of earlier scans.")
 @click.option("--quiet", is_flag=True, help="No progress and no notices on standard error.")
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def scan(
@@ -92,13 +98,12 @@ def scan(
     Exit codes: 0 every byte was looked at and nothing was found, 1 something leaked, 2 wrong usage, 3 the scan could
     not be done or is incomplete and nothing was found.
     """  # fmt: skip
-    del no_cache  # results of earlier scans are not kept
     if not image and metadata_file is None:
         raise click.UsageError("Missing argument 'IMAGE': a name, a path, or - for standard input.")
     progress = sys.stderr.isatty() and not (quiet or no_progress)
     known = read_secrets(secrets, secrets_from, quiet)
     asked = Asked(image, metadata_file, platform, fail_on, dockerfile, show_secrets, show_suppressed, jobs, progress,
-                  known, tuple(caches))  # fmt: skip
+                  known, tuple(caches), not no_cache)  # fmt: skip
     result, error = perform(asked)
     if error is not None:
         complain(error)
@@ -122,6 +127,7 @@ class Asked:
         progress: show it on standard error.
         known: secrets that the user gave.
         caches: directories of build caches to be scanned with the image.
+        cached: results of earlier scans may be used, and this one's kept.
     """
 
     image: str
@@ -135,26 +141,117 @@ class Asked:
     progress: bool = False
     known: tuple[Known, ...] = ()
     caches: tuple[Cache, ...] = ()
+    cached: bool = False
 
 
 def perform(asked: Asked) -> tuple[ScanResult, LeakscanError | None]:
     """The result, and the error if the image could not be opened."""
-    from scanner import detection
     from scanner.evidence import Severity
     from scanner.image.dockerfile import read
-    from scanner.image.metadata import read_metadata
-    from scanner.image.source import open_image
     from scanner.keys import installation_key
     from scanner.limits import Limits
-    from scanner.progress import shown
-    from scanner.scan import Options, unavailable
-    from scanner.scan import scan as run
 
     recipe = read(asked.dockerfile) if asked.dockerfile else None
     gc.disable()  # one run, no cycles to speak of: thousands of findings are made and rendered without it
     limits, key, own = Limits.from_environment(environment()), installation_key(os.environ), own_rules()
     accepted = policy(key, own)
-    rules: Detection = detection.load(os.environ, own, asked.known)
+    least = None if asked.fail_on == "never" else Severity(asked.fail_on)
+    run = _Run(asked, limits, key, own, accepted, least, recipe)
+    earlier = _Earlier.of(run)
+    if earlier is not None and (found := earlier.result()) is not None:
+        return found, None
+    result, error = _scanned(run, earlier)
+    if earlier is not None and error is None:
+        earlier.keep(result)
+    return result, error
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What a command asked, and what settings and files make of it."""
+
+    asked: Asked
+    limits: Limits
+    key: bytes
+    own: UserRules
+    policy: Policy
+    fail_on: Severity | None
+    recipe: Dockerfile | None
+
+
+class _Earlier:
+    """Results of earlier scans, for one run."""
+
+    def __init__(self, run: _Run, program: str) -> None:
+        from scanner.cache.entries import Entries
+
+        self._run, self._rules = run, f"{program} {run.own.digest}"
+        self.entries = Entries.of(os.environ, run.key)
+        self._started = time.monotonic()
+        self._image = self._note = ""
+        if not run.asked.caches and run.asked.metadata_file is None and not run.policy.gaps:
+            from scanner.cache.results import identity_of
+
+            self._image, self._note = identity_of(run.asked.image, run.asked.platform)
+
+    @classmethod
+    def of(cls, run: _Run) -> _Earlier | None:
+        """None if this run needs values, which are not kept, or may not use earlier results."""
+        from scanner.cache import program
+
+        asked = run.asked
+        if not asked.cached or asked.show_secrets or asked.show_suppressed or asked.known or run.policy.acceptors:
+            return None
+        try:
+            return cls(run, program.digest())
+        except OSError:  # the program's own files cannot be read
+            return None
+
+    def result(self) -> ScanResult | None:
+        """That of an earlier scan of the same image."""
+        found = self._results().get(self._image, self._run.fail_on) if self._image else None
+        if found is None:
+            return None
+        notes = (*found.notes, self._note) if self._note else found.notes
+        return replace(found, seconds=time.monotonic() - self._started, notes=notes)
+
+    def layers(self, opened: OpenedImage, jobs: int) -> CachedLayers:
+        """Those of layers of *opened* that are known to be the same."""
+        from scanner.cache.layers import CachedLayers
+        from scanner.scan import blob_jobs
+        from scanner.seal import Seal
+
+        found = CachedLayers(self.entries, self._rules, self._run.limits, Seal(self._run.key))
+        found.look(opened, blob_jobs(opened, self._run.limits), jobs)
+        return found
+
+    def keep(self, result: ScanResult) -> None:
+        """Keep a result if the image is still what it was, and let go of what does not fit any more."""
+        from scanner.cache.results import identity_of
+
+        if self._image and identity_of(self._run.asked.image, self._run.asked.platform)[0] == self._image:
+            self._results().put(self._image, result)
+        self.entries.trim()
+
+    def _results(self) -> CachedResults:
+        from scanner.cache.results import CachedResults
+
+        run, asked = self._run, self._run.asked
+        asked_for = (asked.image, asked.platform or "", repr(run.recipe), repr(run.policy.notes))
+        return CachedResults(self.entries, (self._rules, repr(run.limits), *asked_for))
+
+
+def _scanned(run: _Run, earlier: _Earlier | None) -> tuple[ScanResult, LeakscanError | None]:
+    """The result of reading the image, and the error if it could not be opened."""
+    from scanner import detection
+    from scanner.image.metadata import read_metadata
+    from scanner.image.source import open_image
+    from scanner.progress import shown
+    from scanner.scan import Options, unavailable
+    from scanner.scan import scan as perform_scan
+
+    asked, limits = run.asked, run.limits
+    rules: Detection = detection.load(os.environ, run.own, asked.known)
     image, file = asked.image, asked.metadata_file
     with shown(asked.progress) as display:
         try:
@@ -167,13 +264,13 @@ def perform(asked: Asked) -> tuple[ScanResult, LeakscanError | None]:
         except LeakscanError as error:
             return unavailable(image or str(file), "", error, rules.rules_digest, asked.known), error
         try:
-            least = None if asked.fail_on == "never" else Severity(asked.fail_on)
-            options = Options(limits, asked.jobs, key, least, asked.show_secrets, asked.show_suppressed, accepted,
-                              recipe)  # fmt: skip
+            options = Options(limits, asked.jobs, run.key, run.fail_on, asked.show_secrets, asked.show_suppressed,
+                              run.policy, run.recipe)  # fmt: skip
             for cache in asked.caches:
                 opened = with_cache(opened, cache, limits)
             display.expect(opened)
-            return run(opened, rules, options, display.advance), None
+            kept = earlier.layers(opened, asked.jobs) if earlier is not None else None
+            return perform_scan(opened, rules, options, display.advance, kept), None
         except LeakscanError as error:
             return unavailable(image, opened.source, error, rules.rules_digest, asked.known), error
         except OSError as error:

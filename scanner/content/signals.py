@@ -70,6 +70,9 @@ _HTML = (
 )
 
 
+_ESCAPED = tuple(b"\\x%02x" % byte for byte in range(256))
+
+
 class Signal:
     """Collects where the triggers of one kind fired (`detect.base.Detector`); it confirms no match itself."""
 
@@ -173,7 +176,7 @@ def _spelled(pattern: str, at: int) -> list[str]:
 
 def _exact(raw: bytes) -> bytes:
     """An expression for the very bytes."""
-    return b"".join(b"\\x%02x" % byte for byte in raw)
+    return b"".join([_ESCAPED[byte] for byte in raw])  # twenty thousand of them are made for every scan
 
 
 def _widened(word: bytes, width: int, little: bool) -> bytes:

@@ -74,6 +74,48 @@ def export(
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What an engine says of an image without exporting it.
+
+    Attributes:
+        source: docker or podman.
+        name: what to give to its `save`.
+        id: the engine's id of the image.
+        layers: diffIDs.
+        rest: what else the bytes of an export depend on: the engine's version, how it stores images.
+    """
+
+    source: str
+    name: str
+    id: str
+    layers: tuple[str, ...]
+    rest: str
+
+
+def known(reference: Reference, form: Form, platform: str | None) -> Known | None:
+    """What the engine says of an image that it has; None if it has it not, or does not tell.
+
+    Raises ImageUnavailable if no engine can be asked.
+    """
+    from docker.errors import DockerException
+
+    source, api = _connected(form)
+    try:
+        name = _present(api, reference, platform)
+        if name is None:
+            return None
+        found, version = _talk(api.inspect_image, name), _talk(api.version)
+        layers = tuple(str(layer) for layer in found["RootFS"]["Layers"])
+        about = [version.get("Version"), version.get("ApiVersion"), (found.get("GraphDriver") or {}).get("Name"),
+                 found.get("Descriptor"), found.get("Os"), found.get("Architecture"), found.get("Variant")]  # fmt: skip
+        return Known(source, name, str(found["Id"]), layers, json.dumps(about, sort_keys=True))
+    except (DockerException, LookupError, TypeError, AttributeError):
+        return None
+    finally:
+        api.close()
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """What an engine keeps of builds and never ships.
 

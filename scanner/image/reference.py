@@ -5,9 +5,11 @@ Sources: distribution reference grammar (name[:tag][@digest]); containers-transp
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from scanner.errors import InvalidReference
 from scanner.oci import Platform, is_digest
@@ -61,6 +63,17 @@ def split_form(text: str) -> tuple[Form, str]:
         if text.startswith(prefix):
             return form, text.removeprefix(prefix)
     return Form.ANY, text
+
+
+def path_and_tag(rest: str) -> tuple[Path, str]:
+    """`path[:tag]`; a path that exists as a whole has no tag (containers-transports(5), oci and docker-archive)."""
+    if os.path.lexists(rest):
+        return Path(rest), ""
+    path, colon, tag = rest.partition(":")
+    while colon and not os.path.lexists(path) and ":" in tag:
+        more, _, tag = tag.partition(":")
+        path = f"{path}:{more}"
+    return (Path(path), tag) if colon and os.path.lexists(path) else (Path(rest), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from scanner.image.reference import (
     matches,
     parse_platform,
     parse_reference,
+    path_and_tag,
     shown,
     split_form,
 )
@@ -118,7 +119,7 @@ def _open(request: _Request, files: ExitStack) -> OpenedImage:
     if not rest:
         raise InvalidReference("no image is named", "Give an image name, a path, or - for standard input.")
     if form is Form.FILE:
-        path, tag = _path_and_tag(rest)
+        path, tag = path_and_tag(rest)
         return _from_path(request, files, path, tag)
     if looks_like_path(rest) and form is Form.ANY:
         tip = "Check the path." if "/" in rest else f"For an image of that name write docker:{shown(rest)}"
@@ -192,17 +193,6 @@ def _with(opened: OpenedImage, assembly: Assembly, notes: Collection[str] = ()) 
         files=(*opened.files, *assembly.store.opened),
         notes=tuple(dict.fromkeys((*opened.notes, *notes))),
     )
-
-
-def _path_and_tag(rest: str) -> tuple[Path, str]:
-    """`path[:tag]`; a path that exists as a whole has no tag (containers-transports(5), oci and docker-archive)."""
-    if os.path.lexists(rest):
-        return Path(rest), ""
-    path, colon, tag = rest.partition(":")
-    while colon and not os.path.lexists(path) and ":" in tag:
-        more, _, tag = tag.partition(":")
-        path = f"{path}:{more}"
-    return (Path(path), tag) if colon and os.path.lexists(path) else (Path(rest), "")
 
 
 def _from_stream(request: _Request, files: ExitStack) -> OpenedImage:

@@ -62,13 +62,23 @@ class _KeyedDigest(bytes):
     __hash__ = bytes.__hash__
 
 
-def keepable(outcome: BlobOutcome) -> bool:
-    """Whether an outcome is whole, of the blob that its name says, and would be the same in another run."""
+def keepable(outcome: BlobOutcome, named: bool = True) -> bool:
+    """Whether an outcome is whole, would be the same in another run and, if *named*, is of the blob that its name says.
+
+    What is kept by the digest that was computed needs no such name.
+    """
     read = outcome.read
-    if read is None or read.digest != outcome.blob.name or outcome.gaps or outcome.matched < read.size:
+    if read is None or outcome.gaps or outcome.matched < read.size or outcome.partial:
+        return False
+    if read.digest != outcome.blob.name and (named or outcome.blob.name.startswith("sha512:")):
         return False
     gaps = (*read.gaps, *(nested.gap for nested in outcome.nested))
-    return not any(gap.reason.startswith(_PASSING) for gap in gaps)
+    return not any(is_passing(gap) for gap in gaps)
+
+
+def is_passing(gap: Gap) -> bool:
+    """Whether another run may not have a gap."""
+    return gap.reason.startswith(_PASSING)
 
 
 def packed(outcome: BlobOutcome, seal: Seal) -> bytes:
@@ -101,13 +111,16 @@ def packed(outcome: BlobOutcome, seal: Seal) -> bytes:
     return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 6)
 
 
-def unpacked(raw: bytes, blob: Blob, seal: Seal) -> BlobOutcome | None:
-    """The outcome for *blob*; None if the bytes are of another version or are none of ours."""
+def unpacked(raw: bytes, blob: Blob, seal: Seal, digest: str = "") -> BlobOutcome | None:
+    """The outcome for *blob*; None if the bytes are of another version, of another blob or none of ours.
+
+    *digest* is that of the blob's bytes, if its name may be another.
+    """
     try:
         inflate = zlib.decompressobj()
         text = inflate.decompress(raw, _LARGEST)
         document = json.loads(text) if inflate.eof else {}
-        if document.get("version") != VERSION or document["read"]["digest"] != blob.name:
+        if document.get("version") != VERSION or document["read"]["digest"] != (digest or blob.name):
             return None
         return _outcome(document, blob, seal)
     except (zlib.error, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):

@@ -106,6 +106,7 @@ class BlobOutcome:
             bytes; those of other secrets are of the secrets themselves. Those of the job's own spans, too.
         stored_proofs: HMACs of the job's spans in the stored bytes.
         ignored, objects: see `messages.Matched`.
+        partial: some records or objects were not kept, as those of all blobs together are more than the limit.
     """
 
     blob: Blob
@@ -121,6 +122,7 @@ class BlobOutcome:
     stored_proofs: dict[tuple[int, int], str] = field(default_factory=dict)
     ignored: list[Ignored] = field(default_factory=list)
     objects: list[LooseObject] = field(default_factory=list)
+    partial: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -460,6 +462,8 @@ class Pool:
             self._records += weight(record)
             if self._records <= _RECORD_BYTES:
                 outcome.records.append(record)
+            else:
+                outcome.partial = True
 
     def _keep_objects(self, outcome: BlobOutcome, objects: list[LooseObject]) -> None:
         """Keep what names git's blobs, up to a limit: a blob without a name has its id."""
@@ -467,6 +471,8 @@ class Pool:
             self._objects += 200 + len(item.data)
             if self._objects <= _OBJECT_BYTES:
                 outcome.objects.append(item)
+            else:
+                outcome.partial = True
 
     def _read(self, worker: _Worker, message: Plain | Pieces | LayerRead) -> None:
         job: _Job = worker.task

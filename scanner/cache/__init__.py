@@ -1,0 +1,1 @@
+"""Results of earlier scans in files of the user's cache directory."""

@@ -22,7 +22,8 @@ from typing import Any
 
 import zstandard
 
-from scanner.detect.base import Trigger
+from scanner.content.signals import packed_signals
+from scanner.detect.base import Detector, Trigger
 from scanner.detect.firstpass import compile_database, triggers_of
 from scanner.errors import LeakscanError, MalformedImage
 from scanner.evidence import Confidence, Match, Secret, Severity
@@ -60,7 +61,7 @@ class KeyDetector:
                 yield Match("key", "pattern", "a key", Severity.HIGH, Confidence.HIGH, start, end, value)
 
 
-DETECTORS = (KeyDetector(),)
+DETECTORS: tuple[Detector, ...] = (KeyDetector(), *packed_signals())
 DATABASE = compile_database(triggers_of(DETECTORS))
 
 

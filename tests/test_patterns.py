@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scanner.detect import dialect, rulepack
 from scanner.detect.patterns import PatternDetector
 from scanner.detect.published import Unpublished
-from scanner.detect.spans import Suppressed
+from scanner.detect.spans import Suppressed, escape_before, past_word
 from scanner.evidence import Confidence, Match
 
 TOKEN = re.compile(rb"shop_[a-z0-9]{20}")
@@ -289,3 +289,14 @@ def test_a_word_between_two_values_stands_by_itself(text: str, count: int) -> No
     data = text.format(value).encode()
 
     assert len(found(rule, data, ends_in(data, value[-8:].encode()), "settings.py")) == count
+
+
+@pytest.mark.parametrize("front", [b"x" * 40, b"word-" * 9, b"abc\\n", b"long_word_here\\u000a", b"aaaaaaaaaaaaa%0A"])
+def test_skipping_a_word_skips_no_place_where_one_may_begin(front: bytes) -> None:
+    """Behind a match amid a word, the next place that is looked at comes before any where a word may begin."""
+    window = front + b"tokentokentoken and more"
+    for at in range(1, len(window)):
+        after = past_word(window, at)
+        places = range(at + 1, after)
+        begins = [place for place in places if escape_before(window, place) or window[place - 1] in b" \\%"]
+        assert after > at and not begins

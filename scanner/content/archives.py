@@ -6,6 +6,7 @@ payload).
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 
 from scanner.content.buffer import Buffer
@@ -16,6 +17,8 @@ from scanner.layer.walk import Walk, number
 
 _ASCII = bytes(range(128))
 _AR, _AR_HEADER = b"!<arch>\n", 60
+_OLD_CPIO = {b"\xc7\x71": "<13H", b"\x71\xc7": ">13H"}
+_FILE_KINDS = (1, 2, 4, 6, 8, 10, 12)  # of stat(2): pipe, device, directory, device, file, link, socket
 _RPM_LEAD, _RPM_HEADER = 96, b"\x8e\xad\xe8\x01"
 
 
@@ -92,10 +95,27 @@ def _ar_name(name: bytes, names: bytes, data: memoryview) -> tuple[int, str]:
 
 
 def is_cpio(head: bytes) -> bool:
-    """Whether the first 110 bytes are a cpio header in one of the two ASCII forms."""
+    """Whether the first 110 bytes are a cpio header in one of the two ASCII forms, or in the binary one."""
     if head[:6] in (b"070701", b"070702"):
         return len(head) >= 110 and _hex(head[6:110]) is not None
+    if head[:2] in _OLD_CPIO:
+        return _binary_header(head) is not None
     return head[:6] == b"070707" and len(head) >= 76 and head[6:76].isdigit()
+
+
+def _binary_header(head: bytes) -> tuple[int, int, int, int] | None:
+    """The same as `_cpio_header` for the oldest form: 13 numbers of 16 bits in the order of the machine, where long
+    ones have their upper half first. Two bytes of magic are few, so all that can be wrong must be right."""
+    numbers = struct.unpack(_OLD_CPIO[head[:2]], head[:26]) if len(head) >= 26 else ()
+    if not numbers:
+        return None
+    mode, links, length, size = numbers[3], numbers[6], numbers[10], numbers[11] << 16 | numbers[12]
+    name = head[26 : 26 + length]
+    if mode >> 12 not in _FILE_KINDS and not (mode == 0 and name[:10] == b"TRAILER!!!"):
+        return None
+    if not 2 <= length <= 1024 or b"\0" in name[:-1] or (len(name) == length and name[-1:] != b"\0") or links > 4096:
+        return None
+    return 26, length, size, 2
 
 
 def _hex(digits: bytes) -> int | None:
@@ -147,6 +167,8 @@ def _cpio_header(head: bytes) -> tuple[int, int, int, int] | None:
     """Size of the header, of the name and of the data, and what they are aligned to."""
     if not is_cpio(head):
         return None
+    if head[:2] in _OLD_CPIO:
+        return _binary_header(head)
     if head[:6] == b"070707":
         if any(byte > 0x37 for byte in head[59:76]):
             return None

@@ -48,6 +48,11 @@ class Buffer:
         self._parts.clear()
         self._held = 0
 
+    def clear(self) -> None:
+        """Forget what was written, though it stays counted: the next step of a chain of filters takes its place."""
+        self.close()
+        self._held = self.size = 0
+
     def view(self) -> memoryview:
         """All bytes so far, read-only."""
         if self._file is None:

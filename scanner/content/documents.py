@@ -7,16 +7,14 @@ sections 1.3 and 1.6 (pages, cells, overflow).
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Iterator
 
+from scanner.content import pdffilters
 from scanner.content.buffer import Buffer
-from scanner.content.streams import inflate
 from scanner.content.words import Content, Fault, Room, Stop
 
 _STREAM = re.compile(rb"stream\r?\n")
 _OBJECT = re.compile(rb"(\d{1,10})\s+\d{1,5}\s+obj\b")
-_FILTER = re.compile(rb"/Filter\s*\[?\s*/(\w+)")
 _DICTIONARY = 4096  # bytes before a stream in which its dictionary is looked for
 _STEP = 1 << 22
 
@@ -27,26 +25,26 @@ _WORD_GAP = -200.0  # thousandths of an em: a move this far to the right looks l
 
 
 def open_pdf(content: Content, room: Room) -> Iterator[Content | Fault]:
-    """Deflated streams, and the text that page streams show; strings are often cut into letters there."""
+    """Streams as their filters leave them, and the text that page streams show; strings are often cut there."""
     data, start = content.data, 0
     while (place := _next_stream(data, start)) is not None:
         head = bytes(data[max(0, place - _DICTIONARY) : place])
         dictionary = head[max(head.rfind(b"obj"), head.rfind(b"endstream")) + 1 :]
-        kind = _FILTER.search(dictionary)
-        start = place
-        if kind is None or kind.group(1) not in (b"FlateDecode", b"Fl"):
-            continue
         numbers = _OBJECT.findall(head)
         name = f"object {numbers[-1].decode()}" if numbers else "object"
+        start = place
         buffer = Buffer(room)
         try:
             room.entry()
-            used, _ = inflate(buffer, data[place:], zlib.MAX_WBITS)
+            used, done, fault = pdffilters.undo(data[place:], dictionary, buffer)
             start = place + max(1, used)
-            plain = buffer.view()
-            yield content.made(plain, place, start, name, ("flate",))
-            if text := _shown(bytes(plain[:_STEP])):
-                yield content.made(text, place, start, name, ("flate", "pdf-text"))
+            if done:
+                plain = buffer.view()
+                yield content.made(plain, place, start, name, done)
+                if text := _shown(bytes(plain[:_STEP])):
+                    yield content.made(text, place, start, name, (*done, "pdf-text"))
+            if fault:
+                yield Fault(fault[0], (*content.inside, name), None, fault[1])
         except Stop as stop:
             yield Fault(stop.reason, (*content.inside, name), None, stop.what)
             return

@@ -26,9 +26,11 @@ class Clue:
     """Where the first pass saw encoded text of one kind.
 
     Attributes:
-        kind: base64, hex, utf-16le, utf-16be, utf-32le, utf-32be, escapes, url, html; or zip, for the end record.
+        kind: base64, hex, utf-16le, utf-16be, utf-32le, utf-32be, escapes, url, html; or zip, for the end record, and
+            packed, for what may begin amid a content.
         ends: offsets in the content just after each place, ascending.
-        phase: at *ends*, how many characters of an unfinished group of the encoding came before.
+        phase: at *ends*, how many characters of an unfinished group of the encoding came before; for packed, how many
+            bytes of what was seen.
     """
 
     kind: str

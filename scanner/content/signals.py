@@ -12,6 +12,7 @@ import base64
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from scanner.content.embedded import MAGICS
 from scanner.content.encoded import Clue
 from scanner.detect.base import Group, Trigger
 from scanner.detect.rulepack import RulePack
@@ -115,8 +116,14 @@ def signals(pack: RulePack, patterns: Iterable[str] = ()) -> tuple[Signal, ...]:
     found.append(Signal("escapes", _ESCAPES))
     found.append(Signal("url", _URL, caseless=True))
     found.append(Signal("html", _HTML, caseless=True))
-    found.append(Signal("zip", [_exact(b"PK\5\6")]))
-    return tuple(found)
+    return (*found, *packed_signals())
+
+
+def packed_signals() -> tuple[Signal, ...]:
+    """The signals for what is packed and does not begin a content."""
+    ends = Signal("zip", [_exact(b"PK\5\6")])
+    packed = (Signal("packed", expressions, length, group=Group.SHAPED) for length, expressions in MAGICS.items())
+    return (ends, *packed)
 
 
 def known_signals(segments: Sequence[bytes], wide: Sequence[bytes]) -> tuple[Signal, ...]:

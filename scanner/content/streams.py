@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from scanner.content.buffer import Buffer
 from scanner.content.words import Content, Fault, Room, Stop
-from scanner.layer.expand import decode
+from scanner.layer.expand import Region, decode
 from scanner.limits import MIB
 
 _IN, _OUT = MIB, 4 * MIB
 _LZMA_MEMORY = 256 * MIB
 _BZIP2_BLOCK = (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")  # a block, or the end of an empty stream
-_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".lzma", ".z", ".tgz", ".tbz2", ".txz", ".tzst")
+_LZIP = b"LZIP\1"
+_WINDOWS = tuple(bytes([byte]) for byte in range(0x08, 0x78, 0x10))  # first bytes of zlib streams
+_TRIED = 128  # bytes of a file that begins oddly
+_TELLING = 4096  # plain bytes that come out of no such file by chance
+_DAMAGED = "nested.damaged", "the compressed stream is damaged or cut off"
+_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".lzma", ".lz", ".z", ".tgz", ".tbz2", ".txz", ".tzst", ".tlz")
 
 
 def stream_kind(head: bytes) -> str:
@@ -33,9 +38,35 @@ def stream_kind(head: bytes) -> str:
         return "zstd"
     if head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5:  # skippable frames may come first (RFC 8878 section 3.1.2)
         return "zstd"
-    if head[:1] == b"\x5d" and head[1:3] == b"\0\0" and _is_lzma(head):
+    if head[:5] == _LZIP and 12 <= head[5] & 0x1F <= 29:
+        return "lzip"
+    if _is_usual_lzma(head):
         return "lzma"
-    return "zlib" if _is_zlib(head) else ""
+    return "zlib" if head[:1] == b"x" and _is_zlib(head) else ""
+
+
+def odd_kind(head: bytes) -> str:
+    """The compression of a file that begins as no usual tool writes it, by its first 128 bytes; '' for none.
+
+    zlib with a window smaller than the largest, and lzma with other properties. The first 128 bytes must unpack, and
+    even so other files do by chance: ask for this last.
+    """
+    if head[:1] in _WINDOWS and _is_zlib(head):
+        return "zlib"
+    return "lzma" if len(head) > 18 and not head[13] and not _is_usual_lzma(head) and _is_odd_lzma(head) else ""
+
+
+def _is_odd_lzma(head: bytes) -> bool:
+    size = head[5:13]
+    pb, rest = divmod(head[0], 45)
+    if pb > 4 or sum(divmod(rest, 9)) > 4 or not (size == b"\xff" * 8 or (size[5:] == bytes(3) and any(size[:5]))):
+        return False
+    try:
+        decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[_filter(head[:1] + b"\0\0\1\0")])
+        plain = decoder.decompress(head[13:], _TRIED)
+    except (lzma.LZMAError, ValueError, EOFError):
+        return False
+    return len(plain) >= 16 and len(set(plain)) > 4
 
 
 def _inflates(head: bytes) -> bool:
@@ -45,6 +76,10 @@ def _inflates(head: bytes) -> bool:
     except zlib.error:
         return False
     return True
+
+
+def _is_usual_lzma(head: bytes) -> bool:
+    return head[:3] == b"\x5d\0\0" and _is_lzma(head)
 
 
 def _is_lzma(head: bytes) -> bool:
@@ -57,7 +92,7 @@ def _is_lzma(head: bytes) -> bool:
 
 def _is_zlib(head: bytes) -> bool:
     """A zlib header (RFC 1950 section 2.2) and bytes that inflate."""
-    if len(head) < 8 or head[0] != 0x78 or (head[0] << 8 | head[1]) % 31 or head[1] & 0x20:
+    if len(head) < 8 or (head[0] << 8 | head[1]) % 31 or head[1] & 0x20:
         return False
     try:
         zlib.decompressobj().decompress(head)
@@ -68,16 +103,27 @@ def _is_zlib(head: bytes) -> bool:
 
 def open_stream(content: Content, kind: str, room: Room) -> Iterator[Content | Fault]:
     """The plain bytes of a compressed content, and what follows the stream is searched with the content itself."""
-    buffer = Buffer(room)
+    buffer, size = Buffer(room), len(content.data)
+    outside: list[Region] = []
     try:
-        fault = fill(buffer, content.data, kind)
+        fault, used = fill_from(buffer, content.data, kind, outside)
         if buffer.size or not fault:
-            name = plain_name(content.name)
-            yield content.made(buffer.view(), 0, len(content.data), "", encoding=(kind,), rename=name)
-        if fault and (buffer.size or kind != "zlib"):
-            yield Fault(fault[0], content.inside, len(content.data), fault[1])
+            name, covers = plain_name(content.name), tuple(_between(outside, size if fault else used))
+            yield content.made(buffer.view(), 0, size, "", (kind,), name, covers)
+        odd = kind == odd_kind(bytes(content.data[:_TRIED]))
+        if fault and (buffer.size >= _TELLING if odd else buffer.size or kind != "zlib"):
+            yield Fault(fault[0], content.inside, size, fault[1])
     finally:
         buffer.close()
+
+
+def _between(outside: Sequence[Region], end: int) -> Iterator[tuple[int, int]]:
+    """The ranges of [0, *end*) that hold the stream itself: header fields and skippable frames may hold anything."""
+    at = 0
+    for region in outside:
+        yield at, region.offset
+        at = region.offset + region.length
+    yield at, max(at, end)
 
 
 def plain_name(name: str) -> str:
@@ -90,18 +136,25 @@ def plain_name(name: str) -> str:
 
 def fill(buffer: Buffer, data: memoryview, kind: str) -> tuple[str, str] | None:
     """Decode *data* into *buffer*; the reason and a sentence if that ended early, what came out before is kept."""
+    return fill_from(buffer, data, kind)[0]
+
+
+def fill_from(
+    buffer: Buffer, data: memoryview, kind: str, outside: list[Region] | None = None
+) -> tuple[tuple[str, str] | None, int]:
+    """The same, and where the stream ends. *outside* gathers what `layer.expand.decode` finds between its parts."""
     try:
         if kind in ("zlib", "deflate"):
-            _, ended = inflate(buffer, data, zlib.MAX_WBITS if kind == "zlib" else -zlib.MAX_WBITS)
-            return None if ended else ("nested.damaged", "the compressed stream is damaged or cut off")
-        if kind in ("lzma", "lzma-raw"):
+            used, ended = inflate(buffer, data, zlib.MAX_WBITS if kind == "zlib" else -zlib.MAX_WBITS)
+            return (None if ended else _DAMAGED), used
+        if kind in ("lzma", "lzma-raw", "lzip"):
             return _unlzma(buffer, data, kind)
-        reason, _ = decode(data, kind, buffer)
+        reason, used = decode(data, kind, buffer, outside)
     except Stop as stop:
-        return stop.reason, stop.what
+        return (stop.reason, stop.what), len(data)
     except OSError as error:
-        return "nested.bytes", f"no temporary file can hold what is packed in it: {error.strerror}"
-    return ("nested.damaged", "the compressed stream is damaged or cut off") if reason else None
+        return ("nested.bytes", f"no temporary file can hold what is packed in it: {error.strerror}"), len(data)
+    return (_DAMAGED if reason else None), used
 
 
 def inflate(buffer: Buffer, data: memoryview, wbits: int) -> tuple[int, bool]:
@@ -127,29 +180,48 @@ def inflate(buffer: Buffer, data: memoryview, wbits: int) -> tuple[int, bool]:
     return at - len(decoder.unused_data), True
 
 
-def _unlzma(buffer: Buffer, data: memoryview, kind: str) -> tuple[str, str] | None:
-    """The legacy format, as a file of its own or, in zip (method 14), with a short header of its own."""
-    at = 0
+def _unlzma(buffer: Buffer, data: memoryview, kind: str) -> tuple[tuple[str, str] | None, int]:
+    """The legacy format, as a file of its own, in zip (method 14) or in lzip, which have short headers of their own."""
+    at = end = 0
     try:
-        if kind == "lzma":
-            decoder = lzma.LZMADecompressor(format=lzma.FORMAT_ALONE, memlimit=_LZMA_MEMORY)
-        else:  # APPNOTE.TXT section 5.8.8: version, size of properties, properties
-            length = int.from_bytes(data[2:4], "little")
-            at = 4 + length
-            decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[_filter(bytes(data[4:at]))])
-        while not decoder.eof and (at < len(data) or not decoder.needs_input):
-            chunk = bytes(data[at : at + _IN]) if decoder.needs_input else b""
-            at += len(chunk)
-            buffer.write(decoder.decompress(chunk, _OUT))
+        while True:
+            decoder, at = _lzma_decoder(data, at, kind)
+            while not decoder.eof and (at < len(data) or not decoder.needs_input):
+                chunk = bytes(data[at : at + _IN]) if decoder.needs_input else b""
+                at += len(chunk)
+                buffer.write(decoder.decompress(chunk, _OUT))
+            end = at - len(decoder.unused_data)
+            if kind != "lzip" or not decoder.eof or bytes(data[end + 20 : end + 24]) != _LZIP[:4]:
+                break
+            at = end + 20  # lzip's trailer, and another member
     except (lzma.LZMAError, ValueError, EOFError, IndexError):
-        return "nested.damaged", "the compressed stream is damaged"
+        return _DAMAGED, at
     ended = decoder.eof or kind == "lzma-raw"  # a raw stream need not mark its end
-    return None if ended else ("nested.damaged", "the compressed stream is cut off")
+    return (None if ended else _DAMAGED), min(len(data), end + 20) if kind == "lzip" else end
+
+
+def _lzma_decoder(data: memoryview, at: int, kind: str) -> tuple[lzma.LZMADecompressor, int]:
+    """A decoder for a stream whose header is at *at*, and where what it takes begins. Raises ValueError, IndexError."""
+    if kind == "lzip":  # "Lzip file format": magic, version, a power of two and how many sixteenths of it to take off
+        power, off = data[at + 5] & 0x1F, data[at + 5] >> 5
+        size = (1 << power) - off * (1 << power >> 4)
+        lzip = _lzma1(3, 0, 2, min(size, _LZMA_MEMORY))
+        return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[lzip]), at + 6
+    if kind == "lzma" and _is_lzma(bytes(data[:24])):
+        return lzma.LZMADecompressor(format=lzma.FORMAT_ALONE, memlimit=_LZMA_MEMORY), at
+    # a dictionary of a size that liblzma refuses and others write; or, in zip, APPNOTE.TXT section 5.8.8: version,
+    # size of properties, properties
+    start, length = (0, 5) if kind == "lzma" else (4, int.from_bytes(data[2:4], "little"))
+    decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[_filter(bytes(data[start : start + length]))])
+    return decoder, 13 if kind == "lzma" else start + length
 
 
 def _filter(properties: bytes) -> dict[str, int]:
     """An LZMA1 filter from its five bytes of properties. Raises ValueError, IndexError."""
     pb, rest = divmod(properties[0], 45)
     lp, lc = divmod(rest, 9)
-    dictionary = min(int.from_bytes(properties[1:5], "little"), _LZMA_MEMORY)
+    return _lzma1(lc, lp, pb, min(int.from_bytes(properties[1:5], "little"), _LZMA_MEMORY))
+
+
+def _lzma1(lc: int, lp: int, pb: int, dictionary: int) -> dict[str, int]:
     return {"id": lzma.FILTER_LZMA1, "dict_size": max(4096, dictionary), "lc": lc, "lp": lp, "pb": pb}

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from scanner.content import archives, documents, repositories, zips
+from scanner.content import archives, documents, embedded, repositories, zips
 from scanner.content.encoded import Clue, decode_runs, open_wide, wide_text
-from scanner.content.streams import open_stream, stream_kind
+from scanner.content.streams import odd_kind, open_stream, stream_kind
+from scanner.content.unread import unread
 from scanner.content.words import Content, Fault, Room
+from scanner.layer.walk import WINDOW
 
 _HEAD = 128
 #: first bytes that may be the start of something with an inside
-_FIRST = frozenset(b"\x1f\x28\x50\x21\x42\x53\x25\x30\x37\x68\x73\x52\x5d\x78\x04\xd0\xed\xfd\xff\xfe\0")
-#: of skippable frames of zstd, and of zlib streams with a window smaller than git's own
-_FIRST |= frozenset(range(0x50, 0x60)) | frozenset(range(0x08, 0x78, 0x10))
+_FIRST = frozenset(b"\x1f\x28\x50\x21\x42\x53\x25\x30\x37\x68\x73\x52\x4c\x4d\x5d\x78")
+_FIRST |= frozenset(b"\x02\x04\x89\xd0\xed\xfd\xff\xfe\0")
+#: of skippable frames of zstd, of zlib streams with a window smaller than git's own, of binary cpio
+_FIRST |= frozenset(range(0x50, 0x60)) | frozenset(range(0x08, 0x78, 0x10)) | frozenset(b"\xc7\x71")
 #: where the checksum of a tar header stands, and how it may begin
 _TAR_SUM, _SUM_FIRST = 148, b" 01234567\0\x80"
-#: formats that are not understood, by magic: 7z, RAR, LZ4 frame, squashfs, cabinet
-_UNKNOWN = (
-    (b"7z\xbc\xaf\x27\x1c\0", "7z"),
-    (b"Rar!\x1a\x07", "RAR"),
-    (b"hsqs", "squashfs"),
-    (b"MSCF\0\0\0\0", "cabinet"),
-)
+_LOCAL = b"PK\3\4"
+_LZMA_ZERO = 13  # where the first coded byte of lzma stands, which is 0
 _OLE, _ENCRYPTED_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "EncryptedPackage".encode("utf-16-le")
 _OLE_SEARCHED = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """A content's format.
+
+    Attributes:
+        opener: everything in it, read when it is asked for.
+        apart: whether what is in it is searched by itself, so that magics in its members say nothing about it.
+        own: a magic that the opener looks for itself.
+        by_end: whether the end tells it, which is in the last window of a content and not in the first.
+    """
+
+    opener: Iterator[Content | Fault]
+    apart: bool = True
+    own: bytes = b""
+    by_end: bool = False
 
 
 def unfold(
@@ -40,16 +57,57 @@ def unfold(
         first: False if the content was unfolded before and only the clues are new: then no format is looked for but
             zip, which is told by the end.
     """
-    opened = None if content.closed else _opened(content, clues, room, first)
-    if opened is None and not clues:
+    known = None if content.closed else _format(content, clues, room)
+    opened = known.opener if known is not None and (first or known.by_end) else None
+    if opened is None and not clues and not content.packed:
         return
     if content.depth >= room.budget.limits.nested_depth:
         text = f"nested deeper than {room.budget.limits.nested_depth}"
         yield Fault("nested.depth", content.inside, len(content.data), text)
         return
+    packed = _packed(content, clues)
     if opened is not None:
-        yield from opened
+        covered: list[tuple[int, int]] = []
+        for inner in opened:
+            if isinstance(inner, Content):
+                covered += inner.covers
+                inner = _with_packed(inner, packed) if inner.searched else inner
+            yield inner
+        packed = _uncovered(content, packed, covered, known)
+    elif known is not None and known.apart:
+        packed = []
+    elif packed and len(content.data) > WINDOW and zips.find_end(content.data) is not None:
+        packed = [at for at in packed if content.data[at : at + 4] != _LOCAL]  # a zip behind a program: by its end
     yield from decode_runs(content, clues, room)
+    if packed:
+        yield from embedded.open_packed(content, packed, room)
+
+
+def _packed(content: Content, clues: Sequence[Clue]) -> list[int]:
+    """Where something packed may begin, as the first pass tells."""
+    starts = {end - clue.phase for clue in clues if clue.kind == "packed" for end in clue.ends}
+    return sorted(starts.union(content.packed))
+
+
+def _with_packed(inner: Content, packed: Sequence[int]) -> Content:
+    """A content that is not searched by itself, told where something may be packed in it."""
+    start, end = inner.covers[0]
+    low, high = bisect.bisect_right(packed, start), bisect.bisect_left(packed, end)
+    return replace(inner, packed=tuple(at - start for at in packed[low:high])) if low < high else inner
+
+
+def _uncovered(
+    content: Content, packed: list[int], covered: list[tuple[int, int]], known: _Format | None
+) -> list[int]:
+    """Where something packed may begin that is not part of what was opened. A content of several windows has clues of
+    the first one only; what it was opened into leaves little of it."""
+    size = len(content.data)
+    ranges = list(embedded.uncovered(covered, size))
+    if known is not None and known.apart and size > WINDOW:
+        packed = list(embedded.starts_in(content.data, ranges))
+    own = b"" if known is None else known.own
+    found = [at for at in embedded.among(packed, ranges) if at]  # what stands at the start was opened
+    return [at for at in found if content.data[at : at + len(own)] != own] if own else found
 
 
 def is_covered(content: Content) -> bool:
@@ -57,68 +115,70 @@ def is_covered(content: Content) -> bool:
     return not content.verbatim and _is_tar(content.data)
 
 
-def _opened(
-    content: Content, clues: Sequence[Clue], room: Room, first: bool
-) -> Iterator[Content | Fault] | None:
-    """The opener of the content's format, None if nothing can be inside."""
-    if len(content.data) < 8:
+def _format(content: Content, clues: Sequence[Clue], room: Room) -> _Format | None:
+    """The content's format, None if nothing can be inside."""
+    data = content.data
+    if len(data) < 8:
         return None
-    if opened := _by_start(content, room):
-        return opened if first else None
-    if any(clue.kind == "zip" for clue in clues) and (end := zips.find_end(content.data)) is not None:
-        return zips.open_zip(content, room, end)
+    if found := _by_start(content, room):
+        return found
+    if any(clue.kind == "zip" for clue in clues) and (end := zips.find_end(data)) is not None:
+        return replace(_zip(content, room, end), by_end=True)
+    may_be = data[0] in _FIRST or (len(data) > _LZMA_ZERO and not data[_LZMA_ZERO])
+    if may_be and (kind := odd_kind(bytes(data[:_HEAD]))):
+        return _Format(open_stream(content, kind, room))
     return None
 
 
-def _by_start(content: Content, room: Room) -> Iterator[Content | Fault] | None:
-    """The opener of a format that the first bytes tell."""
+def _zip(content: Content, room: Room, end: int | None) -> _Format:
+    return _Format(zips.open_zip(content, room, end), own=_LOCAL)
+
+
+def _by_start(content: Content, room: Room) -> _Format | None:
+    """The format that the first bytes tell."""
     data = content.data
     if data[0] in _FIRST:
         head = bytes(data[:_HEAD])
         if head[0] & 0x8F == 8 and repositories.is_loose(head):
-            return repositories.open_loose(content, room)
+            return _Format(repositories.open_loose(content, room))
         if kind := stream_kind(head):
-            return open_stream(content, kind, room)
+            return _Format(open_stream(content, kind, room))
         if encoding := wide_text(data):
-            return open_wide(content, encoding, room)
-        if opener := _by_magic(content, head, room):
-            return opener
+            return _Format(open_wide(content, encoding, room))
+        if known := _by_magic(content, head, room):
+            return known
     if _is_tar(data):
-        return archives.open_tar(content, room)
+        return _Format(archives.open_tar(content, room))
     return None
 
 
-def _by_magic(content: Content, head: bytes, room: Room) -> Iterator[Content | Fault] | None:
+def _by_magic(content: Content, head: bytes, room: Room) -> _Format | None:
     data = content.data
     if head[:4] == b"PK\3\4" and zips.is_local(data):
-        return zips.open_zip(content, room, zips.find_end(data))
+        return _zip(content, room, zips.find_end(data))
     if head[:8] == b"!<arch>\n":
-        return archives.open_ar(content, room)
+        return _Format(archives.open_ar(content, room), apart=False)
     if head[:4] == b"\xed\xab\xee\xdb" and head[4:5] in b"\3\4":
-        return archives.open_rpm(content, room)
-    if head[:5] == b"07070" and archives.is_cpio(head):
-        return archives.open_cpio(content, room)
+        return _Format(archives.open_rpm(content, room))
+    if archives.is_cpio(head):
+        return _Format(archives.open_cpio(content, room))
     if head[:16] == b"SQLite format 3\0":
-        return documents.open_sqlite(content, room)
+        return _Format(documents.open_sqlite(content, room), apart=False)
     if head[:5] == b"%PDF-":
-        return documents.open_pdf(content, room)
+        return _Format(documents.open_pdf(content, room), apart=False)
     if repositories.is_pack(head):
-        return repositories.open_pack(content, room)
+        return _Format(repositories.open_pack(content, room))
     return _closed(content, head)
 
 
-def _closed(content: Content, head: bytes) -> Iterator[Fault] | None:
+def _closed(content: Content, head: bytes) -> _Format | None:
     """What has an inside that cannot be opened."""
-    for magic, name in _UNKNOWN:
-        if head.startswith(magic) and (name != "squashfs" or head[28:30] == b"\4\0"):
-            return iter([Fault("nested.unknown", content.inside, len(content.data), f"{name} is not understood")])
-    if head[:2] == b"\x1f\x9d" and not head[2] & 0x60 and 9 <= head[2] & 0x1F <= 16:
-        return iter([Fault("nested.unknown", content.inside, len(content.data), "compress is not understood")])
-    if head[:4] == b"\x04\x22\x4d\x18" and head[4] >> 6 == 1 and not head[4] & 2 and not head[5] & 0x8F:
-        return iter([Fault("nested.unknown", content.inside, len(content.data), "LZ4 is not understood")])
-    if head[:8] == _OLE and _ENCRYPTED_OFFICE in bytes(content.data[:_OLE_SEARCHED]):
-        return iter([Fault("nested.encrypted", content.inside, len(content.data), "the document is encrypted")])
-    return None
+    fault = None
+    if name := unread(head, start=True):
+        fault = Fault("nested.unknown", content.inside, len(content.data), f"{name} is not understood")
+    elif head[:8] == _OLE and _ENCRYPTED_OFFICE in bytes(content.data[:_OLE_SEARCHED]):
+        fault = Fault("nested.encrypted", content.inside, len(content.data), "the document is encrypted")
+    return None if fault is None else _Format(iter([fault]))
 
 
 def _is_tar(data: memoryview) -> bool:

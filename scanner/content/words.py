@@ -44,6 +44,8 @@ class Content:
         searched: these bytes are part of a content that is searched anyway, only what is inside them is new.
         closed: nothing is inside: an archive's own headers, which look like an archive.
         run: where decoded text comes from; a value that stands there as it is, is nothing new.
+        covers: the ranges of the content around it that it was made of: what is packed there is packed in it.
+        packed: where in *data* something packed may begin, of a content that is searched as part of another.
     """
 
     data: memoryview
@@ -56,6 +58,8 @@ class Content:
     searched: bool = False
     closed: bool = False
     run: Run | None = field(default=None, repr=False)
+    covers: tuple[tuple[int, int], ...] = ()
+    packed: tuple[int, ...] = ()
 
     def place(self, start: int, end: int) -> tuple[int, int]:
         """Offset and length in the outermost file of the stored bytes that data[start:end] was made of."""
@@ -77,19 +81,21 @@ class Content:
     def part(self, start: int, end: int, name: str, searched: bool = False, closed: bool = False) -> Content:
         """An entry that lies in *data* as it is. *searched*: searching *data* searched it well enough."""
         made = self._inner(self.data[start:end], self.place(start, end), self.verbatim, name, "", ())
-        return replace(made, searched=searched, closed=closed)
+        return replace(made, searched=searched, closed=closed, covers=((start, end),))
 
     def made(
         self, data: bytes | memoryview, start: int, end: int, name: str, encoding: tuple[str, ...] = (),
-        rename: str = "",
+        rename: str = "", covers: tuple[tuple[int, int], ...] = (),
     ) -> Content:  # fmt: skip
         """An entry made of data[start:end]; without a *name* it has the path of this content.
 
         Args:
             encoding: what was undone.
             rename: what detectors are told instead.
+            covers: the ranges that it was made of, if not of all.
         """
-        return self._inner(memoryview(data), self.place(start, end), False, name, rename, encoding)
+        made = self._inner(memoryview(data), self.place(start, end), False, name, rename, encoding)
+        return replace(made, covers=covers or ((start, end),))
 
     def _inner(
         self, data: memoryview, stored: tuple[int, int], verbatim: bool, name: str, rename: str,

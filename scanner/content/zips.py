@@ -18,6 +18,7 @@ _LOCAL, _CENTRAL, _END, _END64 = b"PK\3\4", b"PK\1\2", b"PK\5\6", b"PK\6\6"
 _END_SIZE, _COMMENT = 22, 65535
 _METHODS = {8: "deflate", 12: "bzip2", 14: "lzma-raw", 93: "zstd", 95: "xz"}
 _ENCRYPTED, _SIZE_FOLLOWS = 0x1, 0x8
+_RESERVED = 0xD780  # flags that no writer sets
 _U32 = 0xFFFFFFFF
 
 
@@ -172,7 +173,7 @@ def open_zip(content: Content, room: Room, end: int | None) -> Iterator[Content 
             if _differs(entry, listed):
                 other = replace(entry, size=listed.size, method=listed.method, flags=listed.flags)
                 yield from _open(content, other, room)
-        yield from _unlisted(content, room, seen, covered, end)
+        yield from _unlisted(content, room, seen, covered)
     except Stop as stop:
         yield Fault(stop.reason, content.inside, len(data), stop.what)
 
@@ -185,12 +186,12 @@ def _differs(entry: _Entry, listed: _Listed) -> bool:
 
 
 def _unlisted(
-    content: Content, room: Room, seen: set[int], covered: list[tuple[int, int]], end: int | None
+    content: Content, room: Room, seen: set[int], covered: list[tuple[int, int]]
 ) -> Iterator[Content | Fault]:
     """Entries by local headers that no directory names, in the bytes that no other entry covers."""
     reached = 0
     gaps = []
-    for start, stop in [*sorted(covered), (len(content.data) if end is None else end, 0)]:
+    for start, stop in [*sorted(covered), (len(content.data), 0)]:
         if start > reached:
             gaps.append((reached, start))
         reached = max(reached, stop)
@@ -222,12 +223,52 @@ def _open(content: Content, entry: _Entry, room: Room) -> Generator[Content | Fa
     elif entry.method == 0:
         if end > start:
             room.take(end - start)  # entries may overlap: countless ones can share the same bytes
-            yield content.part(start, end, entry.name)
+            yield replace(content.part(start, end, entry.name), covers=_covers(entry, end))
     elif entry.method in _METHODS:
         return (yield from _unpacked(content, entry, room, end))
     else:
         yield Fault("nested.unknown", inside, end - start, f"packed by method {entry.method}, which is not understood")
     return end
+
+
+def _covers(entry: _Entry, end: int) -> tuple[tuple[int, int], ...]:
+    """The magic and the data; the fields between them may hold anything."""
+    return (entry.at, entry.at + 4), (entry.data, end)
+
+
+def open_entry(content: Content, at: int, room: Room) -> Generator[Content | Fault, None, int]:
+    """The entry whose local header is at *at*, amid something that is no zip archive; nothing if it only looks like
+    one. Returns where it ends."""
+    entry = _local(content.data, at, None)
+    if entry is None or not _is_sound(content.data, entry):
+        return at
+    room.entry()
+    damage: list[Fault] = []
+    opened, steps = False, _open(content, entry, room)
+    while True:
+        try:
+            found = next(steps)
+        except StopIteration as stop:
+            end: int = stop.value
+            break
+        if isinstance(found, Fault) and found.reason == "nested.damaged":
+            damage.append(found)
+            continue
+        opened = True
+        yield found
+    if opened:
+        yield from damage
+    return end if opened else at
+
+
+def _is_sound(data: memoryview, entry: _Entry) -> bool:
+    """Whether a header that stands by itself says what a writer of archives would (sections 4.4.4 and 4.4.17)."""
+    name = bytes(data[entry.at + 30 : entry.at + 30 + _int(data, entry.at + 26, 2)])
+    if not name or min(name) < 0x20 or entry.flags & _RESERVED:
+        return False
+    if entry.method:
+        return entry.method in _METHODS
+    return entry.size is not None and entry.data + entry.size <= len(data)
 
 
 def _unpacked(content: Content, entry: _Entry, room: Room, end: int) -> Generator[Content | Fault, None, int]:
@@ -246,7 +287,8 @@ def _unpacked(content: Content, entry: _Entry, room: Room, end: int) -> Generato
         else:
             fault = fill(buffer, data[start:end], kind)
         if buffer.size:
-            yield content.made(buffer.view(), start, end, entry.name, (kind.removesuffix("-raw"),))
+            name = (kind.removesuffix("-raw"),)
+            yield content.made(buffer.view(), start, end, entry.name, name, covers=_covers(entry, end))
         if fault:
             yield Fault(fault[0], inside, end - start, fault[1])
     except OSError as error:

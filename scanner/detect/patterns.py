@@ -22,7 +22,7 @@ from scanner.detect.outcome import Outcome, Verdict
 from scanner.detect.parsed import ParsedFileDetector
 from scanner.detect.published import Unpublished
 from scanner.detect.rulepack import LARGEST_MATCH, Rule, RulePack
-from scanner.detect.spans import Suppressed, escape_before, in_picture, inside_base64, ranges
+from scanner.detect.spans import Suppressed, escape_before, in_picture, inside_base64, past_word, ranges
 from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
 
 #: bytes around a window, for word edges
@@ -180,7 +180,8 @@ class PatternDetector:
             if not self._edges_hold(window, match, compiled):
                 more = self._more(window, match, compiled)
                 if not more:
-                    at = match.start() + 1 if compiled.bounded else max(match.start() + 1, match.end())
+                    at = self._next(window, match.start())
+                    at = at if compiled.bounded else max(at, match.end())
                     continue
                 found = replace(found, more=more)
             yield found
@@ -201,6 +202,11 @@ class PatternDetector:
         if window[start - 1] in b"+/":
             return not inside_base64(window, start)
         return window[start - 1] not in _WORD or escape_before(window, start)
+
+    def _next(self, window: bytes, start: int) -> int:
+        """Where the next match may begin, after one at *start* whose edges do not hold: amid a long word none does, and
+        trying each of its letters would cost more than all the rest of a text that is made for it."""
+        return past_word(window, start) if not self._begins_a_word(window, start) else start + 1
 
     def _more(self, window: bytes, match: Any, compiled: _Compiled) -> bytes:
         """What a run that begins like a token has behind the longest known one, nothing if it begins otherwise.
@@ -258,9 +264,10 @@ class PatternDetector:
     def _candidates(self, window: bytes, compiled: _Compiled) -> Iterator[Any]:
         at = 0
         while (match := compiled.pattern.search(window, at)) is not None:
-            at = match.start() + 1
-            if self._edges_hold(window, match, compiled):
-                at = max(at, match.end())
+            if not self._edges_hold(window, match, compiled):
+                at = self._next(window, match.start())
+            else:
+                at = max(match.start() + 1, match.end())
                 if self._no_candidate(_groups_of(match, compiled.names)) is None:
                     yield match
 
@@ -349,10 +356,11 @@ def _free(candidates: Sequence[_Found], taken: set[int], place: int, within: int
 
 def _groups_of(match: Any, names: Mapping[str, int]) -> dict[str, bytes]:
     """The named groups that took part, `secret2` and `secret3` under the name `secret`."""
+    values = match.groups()  # one call into RE2 for all of them
     return {
-        "secret" if name in _SECRETS else name: match.group(number)
+        "secret" if name in _SECRETS else name: value
         for name, number in names.items()
-        if match.start(number) >= 0
+        if (value := values[number - 1]) is not None
     }
 
 

@@ -24,6 +24,7 @@ _PICTURE_BEFORE = 600
 _LONGEST_ESCAPE = 12
 _BASE64_BEFORE = 16
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+")
+_IN_WORD = re.compile(rb"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +66,13 @@ def inside_base64(window: bytes, at: int) -> bool:
 def escape_before(window: bytes, at: int) -> bool:
     """Whether the letters before window[at] belong to an escape, so that a word may begin there."""
     return _ESCAPE_BEFORE.search(window[max(0, at - _LONGEST_ESCAPE) : at]) is not None
+
+
+def past_word(window: bytes, at: int) -> int:
+    """Where a word may begin behind window[at], which stands within one: behind that word, unless so near to its start
+    that an escape may end there."""
+    before = window[max(0, at - _LONGEST_ESCAPE) : at]
+    if len(before) < _LONGEST_ESCAPE or _IN_WORD.fullmatch(before) is None:
+        return at + 1
+    word = _IN_WORD.match(window, at)
+    return max(at + 1, word.end()) if word is not None else at + 1

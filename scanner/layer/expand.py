@@ -153,13 +153,17 @@ class PlainSink(Protocol):
     def write(self, data: bytes, used: int, /) -> None: ...
 
 
-def decode(view: memoryview, compression: str, sink: PlainSink) -> tuple[str, int]:
+def decode(
+    view: memoryview, compression: str, sink: PlainSink, between: list[Region] | None = None
+) -> tuple[str, int]:
     """Decode compressed bytes that `sniff` names into *sink*, without digests: for what lies inside files.
+
+    *between* gathers header fields and frames that hold no stream.
 
     Returns the reason why decoding ended early (compression.damaged, compression.truncated), '' if it did not, and
     where the last stream ends. Whatever *sink* raises passes through.
     """
-    outside: list[Region] = []
+    outside: list[Region] = [] if between is None else between
     try:
         _EXPANDERS[compression](view, sink, outside)
     except _Stop as stop:

@@ -94,6 +94,8 @@ class TokenDetector:
     def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
         """The matches of the plugin in *data*, each once."""
         seen: set[tuple[int, int]] = set()
+        rule = rule_id(self.kind.secret_type)
+        judged: dict[tuple[str, str, bool], Confidence] = {}  # a file may repeat one value without end
         for sighting in self.sightings(data, ends, path):
             span = (sighting.start, sighting.end)
             if span in seen or sighting.end <= sighting.start:
@@ -101,14 +103,14 @@ class TokenDetector:
             seen.add(span)
             reason = self._reason(sighting)
             if reason is not None:
-                self.tally.add(rule_id(self.kind.secret_type), reason)
+                self.tally.add(rule, reason)
                 continue
             yield Match(
-                rule_id=rule_id(self.kind.secret_type),
+                rule_id=rule,
                 detector="detect-secrets",
                 title=self.kind.title,
                 severity=self.kind.severity,
-                confidence=self._confidence(sighting),
+                confidence=self._confidence(sighting, judged),
                 start=sighting.start,
                 end=sighting.end,
                 secret=Secret(bytes(data[sighting.start : sighting.end])),
@@ -122,11 +124,18 @@ class TokenDetector:
             return self.judge.address_reason(sighting.value, sighting.line.text, sighting.place)
         return None
 
-    def _confidence(self, sighting: Sighting) -> Confidence:
+    def _confidence(self, sighting: Sighting, judged: dict[tuple[str, str, bool], Confidence]) -> Confidence:
         value, text, place = sighting.value, sighting.line.text, sighting.place
+        around = text[max(0, place - 1) : place] + text[place + len(value) : place + len(value) + 1]
+        key = value, around, sighting.rewritten
+        if key not in judged:
+            judged[key] = self._judged(sighting, around)
+        return judged[key]
+
+    def _judged(self, sighting: Sighting, around: str) -> Confidence:
+        value = sighting.value
         if self.kind.module == "basic_auth":
             return self.kind.confidence if self.judge.telling(value) else Confidence.LOW
-        around = text[max(0, place - 1) : place] + text[place + len(value) : place + len(value) + 1]
         inside = any(neighbour.isalnum() or neighbour == "_" for neighbour in around) and not sighting.rewritten
         if plausible.broken(value.encode("utf-8", "surrogateescape")) is not None:
             return Confidence.LOW

@@ -1,0 +1,261 @@
+"""What is packed in a file in a way that its first bytes do not tell: it is found, or said not to be looked at."""
+
+# ruff: noqa: ARG005  (every builder is given a key; some have no place for it)
+
+from __future__ import annotations
+
+import base64
+import binascii
+import bz2
+import gzip
+import io
+import lzma
+import random
+import sqlite3
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import fuzzing
+from tests.builders import Member, file, image_of, layer, tar_of, write
+from tests.fuzzing import gzip_with_fields
+from tests.test_hostile import ACCEPTED, CLEAN, FOUND, SAID, WHOLE, outcome, skippable, zstd
+
+SCRIPT = b"#!/bin/sh\nskip=20\ntail -n +20 \"$0\" | tar xz\nexit 0\n"
+PLAIN = {"pdf_run_length"}  # where a key is packed and stands there all the same
+ELF = b"\x7fELF\2\1\1" + bytes(9) + random.Random(3).randbytes(5000)
+
+
+def text(key: bytes) -> bytes:
+    """A line with the key, and enough around it that no form of packing leaves it as it is."""
+    return b"".join(b"%x settings\n" % number**9 for number in range(99, 140)) + b"token = " + key + b"\n"
+
+
+def gz(data: bytes, name: bytes = b"") -> bytes:
+    """gzip, with a name in its header if one is given."""
+    return gzip_with_fields(8, gzip.compress(data, mtime=0), name) if name else gzip.compress(data, mtime=0)
+
+
+def zipped(*entries: tuple[str, bytes], comment: bytes = b"", extra: bytes = b"", method: int = 8) -> bytes:
+    """A zip archive; *extra* goes into the field of every entry."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", method) as archive:
+        archive.comment = comment
+        for name, data in entries:
+            info = zipfile.ZipInfo(name)
+            info.compress_type, info.extra, info.comment = method, extra, comment
+            archive.writestr(info, data)
+    return target.getvalue()
+
+
+def field(data: bytes) -> bytes:
+    """An extra field of a zip entry, of a kind that nobody knows."""
+    return struct.pack("<HH", 0x7777, len(data)) + data
+
+
+def cpio_binary(*entries: tuple[str, bytes], order: str = "<") -> bytes:
+    """The oldest form of cpio."""
+    out = b""
+    for name, data in (*entries, ("TRAILER!!!", b"")):
+        raw, size = name.encode() + b"\0", len(data)
+        mode = 0o100644 if size else 0
+        out += struct.pack(f"{order}13H", 0o070707, 1, 2, mode, 0, 0, 1, 0, 0, 0, len(raw), size >> 16, size & 0xFFFF)
+        out += raw + bytes(len(raw) % 2) + data + bytes(size % 2)
+    return out
+
+
+def lzma_alone(
+    data: bytes, lc: int = 3, lp: int = 0, pb: int = 2, dictionary: int = 1 << 16, sized: bool = False
+) -> bytes:
+    """The legacy format of lzma with any properties, as 7-Zip's and Go's encoders write it."""
+    chain = [{"id": lzma.FILTER_LZMA1, "lc": lc, "lp": lp, "pb": pb, "dict_size": max(4096, dictionary)}]
+    size = struct.pack("<Q", len(data)) if sized else b"\xff" * 8
+    return bytes([(pb * 5 + lp) * 9 + lc]) + struct.pack("<I", dictionary) + size + lzma.compress(
+        data, lzma.FORMAT_RAW, filters=chain)  # fmt: skip
+
+
+def lzip(data: bytes) -> bytes:
+    """A member of lzip."""
+    chain = [{"id": lzma.FILTER_LZMA1, "lc": 3, "lp": 0, "pb": 2, "dict_size": 1 << 16}]
+    body = b"LZIP\1\x10" + lzma.compress(data, lzma.FORMAT_RAW, filters=chain)
+    return body + struct.pack("<IQQ", zlib.crc32(data), len(data), len(body) + 20)
+
+
+def deflated(data: bytes, window: int = 15) -> bytes:
+    """zlib with a window of two to that power."""
+    coder = zlib.compressobj(9, zlib.DEFLATED, window)
+    return coder.compress(data) + coder.flush()
+
+
+def pdf(*objects: bytes) -> bytes:
+    """Objects as a PDF without a table of them."""
+    numbered = (b"%d 0 obj\n%s\nendobj\n" % (number + 1, each) for number, each in enumerate(objects))
+    return b"%PDF-1.5\n" + b"".join(numbered) + b"%%EOF\n"
+
+
+def stream(data: bytes, dictionary: bytes) -> bytes:
+    """A stream of a PDF."""
+    return b"<< %s /Length %d >>\nstream\n%s\nendstream" % (dictionary, len(data), data)
+
+
+def database(data: bytes) -> bytes:
+    """A SQLite database with one value."""
+    with sqlite3.connect(":memory:") as connection:
+        connection.execute("create table t (v blob)")
+        connection.execute("insert into t values (?)", (data,))
+        connection.commit()
+        return connection.serialize()
+
+
+def uuencoded(data: bytes) -> bytes:
+    """A file as uuencode writes it."""
+    lines = [binascii.b2a_uu(data[at : at + 45]) for at in range(0, len(data), 45)]
+    return b"begin 644 settings\n" + b"".join(lines) + b"`\nend\n"
+
+
+def seven_zip() -> bytes:
+    """The start of a 7z archive, its checksum right."""
+    start = struct.pack("<QQI", 100, 40, 7)
+    return b"7z\xbc\xaf\x27\x1c\0\4" + struct.pack("<I", zlib.crc32(start)) + start + random.Random(1).randbytes(140)
+
+
+SQUASHFS = struct.pack("<4s4I4H2H", b"hsqs", 9, 0, 1 << 17, 1, 1, 17, 0, 1, 4, 0) + bytes(400)
+FORMS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gz, "bzip2": bz2.compress, "xz": lzma.compress, "zstd": zstd, "zip": lambda data: zipped(("e", data)),
+    "lzip": lzip, "tar.gz": lambda data: gz(tar_of(file("e", data))),
+}  # fmt: skip
+
+FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    **{f"script_with_{form}": (WHOLE, lambda key, pack=pack: SCRIPT + pack(text(key))) for form, pack in FORMS.items()},
+    **{f"program_with_{form}": (WHOLE, lambda key, pack=pack: ELF + pack(text(key)) + ELF[:99])
+       for form, pack in FORMS.items()},
+    **{f"{form}_after_one_byte": (WHOLE, lambda key, pack=pack: b"\n" + pack(text(key)))
+       for form, pack in FORMS.items()},
+    **{f"{form}_behind_{other}": (WHOLE, lambda key, pack=pack, other=other: FORMS[other](b"nothing\n") + b"--\n"
+                                  + pack(text(key)))
+       for form, pack in FORMS.items() for other in ("gzip", "xz", "zstd", "zip", "lzip")},
+    "two_streams_in_a_script": (WHOLE, lambda key: SCRIPT + gz(b"nothing") + b"\n--\n" + lzma.compress(text(key))),
+    "initramfs_of_three": (WHOLE, lambda key: cpio_binary(("a", b"x")) + bytes(512) + gz(cpio_binary(("b", b"y")))
+                           + bytes(100) + lzma.compress(cpio_binary(("etc/key", text(key))))),
+    "binary_cpio_of_gzip": (WHOLE, lambda key: cpio_binary(("a", b"x"), ("e.gz", gz(text(key))))),
+    "binary_cpio_of_zlib": (WHOLE, lambda key: cpio_binary(("a", b"x"), ("e", deflated(text(key))))),
+    "binary_cpio_big_endian": (WHOLE, lambda key: cpio_binary(("e", deflated(text(key))), order=">")),
+    "zlib_small_window": (WHOLE, lambda key: deflated(text(key), 9)),
+    "zlib_middle_window": (WHOLE, lambda key: deflated(text(key), 12)),
+    "lzma_other_properties": (WHOLE, lambda key: lzma_alone(text(key) * 3, 0, 2, 0)),
+    "lzma_odd_dictionary": (WHOLE, lambda key: lzma_alone(text(key) * 3, dictionary=100_000)),
+    "lzma_small_dictionary": (WHOLE, lambda key: lzma_alone(text(key) * 3, dictionary=0)),
+    "lzma_of_a_size": (WHOLE, lambda key: lzma_alone(text(key) * 3, 1, 1, 1, sized=True)),
+    "lzip": (WHOLE, lambda key: lzip(text(key))),
+    "lzip_of_two_members": (WHOLE, lambda key: lzip(b"nothing") + lzip(text(key))),
+    "gzip_in_an_extra_field": (WHOLE, lambda key: _extra(gz(b"x"), b"AB\0\2" + gz(text(key)))),
+    "gzip_in_a_skippable_frame": (WHOLE, lambda key: zstd(b"nothing") + skippable(gz(text(key))) + zstd(b"nothing")),
+    "zstd_in_a_skippable_frame": (WHOLE, lambda key: skippable(b"toc " + zstd(text(key))) + zstd(b"nothing")),
+    "gzip_in_a_zip_extra": (WHOLE, lambda key: zipped(("e", b"x"), extra=field(gz(text(key))))),
+    "gzip_in_a_zip_comment": (WHOLE, lambda key: zipped(("e", b"x"), comment=gz(text(key)))),
+    "zip_in_a_zip_comment": (WHOLE, lambda key: zipped(("e", b"x"), comment=zipped(("k", text(key))))),
+    "zip_behind_a_zip": (WHOLE, lambda key: zipped(("e", b"x")) + zipped(("k", text(key)))),
+    "zip_before_a_zip": (WHOLE, lambda key: zipped(("k", text(key))) + zipped(("e", b"x"))),
+    "zip_in_an_entry_that_is_stored": (WHOLE, lambda key: zipped(("e", b"head" + zipped(("k", text(key)))), method=0)),
+    "zip_entry_without_directory_in_a_program": (WHOLE, lambda key: ELF + zipped(("k", text(key)))[:-40]),
+    "gzip_between_zip_entries": (WHOLE, lambda key: _between(gz(text(key)))),
+    "gzip_behind_a_tar": (FOUND, lambda key: tar_of(file("e", b"x")) + gz(text(key))),
+    "gzip_in_a_tar_s_attribute": (FOUND, lambda key: tar_of(Member("e", b"x", pax={
+        "SCHILY.xattr.user.x": gz(text(key)).decode("utf-8", "surrogateescape")}))),
+    "gzip_amid_a_tar_s_member": (WHOLE, lambda key: tar_of(file("e", SCRIPT + gz(text(key))))),
+    "gzip_amid_an_ar_s_member": (WHOLE, lambda key: b"!<arch>\n" + _ar("e.o/", ELF + gz(text(key)))),
+    "gzip_in_a_database": (WHOLE, lambda key: database(gz(text(key)))),
+    "zstd_in_a_database": (WHOLE, lambda key: database(b"v1" + zstd(text(key)))),
+    "pdf_ascii85_flate": (WHOLE, lambda key: pdf(stream(base64.a85encode(deflated(text(key))) + b"~>",
+                                                        b"/Filter [/ASCII85Decode /FlateDecode]"))),
+    "pdf_ascii_hex_flate": (WHOLE, lambda key: pdf(stream(deflated(text(key)).hex().encode() + b">",
+                                                          b"/Filter [ /ASCIIHexDecode/FlateDecode ]"))),
+    "pdf_flate_twice": (WHOLE, lambda key: pdf(stream(deflated(deflated(text(key))), b"/Filter [/FlateDecode /Fl]"))),
+    "pdf_escaped_filter": (WHOLE, lambda key: pdf(stream(deflated(text(key)), b"/Filter /Flate#44ecode"))),
+    "pdf_filter_elsewhere": (WHOLE, lambda key: pdf(stream(deflated(text(key)), b"/Filter 9 0 R"))),
+    "pdf_ascii85": (WHOLE, lambda key: pdf(stream(base64.a85encode(text(key)) + b"~>", b"/Filter /A85"))),
+    "pdf_run_length": (WHOLE, lambda key: pdf(stream(_run_length(b"A A " + key), b"/Filter /RunLengthDecode"))),
+    "pdf_lzw": (WHOLE, lambda key: pdf(stream(_lzw(text(key)), b"/Filter /LZWDecode"))),
+    "pdf_object_stream": (WHOLE, lambda key: pdf(stream(deflated(b"7 0 << /Note (" + key + b") >>"),
+                                                        b"/Type /ObjStm /N 1 /First 4 /Filter /FlateDecode"))),
+    "pdf_unknown_filter": (SAID, lambda key: pdf(stream(deflated(key)[2:], b"/Filter /BrotliDecode"))),
+    "pdf_crypt_filter": (SAID, lambda key: pdf(stream(key[::-1], b"/Filter /Crypt"))),
+    "7z_behind_a_program": (SAID, lambda key: ELF + seven_zip()),
+    "squashfs_behind_a_program": (SAID, lambda key: ELF + SQUASHFS),
+    "cut_gzip_in_a_script": (SAID, lambda key: SCRIPT + gz(text(key) + random.Random(1).randbytes(20_000))[:-3000]),
+    "cut_xz_in_a_script": (SAID, lambda key: SCRIPT + lzma.compress(random.Random(1).randbytes(20_000))[:9000]),
+    "encrypted_zip_entry_in_a_program": (SAID, lambda key: ELF + _encrypted(zipped(("k", text(key)))) + ELF),
+}  # fmt: skip
+
+
+def _extra(stored: bytes, data: bytes) -> bytes:
+    """A gzip member with an extra field."""
+    return stored[:3] + bytes([stored[3] | 4]) + stored[4:10] + struct.pack("<H", len(data)) + data + stored[10:]
+
+
+def _between(data: bytes) -> bytes:
+    """A zip whose entries have *data* between them, where its directory names none."""
+    first, second = zipped(("a", b"x")), zipped(("b", b"y"))
+    end = first.index(b"PK\1\2")
+    return first[:end] + data + second
+
+
+def _ar(name: str, data: bytes) -> bytes:
+    return f"{name:<16}{0:<12}{0:<6}{0:<6}{0o100644:<8o}{len(data):<10}`\n".encode() + data + b"\n" * (len(data) % 2)
+
+
+def _run_length(data: bytes) -> bytes:
+    return bytes([len(data) - 1]) + data + b"\x80"
+
+
+def _lzw(data: bytes) -> bytes:
+    """LZW that says each byte as it is: codes of nine bits, the table emptied before it grows."""
+    codes = [256, *[code for at in range(0, len(data), 200) for code in (*data[at : at + 200], 256)], 257]
+    bits = "".join(f"{code:09b}" for code in codes)
+    return int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+
+
+def _encrypted(archive: bytes) -> bytes:
+    """A zip whose first entry says that it is encrypted; without its directory."""
+    return archive[:6] + b"\1\0" + archive[8 : archive.index(b"PK\1\2")]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_packed_anywhere_is_found_or_said(name: str, tmp_path: Path) -> None:
+    """A key that any usual tool would unpack is found; what cannot be unpacked is a gap."""
+    expected, build = FILES[name]
+    key = fuzzing.new_key(random.Random(name))
+    data = build(key)
+    assert name in PLAIN or key not in data
+    path = write(tmp_path / "image.tar", image_of(layer({"opt/file": data})).docker_archive())
+
+    assert outcome(path, key) in ACCEPTED[expected]
+
+
+@pytest.mark.parametrize("what", ["random", "zeros", "letters"])
+def test_what_only_looks_packed_is_no_gap(what: str, tmp_path: Path) -> None:
+    """Magics stand in programs that know them, and anywhere by chance; what follows them there unpacks to nothing."""
+    chance = random.Random(what)
+    magics = (
+        b"\x1f\x8b\x08\0", b"\x1f\x8b\x08\x08\0\0\0\0\0\3", b"\x28\xb5\x2f\xfd", b"PK\3\4", b"PK\3\4\x14\0\0\0\x08\0",
+        b"\x04\x22\x4d\x18\x64\x40", b"\x02\x21\x4c\x18", b"LZIP\1\x10", b"\xfd7zXZ\0\0\4", b"7z\xbc\xaf\x27\x1c\0\4",
+        b"Rar!\x1a\x07\0", b"Rar!\x1a\x07\1\0", b"MSCF\0\0\0\0", b"BZh91AY&SY", b"hsqs", b"x\x9c",
+        b"\xc7\x71", b"\x71\xc7",
+    )  # fmt: skip
+
+    def filler(size: int) -> bytes:
+        if what == "zeros":
+            return bytes(size)
+        return chance.randbytes(size) if what == "random" else bytes(chance.choices(b"abcdef \n", k=size))
+
+    content = {
+        f"{number}": b".." + b"".join(filler(chance.randrange(60)) + each for each in magics * 9) + filler(number)
+        for number in range(50)
+    }
+    path = write(tmp_path / "image.tar", image_of(layer(content)).docker_archive())
+
+    assert outcome(path, fuzzing.new_key(chance)) == CLEAN

@@ -65,6 +65,10 @@ class Limits:
         """The names of all limits."""
         return tuple(field.name for field in fields(cls))
 
+    def changed(self) -> dict[str, int | float]:
+        """The limits that are not as they are by default, by name."""
+        return {field.name: own for field in fields(self) if (own := getattr(self, field.name)) != field.default}
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """The limits that LEAKSCAN_LIMIT_<FIELD> set, such as LEAKSCAN_LIMIT_LAYER_BYTES=8G or

@@ -169,7 +169,7 @@ def perform(asked: Asked) -> tuple[ScanResult, LeakscanError | None]:
         try:
             least = None if asked.fail_on == "never" else Severity(asked.fail_on)
             options = Options(limits, asked.jobs, key, least, asked.show_secrets, asked.show_suppressed, accepted,
-                              recipe)  # fmt: skip
+                              recipe, asked.platform, len(asked.caches))  # fmt: skip
             for cache in asked.caches:
                 opened = add_cache(opened, cache, limits)
             display.expect(opened)

@@ -374,6 +374,7 @@ class ScanResult:
         notes: what the source cannot give, such as attestations from an engine, and what the user's files say.
         ignored: what was judged to be no secret; None if nobody asked.
         key_id: names the key of the fingerprints (`keys.key_id`); empty if there is none.
+        settings: what was asked of the scan and changes what it says (docs/report.md), so that it can be repeated.
     """
 
     reference: str
@@ -387,6 +388,7 @@ class ScanResult:
     notes: tuple[str, ...] = ()
     ignored: tuple[IgnoredPlace, ...] | None = None
     key_id: str = ""
+    settings: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:

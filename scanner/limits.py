@@ -70,10 +70,12 @@ class Limits:
     @property
     def mark(self) -> str:
         """A name for how these differ from the defaults in what decides a result; empty if they do not."""
-        usual = type(self)()
-        given = {name: getattr(self, name) for name in self.names() if name not in _NO_RESULT}
-        other = [f"{name}={value:g}" for name, value in given.items() if value != getattr(usual, name)]
+        other = [f"{name}={value:g}" for name, value in self.changed().items() if name not in _NO_RESULT]
         return hashlib.sha256(" ".join(other).encode()).hexdigest()[:12] if other else ""
+
+    def changed(self) -> dict[str, int | float]:
+        """The limits that are not as they are by default, by name."""
+        return {field.name: own for field in fields(self) if (own := getattr(self, field.name)) != field.default}
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

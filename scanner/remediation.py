@@ -24,6 +24,8 @@ _DELETE = (
     "garbage collection: until then the blob can still be pulled."
 )
 DELETE = _DELETE.format("")
+_WORD = r"[^\s;|&$`]{1,256}"
+_WITH_NAMES = re.compile(re.escape(_DELETE).replace(r"\{\}", rf"(?:, here {_WORD}(?: (?:and|at) {_WORD}){{0,3}})?"))
 PURGE = (
     "Empty what the builders keep: docker builder prune -a, docker buildx history rm --all, docker image prune; "
     "then CI caches and mirrors."
@@ -155,6 +157,11 @@ def advise(leak: Leak, redactor: Redactor, diff: Callable[[Change], str | None] 
     delete = _DELETE.format(f", here {case.clean(leak.image)}") if leak.image else DELETE
     steps = (ROTATE, *kaniko, *advice.fix, *buried, delete, PURGE)
     return Remediation(advice.how, steps, advice.dockerfile, diff(advice.change) if advice.change else None)
+
+
+def unnamed(step: str) -> str:
+    """A step of advice without the image's names, which are others in each source."""
+    return DELETE if _WITH_NAMES.fullmatch(step) else step
 
 
 def _choose(case: _Case) -> _Advice:

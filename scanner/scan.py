@@ -64,7 +64,12 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a user may ask of a scan; *dockerfile* is what the image was built from, as far as the user says."""
+    """What a user may ask of a scan.
+
+    Attributes:
+        dockerfile: what the image was built from, as far as the user says.
+        platform, caches: what was asked when the image was opened: a platform, a number of build caches.
+    """
 
     limits: Limits
     jobs: int
@@ -74,6 +79,21 @@ class Options:
     show_suppressed: bool = False
     policy: Policy = field(default_factory=Policy)
     dockerfile: Dockerfile | None = None
+    platform: str | None = None
+    caches: int = 0
+
+    @property
+    def told(self) -> dict[str, object]:
+        """What of this changes what a report says: with it, the rules and the image a scan can be repeated."""
+        limits = self.limits.changed()
+        return {
+            "fail_on": self.fail_on.value if self.fail_on else "never",
+            "show_secrets": self.show_secrets,
+            "platform": self.platform,
+            "dockerfile": None if self.dockerfile is None else plain(self.dockerfile.path),
+            "caches": self.caches,
+            "limits": {name: limits[name] for name in sorted(limits)},
+        }
 
 
 class Kept(Protocol):
@@ -374,6 +394,7 @@ def _result(
         notes=tuple(plain(redactor.text(note)) for note in (*opened.notes, *options.policy.notes, *judged.notices)),
         ignored=None if ignored is None else shown(ignored, redactor),
         key_id=key_id(options.key),
+        settings=options.told,
     )
 
 

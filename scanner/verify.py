@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from scanner import __version__
+from scanner.claim import Check, Outcome
 from scanner.errors import LeakscanError
-from scanner.evidence import ScanResult, Verdict
+from scanner.evidence import ScanResult, Severity, Verdict
 from scanner.image.blob import Blob
 from scanner.image.model import Image, Layer, OpenedImage
 from scanner.layer.expand import PROOF_SUFFIX
 from scanner.limits import Limits
 from scanner.oci import is_digest
 from scanner.prove import identity
+from scanner.repeat import PER_SOURCE, Terms, compared
 from scanner.report.escape import plain
+from scanner.report.json import render
 from scanner.scan import blob_jobs, documents_of
 from scanner.work.pool import BlobOutcome, Pool
 
@@ -31,33 +35,6 @@ _HEX = re.compile(r"(?:^|/)([0-9a-f]{64})(?:\.json)?$")
 _NUMBERED = re.compile(r"-[0-9]+$")
 _TIP = "Give a file that leakscan --format json wrote."
 _Span = tuple[int, int]
-#: surfaces of which each source holds its own documents
-_PER_SOURCE = ("annotation", "attestation", "metadata")
-
-
-class Outcome(StrEnum):
-    """What a check came to."""
-
-    CONFIRMED = "confirmed"
-    DIFFERS = "differs"
-    UNREADABLE = "unreadable"
-    NOT_REPEATED = "not repeated"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One claim of a report and what became of it.
-
-    Attributes:
-        claim: image, layer, finding, known-secret or report.
-        name: the digest, the finding's or the secret's id.
-        detail: for people; empty if confirmed.
-    """
-
-    claim: str
-    name: str
-    outcome: Outcome
-    detail: str = ""
 
 
 def read_report(document: Any) -> Mapping[str, Any]:
@@ -69,6 +46,53 @@ def read_report(document: Any) -> Mapping[str, Any]:
     if not all(isinstance(each, list) and all(isinstance(item, dict) for item in each) for each in lists) or not images:
         raise LeakscanError("this report is not as leakscan writes it", _TIP)
     return {**document, "images": images}
+
+
+def unrepeatable(report: Mapping[str, Any], rules_digest: str, limits: Limits) -> str:
+    """Why the scan that a report is of cannot be repeated here: another version, rules or limits; '' if it can."""
+    tool, settings = report.get("tool"), report.get("settings")
+    if not isinstance(tool, dict) or tool.get("version") != __version__:
+        made = plain(str(tool.get("version"))) if isinstance(tool, dict) else "unknown"
+        return f"it was made by leakscan {made}, this is {__version__}; only its proofs were checked"
+    if tool.get("rules_digest") != rules_digest:
+        return "it was made by other rules (--rules gives yours); only its proofs were checked"
+    if not isinstance(settings, dict) or settings.get("fail_on") not in {*Severity, "never"}:
+        return "it does not say what was asked of the scan; only its proofs were checked"
+    if settings.get("limits") != limits.changed():
+        return "it was made under other limits (LEAKSCAN_LIMIT_...); only its proofs were checked"
+    return ""
+
+
+def fitting(opened: OpenedImage, report: Mapping[str, Any]) -> OpenedImage:
+    """*opened* without images that a report of another kind of source does not tell of: an engine has one platform."""
+    if report["images"][0].get("source") == opened.source:
+        return opened
+    matched = [image for image in (_match(entry, opened.images) for entry in report["images"]) if image is not None]
+    return replace(opened, images=tuple(image for image in opened.images if image in matched)) if matched else opened
+
+
+def terms_of(
+    opened: OpenedImage, report: Mapping[str, Any], named: bool, given: Collection[str], dockerfile: bool, caches: int
+) -> Terms:
+    """Under which terms the scan of a report is repeated.
+
+    Args:
+        named: the image was read under the reference that the report has.
+        given: ids of the known secrets that were given again.
+        dockerfile, caches: whether a Dockerfile, and how many caches, were given.
+    """
+    settings, first = report["settings"], report["images"][0]
+    kind = first.get("source") == opened.source
+    pulled = opened.source == "registry" and bool(first.get("manifest_digest"))
+    digests = {image.manifest_digest for image in opened.images}
+    listed = {str(each.get("part_of", each.get("id"))) for each in report.get("known_secrets", ())}
+    return Terms(
+        same_source=kind and (named or (pulled and first["manifest_digest"] in digests)),
+        same_name=named and kind,
+        secrets=listed <= set(given),
+        dockerfile=(settings.get("dockerfile") is not None) == dockerfile,
+        caches=settings.get("caches") == caches,
+    )
 
 
 def reference_of(report: Mapping[str, Any]) -> str:
@@ -84,12 +108,15 @@ def verify(
     jobs: int,
     repeated: ScanResult | None = None,
     progress: Callable[[int], None] = lambda _: None,
+    terms: Terms | None = None,
 ) -> list[Check]:
     """Every claim of *report*, checked against *opened*. Raises OSError if no spool can be made.
 
     Args:
         report: as `read_report` gives it.
-        repeated: what a scan for the known secrets that were given again said, None if none was given.
+        repeated: what a scan said now: a whole one under *terms*, or one for the known secrets only that were given
+            again; None if there was none.
+        terms: under which the scan was repeated; None if it could not be.
     """
     images = {_named(entry): _match(entry, opened.images) for entry in report["images"]}
     wanted = _Wanted(opened, report, images)
@@ -97,11 +124,13 @@ def verify(
     pool = Pool((), b"", replace(limits, nested_depth=0), jobs, progress)
     specs = [replace(job, spans=wanted.spans(job.blob)) for job in blob_jobs(opened, limits)]
     outcomes = {_key(outcome.blob): outcome for outcome in pool.run(specs, ())}
-    checks = [*_consistent(report)]
+    checks = [*consistent(report)]
     for entry in report["images"]:
         checks += _image(entry, images[_named(entry)], outcomes)
     checks += [wanted.check(finding, outcomes) for finding in report["findings"]]
     checks += _known(report, repeated)
+    if terms is not None and repeated is not None:
+        checks += compared(report, json.loads(render(repeated)), terms)
     return checks
 
 
@@ -128,15 +157,15 @@ def _key(blob: Blob) -> tuple[int, int, int]:
 # --- the report by itself, and the images -------------------------------------------------------------------------
 
 
-def _consistent(report: Mapping[str, Any]) -> Iterator[Check]:
+def consistent(report: Mapping[str, Any]) -> Iterator[Check]:
     """What a report says twice must agree."""
     findings, coverage = report["findings"], report.get("coverage")
     coverage = coverage if isinstance(coverage, dict) else {}
     size: Mapping[str, Any] = coverage["bytes"] if isinstance(coverage.get("bytes"), dict) else {}
     ids = [finding.get("id") for finding in findings]
     complete = coverage.get("complete") is True
-    if complete and (coverage.get("gaps") or size.get("total") != size.get("accounted")):
-        yield Check("report", "coverage", Outcome.DIFFERS, "it is called complete and has gaps")
+    if complete is not (not coverage.get("gaps") and size.get("total") == size.get("accounted")):
+        yield Check("report", "coverage", Outcome.DIFFERS, "it is called complete and has gaps, or neither")
     leaked = any(finding.get("gated") is True for finding in findings)
     verdict = Verdict.LEAKED if leaked else Verdict.CLEAN if complete else Verdict.INCOMPLETE
     if report.get("verdict") != verdict:
@@ -256,7 +285,7 @@ class _Wanted:
         if blob is None:
             if finding.get("surface") == "cache":
                 return Check("finding", name, Outcome.UNREADABLE, "its build cache was not given: add --cache-from")
-            if finding.get("surface") in _PER_SOURCE and not self._same_source:
+            if finding.get("surface") in PER_SOURCE and not self._same_source:
                 return Check("finding", name, Outcome.UNREADABLE, "this source does not hold the document it is in")
             return Check("finding", name, Outcome.DIFFERS, "the image has no such layer or document")
         outcome = outcomes.get(_key(blob))
@@ -334,15 +363,19 @@ def _spellings(name: str) -> Iterable[str]:
 
 def _known(report: Mapping[str, Any], repeated: ScanResult | None) -> Iterator[Check]:
     """Each verdict on a known secret, compared with that of a scan for the same secret now."""
-    now = {str(entry["id"]): entry["verdict"] for entry in repeated.known_secrets} if repeated else {}
+    now = {str(entry["id"]): entry for entry in repeated.known_secrets} if repeated else {}
     for secret in report.get("known_secrets", ()):
-        name, said = plain(str(secret.get("id"))), secret.get("verdict")
-        if name not in now:
+        name, said, own = plain(str(secret.get("id"))), secret.get("verdict"), now.pop(str(secret.get("id")), None)
+        if own is None:
             detail = "its value was not given; --secret repeats the search"
             yield Check("known-secret", name, Outcome.NOT_REPEATED, detail)
-        elif now[name] == said:
+        elif own["verdict"] == said:
             yield Check("known-secret", name, Outcome.CONFIRMED, f"{said} again")
-        elif now[name] == "unknown":
+        elif own["verdict"] == "unknown":
             yield Check("known-secret", name, Outcome.UNREADABLE, "not all of the image could be read this time")
         else:
-            yield Check("known-secret", name, Outcome.DIFFERS, f"the report says {said}, it is {now[name]}")
+            detail = f"the report says {plain(str(said))}, it is {own['verdict']}"
+            yield Check("known-secret", name, Outcome.DIFFERS, detail)
+    for name, own in now.items():
+        detail = f"the report does not tell of it, it is {own['verdict']}"
+        yield Check("known-secret", plain(name), Outcome.DIFFERS, detail)

@@ -46,6 +46,7 @@ FINDING = {
 DOCUMENT = {
     "notes": [STR],
     "schema_version": {"1"},
+    "settings": "any",
     "tool": {"name": {"leakscan"}, "version": STR, "rules_digest": STR},
     "image": IMAGE,
     "verdict": {"clean", "leaked", "incomplete"},

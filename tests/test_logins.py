@@ -1,4 +1,4 @@
-"""A login that is handed over for one scan lives as long as that scan does, and in no form that the store could tell."""
+"""A login that is handed over for one scan lives as long as that scan, and in no form that the store could tell."""
 
 from __future__ import annotations
 

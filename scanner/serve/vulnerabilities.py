@@ -99,8 +99,9 @@ def gap_item(gap: str, repository: str, severity: str) -> dict[str, Any]:
 
 
 def worst(items: Iterable[Mapping[str, Any]]) -> str:
-    """The highest severity of some items; of none Harbor's word for nothing found."""
-    return max((str(each["severity"]) for each in items), key=_ORDER.index, default="None")
+    """The highest severity of some items. Of none it is the one of which Harbor makes its `None`, a word that the
+    specification does not have."""
+    return max((str(each["severity"]) for each in items), key=_ORDER.index, default=INFORMATION)
 
 
 def merged(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 import yaml
-from regopy import Interpreter
 
 from scanner.evidence import ScanResult
 from scanner.report import attest
 from scanner.report.setting import Setting
 from tests import reports
+from tests.rego import rego
 
 POLICIES = Path(__file__).parent.parent / "deploy" / "policies"
 DAY = 24 * 60 * 60.0
@@ -43,15 +43,6 @@ def documents(name: str) -> list[dict[str, Any]]:
 def statement(result: ScanResult, age: float) -> dict[str, Any]:
     """What is attested of a scan that ended *age* seconds ago."""
     found: dict[str, Any] = json.loads(attest.statement(result, Setting(finished=time.time() - age)))
-    return found
-
-
-def rego(module: str, query: str, given: object) -> list[Any]:
-    """The values that a query has."""
-    interpreter = Interpreter()
-    interpreter.add_module("policy.rego", module)
-    interpreter.set_input(given)
-    found: list[Any] = json.loads(str(interpreter.query(query)))["expressions"]
     return found
 
 

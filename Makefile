@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install test check fix images image first docs rules-page rules-report bench fuzz clean
+.PHONY: install test check fix images image first manifests docs rules-page rules-report bench fuzz clean
 
 install: .venv/complete  ## leakscan and all that its tests need, in .venv
 
@@ -31,6 +31,12 @@ rules-page: install  ## docs/rules.md from the rule pack
 
 rules-report: install  ## what each rule costs the first pass, and how often it fires, on SAMPLE=image.tar or a directory
 	$(BIN)/python -m bench.rules_report $(SAMPLE)
+
+manifests:  ## deploy/kubernetes from the chart; needs helm
+	helm template leakscan deploy/helm/leakscan --namespace leakscan --values deploy/kubernetes/values.yaml \
+	  --set webhook.enabled=false > deploy/kubernetes/leakscan.yaml
+	helm template leakscan deploy/helm/leakscan --namespace leakscan --values deploy/kubernetes/values.yaml \
+	  --show-only templates/webhook.yaml > deploy/kubernetes/webhook.yaml
 
 docs: install  ## docs/options.md and the manual page, from --help
 	$(BIN)/python docs/make_reference.py

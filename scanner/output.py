@@ -22,14 +22,16 @@ _COMMITS = ("CI_COMMIT_SHA", "GITHUB_SHA", "GIT_COMMIT", "BUILD_SOURCEVERSION", 
 Render = Callable[[ScanResult, Setting], str]
 
 
-def _plain(module: str, function: str = "render") -> Render:
+def _plain(module: str) -> Render:
     """A report that needs nothing but the result; its module is imported when it is rendered."""
-    return lambda result, _: getattr(importlib.import_module(f"scanner.report.{module}"), function)(result)
+    return lambda result, _: importlib.import_module(f"scanner.report.{module}").render(result)
 
 
-def _placed(module: str) -> Render:
+def _placed(module: str, function: str = "render") -> Render:
     """A report that depends on where and when it is made."""
-    return lambda result, setting: importlib.import_module(f"scanner.report.{module}").render(result, setting)
+    return lambda result, setting: getattr(importlib.import_module(f"scanner.report.{module}"), function)(
+        result, setting
+    )
 
 
 def _text(result: ScanResult, setting: Setting) -> str:
@@ -50,8 +52,8 @@ _RENDER: Mapping[str, Render] = MappingProxyType(
         "markdown": _placed("markdown"),
         "csv": _plain("csv"),
         "html": _plain("html"),
-        "attest": _plain("attest", "predicate"),
-        "in-toto": _plain("attest", "statement"),
+        "attest": _placed("attest", "predicate"),
+        "in-toto": _placed("attest", "statement"),
     }
 )
 FORMATS = tuple(_RENDER)

@@ -22,6 +22,7 @@ import httpx
 from scanner.limits import Limits
 from scanner.serve.app import Application
 from scanner.serve.doors import DOORS
+from scanner.serve.logins import Safe
 from scanner.serve.queue import Queue
 from scanner.serve.registries import Registries
 from scanner.serve.routing import Door
@@ -77,7 +78,7 @@ def service_on(store: Store, policy: Policy | None = None, **settings: Any) -> S
     """A service that scans nothing."""
     chosen = ServeSettings(**{"registries": frozenset({HOST}), "cache_seconds": 0.0, **settings})
     return Service(store, Verdicts(store, RULES, chosen), Queue(store, RULES, chosen), policy or Policy(), chosen,
-                   Registries(chosen, Limits()))  # fmt: skip
+                   Registries(chosen, Limits()), Safe(b"k" * 32))  # fmt: skip
 
 
 def tokens_file(path: Path, **scopes: Iterable[str]) -> dict[str, str]:

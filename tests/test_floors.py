@@ -18,7 +18,7 @@ HOMES = {
     "isal": ("layer.expand",),
     "zstandard": ("layer.expand",),
     "rich": ("progress",),
-    "cryptography": ("detect.privatekeys",),
+    "cryptography": ("detect.privatekeys", "serve.logins"),
     "jinja2": ("report.markup",),
     "markupsafe": ("report.markup",),
     "sqlalchemy": ("store",),

@@ -500,6 +500,15 @@ def test_only_a_clean_image_passes(case: str, result: str, failed: list[str]) ->
     assert (predicate["result"], predicate["failedTests"]) == (result, failed)
 
 
+def test_an_attestation_says_when_the_scan_was() -> None:
+    """A policy can refuse what was scanned too long ago; the words are those of cosign's predicate `vuln`."""
+    result = replace(reports.result(), seconds=30.0)
+
+    told = json.loads(attest.predicate(result, SETTING))["leakscan"]["metadata"]
+
+    assert told == {"scanStartedOn": "2023-11-14T22:12:50Z", "scanFinishedOn": "2023-11-14T22:13:20Z"}
+
+
 @pytest.mark.parametrize("format", ["sarif", "gitlab", "junit", "markdown", "csv", "attest"])
 def test_accepted_gaps_are_listed(format: str) -> None:
     """What the user's settings accept does not count, and stays in the report."""

@@ -180,8 +180,8 @@ def test_a_store_of_before_the_service(tmp_path: Path) -> None:
     row = {"digest": digest_of("index"), "document": zlib.compress(json.dumps(images).encode())}
     raw = create_engine(url)
     with raw.begin() as connection:  # as that version left it
-        connection.execute(text("drop table tickets"))
-        connection.execute(text("drop table children"))
+        for table in ("tickets", "children", "logins"):
+            connection.execute(text(f"drop table {table}"))
         connection.execute(text("update alembic_version set version_num = '0001'"))
         connection.execute(text(
             "insert into results values (:digest, 'rules 1', 'scanned', 1, 'registry.example/team/app', '', "

@@ -2,13 +2,15 @@
 
 The type is in-toto's own for test results, so that policies need to learn nothing new; what they may also want to
 decide on stands in its field `leakscan`. An attestation is as public as its image, so it counts findings and names
-rules, but says nothing of places, steps or values.
+rules, but says nothing of places, steps or values. It says when the scan was: a policy can ask for a recent one, and
+an image may leak by the rules of today what those of last year did not know.
 https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -16,18 +18,19 @@ from typing import Any
 from scanner import __version__
 from scanner.evidence import Gap, ScanResult, Verdict
 from scanner.report import escape
+from scanner.report.setting import PLAIN, Setting
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 _FOUND, _READ = "no-leaked-credential", "every-byte-read"
 
 
-def predicate(result: ScanResult) -> str:
+def predicate(result: ScanResult, setting: Setting = PLAIN) -> str:
     """The predicate alone, which `cosign attest --predicate FILE` wraps into a statement about an image."""
-    return _document(_predicate(result))
+    return _document(_predicate(result, setting))
 
 
-def statement(result: ScanResult) -> str:
+def statement(result: ScanResult, setting: Setting = PLAIN) -> str:
     """The whole statement; its subjects are the manifests scanned, by digest.
 
     An image whose source has no manifest digest is named by the digest of its config; one that could not be opened
@@ -39,16 +42,15 @@ def statement(result: ScanResult) -> str:
         if digest
         for kind, _, value in (digest.partition(":"),)
     ]
-    return _document(
-        {"_type": STATEMENT, "subject": subjects, "predicateType": PREDICATE, "predicate": _predicate(result)}
-    )
+    content = _predicate(result, setting)
+    return _document({"_type": STATEMENT, "subject": subjects, "predicateType": PREDICATE, "predicate": content})
 
 
 def _document(value: Any) -> str:
     return escape.json(json.dumps(value, ensure_ascii=True, sort_keys=True, indent=1)) + "\n"
 
 
-def _predicate(result: ScanResult) -> dict[str, Any]:
+def _predicate(result: ScanResult, setting: Setting) -> dict[str, Any]:
     leaked = any(finding.gated for finding in result.findings)
     tests = {_FOUND: not leaked, _READ: result.coverage.complete}
     return {
@@ -59,6 +61,11 @@ def _predicate(result: ScanResult) -> dict[str, Any]:
         "failedTests": [name for name, passed in tests.items() if not passed],
         "leakscan": {
             "tool": {"name": "leakscan", "version": __version__},
+            # the words of cosign's predicate for vulnerabilities, whose policies people have
+            "metadata": {
+                "scanStartedOn": _time(setting.finished - result.seconds),
+                "scanFinishedOn": _time(setting.finished),
+            },
             "verdict": result.verdict.value,
             "images": [
                 {
@@ -78,6 +85,10 @@ def _predicate(result: ScanResult) -> dict[str, Any]:
             },
         },
     }
+
+
+def _time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(max(seconds, 0)))
 
 
 def _reasons(gaps: Iterable[Gap]) -> dict[str, int]:

@@ -13,6 +13,7 @@ from scanner.audit.run import rule_set
 from scanner.keys import installation_key
 from scanner.limits import Limits
 from scanner.seal import Seal
+from scanner.serve.logins import Safe
 from scanner.serve.queue import Queue
 from scanner.serve.registries import Registries
 from scanner.serve.scans import Scans
@@ -56,7 +57,7 @@ def assembled(url: str, settings: ServeSettings, policy: Policy) -> Iterator[Ass
         if file is not None:  # nobody else is at work, so nothing need wait for a lease to end
             queue.free()
         verdicts = Verdicts(store, rules, settings)
-        service = Service(store, verdicts, queue, policy, settings, Registries(settings, limits))
+        service = Service(store, verdicts, queue, policy, settings, Registries(settings, limits), Safe(key))
         stack.callback(service.pools.close)
         scans = Scans(service, url, Seal(key).identity, limits)
         scans.start()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from scanner.serve import api, health
+from scanner.serve import api, gatekeeper, harbor, health, kubernetes
 from scanner.serve.routing import Door
 
-DOORS: tuple[Door, ...] = (*health.DOORS, *api.DOORS)
+DOORS: tuple[Door, ...] = (
+    *health.DOORS, *api.DOORS, *harbor.DOORS, *kubernetes.DOORS, *gatekeeper.DOORS,
+)  # fmt: skip

@@ -33,18 +33,22 @@ class Queue:
         self._tickets, self._rules, self._settings, self._clock = Tickets(store), rule_set, settings, clock
         self.asked = threading.Event()
 
-    def ask(self, reference: str, digest: str, priority: Priority, origin: str) -> Ticket:
+    def ask(
+        self, reference: str, digest: str, priority: Priority, origin: str, login: bytes | None = None
+    ) -> Ticket:
         """Have an image scanned, unless that is on its way: then that ticket, which becomes as urgent as this asker.
 
         Args:
             reference: HOST/NAME[:TAG][@DIGEST], where it can be read.
             digest: what is to be read there.
             origin: a word that tells which endpoint asks.
+            login: for its registry, sealed; kept until the ticket ends.
 
         Raises:
             QueueFull: too many wait.
         """
-        found = self._tickets.ask(reference, digest, self._rules, priority, origin, self._settings.queue_limit)
+        limit = self._settings.queue_limit
+        found = self._tickets.ask(reference, digest, self._rules, priority, origin, limit, login)
         if found is None:
             raise QueueFull(f"{self._settings.queue_limit} scans wait, and no more are taken", "Ask again later.")
         self.asked.set()
@@ -53,6 +57,10 @@ class Queue:
     def ticket(self, id_: str) -> Ticket | None:
         """The ticket of an id, None if there is none."""
         return self._tickets.get(id_)
+
+    def login(self, ticket: Ticket) -> bytes | None:
+        """What was handed over with a ticket for its registry, sealed; None if nothing was."""
+        return self._tickets.login(ticket.id)
 
     def claim(self, worker: str) -> Ticket | None:
         """The most urgent ticket, held by *worker* for a while; None if none waits."""

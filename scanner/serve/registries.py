@@ -7,9 +7,6 @@ such as have public addresses (judged when they are connected to).
 from __future__ import annotations
 
 import os
-import threading
-import time
-from collections import OrderedDict
 from dataclasses import replace
 
 from scanner.errors import LeakscanError, RegistryFault
@@ -79,30 +76,3 @@ class Registries:
         if found is None or not found.digest:
             raise RegistryFault("registry.missing", f"{repository} has no tag {shown(parsed.version)}", "")
         return found.digest
-
-
-class Logins:
-    """Credentials that came with a request, by ticket: in memory only, few, and not for long."""
-
-    _MOST, _SECONDS = 10_000, 6 * 3600.0
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, tuple[float, Login]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def keep(self, ticket: str, login: Login) -> None:
-        """Read the image of a ticket with these credentials."""
-        with self._lock:
-            self._kept[ticket] = (time.monotonic() + self._SECONDS, login)
-            while len(self._kept) > self._MOST:
-                self._kept.popitem(last=False)
-
-    def of(self, ticket: str) -> Login | None:
-        """The credentials for a ticket, None for the service's own."""
-        found = self._kept.get(ticket)
-        return None if found is None or found[0] < time.monotonic() else found[1]
-
-    def drop(self, ticket: str) -> None:
-        """The ticket ended."""
-        with self._lock:
-            self._kept.pop(ticket, None)

@@ -102,8 +102,10 @@ class Scans:
                     raise _Stopped
                 held = passed
 
+        login = None
         try:
-            scanner.work(self._job(ticket), meanwhile, 0.2)
+            login = service.queue.login(ticket)
+            scanner.work(self._job(ticket, login), meanwhile, 0.2)
         except _Stopped:
             scanner.close()
             service.queue.back(ticket, worker, died=False)
@@ -119,27 +121,29 @@ class Scans:
             raise
         except LeakscanError as error:  # a registry that may not be read any more
             service.queue.failed(ticket, worker, error.what)
-            service.logins.drop(ticket.id)
             return
         found = known(service.store, ticket.digest, ticket.rules)
         service.verdicts.forget()
-        service.logins.drop(ticket.id)
         service.counters.took("leakscan_scan_seconds", time.monotonic() - begun)
         if found is None or found.rules != ticket.rules or found.result.state is State.FAILED:
             reason = found.result.reason if found is not None else "nothing was written of it"
             service.counters.add("leakscan_scans_total", result="failed")
-            service.queue.failed(ticket, worker, reason)
+            if service.queue.login(ticket) != login:  # somebody who may read it asked for it meanwhile
+                service.queue.back(ticket, worker, died=False)
+            else:
+                service.queue.failed(ticket, worker, reason)
         else:
             service.counters.add("leakscan_scans_total", result=found.result.state.value)
             service.queue.done(ticket, worker)
 
-    def _job(self, ticket: Ticket) -> dict[str, Any]:
+    def _job(self, ticket: Ticket, sealed: bytes | None) -> dict[str, Any]:
         repository, reference = self._service.registries.repository(ticket.reference)
+        image = f"{repository}@{ticket.digest}"
         return {
             "host": repository.host, "repository": repository.name, "tag": reference.tag, "digest": ticket.digest,
             "run": ticket.id, "rules": ticket.rules, "key": self._key, "platform": None, "newer_than": None,
             "public": self._service.registries.public_only(repository.host),
-            "login": self._service.logins.of(ticket.id),
+            "login": None if sealed is None else self._service.safe.open(sealed, image),
         }  # fmt: skip
 
     def _look_after(self) -> None:
@@ -161,5 +165,4 @@ class Scans:
             before = ledger.result(ticket.digest)
             if before is None or before.state in (State.FAILED, State.NOT_REACHED):
                 ledger.record(failed(ticket.digest, str(repository), ticket.reason, ticket.tries))
-            self._service.logins.drop(ticket.id)
             self._service.verdicts.forget()

@@ -12,8 +12,9 @@ from typing import ParamSpec, TypeVar
 
 from scanner.image.registry.credentials import Login
 from scanner.serve.counters import Counters
+from scanner.serve.logins import Safe
 from scanner.serve.queue import Queue
-from scanner.serve.registries import Logins, Registries
+from scanner.serve.registries import Registries
 from scanner.serve.settings import ServeSettings
 from scanner.serve.verdicts import Verdicts
 from scanner.serve.words import Policy, Priority, Ticket, Verdict
@@ -53,7 +54,7 @@ class Service:
     policy: Policy
     settings: ServeSettings
     registries: Registries
-    logins: Logins = field(default_factory=Logins)
+    safe: Safe
     counters: Counters = field(default_factory=Counters)
     pools: Pools = field(default_factory=Pools)
     pending: dict[tuple[int, str], asyncio.Future[Verdict]] = field(default_factory=dict)
@@ -88,17 +89,16 @@ class Service:
     async def ask(
         self, reference: str, digest: str, priority: Priority, origin: str, login: Login | None = None
     ) -> Ticket:
-        """Have an image scanned, as `Queue.ask`; *login* is for its registry, and kept in memory only.
+        """Have an image scanned, as `Queue.ask`; *login* is for its registry, for this scan alone, and kept sealed.
 
         Raises:
             QueueFull: too many wait.
             InvalidReference, RegistryRefused: it leads nowhere, or nowhere that may be read.
             DatabaseError: the store cannot be written.
         """
-        self.registries.repository(reference)
-        ticket = await _run(self.pools.writes, self.queue.ask, reference, digest, priority, origin)
-        if login is not None:
-            self.logins.keep(ticket.id, login)
+        repository, _ = self.registries.repository(reference)
+        sealed = None if login is None else self.safe.seal(login, f"{repository}@{digest}")
+        ticket = await _run(self.pools.writes, self.queue.ask, reference, digest, priority, origin, sealed)
         self.counters.add("leakscan_asked_total", origin=origin)
         return ticket
 

@@ -96,6 +96,14 @@ CHILDREN = Table(
     Column("parent", String(140), primary_key=True),
 )
 
+#: what a registry is read with for one ticket, sealed under the installation's key, until the ticket ends
+LOGINS = Table(
+    "logins",
+    METADATA,
+    Column("ticket", String(32), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
 #: the condition of the index that keeps scans single
 LIVE = text("state IN ('queued', 'running')")
 _QUEUED, _RUNNING = text("state = 'queued'"), text("state = 'running'")

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from scanner.store.database import Store, patient, put
 from scanner.store.ledger import now
-from scanner.store.schema import LIVE, TICKETS
+from scanner.store.schema import LIVE, LOGINS, TICKETS
 
 _LIVE = ("queued", "running")
 
@@ -67,8 +67,13 @@ class Tickets:
         self._engine = engine
 
     @patient
-    def ask(self, reference: str, digest: str, rules: str, priority: int, origin: str, limit: int) -> Ticket | None:
+    def ask(
+        self, reference: str, digest: str, rules: str, priority: int, origin: str, limit: int,
+        login: bytes | None = None,
+    ) -> Ticket | None:  # fmt: skip
         """A ticket for a scan: the one that is on its way, if there is one, else a new one.
+
+        *login* is kept until the ticket ends, sealed as it comes. Whoever brings one is read where he says.
 
         None if *limit* tickets of this priority or before it wait already: a flood of lesser ones keeps nobody out.
         """
@@ -89,7 +94,18 @@ class Tickets:
             elif priority < found.priority and found.state == TicketState.QUEUED.value:
                 connection.execute(update(TICKETS).where(TICKETS.c.id == found.id).values(priority=priority))
                 found = connection.execute(select(TICKETS).where(TICKETS.c.id == found.id)).one()
+            if login is not None:
+                put(connection, LOGINS, [{"ticket": found.id, "sealed": login}], update=("sealed",))
+                if found.reference != reference:
+                    connection.execute(update(TICKETS).where(TICKETS.c.id == found.id).values(reference=reference))
         return _ticket(found)
+
+    @patient
+    def login(self, id_: str) -> bytes | None:
+        """What was handed over for a ticket that has not ended, sealed."""
+        with self._engine.connect() as connection:
+            found = connection.execute(select(LOGINS.c.sealed).where(LOGINS.c.ticket == id_)).scalar_one_or_none()
+        return None if found is None else bytes(found)
 
     @patient
     def get(self, id_: str) -> Ticket | None:
@@ -130,7 +146,10 @@ class Tickets:
         """A ticket's last state; False if it is somebody else's by now."""
         values = {"state": state.value, "ended": now(), "reason": reason, "lease": 0.0, "worker": ""}
         with self._engine.begin() as connection:
-            return _held(connection, id_, worker, values)
+            held = _held(connection, id_, worker, values)
+            if held:
+                _drop_logins(connection, [id_])
+            return held
 
     @patient
     def release(self, id_: str, worker: str, died: bool) -> bool:
@@ -164,6 +183,7 @@ class Tickets:
                 .values(state=TicketState.FAILED.value, ended=now(), reason=reason)
                 .returning(*TICKETS.c)
             ).all()
+            _drop_logins(connection, [row.id for row in rows])
         return [_ticket(row) for row in rows]
 
     @patient
@@ -212,6 +232,11 @@ def _precisely() -> str:
 def _held(connection: Connection, id_: str, worker: str, values: dict[str, Any]) -> bool:
     mine = (TICKETS.c.id == id_) & (TICKETS.c.worker == worker) & (TICKETS.c.state == TicketState.RUNNING.value)
     return bool(connection.execute(update(TICKETS).where(mine).values(**values)).rowcount)
+
+
+def _drop_logins(connection: Connection, ids: list[str]) -> None:
+    if ids:
+        connection.execute(delete(LOGINS).where(LOGINS.c.ticket.in_(ids)))
 
 
 def _ticket(row: Any) -> Ticket:

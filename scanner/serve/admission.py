@@ -1,0 +1,96 @@
+"""What is answered for an object of Kubernetes whose images are known as far as they are: a decision, with reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scanner.report import escape
+from scanner.report.lines import counted, cut, short
+from scanner.serve.images import Image
+from scanner.serve.podspec import Use
+from scanner.serve.review import Answer
+from scanner.serve.words import Effect, Policy, Standing
+
+_BURIED = {"deleted": "deleted, and still there", "overwritten": "overwritten, and still there", "hidden": "hidden"}
+_ORDER = (Standing.LEAKED, Standing.INCOMPLETE, Standing.UNKNOWN, Standing.CLEAN)
+_SHOWN = 3  # leaks of one image that are named
+_PLACE, _REFERENCE, _GAP = 80, 120, 80
+_TEMPLATE = "pods of this template would be refused: "
+
+
+def decided(
+    uses: Sequence[Use], images: Mapping[str, Image], policy: Policy, runs: bool, public_url: str = ""
+) -> Answer:
+    """The answer for an object.
+
+    Args:
+        uses: its images, each with the container that it is of.
+        images: what is known, by reference.
+        runs: it is run as it is; a template only earns warnings, its pods are judged when they come.
+        public_url: where the pages are; links lead there.
+    """
+    refused: list[str] = []
+    warned: list[str] = []
+    for use in uses:
+        image = images[use.reference]
+        effect = policy.effect(image.standing)
+        if effect is Effect.ALLOW:
+            continue
+        said = f"{use.where}: {sentence(image, public_url)}"
+        (refused if effect is Effect.DENY else warned).append(said)
+    notes = _notes(images)
+    if refused and runs:
+        return Answer(False, f"leakscan: {'; '.join(refused)}", _warnings("", warned), notes)
+    return Answer(True, "", (*_warnings(_TEMPLATE, refused), *_warnings("", warned)), notes)
+
+
+def sentence(image: Image, public_url: str = "") -> str:
+    """What is known of an image, and what follows, without a value: `REFERENCE leaks 2 credentials: ...`."""
+    name = escape.text(cut(image.reference, _REFERENCE)) or "an image without a name"
+    if image.digest and image.digest not in image.reference:
+        name += f" ({short(image.digest)})"
+    verdict = image.verdict
+    if verdict is None or verdict.standing is Standing.UNKNOWN:
+        return f"{name} {_unknown(image)}"
+    link = f"; see {public_url}/images/{verdict.digest}" if public_url else ""
+    old = " by older rules" if verdict.stale else ""
+    if verdict.standing is Standing.LEAKED:
+        leaks = verdict.leaks
+        named = ", ".join(dict.fromkeys(_leak(each) for each in leaks[:_SHOWN]))
+        more = f", and {len(leaks) - _SHOWN:,} more" if len(leaks) > _SHOWN else ""
+        return f"{name} leaks {counted(len(leaks), 'credential')}{old}: {named}{more}{link}"
+    if verdict.standing is Standing.INCOMPLETE:
+        why = escape.text(cut(", ".join(verdict.gaps), _GAP))
+        again = "; it is scanned again" if image.asked else ""
+        return f"{name} could not be searched whole{old} ({why}){again}{link}"
+    return f"{name} is clean{old}"
+
+
+def _unknown(image: Image) -> str:
+    if image.problem:
+        return f"is not known: {escape.text(image.problem)}"
+    if image.asked:
+        return "was not scanned yet; its scan is on its way, try again in a moment"
+    return "was not scanned yet"
+
+
+def _leak(finding: Mapping[str, Any]) -> str:
+    path = " > ".join((finding["path"] or "", *finding["inside"])) or finding["surface"]
+    line = "" if finding["line"] is None else f":{finding['line']}"
+    gone = f" ({_BURIED[finding['state']]})" if finding["state"] in _BURIED else ""
+    return escape.text(f"{finding['title']} in {cut(path, _PLACE)}{line}{gone}")
+
+
+def _warnings(prefix: str, said: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"leakscan: {prefix}{each}" for each in said)
+
+
+def _notes(images: Mapping[str, Image]) -> dict[str, str]:
+    """For the cluster's audit log: the worst standing, and which digest each tag was taken for."""
+    if not images:
+        return {}
+    worst = min((image.standing for image in images.values()), key=_ORDER.index)
+    told = [f"{cut(image.reference, _REFERENCE)} {image.digest or '-'} {image.standing.value}"
+            for image in images.values()]  # fmt: skip
+    return {"verdict": worst.value, "images": ", ".join(told)}

@@ -47,7 +47,8 @@ class CachedResults:
         except ValueError:
             return None
         gated = tuple(replace(each, gated=is_gated(each.severity, each.confidence, fail_on)) for each in found.findings)
-        return replace(found, findings=gated)
+        settings = {**found.settings, "fail_on": fail_on.value if fail_on else "never"}
+        return replace(found, findings=gated, settings=settings)
 
     def put(self, image: str, result: ScanResult) -> None:
         """Keep a result, if the next scan would come to the same."""

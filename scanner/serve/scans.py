@@ -22,7 +22,7 @@ from scanner.store.database import DatabaseError
 from scanner.store.ledger import Ledger, State, known
 
 _IDLE_SECONDS, _SWEEP_SECONDS, _TIDY_SECONDS = 1.0, 5.0, 3600.0
-_NICENESS = 10  # whoever waits for an answer comes first
+_NICENESS = 19  # whoever waits for an answer comes first
 _SLACK_SECONDS = 120.0  # beyond the limits that a scan holds itself to
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import json
 import multiprocessing
 import os
 import random
@@ -33,6 +34,7 @@ from typing import Any
 
 import httpx
 
+from scanner.serve.doors import DOORS
 from scanner.serve.settings import ServeSettings
 from testimages.values import github_token
 from tests.builders import OCI_LAYER, BuiltLayer, image_of, layer, sha256, tar_of, whiteout
@@ -41,6 +43,7 @@ from tests.serving import Program, awaited, program, tokens_file
 
 _MIB = 1 << 20
 _SCOPES = ["admission", "read", "scan"]
+_REVIEWS = "/kubernetes/validate"
 _P99_SECONDS = 0.1
 _GROWTH_MIB = 16  # of the service, between the first and the last quarter of the load
 
@@ -79,6 +82,12 @@ def _options(home: Path, registry: MemoryRegistry, *more: str) -> list[str]:
 def _state(client: httpx.Client, id_: str) -> str:
     answer = client.get(f"/v1/scans/{id_}")
     return str(answer.json()["state"]) if answer.status_code == 200 else ""
+
+
+def _asked(client: httpx.Client, reference: str) -> str:
+    """The id of a ticket for an image; empty if there is none, as when the registry does not answer in time."""
+    answer = client.post("/v1/scans", json={"reference": reference})
+    return str(answer.json()["id"]) if answer.status_code == 202 else ""
 
 
 # -- saturation --------------------------------------------------------------------------------------------------------
@@ -123,14 +132,14 @@ def saturation(home: Path, registry: MemoryRegistry, seconds: float, callers: in
         tickets = []
         for number in range(20):
             reference = _put(registry, number, number % 2 == 0)
-            ticket = client.post("/v1/scans", json={"reference": reference}).json()
-            known[ticket["digest"]] = "leaked" if number % 2 == 0 else "clean"
-            tickets.append(ticket["id"])
+            id_ = awaited(lambda reference=reference: _asked(client, reference))
+            known[client.get(f"/v1/scans/{id_}").json()["reference"]] = "leaked" if number % 2 == 0 else "clean"
+            tickets.append(id_)
         for id_ in tickets:
             awaited(lambda id_=id_: _state(client, id_) == "done")
         alone = _load(service.port, tokens["one"], known, callers, min(seconds, 5.0))
         _say(f"{callers} callers, nothing scanned", alone)
-        hostile = [client.post("/v1/scans", json={"reference": f"{registry.address}/hostile/{name}:1"}).json()["id"]
+        hostile = [awaited(lambda name=name: _asked(client, f"{registry.address}/hostile/{name}:1"))
                    for name in ("zeros", "alike")]  # fmt: skip
         for id_ in hostile:
             awaited(lambda id_=id_: _state(client, id_) == "running")
@@ -148,7 +157,7 @@ def saturation(home: Path, registry: MemoryRegistry, seconds: float, callers: in
 
 
 def _say(what: str, found: dict[str, Any]) -> None:
-    print(f"{what}: {found['answers']} answers, {found['rate']:.0f}/s; p50 {found['p50'] * 1000:.1f} ms, "
+    print(f"{what}: {found['answers']} answers, {found['rate']:.0f}/s; verdicts: p50 {found['p50'] * 1000:.1f} ms, "
           f"p99 {found['p99'] * 1000:.1f} ms, longest {found['longest'] * 1000:.1f} ms; "
           f"{found['wrong']} wrong, {found['unanswered']} unanswered, statuses {found['statuses']}",
           flush=True)  # fmt: skip
@@ -167,8 +176,7 @@ def _load(port: int, token: str, known: dict[str, str], callers: int, seconds: f
 
 def _callers(answer: Any, port: int, token: str, known: dict[str, str], callers: int, seconds: float) -> None:
     """Plain sockets: a client library would take more time than the service."""
-    requests = [(f"GET /v1/verdicts/{digest} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode(),
-                 f'"verdict":"{word}"'.encode()) for digest, word in known.items()]  # fmt: skip
+    requests = [_request(token, reference, word) for reference, word in known.items()]
     random_, selector = random.Random(1), selectors.DefaultSelector()
     took: list[float] = []
     statuses: Counter[int] = Counter()
@@ -200,18 +208,36 @@ def _callers(answer: Any, port: int, token: str, known: dict[str, str], callers:
             if not piece:  # it hung up: that call stays unanswered
                 selector.unregister(connection)
                 continue
-            took.append(time.perf_counter() - state[0])
             status = int(head.split()[1])
+            if status == 200:
+                took.append(time.perf_counter() - state[0])
             statuses[status] += 1
             wrong += status == 200 and state[1] not in body
             del waiting[connection]
             if time.perf_counter() - begun < seconds:
                 waiting[connection] = send(connection)
     took.sort()
+    number = sum(statuses.values())
     answer.send({
-        "answers": len(took), "rate": len(took) / seconds, "p50": took[len(took) // 2], "longest": took[-1],
+        "answers": number, "rate": number / seconds, "p50": took[len(took) // 2], "longest": took[-1],
         "p99": took[int(len(took) * 0.99)], "wrong": wrong, "unanswered": len(waiting), "statuses": dict(statuses),
     })  # fmt: skip
+
+
+def _request(token: str, reference: str, word: str) -> tuple[bytes, bytes]:
+    """A call about an image, and what its answer must hold: a review as a cluster sends it, if there is a door."""
+    head = f"HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+    if not any(door.path == _REVIEWS for door in DOORS):
+        return (f"GET /v1/verdicts/{reference.rpartition('@')[2]} {head}\r\n".encode(), f'"verdict":"{word}"'.encode())
+    pod = {"metadata": {"name": "app"}, "spec": {"containers": [{"name": "app", "image": reference}]}}
+    kind = {"group": "", "version": "v1", "kind": "Pod"}
+    body = json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "kind": kind, "operation": "CREATE", "object": pod,
+        "resource": {"group": "", "version": "v1", "resource": "pods"}, "namespace": "default", "dryRun": False,
+    }})  # fmt: skip
+    more = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    allowed = "true" if word == "clean" else "false"
+    return f"POST {_REVIEWS} {head}{more}\r\n{body}".encode(), f'"allowed":{allowed}'.encode()
 
 
 @contextlib.contextmanager
@@ -342,8 +368,8 @@ def kills(home: Path, registry: MemoryRegistry, count: int, random_: random.Rand
         for digest in digests:
             if traffic.look(client, digest) != traffic.expected[digest]:  # it was given up after three deaths
                 again += 1
-                ticket = client.post("/v1/scans", json={"reference": traffic.references[digest]}).json()
-                awaited(lambda id_=ticket["id"]: _state(client, id_) in ("done", "failed"))
+                id_ = awaited(lambda where=traffic.references[digest]: _asked(client, where))
+                awaited(lambda id_=id_: _state(client, id_) in ("done", "failed"))
         unsettled = [digest for digest in digests if traffic.look(client, digest) != traffic.expected[digest]]
         service.end()
     disk = _bytes(home)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
@@ -18,6 +19,7 @@ from scanner.errors import LeakscanError
 from scanner.store.database import default_url, open_store
 from scanner.store.ledger import Ledger
 
+_LOGIN_SECONDS = 300.0  # that credentials of the user's configuration are used for
 _CONTEXT = multiprocessing.get_context("spawn")  # the worker has threads, which a fork does not copy
 
 
@@ -99,9 +101,10 @@ def work(url: str | None, jobs: int, once: bool, urgent: bool = False) -> None:
 
 def scan_jobs(connection: Connection, url: str, jobs: int, parent: int, niceness: int = 0) -> None:
     """Scan images until the connection closes; answers each with an empty string, or with why it was not written."""
-    from scanner.work.isolation import die_with
+    from scanner.work.isolation import die_with, no_core
 
     die_with(parent)
+    no_core()
     if niceness:
         os.nice(niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker decides how a Ctrl-C ends
@@ -133,7 +136,7 @@ class _Desk:
         self._limits, self._jobs = Limits.from_environment(os.environ), jobs
         self._key = installation_key(os.environ)
         self._identity = Seal(self._key).identity
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[str, tuple[Any, float]] = {}
 
     def scan(self, job: dict[str, Any]) -> None:
         """Scan the image of a job and write down what came of it. Raises DatabaseError."""
@@ -164,9 +167,14 @@ class _Desk:
                 client.close()
 
     def _client(self, host: str, job: dict[str, Any]) -> Any:
-        if host not in self._clients:
-            self._clients[host] = self._connected(host, job, None)
-        return self._clients[host]
+        """A client with the user's own credentials, looked up again now and then: some last for hours only."""
+        client, since = self._clients.get(host, (None, 0.0))
+        if client is None or time.monotonic() - since > _LOGIN_SECONDS:
+            if client is not None:
+                client.close()
+            client = self._connected(host, job, None)
+            self._clients[host] = client, time.monotonic()
+        return client
 
     def _connected(self, host: str, job: dict[str, Any], login: Any) -> Any:
         from dataclasses import replace

@@ -163,7 +163,8 @@ def _log() -> None:
     """What happens, a line each, on standard error; never what a request held."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    for name in ("leakscan", "uvicorn"):
+    # uvicorn warns of every request that is wrong
+    for name, level in (("leakscan", logging.WARNING), ("uvicorn", logging.ERROR)):
         logger = logging.getLogger(name)
         logger.addHandler(handler)
-        logger.setLevel(logging.WARNING)
+        logger.setLevel(level)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ from scanner.errors import InvalidReference, LeakscanError, RegistryFault
 from scanner.serve.queue import QueueFull
 from scanner.serve.rates import Rates
 from scanner.serve.registries import RegistryRefused
-from scanner.serve.routing import PUBLIC, Door, Refused, Request, Response, problem
+from scanner.serve.routing import PUBLIC, Door, Public, Refused, Request, Response, problem
 from scanner.serve.service import Service
 from scanner.serve.tokens import Caller, TokenExpired, Tokens, presented
 from scanner.serve.words import Scope
@@ -66,7 +67,7 @@ class Application:
         self.doors = tuple(doors)
         self._service, self._tokens, self._certified = service, tokens, certified
         self._rates = Rates(service.settings.rate, service.settings.burst)
-        self._in_flight = 0
+        self._in_flight: Counter[Scope | Public] = Counter()
         seen = set()
         for door in self.doors:
             if not (door.scope is PUBLIC or isinstance(door.scope, Scope)):
@@ -109,9 +110,10 @@ class Application:
             answer.headers.update(headers or {})
             return answer
 
-        if self._in_flight >= self._service.settings.in_flight and door.scope is not PUBLIC:
+        # by scope: whoever waits for a registry must not hold up who asks for a verdict
+        if self._in_flight[door.scope] >= self._service.settings.in_flight:
             return told(429, "too many requests are worked on", {"Retry-After": "1"})
-        self._in_flight += 1
+        self._in_flight[door.scope] += 1
         try:
             async with asyncio.timeout(self._service.settings.request_seconds):
                 self._pass(door, request)
@@ -145,7 +147,7 @@ class Application:
             LOG.error("%s %s: a fault of leakscan (%s)", door.method, door.path, _place(error))
             return told(500, f"a fault of leakscan itself ({type(error).__name__})")
         finally:
-            self._in_flight -= 1
+            self._in_flight[door.scope] -= 1
 
     def _pass(self, door: Door, request: Request) -> None:
         """Let a request through a door. Raises Refused."""

@@ -5,6 +5,7 @@ A process that dies costs one try of one image; a service that is killed leaves 
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
@@ -21,8 +22,9 @@ from scanner.serve.words import Ticket
 from scanner.store.database import DatabaseError
 from scanner.store.ledger import Ledger, State, known
 
+LOG = logging.getLogger("leakscan.serve")
 _IDLE_SECONDS, _SWEEP_SECONDS, _TIDY_SECONDS = 1.0, 5.0, 3600.0
-_NICENESS = 10  # whoever waits for an answer comes first
+_NICENESS = 19  # whoever waits for an answer comes first
 _SLACK_SECONDS = 120.0  # beyond the limits that a scan holds itself to
 
 
@@ -60,11 +62,6 @@ class Scans:
         for thread in self._threads:
             thread.join()
 
-    @property
-    def alive(self) -> bool:
-        """Whether every thread is at work."""
-        return bool(self._threads) and all(thread.is_alive() for thread in self._threads)
-
     def _work(self, number: int) -> None:
         worker = f"{self._name}-{number}"
         scanner = Scanner(self._url, self._service.settings.jobs, _NICENESS)
@@ -73,12 +70,12 @@ class Scans:
             while not self._stop.is_set():
                 queue.asked.clear()
                 try:
-                    ticket = queue.claim(worker)
+                    ticket = None if self._service.draining.is_set() else queue.claim(worker)
                     if ticket is not None:
                         self._scan(ticket, worker, scanner)
                         continue
-                except DatabaseError:  # the ticket's lease ends, and it is taken again
-                    self._service.counters.add("leakscan_store_errors_total")
+                except Exception as error:  # the ticket's lease ends, and it is taken again
+                    self._failed(error)
                     self._stop.wait(_IDLE_SECONDS)
                 queue.asked.wait(_IDLE_SECONDS)
         finally:
@@ -154,13 +151,23 @@ class Scans:
                 if time.monotonic() - tidied > _TIDY_SECONDS:
                     self._service.queue.tidy()
                     tidied = time.monotonic()
-            except DatabaseError:
-                self._service.counters.add("leakscan_store_errors_total")
+            except Exception as error:  # this thread is the only one that does this
+                self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        """Note that something did not work; the text of an error could hold anything."""
+        if isinstance(error, DatabaseError):
+            self._service.counters.add("leakscan_store_errors_total")
+        LOG.error("a scan was not begun or not written down: %s", type(error).__name__)
 
     def _give_up(self) -> None:
         """Write down why images that killed their processes have no verdict. Raises DatabaseError."""
         for ticket in self._service.queue.sweep():
-            repository, _ = self._service.registries.repository(ticket.reference)
+            self._service.logins.drop(ticket.id)
+            try:
+                repository, _ = self._service.registries.repository(ticket.reference)
+            except LeakscanError:  # its registry may not be read any more
+                continue
             ledger = Ledger(self._service.store, repository.host, ticket.rules, ticket.id)
             before = ledger.result(ticket.digest)
             if before is None or before.state in (State.FAILED, State.NOT_REACHED):

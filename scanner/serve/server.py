@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -21,6 +23,7 @@ from scanner.serve.service import Service
 
 LOG = logging.getLogger("leakscan.serve")
 _IDLE_SECONDS = 60  # of a connection between two requests
+_SWITCH_SECONDS = 0.001  # a thread that looks something up waits no longer for its turn, dozens of times
 _AHEAD = 16  # requests that a client may send before it has the answer to the first
 _GRACE_SECONDS = 10  # for answers that are on their way when connections are no longer taken
 
@@ -60,6 +63,9 @@ def serve(
     Raises:
         OSError: the address cannot be had.
     """
+    gc.collect()
+    gc.freeze()  # what is there now stays: looking through it for garbage would hold answers up
+    sys.setswitchinterval(_SWITCH_SECONDS)
     with listening(host, port) as sock:
         started(*sock.getsockname()[:2])
         Server(application, service, context).run(sockets=[sock])

@@ -23,7 +23,7 @@ class ServeSettings:
         queue_limit: tickets that may wait, of one priority and those before it.
         scans: images that are scanned at a time.
         jobs: processes that work on one of them.
-        in_flight: requests that are worked on at a time; more are refused at once.
+        in_flight: requests of one scope that are worked on at a time; more are refused at once.
         connections: that are open at a time.
         request_seconds: for one request, from its first byte to the last of its answer.
         resolve_seconds: for a registry to say what a tag points to.

@@ -18,15 +18,13 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # linux/prctl.h
 def isolate(limits: Limits, parent: int) -> None:
     """Apply the limits to this process. *parent* is the coordinator's pid.
 
-    RLIMIT_DATA and not RLIMIT_AS, which would count the maps of layers. A core dump would hold what was found; where
-    the kernel pipes cores to a program RLIMIT_CORE does not count, so the process is made undumpable as well.
+    RLIMIT_DATA and not RLIMIT_AS, which would count the maps of layers.
     """
     gc.disable()  # short-lived values without cycles: looking for garbage among them costs a fifth of the time
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides how a Ctrl-C ends
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for what, value in (
         (resource.RLIMIT_DATA, limits.worker_bytes),
-        (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, limits.layer_bytes),
     ):
         _, hard = resource.getrlimit(what)
@@ -34,6 +32,16 @@ def isolate(limits: Limits, parent: int) -> None:
             wanted = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(what, (wanted, wanted))
     die_with(parent)
+    no_core()
+
+
+def no_core() -> None:
+    """Leave no memory behind: a core dump would hold what was found.
+
+    Where the kernel pipes cores to a program RLIMIT_CORE does not count, so the process is made undumpable as well.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from sqlalchemy import text as sql
 
 from scanner import detection
 from scanner.audit import report
+from scanner.audit.display import Line
 from scanner.audit.run import Audit, Display, Entry, Wanted, audit
 from scanner.audit.summary import Period, Summary, summarize
 from scanner.audit.targets import Filters, Target, parse_age, parse_list, parse_target
@@ -271,6 +273,20 @@ def test_wider_limits_read_again(registry: MemoryRegistry, store: Store, rules: 
     assert (leaking(second), report.counts([second])["scanned"]) == ({f"{registry.address}/team/app:1"}, 1)
     assert document(third)["counts"] == document(first)["counts"]
     assert registry.paths("/blobs/") == []
+
+
+def test_the_live_display(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """While an audit runs it tells how far it is, what was found, the rate and the time left; in the end nothing."""
+    filled(registry, 4)
+    screen = io.StringIO()
+    line = Line(screen, interval=0.0)
+
+    run(registry, store, rules, display=line)
+    line.clear()
+
+    *_, last, empty = screen.getvalue().split("\r\x1b[K")
+    assert re.fullmatch(r"4 of 4 images, 1 leak, 4 read, 0 failed, [0-9.]+/s, 0:00:00 left", last)
+    assert empty == ""
 
 
 class Stop(Display):

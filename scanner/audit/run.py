@@ -56,6 +56,7 @@ class Entry:
 
     Attributes:
         known: it was not read in this run.
+        leaks: different secrets that are found in it, whatever the gate of a report makes of them later.
     """
 
     reference: str
@@ -64,6 +65,7 @@ class Entry:
     state: State
     reason: str = ""
     known: bool = False
+    leaks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +313,9 @@ class _Run:
             self._older += 1
             return None
         self._seen.update({item.digest, *(str(image["manifest_digest"]) for image in result.images)})
-        return self._made(item, result.state, result.reason, known)
+        found = {finding["secret"]["fingerprint"] for image in result.images for finding in image["findings"]
+                 if finding["gated"]}  # fmt: skip
+        return replace(self._made(item, result.state, result.reason, known), leaks=len(found))
 
 
 def _layers(opened: OpenedImage) -> Iterator[Blob]:

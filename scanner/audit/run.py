@@ -224,7 +224,7 @@ class Reader:
         gaps = found.coverage.gaps
         state = State.SCANNED if found.coverage.complete else State.INCOMPLETE
         final = not any(gap.reason.startswith(_PASSING) for gap in gaps)
-        return Result(item.digest, state, final, repository, created, _reasons(gaps), 0, _images(found))
+        return Result(item.digest, state, final, repository, created, _reasons(gaps), 0, _images(found, item.digest))
 
 
 def failed(digest: str, repository: str, reason: str, attempts: int, final: bool = False) -> Result:
@@ -342,9 +342,13 @@ def _reasons(gaps: Sequence[Gap]) -> str:
     return ", ".join(f"{reason} ({number})" if number > 1 else reason for reason, number in sorted(counted.items()))
 
 
-def _images(found: ScanResult) -> list[dict[str, Any]]:
-    """One document for each platform, as an audit's report has them, without reference and verdict."""
+def _images(found: ScanResult, digest: str) -> list[dict[str, Any]]:
+    """One document for each platform, as an audit's report has them, without reference and verdict. A build cache of
+    that *digest* has one without a platform."""
     several = len(found.images) > 1
+    if not found.images:
+        findings = [plain_document(finding_document(finding, False)) for finding in found.findings]
+        return [{"manifest_digest": digest, "platform": None, "layers": 0, "findings": findings}]
     images: list[dict[str, Any]] = []
     for summary in found.images:
         mine = [finding for finding in found.findings if not several or finding.platform == summary.platform]

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from sqlalchemy import text as sql
 
 from scanner import detection
 from scanner.audit import report
+from scanner.audit.display import Line
 from scanner.audit.run import Audit, Display, Entry, Wanted, audit
 from scanner.audit.summary import Period, Summary, summarize
 from scanner.audit.targets import Filters, Target, parse_age, parse_list, parse_target
@@ -43,6 +45,7 @@ from scanner.store.ledger import State, appearances
 from scanner.store.schema import METADATA
 from testimages.values import github_token
 from tests.builders import (
+    OCI_INDEX,
     OCI_MANIFEST,
     BuiltImage,
     BuiltLayer,
@@ -273,6 +276,20 @@ def test_wider_limits_read_again(registry: MemoryRegistry, store: Store, rules: 
     assert registry.paths("/blobs/") == []
 
 
+def test_the_live_display(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """While an audit runs it tells how far it is, what was found, the rate and the time left; in the end nothing."""
+    filled(registry, 4)
+    screen = io.StringIO()
+    line = Line(screen, interval=0.0)
+
+    run(registry, store, rules, display=line)
+    line.clear()
+
+    *_, last, empty = screen.getvalue().split("\r\x1b[K")
+    assert re.fullmatch(r"4 of 4 images, 1 leak, 4 read, 0 failed, [0-9.]+/s, 0:00:00 left", last)
+    assert empty == ""
+
+
 class Stop(Display):
     """Presses Ctrl-C after some images."""
 
@@ -428,6 +445,38 @@ def test_attestations_are_no_images(registry: MemoryRegistry, store: Store, rule
 
     assert [entry.reference for entry in found.entries] == [f"{registry.address}/team/app:1"]
     assert leaking(found) == {f"{registry.address}/team/app:1"}
+
+
+@pytest.mark.parametrize("as_index", [False, True])
+def test_a_build_cache_that_was_pushed(
+    registry: MemoryRegistry, store: Store, rules: Detection, as_index: bool
+) -> None:
+    """Whoever can pull it has the layers of every stage: it is searched as an image is, and what it shares with images
+    is not read again."""
+    shared = layer({"srv/a": "b"}, compression="gz")
+    stage = layer({"root/.netrc": f"machine x.example login y password {token(3)}\n"}, compression="gz")
+    config = dumps({"layers": [], "records": []})
+    parts = [shared.described(), stage.described()]
+    own = descriptor_of(config, "application/vnd.buildkit.cacheconfig.v0")
+    if as_index:
+        raw, media_type = dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*parts, own]}), OCI_INDEX
+    else:
+        manifest = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": own, "layers": parts}
+        raw, media_type = dumps(manifest), OCI_MANIFEST
+    registry.put("team/app", "1", image_of(shared))
+    registry.manifests["team/app", "buildcache"] = registry.manifests["team/app", sha256(raw)] = raw, media_type
+    registry.blobs |= {sha256(config): config, stage.digest: stage.stored}
+
+    found = run(registry, store, rules)
+    text, written = report.text([found], Severity.LOW), document(found)
+
+    assert report.counts([found])["scanned"] == 2
+    assert leaking(found) == {f"{registry.address}/team/app:buildcache"}
+    [cache] = [image for image in written["images"] if image["verdict"] == "leaked"]
+    assert (cache["platform"], cache["manifest_digest"]) == (None, sha256(raw))
+    assert {finding["surface"] for finding in cache["findings"] if finding["gated"]} == {"cache"}
+    assert "team/app:buildcache (build cache)" in text
+    assert set(Counter(registry.paths("/blobs/")).values()) == {1}
 
 
 def test_the_same_image_under_two_names(registry: MemoryRegistry, store: Store, rules: Detection) -> None:

@@ -1,4 +1,4 @@
-"""Shows on standard error how far an audit is: images, rate, time left, failures. Draws only when told something."""
+"""Shows on standard error how far an audit is: images, what was found, rate, time left. Draws when told something."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _INTERVAL = 0.2
 class Line(Display):
     """One line that is written over and over, on a terminal."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO, interval: float = _INTERVAL) -> None:
+        self._stream, self._interval = stream, interval
         self._started = self._drawn = time.monotonic()
-        self._listed = self._done = self._read = self._failed = 0
+        self._listed = self._done = self._read = self._failed = self._leaking = 0
 
     def listed(self, number: int) -> None:
         """*number* more images were found."""
@@ -35,10 +35,12 @@ class Line(Display):
         self._done += 1
         self._read += not entry.known
         self._failed += entry.state is State.FAILED
+        self._leaking += entry.leaks > 0
         seconds = max(time.monotonic() - self._started, 0.001)
         rate = self._done / seconds
         left = int((total - self._done) / rate)
-        self._draw(f"{self._done} of {total} images, {self._read} read, {self._failed} failed, {rate:.1f}/s, "
+        counts = f"{self._leaking} leak, {self._read} read, {self._failed} failed"
+        self._draw(f"{self._done} of {total} images, {counts}, {rate:.1f}/s, "
                    f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left")  # fmt: skip
 
     def clear(self) -> None:
@@ -47,7 +49,7 @@ class Line(Display):
         self._stream.flush()
 
     def _draw(self, text: str) -> None:
-        if time.monotonic() - self._drawn >= _INTERVAL:
+        if time.monotonic() - self._drawn >= self._interval:
             self._drawn = time.monotonic()
             self._stream.write(f"\r\x1b[K{text}")
             self._stream.flush()

@@ -163,7 +163,8 @@ def _images(audits: Sequence[Audit], fail_on: Severity | None) -> list[str]:
     for row in leaking[:_SHOWN]:
         secrets = len({finding["secret"]["fingerprint"] for finding in row.gated})
         stale = ", by older rules" if row.stale else ""
-        lines += ["", f"  {escape.text(row.reference)} ({row.platform}{stale}): {_many(secrets, 'secret')}"]
+        kind = f"{row.platform or 'build cache'}{stale}"
+        lines += ["", f"  {escape.text(row.reference)} ({kind}): {_many(secrets, 'secret')}"]
         for finding in row.gated[:3]:
             place = escape.text(finding["path"] or finding["surface"])
             layer = f", layer {finding['layer']['index']}" if finding["layer"] else ""

@@ -56,6 +56,7 @@ class Entry:
 
     Attributes:
         known: it was not read in this run.
+        leaks: different secrets that are found in it, whatever the gate of a report makes of them later.
     """
 
     reference: str
@@ -64,6 +65,7 @@ class Entry:
     state: State
     reason: str = ""
     known: bool = False
+    leaks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +224,7 @@ class Reader:
         gaps = found.coverage.gaps
         state = State.SCANNED if found.coverage.complete else State.INCOMPLETE
         final = not any(gap.reason.startswith(_PASSING) for gap in gaps)
-        return Result(item.digest, state, final, repository, created, _reasons(gaps), 0, _images(found))
+        return Result(item.digest, state, final, repository, created, _reasons(gaps), 0, _images(found, item.digest))
 
 
 def failed(digest: str, repository: str, reason: str, attempts: int, final: bool = False) -> Result:
@@ -311,7 +313,9 @@ class _Run:
             self._older += 1
             return None
         self._seen.update({item.digest, *(str(image["manifest_digest"]) for image in result.images)})
-        return self._made(item, result.state, result.reason, known)
+        found = {finding["secret"]["fingerprint"] for image in result.images for finding in image["findings"]
+                 if finding["gated"]}  # fmt: skip
+        return replace(self._made(item, result.state, result.reason, known), leaks=len(found))
 
 
 def _layers(opened: OpenedImage) -> Iterator[Blob]:
@@ -338,9 +342,13 @@ def _reasons(gaps: Sequence[Gap]) -> str:
     return ", ".join(f"{reason} ({number})" if number > 1 else reason for reason, number in sorted(counted.items()))
 
 
-def _images(found: ScanResult) -> list[dict[str, Any]]:
-    """One document for each platform, as an audit's report has them, without reference and verdict."""
+def _images(found: ScanResult, digest: str) -> list[dict[str, Any]]:
+    """One document for each platform, as an audit's report has them, without reference and verdict. A build cache of
+    that *digest* has one without a platform."""
     several = len(found.images) > 1
+    if not found.images:
+        findings = [plain_document(finding_document(finding, False)) for finding in found.findings]
+        return [{"manifest_digest": digest, "platform": None, "layers": 0, "findings": findings}]
     images: list[dict[str, Any]] = []
     for summary in found.images:
         mine = [finding for finding in found.findings if not several or finding.platform == summary.platform]

@@ -10,12 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from scanner.errors import ImageUnavailable
 from scanner.evidence import Gap, Surface
 from scanner.image.assembly import Assembly
 from scanner.image.blob import Blob
 from scanner.image.manifests import CACHE_CONFIG, Index, Manifest
 from scanner.image.model import Document
 from scanner.oci import Descriptor
+
+
+class CacheExport(ImageUnavailable):
+    """It is no image, but a build cache, which can be read as one."""
+
 
 #: how a report names a layer of a cache that is none of the image's own
 ONLY = "cache only, layer "

@@ -12,7 +12,7 @@ from scanner.errors import ImageUnavailable, LeakscanError, MalformedImage
 from scanner.evidence import Gap, Surface
 from scanner.image.assembly import Assembly, stacked
 from scanner.image.blob import Blob
-from scanner.image.cache import add_cache
+from scanner.image.cache import CacheExport, add_cache
 from scanner.image.documents import refusal
 from scanner.image.manifests import IN_TOTO, Index, Manifest, Schema1, read_manifest
 from scanner.image.model import Document, Image, Layer
@@ -109,9 +109,9 @@ def read_cache(assembly: Assembly) -> None:
         raise ImageUnavailable(f"{assembly.store.name} holds no build cache", "It is what --cache-to type=local wrote.")
 
 
-def cache_refusal(assembly: Assembly) -> ImageUnavailable:
+def cache_refusal(assembly: Assembly) -> CacheExport:
     """The error for a cache export."""
-    return ImageUnavailable(f"{assembly.store.name} {_CACHE}", _CACHE_TIP)
+    return CacheExport(f"{assembly.store.name} {_CACHE}", _CACHE_TIP)
 
 
 def _names(entry: Descriptor) -> tuple[str, ...]:

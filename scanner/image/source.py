@@ -17,6 +17,7 @@ from scanner.evidence import Gap, Surface
 from scanner.image import archive, dirform, layout
 from scanner.image.assembly import Assembly
 from scanner.image.blob import Blob, BlobFile, spool
+from scanner.image.cache import CacheExport
 from scanner.image.directory import open_directory
 from scanner.image.documents import refusal
 from scanner.image.model import Document, Image, OpenedImage
@@ -346,6 +347,8 @@ def open_remote(
 ) -> OpenedImage:
     """Open the image that *reference* means in the client's repository. Close what it returns; the client stays open.
 
+    A build cache that somebody pushed is opened as well: it has no images, only documents.
+
     Args:
         shared: small blobs that were read before.
         name: what the user knows it by.
@@ -357,7 +360,10 @@ def open_remote(
     """
     with ExitStack() as files:
         request = _Request(name, limits, platform, None, lambda _: None)
-        opened = _remote(request, files, client, reference, shared, tags)
+        try:
+            opened = _remote(request, files, client, reference, shared, tags)
+        except CacheExport:
+            opened = _remote_cache(request, files, client, reference, shared)
         files.pop_all()
         return opened
 
@@ -379,6 +385,20 @@ def _remote(
     assembly.notes += client.notes
     read_repository(assembly, found, client, reference, tags)
     return _finished(request, assembly, "registry", _Origin(exported=str(client.repository)))
+
+
+def _remote_cache(
+    request: _Request, files: ExitStack, client: Client, reference: Reference, shared: Documents
+) -> OpenedImage:
+    from scanner.image.registry.read import read_cache
+    from scanner.image.registry.store import store_of
+
+    found = store_of(client, request.limits, shared)
+    files.callback(_close_all, found.opened)
+    assembly = Assembly(found, request.limits)
+    read_cache(assembly, found, client, reference, ())
+    empty = OpenedImage(request.reference, "registry", (), exported=str(client.repository))
+    return _with(empty, assembly, client.notes)
 
 
 def _finish(request: _Request, store: Store, origin: _Origin) -> OpenedImage:

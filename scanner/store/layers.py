@@ -31,17 +31,19 @@ class KeptLayers:
 
     @patient
     def get(self, blob: Blob, form: Form) -> BlobOutcome | None:
-        """What is kept of *blob*, None if it is not known."""
+        """What is kept of *blob*, None if it is not known. What was read as a layer answers for a blob that only looks
+        like one."""
         if not is_digest(blob.name):
             return None
+        forms = [form.value, *([Form.LAYER.value] if form is Form.GUESS else ())]
         wanted = select(LAYERS.c.outcome).where(
             LAYERS.c.digest == blob.name,
             LAYERS.c.rules == self._rules,
-            LAYERS.c.form == form.value,
+            LAYERS.c.form.in_(forms),
             LAYERS.c.key == self._seal.identity,
         )
         with self._engine.connect() as connection:
-            raw = connection.execute(wanted).scalar_one_or_none()
+            raw = connection.execute(wanted.limit(1)).scalar_one_or_none()
         return None if raw is None else unpacked(raw, blob, self._seal)
 
     @contextlib.contextmanager

@@ -32,7 +32,7 @@ def render(result: ScanResult) -> str:
     It holds neither times nor durations: the same image and rules give the same text.
     """
     parts = []
-    for key, value in sorted(plain_document(document(result)).items()):
+    for key, value in sorted(document(result).items()):
         if isinstance(value, list) and value:  # an item a line: thousands of findings, and the fast encoder
             items = ",\n  ".join(_compact(item) for item in value)
             parts.append(f'"{key}": [\n  {items}\n ]')
@@ -42,7 +42,11 @@ def render(result: ScanResult) -> str:
 
 
 def _compact(value: Any) -> str:
-    return escape.json(json.dumps(value, ensure_ascii=True, sort_keys=True))
+    """A value on one line. Most hold nothing to be made plain, which the line tells sooner than each of its strings."""
+    text = json.dumps(value, ensure_ascii=True, sort_keys=True)
+    if "\\ud" in text:
+        text = json.dumps(plain_document(value), ensure_ascii=True, sort_keys=True)
+    return escape.json(text)
 
 
 def document(result: ScanResult) -> dict[str, Any]:

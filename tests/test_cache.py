@@ -149,6 +149,7 @@ def test_a_registry_blob_that_is_yet_to_come_is_asked_for_by_its_digest(rules: D
 
     class Elsewhere(type(blob.file)):  # type: ignore[misc]
         awaited = True
+        promised = blob.name
 
     opened.files[0].__class__ = Elsewhere
     kept = CachedLayers(entries, "rules", Limits(), Seal(KEY))
@@ -157,6 +158,16 @@ def test_a_registry_blob_that_is_yet_to_come_is_asked_for_by_its_digest(rules: D
     assert kept.get(blob, Form.LAYER) is not None
     opened.files[0].__class__ = Elsewhere.__base__
     opened.close()
+
+
+def test_a_layer_whose_file_names_hold_values_is_read_again(rules: Detection, tmp_path: Path) -> None:
+    """Without its name nobody could tell whose file it is; the report must not depend on what was kept."""
+    leak = layer({f"srv/{TOKEN}/{TOKEN}.txt": f"token: {TOKEN}\n"})
+    path, entries = write(tmp_path / "image.tar", image_of(leak).docker_archive()), Entries(tmp_path / "cache", KEY)
+    settle()
+    first, _ = scanned(path, rules, entries)
+
+    assert scanned(path, rules, entries) == (first, 0)
 
 
 # --- other bytes ------------------------------------------------------------------------------------------------------

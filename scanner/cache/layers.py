@@ -18,7 +18,7 @@ from scanner.image.model import OpenedImage
 from scanner.limits import MIB, Limits
 from scanner.oci import is_digest
 from scanner.seal import Seal
-from scanner.work.kept import keepable, packed, unpacked
+from scanner.work.kept import keepable, packed_exactly, unpacked
 from scanner.work.messages import Form
 from scanner.work.pool import BlobJob, BlobOutcome
 
@@ -29,6 +29,9 @@ _Place = tuple[int, int, int]
 class CachedLayers:
     """What `scan.Kept` asks for, in entries.
 
+    Attributes:
+        believed: an entry is there for bytes that somebody else has, by what they say of them.
+
     Args:
         rules: names the rule set and the program (`program.digest`).
     """
@@ -38,6 +41,7 @@ class CachedLayers:
         self._about = (rules, repr(limits), seal.identity)
         self._identities: dict[int, str | None] = {}
         self._digests: dict[_Place, str] = {}
+        self.believed = False
 
     def look(self, opened: OpenedImage, jobs: list[BlobJob], threads: int) -> None:
         """Find out the digests of the blobs of *jobs*, by hashing only where an entry may then be used."""
@@ -47,7 +51,8 @@ class CachedLayers:
         for job in jobs:
             blob = job.blob
             if blob.file.awaited:
-                self._digests[_place(blob)] = blob.name
+                self._digests[_place(blob)] = blob.file.promised
+                self.believed = self.believed or self._has(blob.file.promised, job.form)
             elif (digest := self._unchanged(blob)) is not None:
                 self._digests[_place(blob)] = digest
             elif any(self._has(claim, job.form) for claim in (blob.name, claimed.get(_place(blob), ""))):
@@ -71,7 +76,10 @@ class CachedLayers:
         if not keepable(outcome, named=False):
             return outcome
         assert outcome.read is not None
-        self._entries.put(_LAYER, self._key(outcome.read.digest, form), packed(outcome, self._seal))
+        raw = packed_exactly(outcome, self._seal)
+        if raw is None:
+            return outcome
+        self._entries.put(_LAYER, self._key(outcome.read.digest, form), raw)
         self._remember(outcome.blob, outcome.read.digest)
         return outcome
 

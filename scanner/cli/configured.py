@@ -177,17 +177,22 @@ def accept_also(acceptor: Acceptor) -> None:
     click.get_current_context().meta[_MORE] = acceptor
 
 
-def policy(key: bytes, own: UserRules) -> Policy:
+def rules_given() -> bool:
+    """Whether the command that runs has any --rules; reading none would import all that reads rules."""
+    return bool(click.get_current_context().meta.get(_RULES))
+
+
+def policy(key: bytes, own: UserRules | None) -> Policy:
     """What the settings and baselines of the command that runs accept, and what is to be said of its files.
 
-    *key* is the installation's, *own* the user's rules. Raises UnusableFile.
+    *key* is the installation's, *own* the user's rules if there are any. Raises UnusableFile.
     """
     from scanner.suppress import Policy
 
     ctx, found = click.get_current_context(), settings()
     acceptors: list[Acceptor] = [found.ignores] if found.ignores.entries else []
     more: list[Acceptor] = [ctx.meta[_MORE]] if _MORE in ctx.meta else []
-    notes = [*found.notices, *_used(ctx, found), *own.remarks]
+    notes = [*found.notices, *_used(ctx, found), *(own.remarks if own else ())]
     for path in ctx.meta.get(_BASELINES, ()):
         acceptor, remarks = read_baseline(path, key)
         acceptors.append(acceptor)

@@ -33,6 +33,7 @@ from scanner.cli.configured import (
     environment,
     own_rules,
     policy,
+    rules_given,
     rules_option,
 )
 from scanner.cli.secrets import read_secrets, secret_options
@@ -52,6 +53,11 @@ if TYPE_CHECKING:
     from scanner.report.setting import Setting
     from scanner.scan import Detection
     from scanner.suppress import Policy
+
+
+#: said where a layer was not read because of what an engine says that it is
+_BELIEVED = ("layers that an earlier scan read were not read again; that the engine still holds the same ones is taken "
+             "from its records")  # fmt: skip
 
 
 @click.command(cls=ConfiguredCommand)
@@ -153,7 +159,8 @@ def perform(asked: Asked) -> tuple[ScanResult, LeakscanError | None]:
 
     recipe = read(asked.dockerfile) if asked.dockerfile else None
     gc.disable()  # one run, no cycles to speak of: thousands of findings are made and rendered without it
-    limits, key, own = Limits.from_environment(environment()), installation_key(os.environ), own_rules()
+    limits, key = Limits.from_environment(environment()), installation_key(os.environ)
+    own = own_rules() if rules_given() else None
     accepted = policy(key, own)
     least = None if asked.fail_on == "never" else Severity(asked.fail_on)
     run = _Run(asked, limits, key, own, accepted, least, recipe)
@@ -173,7 +180,7 @@ class _Run:
     asked: Asked
     limits: Limits
     key: bytes
-    own: UserRules
+    own: UserRules | None
     policy: Policy
     fail_on: Severity | None
     recipe: Dockerfile | None
@@ -185,7 +192,7 @@ class _Earlier:
     def __init__(self, run: _Run, program: str) -> None:
         from scanner.cache.entries import Entries
 
-        self._run, self._rules = run, f"{program} {run.own.digest}"
+        self._run, self._rules = run, f"{program} {run.own.digest if run.own else ''}"
         self.entries = Entries.of(os.environ, run.key)
         self._started = time.monotonic()
         self._image = self._note = ""
@@ -223,6 +230,8 @@ class _Earlier:
 
         found = CachedLayers(self.entries, self._rules, self._run.limits, Seal(self._run.key))
         found.look(opened, blob_jobs(opened, self._run.limits), jobs)
+        if found.believed and opened.source != "registry":
+            opened.notes = (*opened.notes, _BELIEVED)
         return found
 
     def keep(self, result: ScanResult) -> None:
@@ -244,6 +253,7 @@ class _Earlier:
 def _scanned(run: _Run, earlier: _Earlier | None) -> tuple[ScanResult, LeakscanError | None]:
     """The result of reading the image, and the error if it could not be opened."""
     from scanner import detection
+    from scanner.detect import userrules
     from scanner.image.metadata import read_metadata
     from scanner.image.source import open_image
     from scanner.progress import shown
@@ -251,7 +261,7 @@ def _scanned(run: _Run, earlier: _Earlier | None) -> tuple[ScanResult, LeakscanE
     from scanner.scan import scan as perform_scan
 
     asked, limits = run.asked, run.limits
-    rules: Detection = detection.load(os.environ, run.own, asked.known)
+    rules: Detection = detection.load(os.environ, run.own or userrules.NONE, asked.known)
     image, file = asked.image, asked.metadata_file
     with shown(asked.progress) as display:
         try:

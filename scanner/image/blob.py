@@ -51,6 +51,11 @@ class BlobFile:
         """Whether the bytes are elsewhere and are fetched when the file is first read."""
         return False
 
+    @property
+    def promised(self) -> str:
+        """The digest that whoever has the bytes says they have; empty if nobody does."""
+        return ""
+
     def fetch(self, target: BlobFile) -> None:
         """Write the bytes that are elsewhere to *target*; for files that are `awaited`.
 

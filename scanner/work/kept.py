@@ -81,8 +81,19 @@ def is_passing(gap: Gap) -> bool:
     return gap.reason.startswith(_PASSING)
 
 
+def packed_exactly(outcome: BlobOutcome, seal: Seal) -> bytes | None:
+    """The same as `packed`; None if a name of a file holds a value, so that whose file it is could not be told again
+    exactly as by the name."""
+    raw, clean = _packed(outcome, seal)
+    return None if clean.renamed else raw
+
+
 def packed(outcome: BlobOutcome, seal: Seal) -> bytes:
     """An outcome as bytes for a store; it must be `keepable`."""
+    return _packed(outcome, seal)[0]
+
+
+def _packed(outcome: BlobOutcome, seal: Seal) -> tuple[bytes, _Cleaner]:
     read = outcome.read
     assert read is not None
     both = (*outcome.sightings, *outcome.stored_sightings)
@@ -108,7 +119,7 @@ def packed(outcome: BlobOutcome, seal: Seal) -> bytes:
         "names": members.rows,
         "matched": outcome.matched,
     }  # fmt: skip
-    return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 6)
+    return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 6), clean
 
 
 def unpacked(raw: bytes, blob: Blob, seal: Seal, digest: str = "") -> BlobOutcome | None:
@@ -135,6 +146,9 @@ class _Cleaner:
 
     A short value in the name of a file that a package manager lists is a word of that package: such names stay whole,
     as records are looked up by them.
+
+    Attributes:
+        renamed: the name of a file was changed.
     """
 
     def __init__(self, sightings: Iterable[Sighting], records: Iterable[Record]) -> None:
@@ -146,6 +160,7 @@ class _Cleaner:
         spelled = {each.spelled.reveal() for each in found if each.spelled is not None} - ids
         self._redactor = Redactor(values | spelled)
         self._long = Redactor(value for value in values | spelled if len(value) >= EVERYWHERE)
+        self.renamed = False
         self._listed = {path for record in records if isinstance(record, FileList) for path in record.paths()}
 
     def text(self, text: str, own: bytes = b"") -> str:
@@ -156,8 +171,11 @@ class _Cleaner:
         """The name of a file without any value."""
         path = clean_path(text.encode("utf-8", "surrogateescape"))
         if {path_hash(path), path_hash(b"usr/" + path)}.isdisjoint(self._listed):
-            return self.text(text, own)
-        return self._long.text(text, own=own if len(own) >= EVERYWHERE else b"")
+            clear = self.text(text, own)
+        else:
+            clear = self._long.text(text, own=own if len(own) >= EVERYWHERE else b"")
+        self.renamed = self.renamed or clear != text
+        return clear
 
 
 class _Table:

@@ -51,6 +51,11 @@ class RemoteFile(BlobFile):
         """Whether it is not here."""
         return self._file is None
 
+    @property
+    def promised(self) -> str:
+        """Its digest, which it is held to when it comes."""
+        return self._digest
+
     def fetch(self, target: BlobFile) -> None:
         """Download it into *target*. Raises RegistryFault, OSError."""
         if not self._client.blob(self._digest, self._size, target):

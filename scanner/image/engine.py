@@ -15,12 +15,14 @@ import socket
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from scanner.errors import ImageUnavailable, LeakscanError
 from scanner.image.blob import BlobFile
 from scanner.image.reference import Form, Reference, is_image_id, matches, parse_platform, shown
+from scanner.image.storage import Place
 from scanner.limits import MIB
 from scanner.oci import Platform
 
@@ -43,11 +45,19 @@ class Export:
 
 
 def export(
-    reference: Reference, form: Form, target: BlobFile, *, platform: str | None, progress: Callable[[int], None]
+    reference: Reference,
+    form: Form,
+    target: BlobFile,
+    *,
+    platform: str | None,
+    progress: Callable[[int], None],
+    instead: Callable[[Place, str, str, str], bool] = lambda *_: False,
 ) -> Export | None:
     """Write the archive of an image to *target*; docker and podman pull the image first if the engine lacks it.
 
     Args:
+        instead: (where the engine's storage is, id of the image, `name:tag` or empty, its name) → whether the image
+            was had from there, so that it need not be exported.
         form: docker or podman for that engine, any for whichever runs here if it has the image.
         platform: os/architecture[/variant] for the pull; None leaves it to the engine.
         progress: told of bytes as they arrive.
@@ -67,10 +77,27 @@ def export(
                 return None
             _pull(api, reference, platform)
             name = _present(api, reference, None) or reference.exact
-        _receive(api, name, target, progress)
+        if not _local(api, name, instead):
+            _receive(api, name, target, progress)
     finally:
         api.close()
     return Export(source, name)
+
+
+def _local(api: APIClient, name: str, instead: Callable[[Place, str, str, str], bool]) -> bool:
+    """Whether the image was had from the engine's storage."""
+    from docker.errors import DockerException
+
+    try:
+        about, found = _talk(api.info), _talk(api.inspect_image, name)
+        place = Place(Path(about["DockerRootDir"]), str(about["Driver"]), str(about["ServerVersion"]))
+        id, tags = str(found["Id"]), [str(tag) for tag in found["RepoTags"] or ()]
+    except (DockerException, LeakscanError, LookupError, TypeError):
+        return False
+    if is_image_id(name):  # exported by its id an image has no name
+        return instead(place, id, "", name)
+    familiar = re.sub(r"^(?:(?:index\.)?docker\.io/)(?:library/)?", "", name)
+    return familiar in tags and instead(place, id, familiar, name)
 
 
 @dataclass(frozen=True, slots=True)

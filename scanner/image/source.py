@@ -297,7 +297,7 @@ def _store(request: _Request, files: ExitStack, file: BlobFile) -> Store:
 
 
 def _from_engine(request: _Request, files: ExitStack, form: Form, name: str) -> OpenedImage:
-    from scanner.image import engine  # docker costs time to import, and files do not need it
+    from scanner.image import engine, storage  # docker costs time to import, and files do not need it
 
     wanted = None if request.platform in (None, "all") else request.platform
     reference = parse_reference(name)
@@ -305,8 +305,19 @@ def _from_engine(request: _Request, files: ExitStack, form: Form, name: str) -> 
     files.callback(file.close)
     no_engine: ImageUnavailable | None = None
     exported = None
+    local: list[Store] = []
+
+    def instead(place: storage.Place, id: str, tag: str, name: str) -> bool:
+        found = storage.stored(place, id, tag, shown(name), request.limits)
+        if found is not None:
+            local.append(found)
+            files.callback(_close_all, found.opened)
+        return found is not None
+
     try:
-        exported = engine.export(reference, form, file, platform=wanted, progress=request.progress)
+        exported = engine.export(
+            reference, form, file, platform=wanted, progress=request.progress, instead=instead
+        )
     except ImageUnavailable as error:
         if form is not Form.ANY or is_image_id(name):
             raise
@@ -314,7 +325,7 @@ def _from_engine(request: _Request, files: ExitStack, form: Form, name: str) -> 
     if exported is None:
         return _from_registry(request, files, name, no_engine)
     origin = _Origin(exported.source, "", exported.name)
-    return _finish(request, _store(request, files, file), origin)
+    return _finish(request, local[0] if local else _store(request, files, file), origin)
 
 
 def _from_registry(

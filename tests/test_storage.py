@@ -1,0 +1,246 @@
+"""An engine's storage gives the archive that its export gives, byte for byte, and nothing from outside a layer."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import tarfile
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scanner.errors import ImageUnavailable
+from scanner.image import saved, storage, tarsplit
+from scanner.image.storage import Place, StoredLayer, stored
+from scanner.limits import Limits
+from tests.builders import directory, file, hardlink, symlink, tar_of, write
+from tests.conftest import Leakscan
+from tests.engine import Docker
+
+
+def split_of(tar: bytes) -> bytes:
+    """What an engine keeps of a tar beside its files."""
+    lines: list[dict[str, Any]] = []
+    at = 0
+    with tarfile.open(fileobj=io.BytesIO(tar)) as members:
+        for member in members:
+            if member.isfile() and member.size:
+                lines.append({"type": 2, "payload": b64encode(tar[at : member.offset_data]).decode()})
+                lines.append({"type": 1, "name": member.name, "size": member.size, "payload": "AAAAAAAAAAA="})
+                at = member.offset_data + member.size
+            else:
+                lines.append({"type": 1, "name": member.name, "payload": None})
+    lines.append({"type": 2, "payload": b64encode(tar[at:]).decode()})
+    text = "".join(json.dumps({**line, "position": at}, separators=(",", ":")) + "\n" for at, line in enumerate(lines))
+    return gzip.compress(text.encode())
+
+
+def laid_out(folder: Path, tar: bytes) -> tuple[Path, Path]:
+    """The record and the directory of a layer, as an engine has them."""
+    root = folder / "diff"
+    root.mkdir()
+    with tarfile.open(fileobj=io.BytesIO(tar)) as members:
+        members.extractall(root, filter="tar")
+    return write(folder / "tar-split.json.gz", split_of(tar)), root
+
+
+def reassembled(split: Path, root: Path, target: Path) -> bytes:
+    """The tar that comes out."""
+    with target.open("wb") as out:
+        tarsplit.reassemble(split, root, out.fileno())
+    return target.read_bytes()
+
+
+def test_a_layer_comes_out_as_it_went_in(tmp_path: Path) -> None:
+    """Small and large files, links, directories, names that are no UTF-8, and what lies between."""
+    tar = tar_of(
+        directory("a"), file("a/small", b"x"), file("a/large", os.urandom(700_000)), file("b", b"y" * 512),
+        hardlink("a/hard", "a/small"), symlink("l", "/etc/passwd"), file("empty"), file("ü/é", b"z" * 1000),
+    )  # fmt: skip
+    split, root = laid_out(tmp_path, tar)
+
+    assert reassembled(split, root, tmp_path / "out") == tar
+    assert tarsplit.size_of(split) == len(tar)
+
+
+def test_links_on_the_way_stay_within_the_layer(tmp_path: Path) -> None:
+    """A folder that is a link leads where it leads from the layer's own root."""
+    tar = tar_of(directory("usr"), directory("usr/lib"), file("usr/lib/x", b"inside"))
+    split, root = laid_out(tmp_path, tar)
+    write(split, gzip.compress(gzip.decompress(split_of(tar)).replace(b'"usr/lib/x"', b'"lib/x"')))
+    (root / "lib").symlink_to("/usr/lib")
+
+    assert reassembled(split, root, tmp_path / "out") == tar
+
+
+@pytest.mark.parametrize("trick", ["link", "parent", "absolute", "through a folder", "endless"])
+def test_nothing_outside_a_layer_is_opened(trick: str, tmp_path: Path) -> None:
+    """Whatever names and links say: the reader may be root."""
+    outside = write(tmp_path / "outside" / "secret", b"secret")
+    tar = tar_of(directory("d"), file("d/x", b"inside"))
+    split, root = laid_out(tmp_path, tar)
+    name = {"link": "d/x", "parent": "d/../../outside/secret", "absolute": str(outside), "through a folder": "e/secret",
+            "endless": "f/x"}[trick]  # fmt: skip
+    write(split, gzip.compress(gzip.decompress(split_of(tar)).replace(b'"d/x"', json.dumps(name).encode())))
+    if trick == "link":
+        (root / "d" / "x").unlink()
+        (root / "d" / "x").symlink_to(outside)
+    (root / "e").symlink_to(tmp_path / "outside")
+    (root / "f").symlink_to("f")
+
+    with pytest.raises((OSError, ImageUnavailable)):
+        reassembled(split, root, tmp_path / "out")
+
+
+@pytest.mark.parametrize("damage", ["no gzip", "cut", "no JSON", "kind", "size", "grown", "shrunk", "gone", "pipe"])
+def test_damage_is_told(damage: str, tmp_path: Path) -> None:
+    """No wrong bytes without an error, and no waiting."""
+    tar = tar_of(file("x", b"inside" * 50_000))
+    split, root = laid_out(tmp_path, tar)
+    lines = gzip.decompress(split.read_bytes())
+    contents = {
+        "no gzip": lines, "cut": split.read_bytes()[:-20], "no JSON": gzip.compress(lines + b"{"),
+        "kind": gzip.compress(lines + b'{"type":3,"position":9}\n'),
+        "size": gzip.compress(lines.replace(b'"size":300000', b'"size":-1')),
+    }  # fmt: skip
+    if damage in contents:
+        write(split, contents[damage])
+    elif damage == "grown":
+        write(root / "x", b"inside" * 50_001)
+    elif damage == "shrunk":
+        write(root / "x", b"inside")
+    else:
+        (root / "x").unlink()
+        if damage == "pipe":
+            os.mkfifo(root / "x")
+
+    with pytest.raises((OSError, ImageUnavailable)):
+        reassembled(split, root, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("driver", "version", "id"),
+    [("btrfs", "20.10.24", "sha256:" + "0" * 64), ("overlay2", "28.5.2", "sha256:" + "0" * 64),
+     ("overlay2", "x", "sha256:" + "0" * 64), ("overlay2", "20.10.24", "../../x"),
+     ("overlay2", "20.10.24", "sha256:" + "0" * 64)],
+)  # fmt: skip
+def test_storage_that_is_not_known_or_not_here_is_left_to_the_export(
+    driver: str, version: str, id: str, tmp_path: Path
+) -> None:
+    """Other drivers, other versions, an engine on another machine."""
+    assert stored(Place(tmp_path, driver, version), id, "x:1", "x:1", Limits()) is None
+
+
+def test_a_config_with_another_digest_is_not_believed(tmp_path: Path) -> None:
+    """The engine's id is the digest of the config: storage that says otherwise is another engine's, or damaged."""
+    raw = b'{"rootfs": {"type": "layers", "diff_ids": []}}'
+    id = f"sha256:{hashlib.sha256(raw).hexdigest()}"
+    write(tmp_path / "image" / "overlay2" / "imagedb" / "content" / "sha256" / id[7:], raw + b" ")
+
+    assert stored(Place(tmp_path, "overlay2", "20.10.24"), id, "x:1", "x:1", Limits()) is None
+
+
+def test_go_writes_characters_that_html_minds_as_escapes() -> None:
+    """As the documents of an export have them."""
+    assert saved._go({"a": "<&>\u2028\b\n\"\\é"}) == '{"a":"\\u003c\\u0026\\u003e\\u2028\\u0008\\n\\"\\\\é"}'
+
+
+# --- a real engine ----------------------------------------------------------------------------------------------------
+
+DOCKERFILES = {
+    "settings": b"""FROM leakscan-base:1
+ENV A="<&>" B='q"\\\\' C=\xc3\xa9
+LABEL z=1 a="two words"
+RUN mkdir -p /app && echo one > /app/one && ln /app/one /app/two && ln -s one /app/three
+HEALTHCHECK --interval=5s CMD true
+EXPOSE 80 443/udp
+VOLUME /data
+ONBUILD RUN echo x
+STOPSIGNAL 9
+SHELL ["/bin/sh", "-ec"]
+WORKDIR /w
+RUN rm /app/one
+USER 12:13
+ENTRYPOINT ["/bin/sh"]
+CMD echo hello
+""",
+    "twice the same": b"""FROM leakscan-base:1
+RUN true
+RUN true
+COPY x /x
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def local(engine: Docker) -> Docker:
+    """An engine whose storage can be read; skips where it is of a kind that is exported."""
+    about = json.loads(engine.run("info", "--format", "{{json .}}"))
+    major = int(about["ServerVersion"].partition(".")[0])
+    if about["Driver"] != "overlay2" or major not in storage._KNOWN or not os.access(about["DockerRootDir"], os.R_OK):
+        pytest.skip(f"storage {about['Driver']} of version {about['ServerVersion']}")
+    return engine
+
+
+@pytest.mark.parametrize("buildkit", ["0", "1"])
+@pytest.mark.parametrize("case", DOCKERFILES)
+def test_the_archive_is_the_one_that_the_engine_exports(
+    case: str, buildkit: str, local: Docker, tmp_path: Path
+) -> None:
+    """Byte for byte, whoever built it: names, documents, headers, layers."""
+    base = tar_of(directory("bin"), file("bin/sh", Path("/bin/busybox").read_bytes(), mode=0o755))
+    for name in ("mkdir", "ln", "rm", "echo", "true"):
+        base = base[: -2 * 512] + tar_of(symlink(f"bin/{name}", "sh"))
+    local.run("import", "-", "leakscan-base:1", stdin=base)
+    write(tmp_path / "c" / "Dockerfile", DOCKERFILES[case])
+    write(tmp_path / "c" / "x", b"x" * 200_000)
+    tag = f"leakscan-storage-{case.replace(' ', '-')}:{buildkit}"
+    local.run("build", "-q", "--network", "none", "-t", tag, str(tmp_path / "c"), env={"DOCKER_BUILDKIT": buildkit})
+    about = json.loads(local.run("info", "--format", "{{json .}}"))
+    id = local.run("inspect", "--format", "{{.Id}}", tag).strip()
+    local.run("save", "-o", str(tmp_path / "image.tar"), tag)
+    exported = (tmp_path / "image.tar").read_bytes()
+
+    store = stored(Place(Path(about["DockerRootDir"]), about["Driver"], about["ServerVersion"]), id, tag, tag, Limits())
+
+    assert store is not None
+    whole = bytearray(store.opened[0].read(0, store.opened[0].size()))
+    with tarfile.open(fileobj=io.BytesIO(exported)) as members:
+        for member in members:
+            if member.issym():  # the time of a link is that of the export
+                at = member.offset + 136
+                whole[at : at + 20] = exported[at : at + 20]
+            if member.isfile() and member.name.endswith("layer.tar"):
+                blob = store.files[member.name]
+                assert isinstance(blob.file, StoredLayer) and blob.file.awaited
+                whole[member.offset_data : member.offset_data + member.size] = blob.read()
+    for opened in store.opened:
+        opened.close()
+    assert bytes(whole) == exported
+
+
+def test_a_scan_from_storage_reports_what_an_export_gives(local: Docker, leakscan: Leakscan, tmp_path: Path) -> None:
+    """The engine is not asked to export; a second scan reads nothing and says whom it believes."""
+    secret = "hunter2-" + hashlib.sha256(b"storage").hexdigest()[:20]
+    tar = tar_of(file("app/.env", f"DB_PASSWORD={secret}\n"))
+    local.run("import", "-c", f"ENV PIP_INDEX_URL=https://bob:{secret}@pypi.example.org/", "-", "leakscan-stored:1",
+              stdin=tar)  # fmt: skip
+    local.run("save", "-o", str(tmp_path / "image.tar"), "leakscan-stored:1")
+    words = ("--format", "json", "--no-cache")
+    env = local.environment()
+
+    archive = json.loads(leakscan(str(tmp_path / "image.tar"), *words).stdout)
+    stored_ = json.loads(leakscan("docker:leakscan-stored:1", *words, env=env).stdout)
+    leakscan("docker:leakscan-stored:1", "--format", "json", env=env)
+    again = json.loads(leakscan("docker:leakscan-stored:1", "--format", "json", env=env).stdout)
+
+    assert stored_["coverage"] == archive["coverage"] and stored_["verdict"] == "leaked"
+    proofs = [[each["proof"]["hmac"] for each in report["findings"]] for report in (stored_, archive)]
+    assert proofs[0] == proofs[1] != []
+    assert {**again, "notes": []} == {**stored_, "notes": []}
+    assert "taken from the engine" in again["notes"][-1]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import gzip
 import html
 import json
+import lzma
 import random
+import re
 import string
 from collections.abc import Callable, Sequence
 from urllib.parse import quote
@@ -64,6 +67,18 @@ def wrapped(data: bytes) -> bytes:
     return base64.encodebytes(data)
 
 
+def uuencoded(data: bytes) -> bytes:
+    """A file as uuencode writes it."""
+    lines = [binascii.b2a_uu(data[at : at + 45]) for at in range(0, len(data), 45)]
+    return b"begin 644 settings\n" + b"".join(lines) + b"`\nend\n"
+
+
+#: from the letters of Python's base85 to those of ZeroMQ
+Z85 = bytes.maketrans(
+    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~",
+    b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#",
+)
+
 ENCODERS: dict[str, tuple[Callable[[bytes], bytes], Sequence[str]]] = {
     "base64": (base64.b64encode, ["base64"]),
     "url-safe base64": (base64.urlsafe_b64encode, ["base64"]),
@@ -77,6 +92,19 @@ ENCODERS: dict[str, tuple[Callable[[bytes], bytes], Sequence[str]]] = {
     ),
     "base64 of gzip": (lambda data: base64.b64encode(gzip.compress(data, mtime=0)), ["base64", "gzip"]),
     "base64 of UTF-16": (lambda data: base64.b64encode(wide("utf-16-le")(data)), ["base64", "utf-16le"]),
+    "ASCII85 of gzip": (lambda data: base64.a85encode(gzip.compress(data, mtime=0)), ["ascii85", "gzip"]),
+    "ASCII85 in lines": (
+        lambda data: base64.a85encode(gzip.compress(data), adobe=True, wrapcol=72), ["ascii85", "gzip"]
+    ),
+    "ASCII85 in its frame": (lambda data: base64.a85encode(data, adobe=True), ["ascii85"]),
+    "base85 of gzip": (lambda data: base64.b85encode(gzip.compress(data)), ["base85", "gzip"]),
+    "base85 of xz": (lambda data: base64.b85encode(lzma.compress(data)), ["base85", "xz"]),
+    "Z85 of gzip": (lambda data: base64.b85encode(gzip.compress(data)).translate(Z85), ["z85", "gzip"]),
+    "base32 of gzip": (lambda data: base64.b32encode(gzip.compress(data)), ["base32", "gzip"]),
+    "lower-case base32 of xz": (
+        lambda data: re.sub(rb"(.{60})", rb"\1\n", base64.b32encode(lzma.compress(data)).lower()), ["base32", "xz"]
+    ),
+    "uuencode": (uuencoded, ["uuencode"]),
     "hex": (lambda data: data.hex().encode(), ["hex"]),
     "upper-case hex": (lambda data: data.hex().upper().encode(), ["hex"]),
     "URL escapes": (lambda data: quote(data).encode().replace(b"-", b"%2D"), ["url"]),

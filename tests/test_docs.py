@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -75,6 +76,32 @@ def test_links_of_the_papers_lead_somewhere() -> None:
 
 KEY = github_token(random.Random("papers"))
 RUN_PAGES = ("getting-started.md", "formats.md")
+
+
+def _named_tests(page: Path) -> Iterator[tuple[str, str]]:
+    """(file, function) of each test that the rows of a page's tables name, '' for a whole file."""
+    for row in page.read_text().splitlines():
+        file = ""
+        for named, function in re.findall(r"`(test_\w+\.py)?(?:::(test_\w+))?`", row if row.startswith("|") else ""):
+            file = named or file
+            if named or function:
+                yield file, function
+
+
+def test_every_promise_names_tests_that_there_are() -> None:
+    """What SECURITY.md promises is held by tests that exist."""
+    named = list(_named_tests(ROOT / "SECURITY.md"))
+    assert len(named) > 20
+    for file, function in named:
+        text = (ROOT / "tests" / file).read_text()
+        assert f"def {function}(" in text if function else "def test_" in text, f"{file}::{function}"
+
+
+def test_every_kind_of_content_names_tests_that_there_are() -> None:
+    """So are the formats and encodings of docs/content.md."""
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    for name in re.findall(r"`(test_\w+)(?:\[|`)", (ROOT / "docs" / "content.md").read_text()):
+        assert f"def {name}(" in tests, name
 
 
 @pytest.mark.parametrize("page", RUN_PAGES)

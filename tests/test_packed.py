@@ -78,17 +78,17 @@ def lzma_alone(
         data, lzma.FORMAT_RAW, filters=chain)  # fmt: skip
 
 
+def deflated(data: bytes, window: int = 15) -> bytes:
+    """zlib with a window of two to that power."""
+    coder = zlib.compressobj(9, zlib.DEFLATED, window)
+    return coder.compress(data) + coder.flush()
+
+
 def lzip(data: bytes) -> bytes:
     """A member of lzip."""
     chain = [{"id": lzma.FILTER_LZMA1, "lc": 3, "lp": 0, "pb": 2, "dict_size": 1 << 16}]
     body = b"LZIP\1\x10" + lzma.compress(data, lzma.FORMAT_RAW, filters=chain)
     return body + struct.pack("<IQQ", zlib.crc32(data), len(data), len(body) + 20)
-
-
-def deflated(data: bytes, window: int = 15) -> bytes:
-    """zlib with a window of two to that power."""
-    coder = zlib.compressobj(9, zlib.DEFLATED, window)
-    return coder.compress(data) + coder.flush()
 
 
 def pdf(*objects: bytes) -> bytes:
@@ -126,7 +126,7 @@ def seven_zip() -> bytes:
 SQUASHFS = struct.pack("<4s4I4H2H", b"hsqs", 9, 0, 1 << 17, 1, 1, 17, 0, 1, 4, 0) + bytes(400)
 FORMS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gz, "bzip2": bz2.compress, "xz": lzma.compress, "zstd": zstd, "zip": lambda data: zipped(("e", data)),
-    "lzip": lzip, "tar.gz": lambda data: gz(tar_of(file("e", data))),
+    "zlib": deflated, "lzip": lzip, "tar.gz": lambda data: gz(tar_of(file("e", data))),
 }  # fmt: skip
 
 FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
@@ -169,6 +169,10 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "gzip_amid_a_tar_s_member": (WHOLE, lambda key: tar_of(file("e", SCRIPT + gz(text(key))))),
     "gzip_amid_an_ar_s_member": (WHOLE, lambda key: b"!<arch>\n" + _ar("e.o/", ELF + gz(text(key)))),
     "gzip_in_a_database": (WHOLE, lambda key: database(gz(text(key)))),
+    "zlib_in_a_database": (WHOLE, lambda key: database(deflated(text(key)))),
+    "zlib_behind_an_empty_block": (WHOLE, lambda key: SCRIPT + b"x\x9c\0\0\0\xff\xff" + deflated(text(key))[2:]),
+    "text_of_a_picture": (WHOLE, lambda key: _png((b"IHDR", bytes(13)), (b"zTXt", b"note\0\0" + deflated(text(key))))),
+    "literals_of_a_beam_file": (WHOLE, lambda key: b"FOR1\0\0\4\0BEAMLitT\0\0\3\0\0\0\5\0" + deflated(text(key))),
     "zstd_in_a_database": (WHOLE, lambda key: database(b"v1" + zstd(text(key)))),
     "pdf_ascii85_flate": (WHOLE, lambda key: pdf(stream(base64.a85encode(deflated(text(key))) + b"~>",
                                                         b"/Filter [/ASCII85Decode /FlateDecode]"))),
@@ -195,6 +199,12 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 def _extra(stored: bytes, data: bytes) -> bytes:
     """A gzip member with an extra field."""
     return stored[:3] + bytes([stored[3] | 4]) + stored[4:10] + struct.pack("<H", len(data)) + data + stored[10:]
+
+
+def _png(*chunks: tuple[bytes, bytes]) -> bytes:
+    body = b"".join(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+                    for kind, data in chunks)  # fmt: skip
+    return b"\x89PNG\r\n\x1a\n" + body
 
 
 def _between(data: bytes) -> bytes:
@@ -259,3 +269,13 @@ def test_what_only_looks_packed_is_no_gap(what: str, tmp_path: Path) -> None:
     path = write(tmp_path / "image.tar", image_of(layer(content)).docker_archive())
 
     assert outcome(path, fuzzing.new_key(chance)) == CLEAN
+
+
+def test_a_picture_in_pieces_is_no_gap(tmp_path: Path) -> None:
+    """PNG cuts the stream of its pixels into chunks, so that it seems to break off."""
+    pixels = zlib.compress(random.Random(1).randbytes(40_000) + bytes(400_000))
+    chunks = [(b"IDAT", pixels[at : at + 8192]) for at in range(0, len(pixels), 8192)]
+    picture = _png((b"IHDR", bytes(13)), *chunks, (b"IEND", b""))
+    path = write(tmp_path / "image.tar", image_of(layer({"a.png": picture, "a.ico": ELF + picture})).docker_archive())
+
+    assert outcome(path, fuzzing.new_key(random.Random(1))) == CLEAN

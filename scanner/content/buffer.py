@@ -23,7 +23,7 @@ class Buffer:
         self._room = room
         self._parts: list[bytes] = []
         self._file: BlobFile | None = None
-        self._held = 0
+        self._held = self._stored = 0
         #: bytes written
         self.size = 0
 
@@ -39,25 +39,38 @@ class Buffer:
         self._room.take(len(data))
 
     def _spill(self) -> None:
-        if self._file is None:
-            self._file = spool("nested")
-        for part in self._parts:
-            rest = memoryview(part)
-            while rest:
-                rest = rest[os.write(self._file.fileno(), rest) :]
-        self._parts.clear()
-        self._held = 0
+        """Move what is held to the file. Raises OSError; what reached the file before is all there is then."""
+        parts, self._parts, self._held = self._parts, [], 0
+        try:
+            if self._file is None:
+                self._file = spool("nested")
+            for part in parts:
+                rest = memoryview(part)
+                while rest:
+                    count = os.write(self._file.fileno(), rest)
+                    rest = rest[count:]
+                    self._stored += count
+        except OSError:
+            self.size = self._stored
+            raise
+
+    def settle(self) -> None:
+        """Write what is held, so that `view` cannot fail. Raises OSError."""
+        if self._file is not None:
+            self._spill()
 
     def clear(self) -> None:
         """Forget what was written, though it stays counted: the next step of a chain of filters takes its place."""
         self.close()
-        self._held = self.size = 0
+        self._held = self._stored = self.size = 0
 
     def view(self) -> memoryview:
         """All bytes so far, read-only."""
         if self._file is None:
             return memoryview(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
         self._spill()
+        if not self.size:
+            return memoryview(b"")
         return memoryview(mmap.mmap(self._file.fileno(), self.size, prot=mmap.PROT_READ))
 
     def close(self) -> None:

@@ -41,12 +41,16 @@ def open_pdf(content: Content, room: Room) -> Iterator[Content | Fault]:
             if done:
                 plain = buffer.view()
                 yield content.made(plain, place, start, name, done)
-                if text := _shown(bytes(plain[:_STEP])):
-                    yield content.made(text, place, start, name, (*done, "pdf-text"))
+                if shown := _shown(bytes(plain[:_STEP])):
+                    yield content.made(shown, place, start, name, (*done, "pdf-text"))
             if fault:
                 yield Fault(fault[0], (*content.inside, name), None, fault[1])
         except Stop as stop:
             yield Fault(stop.reason, (*content.inside, name), None, stop.what)
+            return
+        except OSError as error:
+            text = f"no temporary file can hold what is packed in it: {error.strerror}"
+            yield Fault("nested.bytes", (*content.inside, name), None, text)
             return
         finally:
             buffer.close()

@@ -17,12 +17,14 @@ from scanner.content.unread import unread
 from scanner.content.words import Content, Fault, Room, Stop
 from scanner.limits import KIB, MIB
 
-#: by length, the magics of what can be packed amid a file, as expressions of the first pass
+#: by length, the magics of what can be packed amid a file, as expressions of the first pass; zlib's is followed by a
+#: block that is packed or by an empty one: what its stored blocks hold stands in the file as it is
 MAGICS: dict[int, tuple[bytes, ...]] = {
+    3: (rb"x[\x01\x5e\x9c\xda][%s]" % b"".join(b"\\x%02x" % byte for byte in range(256) if byte & 6 in (2, 4)),),
     4: (rb"\x1f\x8b\x08[\x00-\x1f]", rb"\x28\xb5\x2f\xfd", rb"PK\x03\x04"),
     5: (rb"\x04\x22\x4d\x18[\x40-\x7f]", rb"LZIP\x01"),
     6: (rb"\xfd7zXZ\x00", rb"7z\xbc\xaf\x27\x1c"),
-    7: (rb"Rar!\x1a\x07[\x00\x01]",),
+    7: (rb"Rar!\x1a\x07[\x00\x01]", rb"x[\x01\x5e\x9c\xda]\x00\x00\x00\xff\xff"),
     8: (rb"MSCF\x00\x00\x00\x00",),
     10: (rb"BZh[1-9]1AY&SY",),
     30: (rb"(?:hsqs|sqsh).{24}(?:\x04\x00|\x00\x04)",),
@@ -33,8 +35,9 @@ _HEAD = 128
 _STEP = 4 * MIB
 #: plain bytes that more come out of than by chance: of 80,000 random beginnings of gzip none gave 600; what gives less
 #: and breaks off is searched if there are some, and no gap
-_CHANCE, _SOME = 4 * KIB, 64
+_CHANCE, _SOME = 4 * KIB, 128
 _SURE = ("xz", "bzip2", "lzip")  # long magics
+_PIXELS = (b"IDAT", b"fdAT")  # of PNG, in front of zlib: no text
 
 
 def uncovered(covered: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
@@ -77,7 +80,7 @@ def open_packed(content: Content, starts: Sequence[int], room: Room) -> Iterator
             head = bytes(content.data[at : at + _HEAD])
             if head[:4] == b"PK\3\4":
                 reached = yield from zips.open_entry(content, at, room)
-            elif kind := stream_kind(head):
+            elif (kind := stream_kind(head)) and not (kind == "zlib" and content.data[max(0, at - 4) : at] in _PIXELS):
                 reached = yield from _open_stream(content, at, kind, room)
             elif name := unread(head, start=False):
                 text = f"{name} is not understood"
@@ -94,15 +97,20 @@ def _open_stream(content: Content, at: int, kind: str, room: Room) -> Generator[
         end = at + used
         if buffer.size and (not fault or buffer.size >= _SOME or kind in _SURE):
             yield content.made(buffer.view(), at, end, "", (kind,), plain_name(content.name))
-        if fault and (fault[0] != "nested.damaged" or buffer.size >= _CHANCE or _is_sure(bytes(data[:KIB]), kind)):
+        if fault and (fault[0] != "nested.damaged" or _is_telling(buffer.size, bytes(data[:KIB]), kind)):
             yield Fault(fault[0], content.inside, len(data), fault[1])
         return end if not fault or buffer.size >= _CHANCE else at
     finally:
         buffer.close()
 
 
-def _is_sure(head: bytes, kind: str) -> bool:
-    """Whether a stream of which little came out is one beyond doubt, by what follows its magic."""
+def _is_telling(size: int, head: bytes, kind: str) -> bool:
+    """Whether a stream that broke off after *size* plain bytes is one beyond doubt, by that or by what its header says.
+
+    zlib never is: its magic is two bytes, and some formats cut it into pieces with headers of their own between them.
+    """
+    if kind != "zlib" and size >= _CHANCE:
+        return True
     if kind == "xz" and len(head) > 12:  # the header of the first block has a checksum (xz-file-format section 3.1)
         size = 4 * head[12]
         return bool(size) and zlib.crc32(head[12 : 12 + size]).to_bytes(4, "little") == head[12 + size : 16 + size]

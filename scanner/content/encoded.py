@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from scanner.content import letters
 from scanner.content.words import Content, Fault, Room, Run, Stop
 from scanner.limits import KIB, MIB
 
@@ -26,11 +27,11 @@ class Clue:
     """Where the first pass saw encoded text of one kind.
 
     Attributes:
-        kind: base64, hex, utf-16le, utf-16be, utf-32le, utf-32be, escapes, url, html; or zip, for the end record, and
+        kind: one of `_DECODERS`; or zip, for the end record, and
             packed, for what may begin amid a content.
         ends: offsets in the content just after each place, ascending.
-        phase: at *ends*, how many characters of an unfinished group of the encoding came before; for packed, how many
-            bytes of what was seen.
+        phase: at *ends*, how many characters of an unfinished group of the encoding came before; for packed and
+            the text that begins with a magic, how many bytes were seen.
     """
 
     kind: str
@@ -231,6 +232,22 @@ def _hex(data: memoryview, end: int, _clue: Clue) -> _Run | None:
     return _Run(start, stop, plain, "hex", back)
 
 
+def _packed_text(
+    encoding: str, members: bytes, decoded: Callable[[bytes], bytes]
+) -> Callable[[memoryview, int, Clue], _Run | None]:
+    """A decoder for text that begins with a magic, and so where the clue begins."""
+    table = _alphabet(members)
+
+    def decode(data: memoryview, end: int, clue: Clue) -> _Run | None:
+        start = end - clue.phase
+        stop = _end_of_run(data, start, table)
+        plain = decoded(bytes(data[start:stop]))
+        # letters and lines are not in step with the bytes, so the way back is to all of it
+        return _Run(start, stop, plain, encoding, lambda _low, _high: (0, stop - start))
+
+    return decode
+
+
 # --- wide characters ----------------------------------------------------------------------------------------------
 
 
@@ -410,4 +427,5 @@ _DECODERS: dict[str, Callable[[memoryview, int, Clue], _Run | None]] = {
     "escapes": _replaced("json-string", _STRING_ESCAPE, _string),
     "url": _replaced("url", _URL_ESCAPE, _percent),
     "html": _replaced("html", _HTML_ESCAPE, _entity),
+    **{kind: _packed_text(kind, *known) for kind, known in letters.KINDS.items()},
 }

@@ -10,8 +10,8 @@ import re
 import zlib
 from collections.abc import Callable
 
-from scanner.content.base85 import ascii85
 from scanner.content.buffer import Buffer
+from scanner.content.letters import ascii85
 from scanner.content.streams import inflate
 from scanner.limits import MIB
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from scanner.content.embedded import MAGICS
 from scanner.content.encoded import Clue
+from scanner.content.letters import beginnings
 from scanner.detect.base import Group, Trigger
 from scanner.detect.rulepack import RulePack
 from scanner.evidence import Match
@@ -116,6 +117,8 @@ def signals(pack: RulePack, patterns: Iterable[str] = ()) -> tuple[Signal, ...]:
     found.append(Signal("escapes", _ESCAPES))
     found.append(Signal("url", _URL, caseless=True))
     found.append(Signal("html", _HTML, caseless=True))
+    for kind, length, expressions in beginnings():
+        found.append(Signal(kind, expressions, length))
     return (*found, *packed_signals())
 
 

@@ -143,6 +143,17 @@ def fill_from(
     buffer: Buffer, data: memoryview, kind: str, outside: list[Region] | None = None
 ) -> tuple[tuple[str, str] | None, int]:
     """The same, and where the stream ends. *outside* gathers what `layer.expand.decode` finds between its parts."""
+    fault, used = _filled(buffer, data, kind, outside)
+    try:
+        buffer.settle()
+    except OSError as error:
+        return ("nested.bytes", f"no temporary file can hold what is packed in it: {error.strerror}"), len(data)
+    return fault, used
+
+
+def _filled(
+    buffer: Buffer, data: memoryview, kind: str, outside: list[Region] | None
+) -> tuple[tuple[str, str] | None, int]:
     try:
         if kind in ("zlib", "deflate"):
             used, ended = inflate(buffer, data, zlib.MAX_WBITS if kind == "zlib" else -zlib.MAX_WBITS)

@@ -43,6 +43,8 @@ from scanner.work.twins import Twins
 _PACKED = (".data", ".payload", '["moby.buildkit.cache.v0"]', '["moby.buildkit.buildinfo.v1"]')
 _SHORTEST = 4  # characters of a decoded string that could hold anything worth finding
 _FIELDS = ((0, 100), (157, 257), (265, 297), (297, 329))  # ustar: name, link target, user and group names
+_LONG_WORD = 16  # characters, less than any secret of its own shape has
+_LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
 _PREFIX = 345  # the first half of a name that ustar stores in two
 _EXTENDED = 64  # blocks of extended headers in front of a member that are looked at field by field
 _CONTEXT = 4 * KIB  # bytes before a padding that hides something
@@ -247,7 +249,7 @@ def _structure(search: Search, view: memoryview, piece: Piece, budget: Budget | 
             yield Sighting(piece.member, piece.number, "structure", start, start + match.start, None, match)
     if clues and budget is not None:  # a name may be encoded
         whole = view[start : piece.data]
-        content = Content(whole, "", (0, len(whole)), encoding=("tar-header",))
+        content = Content(whole, "", (0, len(whole)), encoding=("tar-header",), closed=True)
         for seen in search.inside(content, clues, budget, first=False):
             if isinstance(seen, Inner):
                 yield _sighting(seen, piece.member, piece.number, start)
@@ -255,7 +257,8 @@ def _structure(search: Search, view: memoryview, piece: Piece, budget: Budget | 
         return
     for block in _headers(view, piece):
         for first, last in _FIELDS:
-            if view[block + last - 1]:  # full to its end: what follows in the header would seem to belong to it
+            # full to its end or right behind a letter: what is around it in the header would seem to belong to it
+            if view[block + last - 1] or _is_led(view, block + first):
                 for match in search.matches(view[block + first : block + last], "", structure=True)[0]:
                     at = block + first + match.start
                     yield Sighting(piece.member, piece.number, "structure", start, at, None, match)
@@ -264,6 +267,12 @@ def _structure(search: Search, view: memoryview, piece: Piece, budget: Budget | 
             if match.secret.reveal() not in bytes(view[piece.header : piece.data]):
                 yield Sighting(piece.member, piece.number, "name", piece.header, match.start, None, match,
                                stored=(piece.header, piece.data - piece.header))  # fmt: skip
+
+
+def _is_led(view: memoryview, at: int) -> bool:
+    """Whether the long word that a field at *at* begins with stands right behind a letter or digit of another field:
+    a link's target behind the type, an owner behind the version."""
+    return bool(view[at + _LONG_WORD - 1]) and view[at - 1] in _LETTERS and view[at] in _LETTERS
 
 
 def _headers(view: memoryview, piece: Piece) -> Iterator[int]:

@@ -117,7 +117,7 @@ def document(verdict: Verdict, policy: Policy, public_url: str = "") -> Mapping[
 
 
 def _link(finding: Mapping[str, Any], public_url: str) -> str:
-    return f"{public_url}/secrets/{finding['secret']['fingerprint']}" if public_url else ""
+    return f"{public_url}/findings/{finding['secret']['fingerprint']}" if public_url else ""
 
 
 def _problem(status: int, detail: str) -> Response:

@@ -55,7 +55,7 @@ def copy(source: Path, target: Path) -> None:
 def wheels(folder: Path) -> None:
     """Put the wheels of all that leakscan depends on, and of what builds it, into a folder. Raises Unavailable."""
     options = ["--quiet", "--wheel-dir", str(folder)]
-    command = [sys.executable, "-m", "pip", "wheel", *options, str(ROOT), "setuptools>=77"]
+    command = [sys.executable, "-m", "pip", "wheel", *options, f"{ROOT}[server,cluster]", "setuptools>=77"]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         raise Unavailable(f"pip cannot fetch the wheels: {done.stdout[-2000:]}")

@@ -9,9 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,7 +18,6 @@ from typing import Any
 import httpx
 import jsonschema
 import pytest
-import requests
 import yaml
 from sqlalchemy import text as sql
 
@@ -30,7 +26,6 @@ from scanner.serve.vulnerabilities import gap_item, item, merged
 from scanner.serve.words import Effect, Policy, Scope, Standing, Ticket, TicketState, Verdict
 from tests.admitting import UNKNOWN, Asker, Grounds, grounds, leaking, token
 from tests.builders import image_of, layer, sha256
-from tests.engine import free_port
 from tests.harbor_client import (
     GENERIC,
     METADATA,
@@ -44,6 +39,7 @@ from tests.harbor_client import (
     refresh_after,
 )
 from tests.registries import Handler, MemoryRegistry, Request, memory_registry
+from tests.serving import Program, awaited, program, tokens_file
 
 SHARED = os.environ.get("LEAKSCAN_SHARED")
 ERROR = "application/vnd.scanner.adapter.error+json; version=1.0"
@@ -417,62 +413,9 @@ def private() -> Iterator[tuple[MemoryRegistry, str]]:
         yield registry, password
 
 
-class Program:
-    """`leakscan serve` on a socket; killed and started again at will."""
-
-    def __init__(self, folder: Path, registry: str) -> None:
-        self._folder, self._registry = folder, registry
-        self.port = free_port()
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("LEAKSCAN_")},
-            "HOME": str(folder), "XDG_STATE_HOME": str(folder / "state"), "XDG_CACHE_HOME": str(folder / "cache"),
-            "TMPDIR": str(folder),
-        }  # fmt: skip
-        self.token = self._run("--issue-token", "harbor:harbor")
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def _command(self) -> list[str]:
-        return [sys.executable, "-m", "scanner", "serve", "--tokens", str(self._folder / "tokens.toml")]
-
-    def _run(self, *more: str) -> str:
-        done = subprocess.run([*self._command, *more], env=self.environment, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        log = open(self._folder / "log", "ab")  # noqa: SIM115
-        self.process = subprocess.Popen(
-            [*self._command, "--listen", f"127.0.0.1:{self.port}", "--registry", self._registry, "--jobs", "1"],
-            env=self.environment, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
-        log.close()
-        for _ in range(600):
-            try:
-                if requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=5).ok:
-                    return
-            except requests.RequestException:
-                pass
-            assert self.process.poll() is None, (self._folder / "log").read_text()
-            time.sleep(0.1)
-        raise AssertionError("it does not answer")
-
-    def kill(self) -> None:
-        """kill -9 of it and of whatever it started."""
-        if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-
-    def harbor(self) -> HarborClient:
-        """Harbor, which waits a hundredth of what it would."""
-        url = f"http://127.0.0.1:{self.port}"
-        return HarborClient(url, f"Bearer {self.token}", sleep=lambda seconds: time.sleep(seconds / 20))
-
-    def written(self) -> bytes:
-        """All that it has written, the log included."""
-        files = [path for path in self._folder.rglob("*") if path.is_file()]
-        return b"".join(path.read_bytes() for path in files)
+def written(folder: Path) -> bytes:
+    """All that the program has written below a folder, the log included."""
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
 def test_harbor_scans_a_private_image_over_a_socket(tmp_path: Path, private: tuple[MemoryRegistry, str]) -> None:
@@ -485,43 +428,41 @@ def test_harbor_scans_a_private_image_over_a_socket(tmp_path: Path, private: tup
     registry.put("shop/app", "1", image)
     digest = sha256(image.manifest())
     locked = registry.fault
-    program = Program(tmp_path, registry.address)
-    program.start()
-    try:
-        client = program.harbor()
-        client.metadata()
+    tokens = tokens_file(tmp_path / "tokens.toml", harbor=["harbor"])
+    options = ("--registry", registry.address, "--tokens", str(tmp_path / "tokens.toml"))
+    login = "Basic " + base64.b64encode(f"{ROBOT}:{password}".encode()).decode()
+    waits: list[float] = []
 
-        def hangs(handler: Handler, request: Request) -> bool:  # the first read of a layer never ends
-            if locked(handler, request):
-                return True
-            if "/blobs/" in request.path and request.headers.get("authorization"):
-                time.sleep(60)
-            return False
+    def harbor(running: Program) -> HarborClient:
+        """Harbor, which waits a twentieth of what it would."""
+        url = f"http://127.0.0.1:{running.port}"
+        return HarborClient(url, f"Bearer {tokens['harbor']}", sleep=lambda s: time.sleep(s / 20), waits=waits)
 
-        registry.fault = hangs
-        authorization = "Basic " + base64.b64encode(f"{ROBOT}:{password}".encode()).decode()
-        identity = client.submit(f"http://{registry.address}", authorization, "shop/app", digest)
-        for _ in range(600):
-            if registry.paths("/blobs/"):
-                break
-            time.sleep(0.1)
-        assert registry.paths("/blobs/")
-        assert password.encode() not in program.written()
+    def hangs(handler: Handler, request: Request) -> bool:  # a layer never comes
+        if locked(handler, request):
+            return True
+        if "/blobs/" in request.path:
+            time.sleep(60)
+        return False
 
-        program.kill()
-        registry.fault = locked
-        program.start()
-        report = client.report(identity)
+    registry.fault = hangs
+    with program(tmp_path, *options) as running:
+        harbor(running).metadata()
+        identity = harbor(running).submit(f"http://{registry.address}", login, "shop/app", digest)
+        awaited(lambda: any("/blobs/" in each.path and each.headers.get("authorization") == login
+                            for each in registry.seen))  # fmt: skip
+        assert password.encode() not in written(tmp_path)
+        running.kill()
+    registry.fault = locked
+    with program(tmp_path, *options) as running:
+        report = harbor(running).report(identity)
 
         assert [each["package"] for each in report["vulnerabilities"]] == ["app/.env"]
-        assert blocked(report, "Critical")
-        assert client.waits[0] == 2.0
-        everything = program.written()
-        assert password.encode() not in everything and ROBOT.encode() not in everything
-        assert token("private").encode() not in everything
-        other = client.submit(f"http://{registry.address}", authorization, "shop/app", digest)
-        assert client.report(other)["vulnerabilities"] == report["vulnerabilities"]
+        assert blocked(report, "Critical") and waits[0] == 2.0
+        everything = written(tmp_path)
+        for value in (password, ROBOT, token("private")):
+            assert value.encode() not in everything
+        again = harbor(running).submit(f"http://{registry.address}", login, "shop/app", digest)
+        assert harbor(running).report(again)["vulnerabilities"] == report["vulnerabilities"]
         with pytest.raises(Refused):
-            client.submit("http://127.0.0.1:1", authorization, "shop/app", UNKNOWN)
-    finally:
-        program.kill()
+            harbor(running).submit("http://127.0.0.1:1", login, "shop/app", UNKNOWN)

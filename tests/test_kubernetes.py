@@ -240,6 +240,15 @@ def test_too_many_images_are_not_known(place: Grounds, monkeypatch: pytest.Monke
     assert len(place.registry.seen) == 2
 
 
+def test_a_pod_of_many_containers_is_answered_in_few_words(place: Grounds) -> None:
+    """Whoever makes a pod chooses how many containers it has, not how long the answer takes to write."""
+    found = asked(place, review(pod(*[place.reference("leaky")] * 5000)))
+
+    message = found["status"]["message"]
+    assert 'container "c0"' in message and len(message) <= 3000
+    assert asked(place, review(pod(*[place.reference("leaky")] * 21)))["status"]["message"].count("leaks") <= 20
+
+
 # --- which images ----------------------------------------------------------------------------------------------------
 
 

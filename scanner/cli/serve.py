@@ -84,6 +84,7 @@ def serve(
     from scanner.serve.app import Application
     from scanner.serve.assembly import assembled
     from scanner.serve.doors import DOORS
+    from scanner.serve.renewal import Renewal
     from scanner.serve.server import serve as run
     from scanner.serve.settings import ServeSettings
     from scanner.serve.tokens import Tokens
@@ -108,12 +109,13 @@ def serve(
     with assembled(store or default_url(os.environ), settings, policy) as both:
         application = Application(both.service, DOORS, known, scopes)
         scheme = "http" if context is None else "https"
+        renewal = Renewal(context, tls_cert, tls_key) if context and tls_cert and tls_key else None
 
         def started(at: str, on: int) -> None:
             click.echo(f"leakscan: serving on {scheme}://{f'[{at}]' if ':' in at else at}:{on}", err=True)
 
         try:
-            run(application, both.service, host, port, context, started)
+            run(application, both.service, host, port, context, started, renewal)
         except OSError as error:
             raise LeakscanError(f"{listen} cannot be listened on: {error.strerror}", "Give another --listen.") from None
 

@@ -15,6 +15,7 @@ from scanner.serve.words import Effect, Policy, Standing
 _BURIED = {"deleted": "deleted, and still there", "overwritten": "overwritten, and still there", "hidden": "hidden"}
 _ORDER = (Standing.LEAKED, Standing.INCOMPLETE, Standing.UNKNOWN, Standing.CLEAN)
 _SHOWN = 3  # leaks of one image that are named
+_SAID = 20  # images of one object that are: whoever makes it chooses how many there are
 _PLACE, _REFERENCE, _GAP = 80, 120, 80
 _TEMPLATE = "pods of this template would be refused: "
 
@@ -30,15 +31,12 @@ def decided(
         runs: it is run as it is; a template only earns warnings, its pods are judged when they come.
         public_url: where the pages are; links lead there.
     """
-    refused: list[str] = []
-    warned: list[str] = []
-    for use in uses:
-        image = images[use.reference]
-        effect = policy.effect(image.standing)
-        if effect is Effect.ALLOW:
-            continue
-        said = f"{use.where}: {sentence(image, public_url)}"
-        (refused if effect is Effect.DENY else warned).append(said)
+    effects = {standing: policy.effect(standing) for standing in Standing}
+    found = [(use, images[use.reference]) for use in uses]
+    refused, warned = (
+        _said([pair for pair in found if effects[pair[1].standing] is effect], public_url)
+        for effect in (Effect.DENY, Effect.WARN)
+    )
     notes = _notes(images)
     if refused and runs:
         return Answer(False, f"leakscan: {'; '.join(refused)}", _warnings("", warned), notes)
@@ -67,6 +65,11 @@ def sentence(image: Image, public_url: str = "") -> str:
     return f"{name} is clean{old}"
 
 
+def _said(found: Sequence[tuple[Use, Image]], public_url: str) -> list[str]:
+    said = [f"{use.where}: {sentence(image, public_url)}" for use, image in found[:_SAID]]
+    return [*said, f"and {len(found) - _SAID:,} more"] if len(found) > _SAID else said
+
+
 def _unknown(image: Image) -> str:
     if image.problem:
         return f"is not known: {escape.text(image.problem)}"
@@ -92,5 +95,5 @@ def _notes(images: Mapping[str, Image]) -> dict[str, str]:
         return {}
     worst = min((image.standing for image in images.values()), key=_ORDER.index)
     told = [f"{cut(image.reference, _REFERENCE)} {image.digest or '-'} {image.standing.value}"
-            for image in images.values()]  # fmt: skip
+            for image in list(images.values())[:_SAID]]  # fmt: skip
     return {"verdict": worst.value, "images": ", ".join(told)}

@@ -56,6 +56,7 @@ def assembled(url: str, settings: ServeSettings, policy: Policy) -> Iterator[Ass
         queue = Queue(store, rules, settings)
         if file is not None:  # nobody else is at work, so nothing need wait for a lease to end
             queue.free()
+            queue.adopt(0.0)
         verdicts = Verdicts(store, rules, settings)
         service = Service(store, verdicts, queue, policy, settings, Registries(settings, limits), Safe(key))
         stack.callback(service.pools.close)

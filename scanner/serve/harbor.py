@@ -6,6 +6,7 @@ Source: goharbor/pluggable-scanner-spec 1.0 to 1.2, and what Harbor's client doe
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -62,7 +63,7 @@ async def report(request: Request, service: Service) -> Response:
         raise Refused(501, f"only these are made: {', '.join(adapter.REPORTS)}")
     identity = str(request.path_params["id"])[:200]
     if is_digest(identity):
-        return _told(await service.verdict(identity), mime, service)
+        return await _told(await service.verdict(identity), mime, service)
     ticket = await service.looked_up(service.queue.ticket, identity)
     if ticket is None:
         raise Refused(404, "there is no scan of that id")
@@ -73,7 +74,7 @@ async def report(request: Request, service: Service) -> Response:
     found = await service.verdict(ticket.digest)
     if found.standing is Standing.UNKNOWN and _age(ticket.ended) < _SETTLED_SECONDS:
         return _later(ticket)
-    return _told(found, mime, service)
+    return await _told(found, mime, service)
 
 
 def _accepted(identity: str) -> Response:
@@ -89,13 +90,17 @@ def _age(time: str) -> float:
     return (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds() if time else 0.0
 
 
-def _told(verdict: Verdict, mime: str, service: Service) -> Response:
+async def _told(verdict: Verdict, mime: str, service: Service) -> Response:
     if verdict.standing is Standing.UNKNOWN:
         raise Refused(500, "the result of that scan is gone; scan the image again")
+    # of ten thousand findings it takes a while, and others are to be answered meanwhile
+    return Response(await asyncio.to_thread(_written, verdict, mime, service), media_type=mime)
+
+
+def _written(verdict: Verdict, mime: str, service: Service) -> str:
     if mime == adapter.RAW:
-        effect = service.policy.effect(verdict.standing).value
-        return Response(json.dumps(verdict_document(verdict, effect)), media_type=mime)
-    return JSONResponse(document(verdict, service.policy, service.settings.public_url), media_type=mime)
+        return json.dumps(verdict_document(verdict, service.policy.effect(verdict.standing).value))
+    return json.dumps(document(verdict, service.policy, service.settings.public_url))
 
 
 def document(verdict: Verdict, policy: Policy, public_url: str = "") -> Mapping[str, Any]:
@@ -117,7 +122,7 @@ def document(verdict: Verdict, policy: Policy, public_url: str = "") -> Mapping[
 
 
 def _link(finding: Mapping[str, Any], public_url: str) -> str:
-    return f"{public_url}/secrets/{finding['secret']['fingerprint']}" if public_url else ""
+    return f"{public_url}/findings/{finding['secret']['fingerprint']}" if public_url else ""
 
 
 def _problem(status: int, detail: str) -> Response:

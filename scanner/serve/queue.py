@@ -91,6 +91,13 @@ class Queue:
         """Put back all that is held, for whoever knows that nobody else is at work; returns how many."""
         return self._tickets.free()
 
+    def adopt(self, seconds: float) -> int:
+        """Take over what has waited *seconds* for another rule set, as after an upgrade nobody else will.
+
+        Returns how many.
+        """
+        return self._tickets.adopt(self._rules, seconds)
+
     def tidy(self) -> int:
         """Drop tickets that ended long ago; returns how many."""
         return self._tickets.forget(self._settings.keep_days)

@@ -26,6 +26,7 @@ LOG = logging.getLogger("leakscan.serve")
 _IDLE_SECONDS, _SWEEP_SECONDS, _TIDY_SECONDS = 1.0, 5.0, 3600.0
 _NICENESS = 19  # whoever waits for an answer comes first
 _SLACK_SECONDS = 120.0  # beyond the limits that a scan holds itself to
+_ADOPT_SECONDS = 600.0  # where several share a store, another version may be at work still
 
 
 class _Stopped(Exception):
@@ -148,6 +149,7 @@ class Scans:
         while not self._stop.wait(_SWEEP_SECONDS):
             try:
                 self._give_up()
+                self._service.queue.adopt(_ADOPT_SECONDS)
                 if time.monotonic() - tidied > _TIDY_SECONDS:
                     self._service.queue.tidy()
                     tidied = time.monotonic()

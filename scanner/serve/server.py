@@ -54,11 +54,12 @@ def _reason(error: OSError) -> str:
 
 def serve(
     application: Application, service: Service, host: str, port: int, context: ssl.SSLContext | None,
-    started: Callable[[str, int], None],
+    started: Callable[[str, int], None], now_and_then: Callable[[], None] | None = None,
 ) -> None:  # fmt: skip
     """Serve until SIGTERM or SIGINT: then say that it is not ready, go on for a while, finish what is at hand, end.
 
-    A second signal ends it at once. *started* is told where it listens.
+    A second signal ends it at once. *started* is told where it listens; *now_and_then* is called some times a second,
+    in the thread that serves.
 
     Raises:
         OSError: the address cannot be had.
@@ -68,7 +69,7 @@ def serve(
     sys.setswitchinterval(_SWITCH_SECONDS)
     with listening(host, port) as sock:
         started(*sock.getsockname()[:2])
-        Server(application, service, context).run(sockets=[sock])
+        Server(application, service, context, now_and_then).run(sockets=[sock])
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -80,7 +81,10 @@ def listening(host: str, port: int) -> socket.socket:
 class Server(uvicorn.Server):
     """uvicorn, held to the service's limits; it ends in two steps."""
 
-    def __init__(self, application: Application, service: Service, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, application: Application, service: Service, context: ssl.SSLContext | None = None,
+        now_and_then: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
         settings = service.settings
         config = uvicorn.Config(
             application, http=_protocol(settings.request_seconds, settings.header_bytes), ws="none", lifespan="off",
@@ -91,7 +95,13 @@ class Server(uvicorn.Server):
         config.load()
         config.ssl = context
         super().__init__(config)
-        self._service = service
+        self._service, self._now_and_then = service, now_and_then
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second."""
+        if self._now_and_then is not None:
+            self._now_and_then()
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  (uvicorn's)
         """A signal: the first one drains, the second ends."""

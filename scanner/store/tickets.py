@@ -197,6 +197,32 @@ class Tickets:
             ).rowcount
 
     @patient
+    def adopt(self, rules: str, seconds: float) -> int:
+        """Have what has waited *seconds* for another rule set judged by *rules*: nobody may be left who has that one.
+
+        Ids go on to count. Of an image that waits for several rule sets one ticket remains. Returns how many.
+        """
+        before = (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="microseconds")
+        others = (TICKETS.c.state == TicketState.QUEUED.value) & (TICKETS.c.rules != rules)
+        adopted = 0
+        with self._engine.begin() as connection:
+            rows = connection.execute(
+                select(TICKETS.c.id, TICKETS.c.digest)
+                .where(others, TICKETS.c.asked <= before)
+                .order_by(TICKETS.c.priority, TICKETS.c.asked)
+            ).all()
+            for row in rows:
+                mine = TICKETS.c.id == row.id
+                there = (TICKETS.c.digest == row.digest) & (TICKETS.c.rules == rules) & TICKETS.c.state.in_(_LIVE)
+                if connection.execute(select(TICKETS.c.id).where(there)).first() is None:
+                    adopted += connection.execute(update(TICKETS).where(mine, others).values(rules=rules)).rowcount
+                    continue
+                values = {"state": TicketState.FAILED.value, "ended": now(), "reason": "it was asked for anew"}
+                if connection.execute(update(TICKETS).where(mine, others).values(**values)).rowcount:
+                    _drop_logins(connection, [row.id])
+        return adopted
+
+    @patient
     def forget(self, days: int) -> int:
         """Drop tickets that ended so many days ago; returns how many."""
         before = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="seconds")

@@ -165,7 +165,6 @@ class Scans:
     def _give_up(self) -> None:
         """Write down why images that killed their processes have no verdict. Raises DatabaseError."""
         for ticket in self._service.queue.sweep():
-            self._service.logins.drop(ticket.id)
             try:
                 repository, _ = self._service.registries.repository(ticket.reference)
             except LeakscanError:  # its registry may not be read any more

@@ -102,6 +102,12 @@ def test_two_doors_at_one_place(service: Service) -> None:
         application_of(service, None, [door, replace(door, scope=Scope.ADMIN)])
 
 
+def test_a_door_whose_place_is_anywhere(service: Service) -> None:
+    """It would open for whatever is no other door: nothing is served."""
+    with pytest.raises(OpenDoor, match="not known"):
+        application_of(service, None, [Door("GET", "/{anything:path}", Scope.READ, passed)])
+
+
 def test_what_is_no_door(service: Service) -> None:
     """It is not there, or not for that method."""
     application = application_of(service, None)

@@ -162,6 +162,22 @@ def test_a_fault_ends_no_thread(
     assert "ValueError" in caplog.text and "words" not in caplog.text
 
 
+def test_an_image_that_kills_what_scans_it(registry: MemoryRegistry, tmp_path: Path) -> None:
+    """After three deaths its verdict is incomplete, with that reason; one that is there stays."""
+    with assembled(f"sqlite:///{tmp_path}/store.sqlite3", settings(registry, scans=0), Policy()) as both:
+        queue, verdicts = both.service.queue, both.service.verdicts
+        ticket = asked(both, registry, 1)
+        for _ in range(3):
+            claimed = queue.claim("w")
+            assert claimed is not None
+            queue.back(claimed, "w", died=True)
+        found = awaited(lambda: (verdict := verdicts.of(ticket.digest)).standing is not Standing.UNKNOWN and verdict)
+        state = ended(both, ticket)
+
+    assert found.standing is Standing.INCOMPLETE and "died 3 times" in found.gaps[0] and not found.due
+    assert state.state is TicketState.FAILED
+
+
 def test_a_registry_that_may_not_be_read_any_more(registry: MemoryRegistry, tmp_path: Path) -> None:
     """The ticket fails with the reason, and nothing is sent there."""
     url = f"sqlite:///{tmp_path}/store.sqlite3"

@@ -38,7 +38,7 @@ _HEADERS = {
 
 
 class OpenDoor(Exception):
-    """A door says nothing of who may pass it, or stands where another does."""
+    """A door says nothing of who may pass it, or where it stands, or stands where another does."""
 
 
 class _TooLarge(Exception):
@@ -54,7 +54,7 @@ class Application:
         certified: scopes of whoever comes with a client certificate that the server took.
 
     Raises:
-        OpenDoor: a door has no scope.
+        OpenDoor: a door has no scope, or no place of its own.
     """
 
     def __init__(
@@ -72,11 +72,18 @@ class Application:
         for door in self.doors:
             if not (door.scope is PUBLIC or isinstance(door.scope, Scope)):
                 raise OpenDoor(f"{door.method} {door.path} has no scope")
+            if "{" in _first(door.path):  # doors are told apart by it
+                raise OpenDoor(f"{door.method} {door.path} begins with a part that is not known")
             if (door.method, door.path) in seen:
                 raise OpenDoor(f"{door.method} {door.path} is there twice")
             seen.add((door.method, door.path))
-        routes = [Route(door.path, self._endpoint(door), methods=[door.method]) for door in self.doors]
-        self._app = Starlette(routes=routes, exception_handlers={HTTPException: _plain, Exception: _fault})
+        routes: dict[str, list[Route]] = {}
+        for door in self.doors:
+            route = Route(door.path, self._endpoint(door), methods=[door.method])
+            routes.setdefault(_first(door.path), []).append(route)
+        # by the first part of a path: Starlette tries one route after the other
+        self._apps = {first: _app(found) for first, found in routes.items()}
+        self._nothing = _app([])
 
     async def __call__(
         self,
@@ -86,7 +93,7 @@ class Application:
     ) -> None:
         """One request."""
         if scope["type"] == "http":
-            await self._app(scope, receive, send)
+            await self._apps.get(_first(scope["path"]), self._nothing)(scope, receive, send)
 
     def _endpoint(self, door: Door) -> Callable[[Request], Awaitable[Response]]:
         """What Starlette calls for a door."""
@@ -188,6 +195,15 @@ class Application:
         wait = self._rates.wait(client, cost)
         if wait:
             raise Refused(429, "too many requests of one client", {"Retry-After": str(wait)})
+
+
+def _first(path: str) -> str:
+    """The first part of a path."""
+    return path[1:].partition("/")[0]
+
+
+def _app(routes: list[Route]) -> Starlette:
+    return Starlette(routes=routes, exception_handlers={HTTPException: _plain, Exception: _fault})
 
 
 def _same_site(request: Request) -> None:

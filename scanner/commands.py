@@ -6,6 +6,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 
+from scanner.evidence import Surface
 from scanner.image.model import OpenedImage
 from scanner.locate import Place
 
@@ -29,11 +30,11 @@ def show(opened: OpenedImage, place: Place, redacted: Callable[[str], str]) -> s
 def _blob(opened: OpenedImage, place: Place, redacted: Callable[[str], str]) -> tuple[str, int]:
     """The command that prints the stored bytes of the blob, and how many bytes come before them."""
     member = place.blob.member
-    if opened.source == "registry":
-        digest = shlex.quote(redacted(f"{opened.exported}@{place.blob.name}"))
+    if place.blob.file.repository:  # the image's, or that of a build cache
+        digest = shlex.quote(redacted(f"{place.blob.file.repository}@{place.blob.name}"))
         return f"crane {'manifest' if member else 'blob'} {digest}", 0
     archive = _archive(opened, redacted)
-    if member is None and archive is None:
+    if member is None and (archive is None or place.surface is Surface.CACHE):  # caches lie in directories of their own
         return f"cat {_file(place.blob.file.name, redacted)}", place.blob.offset
     if member is None:
         return archive or "", place.blob.offset

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,7 +67,10 @@ async def _serve(registry: str, seconds: float, connection: Connection) -> None:
         writer.close()
 
     def tell() -> None:
-        connection.recv()
+        try:
+            connection.recv()
+        except EOFError:  # whoever wanted to know has died
+            os._exit(1)
         connection.send(Counter(asked))
         asked.clear()
 

@@ -119,7 +119,7 @@ def pushed(registry: RealRegistry, layout: Path, name: str, *, as_index: bool | 
 def test_a_cache_in_a_registry(
     tmp_path: Path, leakscan: Leakscan, registry: RealRegistry, as_index: bool
 ) -> None:
-    """The same findings as from a directory, proved against either; the image may be there, too, or an archive."""
+    """The same findings as from a directory, with commands of their own; the image may be there, too, or an archive."""
     archive = write(tmp_path / "image.tar", image_of(SHARED).docker_archive())
     kept = cache(tmp_path / "cache", SHARED, BUILDER, as_index=as_index)
     reference = pushed(registry, kept, f"team/app{as_index:d}")
@@ -135,7 +135,12 @@ def test_a_cache_in_a_registry(
     assert {each["surface"] for each in there} == {"layer", "cache"}
     assert [each["proof"]["hmac"] for each in here] == [each["proof"]["hmac"] for each in there]
     assert [each["id"] for each in beside] == [each["id"] for each in there]
-    for words in (remote, local, reference):
+    [shown] = [each["proof"]["command"] for each in here if each["surface"] == "cache"]
+    assert subprocess.run(["sh", "-c", shown], stdout=subprocess.PIPE).stdout == VALUE.encode()
+    for found in (there, beside):
+        [shown] = [each["proof"]["command"] for each in found if each["surface"] == "cache"]
+        assert shown.startswith(f"crane blob {reference.rpartition(':')[0]}@{BUILDER.digest} | ")
+    for words in (remote, reference):
         assert leakscan("verify", tmp_path / "report.json", *SECRET, "--cache-from", words, env=GIVEN).returncode == 0
     unproved = leakscan("verify", tmp_path / "report.json", *SECRET, env=GIVEN)
     assert (unproved.returncode, "--cache-from" in unproved.stdout) == (3, True)

@@ -20,6 +20,8 @@ class BlobFile:
         self._fd = fd
         #: what messages call the file
         self.name = name
+        #: host/name of the repository that its blobs are of, empty for other sources
+        self.repository = ""
 
     @classmethod
     def open(cls, path: Path) -> BlobFile:

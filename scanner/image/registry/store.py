@@ -44,6 +44,7 @@ class RemoteFile(BlobFile):
     def __init__(self, client: Client, digest: str, size: int) -> None:
         super().__init__(-1, f"{client.repository}@{digest}")
         self._client, self._digest, self._size = client, digest, size
+        self.repository = str(client.repository)
         self._file: BlobFile | None = None
 
     @property
@@ -136,6 +137,7 @@ class RegistryStore(Store):
         """Bytes as a blob. Raises OSError."""
         if self.shelf is None:
             self.shelf = spool(self.name)
+            self.shelf.repository = self.name
             self.opened.append(self.shelf)
         offset = self.shelved
         view = memoryview(raw)

@@ -70,7 +70,7 @@ def unfold(
         covered: list[tuple[int, int]] = []
         for inner in opened:
             if isinstance(inner, Content):
-                covered += inner.covers
+                _cover(covered, inner.covers)
                 inner = _with_packed(inner, packed) if inner.searched else inner
             yield inner
         packed = _uncovered(content, packed, covered, known)
@@ -81,6 +81,15 @@ def unfold(
     yield from decode_runs(content, clues, room)
     if packed:
         yield from embedded.open_packed(content, packed, room)
+
+
+def _cover(covered: list[tuple[int, int]], ranges: Sequence[tuple[int, int]]) -> None:
+    """Add ranges; those that go on where the last one ends join it, as all of a tar do."""
+    for start, end in ranges:
+        if covered and covered[-1][0] <= start <= covered[-1][1]:
+            covered[-1] = covered[-1][0], max(covered[-1][1], end)
+        else:
+            covered.append((start, end))
 
 
 def _packed(content: Content, clues: Sequence[Clue]) -> list[int]:

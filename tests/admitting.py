@@ -101,7 +101,7 @@ class Grounds:
     @property
     def rule_set(self) -> str:
         """What results are kept under."""
-        return rule_set(self.rules, None)
+        return rule_set(self.rules, None, Limits())
 
     def reference(self, name: str) -> str:
         """An image by its tag."""

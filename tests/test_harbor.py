@@ -163,6 +163,15 @@ def test_a_report_of_another_type_is_not_made_up(place: Grounds, mime: str) -> N
     assert answer.status_code == 501 and answer.headers["content-type"] == ERROR
 
 
+def test_an_image_that_was_not_read_whole_is_read_again(place: Grounds) -> None:
+    """Somebody else may have asked for it first, without the login that Harbor hands over."""
+    with place.client(Scope.HARBOR) as client:
+        identity = submit(client, body(place, place.digests["partial"])).json()["id"]
+        polled = fetched(client, identity)
+
+    assert identity != place.digests["partial"] and polled.status_code == 302
+
+
 def test_an_id_that_nobody_gave_is_not_found(place: Grounds, api: dict[str, Any]) -> None:
     """404, in Harbor's form."""
     with place.client(Scope.HARBOR) as client:
@@ -356,6 +365,8 @@ def test_an_exempt_gap_is_one_of_one_repository() -> None:
 
     assert one["id"] != other["id"]
     assert gap_item("limit.bytes (9)", "h/a", "High")["id"] == one["id"]
+    assert one["package"] == "limit.bytes"
+    assert gap_item("the registry says no", "h/a", "High")["package"] == "unreadable"
 
 
 def test_a_clean_image_has_an_empty_report(place: Grounds) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import time
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -173,18 +173,20 @@ def test_audit_mode_denies_nothing_whatever_fails(place: Grounds) -> None:
 
 def test_a_registry_that_hangs_is_not_waited_for(place: Grounds, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer comes in time to be one; images whose verdict needs no registry are judged all the same."""
-    monkeypatch.setattr("scanner.serve.kubernetes._SECONDS", 0.2)
-    hang = place.reference("clean")
+    monkeypatch.setattr("scanner.serve.kubernetes._SECONDS", 4.0)
+    hang, answered = place.reference("clean"), threading.Event()
 
     def late(_handler: Handler, request: Request) -> bool:
         if "clean" in request.path:
-            time.sleep(1.0)
+            answered.wait(60)
         return False
 
     place.registry.fault = late
     try:
-        found = asked(place, review(pod(hang, f"{place.registry.address}/team/leaky@{place.digests['leaky']}")))
+        sent = review(pod(hang, f"{place.registry.address}/team/leaky@{place.digests['leaky']}"))
+        found = asked(place, sent, resolve_seconds=60.0)
     finally:
+        answered.set()
         place.registry.fault = lambda _handler, _request: False
 
     message = found["status"]["message"]

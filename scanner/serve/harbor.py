@@ -45,7 +45,8 @@ async def scan(request: Request, service: Service) -> Response:
     except Unacceptable as error:
         raise Refused(error.status, error.message) from None
     known = await service.verdict(wanted.digest)
-    if known.standing is not Standing.UNKNOWN and not known.due:
+    # what was not read whole is read again: Harbor may hand over the login that was missing
+    if known.standing in (Standing.CLEAN, Standing.LEAKED) and not (known.due or known.gaps):
         return _accepted(wanted.digest)
     try:
         ticket = await service.ask(wanted.image, wanted.digest, Priority.INTERACTIVE, "harbor", wanted.login)

@@ -29,6 +29,7 @@ _SURFACES = {
 _BURIED = {"deleted": "deletes it", "overwritten": "overwrites it", "hidden": "hides it"}
 _KEYS = re.compile(r"private-?key|keystore|pkcs|ssh", re.IGNORECASE)
 _NAME = re.compile(r"[^A-Z0-9]+")
+_REASON = re.compile(r"([a-z]+(?:[.-][a-z0-9]+)+)(?: \(\d+\))?")
 _PLACE, _STEP, _TEXT = 500, 200, 2000
 _MARK = 12
 
@@ -80,7 +81,8 @@ def gap_item(gap: str, repository: str, severity: str) -> dict[str, Any]:
         severity: Harbor's; what the policy makes of incomplete images.
     """
     name = escape.text(cut(gap, _PLACE))
-    reason = name.partition(" ")[0]
+    told = _REASON.fullmatch(name)
+    reason = told[1] if told else "unreadable"  # else it is a sentence, of an image that could not be read at all
     description = (
         f"Part of the image could not be searched for credentials: {name}. What was not read may leak; nothing is "
         "known of it."

@@ -1,0 +1,110 @@
+"""What an audit came to as one page for a browser: counts, how it grew, what leaks most widely, and who must act.
+
+A single file that asks for nothing else and runs nothing, like the page of one image. Rows are bounded; JSON and CSV
+have every image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from scanner import __version__
+from scanner.audit.overview import Image, Overview, Period, history, leaks_of, overview, stack_of
+from scanner.audit.rows import built, gated
+from scanner.audit.run import Audit
+from scanner.evidence import Severity, Verdict
+from scanner.report import markup
+from scanner.report.lines import amount, counted, cut, short
+from scanner.store.ledger import State
+
+#: Rows of a table, at most.
+ROWS = 500
+STYLES = ("report.css", "registry.css")
+STATES = {
+    State.SCANNED: "read whole",
+    State.INCOMPLETE: "not wholly read",
+    State.FAILED: "could not be opened or listed",
+    State.NOT_REACHED: "not reached",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Registry:
+    """One registry of an audit; *seen* are the images that the store knew of, by time."""
+
+    host: str
+    overview: Overview
+    seen: tuple[Period, ...]
+    older: int
+    blobs: int
+    interrupted: bool
+
+
+def render(audits: Sequence[Audit], fail_on: Severity | None, rules_digest: str) -> str:
+    """The page, with a newline at its end.
+
+    Args:
+        fail_on: the least severity that counts; None for none.
+    """
+    registries = [_registry(each, fail_on) for each in audits]
+    leaking = sum(each.overview.leaking for each in registries)
+    images = sum(each.overview.images for each in registries)
+    whole = sum(each.overview.states[State.SCANNED] for each in registries)
+    found = Verdict.LEAKED if leaking else Verdict.CLEAN if whole == images else Verdict.INCOMPLETE
+    return markup.page(
+        "audit.html",
+        *STYLES,
+        version=__version__,
+        verdict=found,
+        name=cut(", ".join(each.host for each in audits), 200),
+        sentence=_sentence(leaking, images, whole),
+        registries=registries,
+        states=STATES,
+        rules=rules_digest,
+        time=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        fail_on="never" if fail_on is None else fail_on.value,
+        rows=ROWS,
+        amount=amount,
+        counted=counted,
+        cut=cut,
+        short=short,
+        linked=False,
+    )
+
+
+def _registry(each: Audit, fail_on: Severity | None) -> _Registry:
+    today = datetime.now(UTC).date()
+    seen = history(each.ledger.spans(), today)
+    return _Registry(each.host, overview(_images(each, fail_on), ROWS), seen, each.older, each.blobs, each.interrupted)
+
+
+def _images(each: Audit, fail_on: Severity | None) -> Iterator[Image]:
+    for known in each.images():
+        entry, documents = known.entry, known.images
+        judged = [
+            {**document, "findings": [{**one, "gated": gated(one, fail_on)} for one in document["findings"]]}
+            for document in documents
+        ]
+        yield Image(
+            reference=entry.reference,
+            repository=entry.repository or each.host,
+            digest=entry.digest,
+            state=entry.state,
+            reason=entry.reason,
+            created=built(known.created),
+            leaks=tuple(leaks_of(judged)),
+            stack=stack_of(judged),
+            stale=bool(known.stale),
+        )
+
+
+def _sentence(leaking: int, images: int, whole: int) -> str:
+    left = images - whole
+    rest = f" {counted(left, 'image')} {'was' if left == 1 else 'were'} not, or not wholly, read." if left else ""
+    if leaking:
+        return f"{leaking:,} of {counted(images, 'image')} {'leaks' if leaking == 1 else 'leak'}.{rest}"
+    if not images:
+        return "There are no images."
+    return f"None of {counted(images, 'image')} is known to leak.{rest}"

@@ -118,6 +118,10 @@ def test_the_page_says_who_must_act(found: Audit, browser: Browser, tmp_path: Pa
     assert by_name == {"shop/web0": ["2", "2", "2"], "shop/web1": ["1", "1", "1"], "base/node": ["1", "0", "1"],
                        "pay/api": ["1", "0", "1"]}  # fmt: skip
     assert "1 repository without a leak" in browser.value("document.querySelector('main').innerText")
+    drawn = browser.value("[...document.querySelectorAll('details.kind summary code')].map(c => c.innerText)")
+    assert [name.partition("/")[2] for name in drawn] == ["base/node:20", "pay/api:1", "shop/web0:v0", "shop/web1:v1"]
+    assert browser.value("document.querySelectorAll('.stack .lane.starts').length") == 4
+    assert browser.value("[...document.querySelectorAll('a')].every(a => document.querySelector(a.hash))")
     assert not any(token in page.read_text() for token in TOKENS)
 
 

@@ -17,10 +17,14 @@ from scanner.audit.run import Audit
 from scanner.evidence import Severity, Verdict
 from scanner.report import markup
 from scanner.report.lines import amount, counted, cut, short
+from scanner.report.order import ordered
+from scanner.report.picture import LANES, Picture, picture
+from scanner.report.stored import coverage_of, finding_of, image_of
+from scanner.report.story import by_step
 from scanner.store.ledger import State
 
-#: Rows of a table, at most.
-ROWS = 500
+#: Rows of a table, at most; images with a picture.
+ROWS, _PICTURED = 500, 10
 STYLES = ("report.css", "registry.css")
 STATES = {
     State.SCANNED: "read whole",
@@ -32,11 +36,17 @@ STATES = {
 
 @dataclass(frozen=True, slots=True)
 class _Registry:
-    """One registry of an audit; *seen* are the images that the store knew of, by time."""
+    """One registry of an audit.
+
+    Attributes:
+        seen: the images that the store knew of, by time.
+        pictures: of a few images: the reference, whether it was read whole, and a picture for each platform.
+    """
 
     host: str
     overview: Overview
     seen: tuple[Period, ...]
+    pictures: tuple[tuple[str, bool, tuple[Picture, ...]], ...]
     older: int
     blobs: int
     interrupted: bool
@@ -66,6 +76,8 @@ def render(audits: Sequence[Audit], fail_on: Severity | None, rules_digest: str)
         time=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         fail_on="never" if fail_on is None else fail_on.value,
         rows=ROWS,
+        pictured=_PICTURED,
+        lanes=LANES,
         amount=amount,
         counted=counted,
         cut=cut,
@@ -75,9 +87,29 @@ def render(audits: Sequence[Audit], fail_on: Severity | None, rules_digest: str)
 
 
 def _registry(each: Audit, fail_on: Severity | None) -> _Registry:
-    today = datetime.now(UTC).date()
-    seen = history(each.ledger.spans(), today)
-    return _Registry(each.host, overview(_images(each, fail_on), ROWS), seen, each.older, each.blobs, each.interrupted)
+    found, seen = overview(_images(each, fail_on), ROWS), history(each.ledger.spans(), datetime.now(UTC).date())
+    return _Registry(each.host, found, seen, tuple(_pictures(each, found, fail_on)), each.older, each.blobs,
+                     each.interrupted)  # fmt: skip
+
+
+def _pictures(
+    each: Audit, found: Overview, fail_on: Severity | None
+) -> Iterator[tuple[str, bool, tuple[Picture, ...]]]:
+    """The worst image of each repository, step by step, as far as layers are known."""
+    of: dict[str, Image] = {}
+    for image in found.worst:
+        of.setdefault(image.repository, image)
+    for image in list(of.values())[:_PICTURED]:
+        result = each.ledger.result(image.digest)
+        if result is None or not result.images or not image.stack:
+            continue
+        several = len(result.images) > 1
+        summaries = [image_of(document, image.reference, "registry") for document in result.images]
+        judged = [finding_of(one) for document in result.images for one in document["findings"] if gated(one, fail_on)]
+        groups = by_step(ordered(judged))
+        coverage = coverage_of(result.images[0].get("coverage"))
+        pictures = (picture(summary, groups, coverage.gaps, several) for summary in summaries[:_PICTURED])
+        yield image.reference, coverage.complete, tuple(one for one in pictures if one.got)
 
 
 def _images(each: Audit, fail_on: Severity | None) -> Iterator[Image]:

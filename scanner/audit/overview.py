@@ -188,9 +188,8 @@ def _leak(finding: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> Le
         depth = sum(each["history_index"] is not None and each["history_index"] <= at for each in layers)
     else:
         depth = len(layers)
-    place = f"{step['history_index']} {created_by}" if step else finding["surface"]
-    return Leak(secret, finding["title"], Severity(finding["severity"]), digest or f"{place} {secret}", digest, text,
-                depth)  # fmt: skip
+    origin = digest or f"{step['history_index'] if step else finding['surface']} {created_by} {secret}"
+    return Leak(secret, finding["title"], Severity(finding["severity"]), origin, digest, text, depth)
 
 
 def stack_of(documents: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -63,7 +63,9 @@ class Rounds:
                 except LeakscanError as error:
                     self._failed(host, error.what)
                 except DatabaseError as error:
-                    self._failed(host, type(error).__name__)
+                    self._failed(host, f"the store failed ({type(error).__name__})")
+                except Exception as error:  # it must cost one audit, never all that would follow
+                    self._failed(host, f"a fault of leakscan itself ({type(error).__name__})")
             if self._stop.wait(self._service.settings.audit_seconds):
                 return
 

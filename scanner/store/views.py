@@ -49,6 +49,8 @@ class Seen:
         return f"{self.repository}:{self.tag}"
 
 
+#: tags of images: `sha256-<64 digits>`, with or without an ending, is how signatures and attestations are found
+_IMAGES = ~(TAGS.c.tag.like("sha256-%") & (func.length(TAGS.c.tag) >= len("sha256-") + 64))
 _TAG = (REGISTRIES.c.host, TAGS.c.repository, TAGS.c.tag, TAGS.c.digest, TAGS.c.seen_first, TAGS.c.seen_last,
         TAGS.c.current)  # fmt: skip
 _RESULT = (RESULTS.c.digest, RESULTS.c.rules, RESULTS.c.state, RESULTS.c.reason, RESULTS.c.created, RESULTS.c.scanned)
@@ -57,7 +59,7 @@ _RESULT = (RESULTS.c.digest, RESULTS.c.rules, RESULTS.c.state, RESULTS.c.reason,
 def current(engine: Store, rules: str) -> Iterator[Seen]:
     """Every tag as it is now, by repository. Memory is that of a chunk of them, whatever the size of the registry."""
     query = (
-        select(*_TAG).join(REGISTRIES, REGISTRIES.c.id == TAGS.c.registry).where(TAGS.c.current)
+        select(*_TAG).join(REGISTRIES, REGISTRIES.c.id == TAGS.c.registry).where(TAGS.c.current, _IMAGES)
         .order_by(REGISTRIES.c.host, TAGS.c.repository, TAGS.c.tag)
     )  # fmt: skip
     documents = _Documents()
@@ -69,7 +71,7 @@ def current(engine: Store, rules: str) -> Iterator[Seen]:
 
 def repository(engine: Store, rules: str, host: str, name: str, first: int, number: int) -> tuple[list[Seen], int]:
     """*number* tags of one repository from *first* on, those that are there now first; and how many it has."""
-    mine = (REGISTRIES.c.host == host) & (TAGS.c.repository == name)
+    mine = (REGISTRIES.c.host == host) & (TAGS.c.repository == name) & _IMAGES
     tags = select(*_TAG).join(REGISTRIES, REGISTRIES.c.id == TAGS.c.registry).where(mine)
     with engine.connect() as connection:
         total = connection.execute(select(func.count()).select_from(tags.subquery())).scalar_one()
@@ -102,7 +104,7 @@ def secret(engine: Store, fingerprint: str, first: int, number: int, looked_at: 
     held = TAGS.c.digest.in_(digests)
     with engine.connect() as connection:
         best = connection.execute(
-            select(RESULTS.c.digest, RESULTS.c.rules, RESULTS.c.document)
+            select(RESULTS.c.digest, RESULTS.c.rules)
             .where(RESULTS.c.digest.in_(digests)).order_by(RESULTS.c.scanned.desc()).limit(looked_at)
         ).all()  # fmt: skip
         if not best:
@@ -115,12 +117,13 @@ def secret(engine: Store, fingerprint: str, first: int, number: int, looked_at: 
             .order_by(TAGS.c.current.desc(), TAGS.c.seen_first, REGISTRIES.c.host, TAGS.c.repository, TAGS.c.tag)
             .offset(first).limit(number)
         ).all()  # fmt: skip
+        documents = _Documents()
+        looked = [(row.digest, documents.of(connection, row.digest, row.rules)) for row in best]
     findings: OrderedDict[tuple[str, str], tuple[str, dict[str, Any]]] = OrderedDict()
-    for row in best:
-        for image in json.loads(zlib.decompress(row.document)):
-            for finding in image["findings"]:
-                if finding["secret"]["fingerprint"] == fingerprint:
-                    findings.setdefault((row.digest, finding["id"]), (row.digest, finding))
+    for digest, images in looked:
+        for finding in (each for image in images for each in image["findings"]):
+            if finding["secret"]["fingerprint"] == fingerprint:
+                findings.setdefault((digest, finding["id"]), (digest, finding))
     places = tuple(Appearance(f"{row.host}/{row.repository}:{row.tag}", row.digest, row.seen_first, row.seen_last,
                               row.current) for row in rows)  # fmt: skip
     return Secret(tuple(findings.values()), places, since or "", numbers.get(True, 0), numbers.get(False, 0))

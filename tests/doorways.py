@@ -14,6 +14,7 @@ import httpx
 from scanner.limits import Limits
 from scanner.serve.app import Application
 from scanner.serve.doors import DOORS
+from scanner.serve.logins import Safe
 from scanner.serve.queue import Queue
 from scanner.serve.registries import Registries
 from scanner.serve.service import Service
@@ -80,7 +81,7 @@ def doorway(
     chosen = replace(chosen, cache_seconds=0.0)
     tokens = {scope: issue(folder / "tokens.toml", scope.value, frozenset({scope}), 24) for scope in Scope}
     service = Service(own, Verdicts(own, rules, chosen), Queue(own, rules, chosen), Policy(), chosen,
-                      Registries(chosen, Limits()))  # fmt: skip
+                      Registries(chosen, Limits()), Safe(b"k" * 32))  # fmt: skip
     application = Application(service, DOORS, Tokens(folder / "tokens.toml"))
     try:
         yield Doorway(service, Client(application), tokens)

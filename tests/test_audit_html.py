@@ -16,9 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner import detection
-from scanner.audit import html, rows as audit_rows
+from scanner.audit import html
+from scanner.audit import rows as audit_rows
 from scanner.audit.overview import COLUMNS, Image, Leak, history, overview, periods
 from scanner.audit.run import Audit, Display, Wanted, audit
+from scanner.audit.summary import summarize
 from scanner.audit.targets import Filters, parse_target
 from scanner.evidence import Severity
 from scanner.image.registry.client import Client
@@ -153,43 +155,69 @@ def test_it_can_be_read(width: int, dark: bool, found: Audit, browser: Browser, 
     assert all(name for role, name in tree if role in ("link", "heading", "region", "navigation"))
 
 
-def leak(secret: str, layer: str, depth: int, severity: Severity = Severity.HIGH) -> Leak:
-    """A leak by a layer."""
-    return Leak(secret, "Token", severity, layer, layer, "COPY . .", depth)
+def leak(secret: str, severity: Severity = Severity.HIGH) -> Leak:
+    """A leak, by a layer of its own."""
+    return Leak(secret, "Token", severity, f"layer of {secret}", "COPY . .")
 
 
-def image(repository: str, stack: str, *leaks: Leak, state: State = State.SCANNED, created: str = "") -> Image:
-    """An image whose layers are letters."""
-    return Image(f"{repository}:1", repository, f"sha256:{stack}", state, created=created, leaks=leaks,
-                 stack=tuple(stack))  # fmt: skip
+def image(repository: str, *leaks: Leak, created: str = "", layers: int = 0, tag: str = "1") -> Image:
+    """An image."""
+    name = f"{repository}:{tag}"
+    return Image(name, repository, f"sha256:{name}", State.SCANNED, created=created, leaks=leaks, layers=layers)
 
 
-def test_a_base_from_elsewhere_has_no_maker_here() -> None:
-    """Two repositories share a leaking layer and neither is built on the other: both must act."""
-    seen = overview([image("a", "xyA", leak("s", "y", 2)), image("b", "xyBB", leak("s", "y", 2))])
+def test_the_oldest_build_is_the_owners() -> None:
+    """Whoever built a secret in first must act, however many others have it; of one time it is the shorter image."""
+    seen = overview([
+        image("app", leak("s"), created="2026-02-01", layers=1),
+        image("base", leak("s"), created="2026-01-01", layers=9),
+        image("other", leak("t"), layers=3), image("short", leak("t"), layers=2),
+    ])  # fmt: skip
 
-    assert [each.maker for each in seen.layers] == [""]
-    assert [(each.repository, each.images, each.others) for each in seen.actors] == [("a", 1, 0), ("b", 1, 0)]
-    assert [each.inherited for each in seen.repositories] == [0, 0]
+    assert {each.repository: (each.secrets, each.images, each.others) for each in seen.actors} == {
+        "base": (1, 1, 1), "short": (1, 1, 1)
+    }  # fmt: skip
+    assert {each.digest: each.maker for each in seen.layers} == {"layer of s": "base", "layer of t": "short"}
+    assert {each.name: each.inherited for each in seen.repositories} == {"app": 1, "base": 0, "other": 1, "short": 0}
 
 
 def test_what_an_image_adds_is_its_own() -> None:
     """An image on a leaking base that leaks by itself too is not one that only inherits."""
     seen = overview([
-        image("base", "xy", leak("s", "y", 2)),
-        image("app", "xyA", leak("s", "y", 2), leak("t", "A", 3, Severity.CRITICAL)),
+        image("base", leak("s"), layers=2), image("app", leak("s"), leak("t", Severity.CRITICAL), layers=3)
     ])  # fmt: skip
 
     assert {each.name: each.inherited for each in seen.repositories} == {"base": 0, "app": 0}
     assert {each.repository: (each.images, each.others) for each in seen.actors} == {"base": (1, 1), "app": (1, 0)}
 
 
+def test_all_reports_of_an_audit_say_the_same(found: Audit) -> None:
+    """Owners, layers, repositories and counts of the page are those of text, JSON and CSV."""
+    summary = summarize([found], Severity.LOW)
+    page = html.overview_of(found, Severity.LOW)
+
+    def full(name: str) -> str:
+        return f"{found.host}/{name}"
+
+    assert {(full(each.repository), each.secrets, each.worst, each.images, each.others) for each in page.actors} == {
+        (each.repository, each.secrets, each.worst, each.own, each.others) for each in summary.owners
+    }  # fmt: skip
+    assert [(each.digest, each.images, each.repositories, each.secrets, full(each.maker)) for each in page.layers] == [
+        (each.digest, each.references, each.repositories, each.secrets, each.repository) for each in summary.layers
+    ]  # fmt: skip
+    assert {(full(each.name), each.images, each.leaking, each.secrets) for each in page.repositories} == {
+        (each.name, each.references, each.leaking, each.secrets) for each in summary.repositories
+    }  # fmt: skip
+    assert (page.images, page.leaking, page.secrets) == (summary.references, summary.leaking, len(summary.secrets))
+    assert {state.value: number for state, number in page.states.items()} == summary.counts
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([*State, None]), st.sets(st.sampled_from("xyz")))))
 def test_counts_add_up(given_images: list[tuple[str, State | None, set[str]]]) -> None:
     """Whatever the images: states and those that wait are all of them, and repositories hold each once."""
     images = [
-        replace(image(name, "xyz", *(leak(each, each, "xyz".index(each) + 1) for each in sorted(leaks))), state=state)
-        for name, state, leaks in given_images
+        replace(image(name, *map(leak, sorted(leaks)), tag=str(number)), state=state)
+        for number, (name, state, leaks) in enumerate(given_images)
     ]
     seen = overview(images)
 

@@ -60,12 +60,12 @@ def filled() -> Iterator[tuple[Store, str, str]]:
         found: Audit = audit(client, target, store, rules, wanted, Display())
         client.close()
         assert len(found.entries) == 4
-        ledger = Ledger(store, registry.address, rule_set(rules, None), "run")
+        ledger = Ledger(store, registry.address, rule_set(rules, None, Limits()), "run")
         reason = "<b>registry.missing</b>\x1b[2J"
         ledger.record(Result(UNREAD, State.FAILED, False, f"{registry.address}/shop/gone", reason=reason))
         ledger.point("shop/gone", [("1", UNREAD)])
         ledger.point("shop/new", [(f"t{number:03}", f"sha256:{number:064x}") for number in range(250)])
-        yield store, rule_set(rules, None), registry.address
+        yield store, rule_set(rules, None, Limits()), registry.address
         store.dispose()
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from scanner import __version__
-from scanner.audit.overview import Image, Overview, Period, history, leaks_of, overview, stack_of
+from scanner.audit.overview import Image, Overview, Period, history, layers_of, leaks_of, overview
 from scanner.audit.rows import built, gated
 from scanner.audit.run import Audit
 from scanner.evidence import Severity, Verdict
@@ -87,9 +87,14 @@ def render(audits: Sequence[Audit], fail_on: Severity | None, rules_digest: str)
 
 
 def _registry(each: Audit, fail_on: Severity | None) -> _Registry:
-    found, seen = overview(_images(each, fail_on), ROWS), history(each.ledger.spans(), datetime.now(UTC).date())
+    found, seen = overview_of(each, fail_on), history(each.ledger.spans(), datetime.now(UTC).date())
     return _Registry(each.host, found, seen, tuple(_pictures(each, found, fail_on)), each.older, each.blobs,
                      each.interrupted)  # fmt: skip
+
+
+def overview_of(each: Audit, fail_on: Severity | None) -> Overview:
+    """What the images of an audit come to. Raises DatabaseError."""
+    return overview(_images(each, fail_on), ROWS)
 
 
 def _pictures(
@@ -101,7 +106,7 @@ def _pictures(
         of.setdefault(image.repository, image)
     for image in list(of.values())[:_PICTURED]:
         result = each.ledger.result(image.digest)
-        if result is None or not result.images or not image.stack:
+        if result is None or not result.images or not image.layers:
             continue
         several = len(result.images) > 1
         summaries = [image_of(document, image.reference, "registry") for document in result.images]
@@ -127,7 +132,7 @@ def _images(each: Audit, fail_on: Severity | None) -> Iterator[Image]:
             reason=entry.reason,
             created=built(known.created),
             leaks=tuple(leaks_of(judged)),
-            stack=stack_of(judged),
+            layers=layers_of(documents),
             stale=bool(known.stale),
         )
 

@@ -1,11 +1,8 @@
 """What the images of a registry come to together: counts, repositories, layers that many images share, who must act.
 
-Made of one image after another, so that its size is that of what it says and not of the registry.
-
-**Who must act.** What brought a secret in is a layer, or a step of the history. Where several images have it, the
-repository that made it is that of the image which ends soonest after it, provided the stacks of the others begin with
-that image's: they were built on it. Where no image here is such a base, the layer comes from elsewhere, and each image
-that has it must act.
+Made of one image after another, of an audit or of the store, so that pages of both say the same. Who must act is told
+as in `audit.summary`: a secret is its owner's in whose repository the oldest build that holds it is; of builds of one
+time the one with the fewest layers, which the others may be built on.
 """
 
 from __future__ import annotations
@@ -16,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
+from scanner.audit.rows import layers_known
 from scanner.evidence import Severity
 from scanner.image.instruction import parse_created_by
 from scanner.report.lines import cut
@@ -25,7 +23,6 @@ from scanner.store.ledger import Span, State
 COLUMNS = 18
 _STEP, _TITLES, _FAR = 240, 4, 1 << 30
 _MANY = 5000  # images kept to show the worst of
-_KEPT = 50  # stacks of images that are kept for each layer, to tell who made it
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +31,15 @@ class Leak:
 
     Attributes:
         secret: its fingerprint.
-        origin: what brought it in: the digest of a layer, or a name for a step of the history.
         layer: the digest, empty if no layer has it.
-        depth: how many layers the image has up to the step that brought it in, that one included.
+        step: the build step that brought it in; empty if nothing tells.
     """
 
     secret: str
     title: str
     severity: Severity
-    origin: str
     layer: str
     step: str
-    depth: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +50,7 @@ class Image:
         repository: host/name.
         state: None if nothing was scanned yet.
         created: when it was made, ISO 8601; empty if nothing tells.
-        stack: digests of its layers, the base first; empty if they are not known.
+        layers: how many it has, 0 if that is not known.
         stale: the verdict is by an older rule set.
     """
 
@@ -67,7 +61,7 @@ class Image:
     reason: str = ""
     created: str = ""
     leaks: tuple[Leak, ...] = ()
-    stack: tuple[str, ...] = ()
+    layers: int = 0
     stale: bool = False
 
     @property
@@ -83,7 +77,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """One repository: its images, how many of them leak, and how many only by what they were built on."""
+    """One repository: its images, how many of them leak, and how many only what others must mend."""
 
     name: str
     images: int
@@ -96,12 +90,7 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer, or a step without one, that leaks into several images.
-
-    Attributes:
-        digest: empty for a step that made no layer.
-        maker: the repository that made it, empty if none here did.
-    """
+    """A layer that leaks into several images; *maker* is the repository of the oldest build that has it."""
 
     digest: str
     step: str
@@ -115,11 +104,12 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A repository whose owner must act, since what it made leaks.
+    """A repository whose owner must act, since secrets entered the registry with its builds.
 
     Attributes:
-        images: those of this repository that leak what it made.
-        others: images of other repositories that leak it too, and are mended by a rebuild after it.
+        secrets: each secret has one owner.
+        images: those of this repository that hold one of them.
+        others: images of other repositories that inherited one, and are mended by a rebuild on the mended base.
         titles: of a few kinds of secrets.
     """
 
@@ -169,70 +159,43 @@ class Overview:
 
 def leaks_of(documents: Sequence[Mapping[str, Any]]) -> Iterator[Leak]:
     """The gated findings of an image's platforms, as a stored result has them."""
-    for document in documents:
-        layers = document.get("layers", ())
-        for finding in document["findings"]:
-            if finding["gated"]:
-                yield _leak(finding, layers)
+    for finding in (each for document in documents for each in document["findings"] if each["gated"]):
+        layer, step = finding["layer"], finding["instruction"]
+        text = cut(parse_created_by(step["created_by"]).line, _STEP) if step and step["created_by"] else ""
+        yield Leak(finding["secret"]["fingerprint"] or finding["id"], finding["title"], Severity(finding["severity"]),
+                   (layer and layer["digest"]) or "", text)  # fmt: skip
 
 
-def _leak(finding: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> Leak:
-    layer, step, secret = finding["layer"], finding["instruction"], finding["secret"]["fingerprint"] or finding["id"]
-    digest = (layer and (layer["digest"] or layer["diff_id"])) or ""
-    created_by = step["created_by"] if step else ""
-    text = cut(parse_created_by(created_by).line, _STEP) if created_by else ""
-    if layer:
-        depth = layer["index"] + 1
-    elif step:  # as many layers as were made by then
-        at = step["history_index"]
-        depth = sum(each["history_index"] is not None and each["history_index"] <= at for each in layers)
-    else:
-        depth = len(layers)
-    origin = digest or f"{step['history_index'] if step else finding['surface']} {created_by} {secret}"
-    return Leak(secret, finding["title"], Severity(finding["severity"]), origin, digest, text, depth)
-
-
-def stack_of(documents: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The layers of the platform that leaks, else of the first one."""
-    chosen = next((each for each in documents if any(f["gated"] for f in each["findings"])), None)
-    chosen = chosen or (documents[0] if documents else {})
-    return tuple(layer["digest"] or layer["diff_id"] or "" for layer in chosen.get("layers", ()))
+def layers_of(documents: Sequence[Mapping[str, Any]]) -> int:
+    """How many layers an image has; of several platforms the fewest."""
+    return min((layers_known(document) for document in documents), default=0)
 
 
 @dataclass(slots=True)
-class _Origin:
-    """What is gathered of a layer or step that leaks."""
+class _Held:
+    """What is gathered of a secret or a layer. *images* are references by repository."""
 
-    leak: Leak
-    images: Counter[str] = field(default_factory=Counter)
+    order: tuple[str, int, str]
+    repository: str
+    step: str
+    worst: Severity
+    images: defaultdict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     secrets: set[str] = field(default_factory=set)
     titles: dict[str, None] = field(default_factory=dict)
-    above: int = _FAR
-    nearest: tuple[str, tuple[str, ...]] = ("", ())
-    stacks: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
 
-    def add(self, leak: Leak) -> None:
+    def add(self, order: tuple[str, int, str], image: Image, leak: Leak) -> None:
+        if order < self.order:
+            self.order, self.repository, self.step = order, image.repository, leak.step
+        if leak.severity.rank < self.worst.rank:
+            self.worst = leak.severity
+        self.images[image.repository].add((image.reference, image.digest))
         self.secrets.add(leak.secret)
         self.titles.setdefault(leak.title)
-        if leak.severity.rank < self.leak.severity.rank:
-            self.leak = leak
-
-    def seen_in(self, image: Image, depth: int) -> None:
-        self.images[image.repository] += 1
-        above = len(image.stack) - depth if image.stack else _FAR
-        if (above, image.repository) < (self.above, self.nearest[0]):
-            self.above, self.nearest = above, (image.repository, image.stack)
-        if len(self.stacks) < _KEPT:
-            self.stacks.append((image.repository, image.stack))
 
     @property
-    def maker(self) -> str:
-        """The repository that made it, empty if that is none of those here."""
-        name, stack = self.nearest
-        if len(self.images) == 1:
-            return next(iter(self.images))
-        built_on = [theirs[: len(stack)] == stack for other, theirs in self.stacks if other != name]
-        return name if stack and all(built_on) else ""
+    def number(self) -> int:
+        """Of images."""
+        return sum(map(len, self.images.values()))
 
 
 @dataclass(slots=True)
@@ -242,7 +205,7 @@ class _Repository:
     unread: int = 0
     secrets: set[str] = field(default_factory=set)
     worst: Severity | None = None
-    origins: list[frozenset[str]] = field(default_factory=list)
+    held: list[frozenset[str]] = field(default_factory=list)
 
 
 def overview(images: Iterable[Image], shown: int = 200) -> Overview:
@@ -260,10 +223,10 @@ class _Gathered:
         self.images = self.waiting = self.leaking = self.stale = 0
         self.states: Counter[State] = Counter()
         self.repositories: defaultdict[str, _Repository] = defaultdict(_Repository)
-        self.origins: dict[str, _Origin] = {}
+        self.secrets: dict[str, _Held] = {}
+        self.layers: dict[str, _Held] = {}
         self.built: Counter[date] = Counter()
         self.built_leaking: Counter[date] = Counter()
-        self.secrets: set[str] = set()
         self.worst: list[Image] = []
         self.unread: list[Image] = []
 
@@ -295,22 +258,20 @@ class _Gathered:
         self._leaks(image, mine)
 
     def _leaks(self, image: Image, mine: _Repository) -> None:
-        depths: dict[str, int] = {}
+        order = (image.created or "9999", image.layers, image.reference)
         for leak in image.leaks:
-            depths.setdefault(leak.origin, leak.depth)
-            self.secrets.add(leak.secret)
-            mine.secrets.add(leak.secret)
             if mine.worst is None or leak.severity.rank < mine.worst.rank:
                 mine.worst = leak.severity
-            if leak.origin not in self.origins:
-                self.origins[leak.origin] = _Origin(leak)
-            self.origins[leak.origin].add(leak)
-        for origin, depth in depths.items():
-            self.origins[origin].seen_in(image, depth)
-        mine.origins.append(frozenset(depths))
+            for held, key in ((self.secrets, leak.secret), (self.layers, leak.layer)):
+                if key:
+                    if key not in held:
+                        held[key] = _Held(order, image.repository, leak.step, leak.severity)
+                    held[key].add(order, image, leak)
+        held_here = frozenset(leak.secret for leak in image.leaks)
+        mine.secrets |= held_here
+        mine.held.append(held_here)
 
     def overview(self, shown: int) -> Overview:
-        makers = {name: origin.maker for name, origin in self.origins.items()}
         states = {state: self.states[state] for state in State}
         return Overview(
             images=self.images,
@@ -319,62 +280,44 @@ class _Gathered:
             leaking=self.leaking,
             stale=self.stale,
             secrets=len(self.secrets),
-            repositories=tuple(self._repositories(makers))[:shown],
-            layers=tuple(self._layers(makers))[:shown],
-            actors=tuple(self._actors(makers))[:shown],
+            repositories=tuple(self._repositories())[:shown],
+            layers=tuple(self._layers())[:shown],
+            actors=tuple(self._actors())[:shown],
             built=periods(self.built, self.built_leaking),
             worst=tuple(sorted(self.worst, key=_badness)[:shown]),
             unread=tuple(self.unread[:shown]),
         )
 
-    def _repositories(self, makers: Mapping[str, str]) -> list[Repository]:
+    def _repositories(self) -> list[Repository]:
         found = []
         for name, each in self.repositories.items():
-            inherited = sum(
-                all(makers[origin] not in ("", name) for origin in origins) for origins in each.origins
-            )  # fmt: skip
+            inherited = sum(all(self.secrets[secret].repository != name for secret in held) for held in each.held)
             found.append(Repository(name, each.images, each.leaking, inherited, each.unread, len(each.secrets),
                                     each.worst))  # fmt: skip
         return sorted(found, key=lambda each: (-each.leaking, _rank(each.worst), -each.unread, each.name))
 
-    def _layers(self, makers: Mapping[str, str]) -> list[Layer]:
+    def _layers(self) -> list[Layer]:
         found = [
-            Layer(
-                digest=origin.leak.layer,
-                step=origin.leak.step,
-                titles=tuple(origin.titles)[:_TITLES],
-                images=origin.images.total(),
-                repositories=len(origin.images),
-                secrets=len(origin.secrets),
-                worst=origin.leak.severity,
-                maker=makers[name],
-            )
-            for name, origin in self.origins.items()
-            if origin.images.total() > 1
-        ]
-        return sorted(found, key=lambda each: (-each.images, each.worst.rank, each.digest, each.step))
+            Layer(digest, held.step, tuple(held.titles)[:_TITLES], held.number, len(held.images), len(held.secrets),
+                  held.worst, held.repository)
+            for digest, held in self.layers.items()
+            if held.number > 1
+        ]  # fmt: skip
+        return sorted(found, key=lambda each: (-each.images, each.worst.rank, each.digest))
 
-    def _actors(self, makers: Mapping[str, str]) -> list[Actor]:
-        mine: defaultdict[str, list[_Origin]] = defaultdict(list)
-        for name, origin in self.origins.items():
-            for repository in [makers[name]] if makers[name] else origin.images:
-                mine[repository].append(origin)
+    def _actors(self) -> list[Actor]:
+        owned: defaultdict[str, list[_Held]] = defaultdict(list)
+        for held in self.secrets.values():
+            owned[held.repository].append(held)
         found = []
-        for repository, origins in mine.items():
-            titles = {title: None for origin in origins for title in origin.titles}
-            made = [origin for origin in origins if makers[origin.leak.origin] == repository]
-            found.append(Actor(
-                repository=repository,
-                secrets=len({secret for origin in origins for secret in origin.secrets}),
-                images=self._images_with(repository, {origin.leak.origin for origin in origins}),
-                others=sum(origin.images.total() - origin.images[repository] for origin in made),
-                worst=min((origin.leak.severity for origin in origins), key=lambda severity: severity.rank),
-                titles=tuple(titles)[:_TITLES],
-            ))  # fmt: skip
-        return sorted(found, key=lambda each: (-each.images - each.others, each.worst.rank, each.repository))
-
-    def _images_with(self, repository: str, origins: set[str]) -> int:
-        return sum(not found.isdisjoint(origins) for found in self.repositories[repository].origins)
+        for repository, secrets in owned.items():
+            holders = {image for held in secrets for images in held.images.values() for image in images}
+            own = {image for held in secrets for image in held.images[repository]}
+            titles = {title: None for held in secrets for title in held.titles}
+            worst = min((held.worst for held in secrets), key=lambda severity: severity.rank)
+            found.append(Actor(repository, len(secrets), len(own), len(holders) - len(own), worst,
+                               tuple(titles)[:_TITLES]))  # fmt: skip
+        return sorted(found, key=lambda each: (each.worst.rank, -each.images - each.others, each.repository))
 
 
 def _rank(severity: Severity | None) -> int:

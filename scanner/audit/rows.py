@@ -67,7 +67,7 @@ def rows(audits: Iterable[Audit], fail_on: Severity | None) -> Iterator[Row]:
                 leaked = any(finding["gated"] for finding in findings)
                 verdict = Verdict.LEAKED if leaked else Verdict.INCOMPLETE if unsure else Verdict.CLEAN
                 yield Row(entry.reference, repository, entry.digest, image["manifest_digest"], image["platform"],
-                          verdict, entry.state, entry.reason, built(known.created), _layers(image),
+                          verdict, entry.state, entry.reason, built(known.created), layers_known(image),
                           findings, known.stale)  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def gated(finding: Mapping[str, Any], fail_on: Severity | None) -> bool:
     return Severity(finding["severity"]).rank <= fail_on.rank
 
 
-def _layers(image: Mapping[str, Any]) -> int:
+def layers_known(image: Mapping[str, Any]) -> int:
     """How many layers the ledger names for an image, or counts."""
     found = image.get("layers", 0)
     return found if isinstance(found, int) else len(found)

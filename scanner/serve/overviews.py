@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from scanner.audit.overview import Image, Overview, Period, history, leaks_of, overview, stack_of
-from scanner.audit.report import gated
+from scanner.audit.overview import Image, Overview, Period, history, layers_of, leaks_of, overview
+from scanner.audit.rows import built, gated
 from scanner.evidence import Severity
 from scanner.store.database import Store
 from scanner.store.ledger import spans
@@ -75,8 +75,8 @@ def images(seen: Iterator[Seen] | list[Seen], rules: str, fail_on: Severity | No
             digest=each.digest,
             state=each.state,
             reason=each.reason,
-            created=each.created,
+            created=built(each.created),
             leaks=tuple(leaks_of(judged)),
-            stack=stack_of(judged),
+            layers=layers_of(judged),
             stale=bool(each.rules) and each.rules != rules,
         )

@@ -257,6 +257,8 @@ def test_documents_come_back_as_they_were() -> None:
             assert finding_of(document) == each
         stored = json.loads(json.dumps(coverage_document(replace(scan.coverage, accepted=()))))
         assert coverage_of(stored) == replace(scan.coverage, accepted=())
+    cache = {"manifest_digest": "sha256:0", "platform": None, "layers": 0, "findings": []}  # a build cache: no image
+    assert image_of(cache, "x", "registry").layers == ()
 
 
 def test_the_store_keeps_what_a_picture_needs(found: Audit) -> None:

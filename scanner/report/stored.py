@@ -69,14 +69,15 @@ def _instruction(step: Document) -> Instruction:
 
 
 def image_of(document: Document, reference: str, source: str) -> ImageSummary:
-    """An image of a stored result; without layers if it was stored before they were."""
+    """An image of a stored result; without layers if it was stored before they were, or is a build cache."""
+    stored = document.get("layers")
     layers = tuple(
         LayerSummary(each["index"], each["digest"], each["diff_id"], each["size"], each["media_type"],
                      each["created_by"], each["history_index"])
-        for each in document.get("layers", ())
+        for each in (stored if isinstance(stored, list) else ())
     )  # fmt: skip
     digests = document["manifest_digest"], document.get("config_digest")
-    return ImageSummary(reference, source, *digests, document["platform"], layers)
+    return ImageSummary(reference, source, *digests, document["platform"] or "", layers)
 
 
 def coverage_of(document: Document | None) -> Coverage:

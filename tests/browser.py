@@ -65,13 +65,13 @@ class Browser:
         parsed: dict[str, Any] = json.loads(message)
         return parsed
 
-    def open(self, page: Path, *, width: int = 1400, height: int = 1000, dark: bool = False) -> None:
-        """Load a page into a window of that size and wait until it is there."""
+    def open(self, page: Path | str, *, width: int = 1400, height: int = 1000, dark: bool = False) -> None:
+        """Load a page (a file or a URL) into a window of that size and wait until it is there."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self.events.clear()
-        self.call("Page.navigate", url=page.as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._next())
 

@@ -226,11 +226,13 @@ def _request(method: str, url: str, body: bytes = b"", media_type: str = "text/p
 
 @contextlib.contextmanager
 def docker_registry(
-    *, user: str = "", password: str = "", token: bool = False, tls: bool = False
-) -> Iterator[RealRegistry]:
+    *, user: str = "", password: str = "", token: bool = False, tls: bool = False,
+    notify: Mapping[str, Any] | None = None,
+) -> Iterator[RealRegistry]:  # fmt: skip
     """Debian's docker-registry.
 
     Args:
+        notify: an endpoint of its notifications, as its settings have them.
         user, password: asked for; by a password file, or by a token server if *token*.
         tls: with certificates of its own CA, and asking for a client's.
     """
@@ -242,6 +244,7 @@ def docker_registry(
             "version": 0.1,
             "storage": {"filesystem": {"rootdirectory": f"{home}/storage"}},
             "http": {"addr": address},
+            **({"notifications": {"endpoints": [dict(notify)]}} if notify else {}),
         }
         environment = {"DOCKER_CONFIG": str(docker_config(home / "config", address, user, password))}
         options: tuple[str, ...] = ("--dest-tls-verify=false",)

@@ -54,7 +54,8 @@ def tokens(tmp_path: Path) -> dict[str, str]:
 
 def options(tmp_path: Path, registry: MemoryRegistry, *more: str) -> list[str]:
     """What the service is started with."""
-    return ["--tokens", str(tmp_path / "tokens"), "--registry", registry.address, "--drain-seconds", "0", *more]
+    return ["--tokens", str(tmp_path / "tokens"), "--registry", registry.address, "--drain-seconds", "0",
+            "--audit-every", "never", *more]  # fmt: skip
 
 
 def leaking(number: int) -> list[object]:

@@ -61,13 +61,13 @@ def rows(audits: Iterable[Audit], fail_on: Severity | None) -> Iterator[Row]:
             repository = f"{each.host}/{entry.repository}" if entry.repository else each.host
             if not known.images:
                 yield Row(entry.reference, repository, entry.digest, entry.digest or None, None, Verdict.INCOMPLETE,
-                          entry.state, entry.reason, _built(known.created))  # fmt: skip
+                          entry.state, entry.reason, built(known.created))  # fmt: skip
             for image in known.images:
                 findings = [{**finding, "gated": gated(finding, fail_on)} for finding in image["findings"]]
                 leaked = any(finding["gated"] for finding in findings)
                 verdict = Verdict.LEAKED if leaked else Verdict.INCOMPLETE if unsure else Verdict.CLEAN
                 yield Row(entry.reference, repository, entry.digest, image["manifest_digest"], image["platform"],
-                          verdict, entry.state, entry.reason, _built(known.created), _layers(image),
+                          verdict, entry.state, entry.reason, built(known.created), layers_known(image),
                           findings, known.stale)  # fmt: skip
 
 
@@ -78,13 +78,13 @@ def gated(finding: Mapping[str, Any], fail_on: Severity | None) -> bool:
     return Severity(finding["severity"]).rank <= fail_on.rank
 
 
-def _layers(image: Mapping[str, Any]) -> int:
+def layers_known(image: Mapping[str, Any]) -> int:
     """How many layers the ledger names for an image, or counts."""
     found = image.get("layers", 0)
     return found if isinstance(found, int) else len(found)
 
 
-def _built(created: str) -> str:
+def built(created: str) -> str:
     """A time of the ledger, if it is one at which an image can have been built."""
     try:
         time = datetime.fromisoformat(created).astimezone(UTC)

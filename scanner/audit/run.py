@@ -24,7 +24,7 @@ from scanner.image.registry.client import Client
 from scanner.image.registry.store import Documents
 from scanner.image.source import open_remote
 from scanner.limits import Limits
-from scanner.report.json import finding_document, plain_document
+from scanner.report.json import coverage_document, finding_document, layer_documents, plain_document
 from scanner.scan import Detection, Options, scan
 from scanner.seal import Seal
 from scanner.store.database import DatabaseError, Store
@@ -36,6 +36,7 @@ _PASSING = (
     "limit.time", "limit.memory", "spool.", "worker.", "file.", "registry.", "blob.", "attestation.missing",
     "layer.digest",
 )  # fmt: skip
+_GAPS = 200  # of an image that are kept
 _TRIES = 3  # of an image that fails for no reason that may pass
 
 
@@ -344,7 +345,10 @@ def _reasons(gaps: Sequence[Gap]) -> str:
 
 def _images(found: ScanResult, digest: str) -> list[dict[str, Any]]:
     """One document for each platform, as an audit's report has them, without reference and verdict. A build cache of
-    that *digest* has one without a platform."""
+    that *digest* has one without a platform.
+
+    Beside what that report has they hold what pages show: the layers, and in the first one the coverage of all.
+    """
     several = len(found.images) > 1
     if not found.images:
         findings = [plain_document(finding_document(finding, False)) for finding in found.findings]
@@ -355,12 +359,16 @@ def _images(found: ScanResult, digest: str) -> list[dict[str, Any]]:
         images.append({
             "manifest_digest": summary.manifest_digest,
             "platform": summary.platform,
-            "layers": len(summary.layers),
+            "config_digest": summary.config_digest,
+            "layers": plain_document(layer_documents(summary)),
             "findings": [plain_document(finding_document(finding, several)) for finding in mine],
         })  # fmt: skip
     if several:  # what belongs to no single platform is in all of them, so it is told once
         shared = [finding for finding in found.findings if finding.platform is None]
         images[0]["findings"] += [plain_document(finding_document(finding, several)) for finding in shared]
+    if images:
+        shortened = replace(found.coverage, gaps=found.coverage.gaps[:_GAPS], accepted=())
+        images[0]["coverage"] = plain_document(coverage_document(shortened))
     return images
 
 

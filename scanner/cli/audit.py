@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scanner.scan import Detection
     from scanner.store.database import Store
 
-_FORMATS = ("text", "json", "csv")
+_FORMATS = ("text", "json", "csv", "html")
 
 
 class _Format(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
@@ -68,7 +68,7 @@ def _age(ctx: click.Context, param: click.Parameter, value: str | None) -> int |
 @click.option("--where", metavar="FINGERPRINT|id=NAME,src=FILE|env=VAR",
               help="Read nothing: say which images hold that secret, since when, and whether it is gone.")
 @click.option("--format", "outputs", type=_Format(), multiple=True,
-              help="Report as text, json or csv, to a file if one is named; repeatable. [default: text]")
+              help="Report as text, json, csv or html, to a file if one is named; repeatable. [default: text]")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True,
               help="The least severity that makes the exit code 1.")
 @click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, if nothing was found but not all was read.")
@@ -200,6 +200,10 @@ def _report(
             text = report.json(audits, least, rules_digest, summary)
         elif output.format == "csv":
             text = report.csv_table(audits, least, summary)
+        elif output.format == "html":
+            from scanner.audit import html
+
+            text = html.render(audits, least, rules_digest)
         else:
             text = report.text(audits, least, summary)
         try:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _EFFECTS = ("deny", "warn", "allow")
 _SCOPES = ("admission", "harbor", "hooks", "read", "scan", "admin")
+_SECRET_BYTES = 16
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -39,6 +40,10 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 @click.option("--registry", "registries", metavar="HOST[:PORT]", multiple=True,
               help="A registry that may be read, wherever it is; repeatable. No other one is.")
 @click.option("--any-registry", is_flag=True, help="Read other registries too, at public addresses only.")
+@click.option("--hook-secret", type=click.Path(path_type=Path), metavar="FILE",
+              help="What GHCR and Artifactory sign their webhooks with; for /hooks/.../signed.")
+@click.option("--audit-every", metavar="AGE|never", default="24h", show_default=True,
+              help="How often every named registry is listed, and scanned what no webhook told of.")
 @click.option("--public-url", default="", metavar="URL",
               help="Where people reach the pages; links in reports lead there.")
 @click.option("--on-leaked", type=click.Choice(_EFFECTS), default="deny", show_default=True,
@@ -65,7 +70,8 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 def serve(
     listen: str, tls_cert: Path | None, tls_key: Path | None, client_ca: Path | None, client_scopes: tuple[str, ...],
     require_client_cert: bool, tokens: Path | None, issue_token: str | None, registries: tuple[str, ...],
-    any_registry: bool, public_url: str, on_leaked: str, on_incomplete: str, on_unknown: str, audit_mode: bool,
+    any_registry: bool, hook_secret: Path | None, audit_every: str, public_url: str,
+    on_leaked: str, on_incomplete: str, on_unknown: str, audit_mode: bool,
     fail_on: str, scans: int, jobs: int, queue_limit: int, rate: int, drain_seconds: int, store: str | None,
 ) -> None:
     """Answer for images: Harbor, Kubernetes, registries' webhooks, people.
@@ -101,6 +107,7 @@ def serve(
     settings = ServeSettings(
         frozenset(registries), any_registry, public_url.rstrip("/"), least, queue_limit=queue_limit, scans=scans,
         jobs=jobs, rate=float(rate), burst=2 * rate, drain_seconds=float(drain_seconds),
+        hook_secret=_secret(hook_secret), audit_seconds=_seconds(audit_every),
     )  # fmt: skip
     policy = Policy(Effect(on_leaked), Effect(on_incomplete), Effect(on_unknown), audit_mode)
     _log()
@@ -125,6 +132,27 @@ def _address(listen: str) -> tuple[str, int]:
     if not colon or not port.isdecimal() or int(port) > 65535:
         raise click.UsageError(f"{listen!r} is no [HOST]:PORT")
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  (that is what `:8080` means)
+
+
+def _secret(path: Path | None) -> bytes:
+    """What a file of a secret holds, without the line end that editors leave. Raises UnusableFile."""
+    from scanner import userfile
+
+    if path is None:
+        return b""
+    found = userfile.read(path).rstrip(b"\r\n")
+    if len(found) < _SECRET_BYTES:
+        raise click.UsageError(f"--hook-secret: give at least {_SECRET_BYTES} characters")
+    return found
+
+
+def _seconds(every: str) -> float:
+    from scanner.audit.targets import parse_age
+
+    try:
+        return 0.0 if every == "never" else 3600.0 * parse_age(every)
+    except InvalidReference as error:
+        raise click.UsageError(f"--audit-every: {error.what}. {error.tip}") from None
 
 
 def _tls(

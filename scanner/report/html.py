@@ -99,39 +99,43 @@ class _Known:
 
 def render(result: ScanResult) -> str:
     """The page, with a newline at its end."""
+    return markup.page("report.html", "report.css", **values(result))
+
+
+def values(result: ScanResult) -> dict[str, object]:
+    """What the template of the page, and those that extend it, are filled with."""
     findings = ordered(result.findings)
     groups = by_step([finding for finding in findings if finding.gated])
     common = common_steps(groups)
     several = len(result.images) > 1
-    return markup.page(
-        "report.html",
-        "report.css",
-        result=result,
-        version=__version__,
-        name=cut(result.reference, _NAME),
-        sentence=_sentence(sentence(result, groups), result.reference),
-        closing=CLOSING[result.verdict],
-        pictures=[picture(image, groups, result.coverage.gaps, several) for image in result.images[:_PICTURES]],
-        lanes=LANES,
-        leaks=_leaks(groups, common),
-        common=common,
-        open=_OPEN,
-        shown=_SHOWN,
-        kinds=_kinds([finding for finding in findings if not finding.gated]),
-        ungated=sum(not finding.gated for finding in findings),
-        gaps=result.coverage.gaps[:_GAPS],
-        accepted=result.coverage.accepted[:_GAPS],
-        entry=entry,
-        reasons=sorted(Counter(gap.reason for gap in result.coverage.gaps).items()),
-        known=_known(result, groups),
-        amount=amount,
-        counted=counted,
-        cut=cut,
-        where=_where,
-        buried=buried,
-        gap_line=gap_line,
-        masked=masked,
-    )
+    return {
+        "result": result,
+        "version": __version__,
+        "name": cut(result.reference, _NAME),
+        "sentence": _sentence(sentence(result, groups), result.reference),
+        "closing": CLOSING[result.verdict],
+        "pictures": [picture(image, groups, result.coverage.gaps, several) for image in result.images[:_PICTURES]],
+        "lanes": LANES,
+        "leaks": _leaks(groups, common),
+        "common": common,
+        "open": _OPEN,
+        "shown": _SHOWN,
+        "kinds": _kinds([finding for finding in findings if not finding.gated]),
+        "ungated": sum(not finding.gated for finding in findings),
+        "gaps": result.coverage.gaps[:_GAPS],
+        "accepted": result.coverage.accepted[:_GAPS],
+        "entry": entry,
+        "reasons": sorted(Counter(gap.reason for gap in result.coverage.gaps).items()),
+        "known": _known(result, groups),
+        "amount": amount,
+        "counted": counted,
+        "cut": cut,
+        "where": _where,
+        "buried": buried,
+        "gap_line": gap_line,
+        "masked": masked,
+        "linked": False,
+    }
 
 
 def _sentence(text: str, reference: str) -> str:

@@ -62,7 +62,7 @@ def document(result: ScanResult) -> dict[str, Any]:
         "verdict": result.verdict.value,
         "findings": [finding_document(finding, several) for finding in ordered(result.findings)],
         "known_secrets": [dict(known) for known in result.known_secrets],
-        "coverage": _coverage(result.coverage),
+        "coverage": coverage_document(result.coverage),
         "notes": list(result.notes),
     }
 
@@ -88,19 +88,24 @@ def _image(image: ImageSummary) -> dict[str, Any]:
         "manifest_digest": image.manifest_digest,
         "config_digest": image.config_digest,
         "platform": image.platform,
-        "layers": [
-            {
-                "index": layer.index,
-                "digest": layer.digest,
-                "diff_id": layer.diff_id,
-                "size": layer.size,
-                "media_type": layer.media_type,
-                "created_by": layer.created_by,
-                "history_index": layer.history_index,
-            }
-            for layer in image.layers
-        ],
+        "layers": layer_documents(image),
     }
+
+
+def layer_documents(image: ImageSummary) -> list[dict[str, Any]]:
+    """The layers of an image as values; their strings are not made plain yet."""
+    return [
+        {
+            "index": layer.index,
+            "digest": layer.digest,
+            "diff_id": layer.diff_id,
+            "size": layer.size,
+            "media_type": layer.media_type,
+            "created_by": layer.created_by,
+            "history_index": layer.history_index,
+        }
+        for layer in image.layers
+    ]
 
 
 def finding_document(finding: Finding, several: bool) -> dict[str, Any]:
@@ -185,7 +190,8 @@ def _instruction(step: Instruction) -> dict[str, Any]:
     return entry if step.range is None else {**entry, "range": list(step.range)}
 
 
-def _coverage(coverage: Coverage) -> dict[str, Any]:
+def coverage_document(coverage: Coverage) -> dict[str, Any]:
+    """What was read of what there is, as a value; its strings are not made plain yet."""
     return {
         "complete": coverage.complete,
         "bytes": {"total": coverage.total, "accounted": coverage.accounted},

@@ -19,17 +19,29 @@ from scanner.report.escape import text as visible
 PAGES = "pages"
 
 
-def page(template: str, style: str, **values: object) -> str:
-    """A page of one file: *template* filled with *values*, holding its *style* and a policy that allows nothing else.
+def page(template: str, *styles: str, **values: object) -> str:
+    """A page of one file: *template* filled with *values*, holding its *styles* and a policy that allows nothing else.
 
-    Template and style are files of `report/pages`. The policy (CSP level 3) refuses scripts, images, frames, forms and
-    every request; the style is let in by its digest, so no style that came from elsewhere counts either.
+    Template and styles are files of `report/pages`.
     """
-    css = resources.files(__package__ or "").joinpath(PAGES, style).read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    # the style is a file of this package: it holds nothing of an image
-    return _environment().get_template(template).render(policy=policy, css=Markup(css), **values) + "\n"  # noqa: S704
+    # styles are files of this package: they hold nothing of an image
+    css = Markup(_css(styles))  # noqa: S704
+    return _environment().get_template(template).render(policy=policy(*styles), css=css, **values) + "\n"
+
+
+def policy(*styles: str) -> str:
+    """The policy of a page (CSP level 3): it refuses scripts, images, frames, forms and every request.
+
+    The styles are let in by their digest, so none that came from elsewhere counts.
+    """
+    digest = base64.b64encode(hashlib.sha256(_css(styles).encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+
+@cache
+def _css(styles: tuple[str, ...]) -> str:
+    pages = resources.files(__package__ or "").joinpath(PAGES)
+    return "\n".join(pages.joinpath(style).read_text(encoding="utf-8").rstrip("\n") for style in styles) + "\n"
 
 
 @cache

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
 from scanner.errors import InvalidReference, LeakscanError, RegistryFault
+from scanner.serve.hooks.signed import is_signed
 from scanner.serve.queue import QueueFull
 from scanner.serve.rates import Rates
 from scanner.serve.registries import RegistryRefused
@@ -123,9 +124,13 @@ class Application:
         self._in_flight[door.scope] += 1
         try:
             async with asyncio.timeout(self._service.settings.request_seconds):
-                self._pass(door, request)
                 limit = self._service.settings.body_bytes if door.body_limit is None else door.body_limit
-                return await door.endpoint(_bounded(request, limit), self._service)
+                bounded = _bounded(request, limit)
+                if door.signature:
+                    await self._signed(door, bounded)
+                else:
+                    self._pass(door, request)
+                return await door.endpoint(bounded, self._service)
         except Refused as refused:
             return told(refused.status, refused.detail, refused.headers)
         except TimeoutError:
@@ -172,6 +177,16 @@ class Application:
         if request.method not in _SAFE:
             _same_site(request)
         request.scope["leakscan.principal"] = caller.name
+
+    async def _signed(self, door: Door, request: Request) -> None:
+        """Let through whoever signed the body. Raises Refused."""
+        address = request.client.host if request.client else ""
+        self._meter(f"address {address}")
+        secret = self._service.settings.hook_secret
+        if not secret or not is_signed(await request.body(), request.headers.get(door.signature, ""), secret):
+            self._meter(f"address {address}", 20.0)
+            raise Refused(401, f"the body is not signed in {door.signature}")
+        request.scope["leakscan.principal"] = "signature"
 
     def _caller(self, request: Request, address: str) -> Caller:
         token = presented(request.headers, str(request.path_params.get("token", "")))

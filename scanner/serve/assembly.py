@@ -16,6 +16,7 @@ from scanner.seal import Seal
 from scanner.serve.logins import Safe
 from scanner.serve.queue import Queue
 from scanner.serve.registries import Registries
+from scanner.serve.rounds import Rounds
 from scanner.serve.scans import Scans
 from scanner.serve.service import Service
 from scanner.serve.settings import ServeSettings
@@ -63,4 +64,7 @@ def assembled(url: str, settings: ServeSettings, policy: Policy) -> Iterator[Ass
         scans = Scans(service, url, Seal(key).identity, limits)
         scans.start()
         stack.callback(scans.stop)
+        rounds = Rounds(service, limits)
+        rounds.start()
+        stack.callback(rounds.stop)
         yield Assembled(service, scans)

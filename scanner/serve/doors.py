@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from scanner.serve import api, gatekeeper, harbor, health, kubernetes
+from scanner.serve import api, gatekeeper, harbor, health, kubernetes, pages
+from scanner.serve.hooks import doors as hooks
 from scanner.serve.routing import Door
 
 DOORS: tuple[Door, ...] = (
-    *health.DOORS, *api.DOORS, *harbor.DOORS, *kubernetes.DOORS, *gatekeeper.DOORS,
+    *health.DOORS, *api.DOORS, *harbor.DOORS, *kubernetes.DOORS, *gatekeeper.DOORS, *hooks.DOORS, *pages.DOORS,
 )  # fmt: skip

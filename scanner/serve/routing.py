@@ -65,6 +65,8 @@ class Door:
         scope: who may pass; PUBLIC for everybody.
         body_limit: bytes of the body, None for the service's default.
         problem: how a problem is told, where callers want a form of their own.
+        signature: the header in which the body is signed with the secret of hooks; who signs needs no token, and
+            nobody passes who does not.
     """
 
     method: str
@@ -73,6 +75,7 @@ class Door:
     endpoint: Endpoint
     body_limit: int | None = None
     problem: Problem = problem
+    signature: str = ""
 
 
 def principal(request: Request) -> str:

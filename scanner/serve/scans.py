@@ -17,8 +17,9 @@ from scanner.audit.run import failed
 from scanner.audit.worker import Lost, Scanner
 from scanner.errors import LeakscanError
 from scanner.limits import Limits
+from scanner.oci import is_digest
 from scanner.serve.service import Service
-from scanner.serve.words import Ticket
+from scanner.serve.words import Priority, Ticket
 from scanner.store.database import DatabaseError
 from scanner.store.ledger import Ledger, State, known
 
@@ -85,6 +86,9 @@ class Scans:
     def _scan(self, ticket: Ticket, worker: str, scanner: Scanner) -> None:
         """Have the image of a ticket scanned, and end the ticket. Raises DatabaseError."""
         service = self._service
+        if not is_digest(ticket.digest):
+            self._resolve(ticket, worker)
+            return
         begun = held = time.monotonic()
         longest = self._limits.image_seconds + self._limits.fetch_seconds + _SLACK_SECONDS
 
@@ -134,6 +138,22 @@ class Scans:
             service.counters.add("leakscan_scans_total", result=found.result.state.value)
             service.queue.done(ticket, worker)
 
+    def _resolve(self, ticket: Ticket, worker: str) -> None:
+        """Ask the registry what the tag of a ticket points to, and for a scan of that. Raises DatabaseError."""
+        service = self._service
+        try:
+            repository, reference = service.registries.repository(ticket.reference)
+            _, digest = service.registries.resolve(ticket.reference)
+            Ledger(service.store, repository.host, ticket.rules, "").point(
+                repository.name, [(reference.tag or "latest", digest)]
+            )
+            if service.verdicts.of(digest).due:
+                service.queue.ask(f"{ticket.reference}@{digest}", digest, Priority(ticket.priority), ticket.origin)
+        except LeakscanError as error:
+            service.queue.failed(ticket, worker, error.what)
+        else:
+            service.queue.done(ticket, worker)
+
     def _job(self, ticket: Ticket, sealed: bytes | None) -> dict[str, Any]:
         repository, reference = self._service.registries.repository(ticket.reference)
         image = f"{repository}@{ticket.digest}"
@@ -165,6 +185,8 @@ class Scans:
     def _give_up(self) -> None:
         """Write down why images that killed their processes have no verdict. Raises DatabaseError."""
         for ticket in self._service.queue.sweep():
+            if not is_digest(ticket.digest):  # a tag whose registry was never reached: no image to say anything of
+                continue
             try:
                 repository, _ = self._service.registries.repository(ticket.reference)
             except LeakscanError:  # its registry may not be read any more

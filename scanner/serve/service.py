@@ -13,6 +13,7 @@ from typing import ParamSpec, TypeVar
 from scanner.image.registry.credentials import Login
 from scanner.serve.counters import Counters
 from scanner.serve.logins import Safe
+from scanner.serve.overviews import Overviews
 from scanner.serve.queue import Queue
 from scanner.serve.registries import Registries
 from scanner.serve.settings import ServeSettings
@@ -31,10 +32,11 @@ class Pools:
     lookups: Executor = field(default_factory=lambda: ThreadPoolExecutor(4, "lookup"))
     writes: Executor = field(default_factory=lambda: ThreadPoolExecutor(2, "write"))
     registries: Executor = field(default_factory=lambda: ThreadPoolExecutor(8, "registry"))
+    pages: Executor = field(default_factory=lambda: ThreadPoolExecutor(2, "page"))
 
     def close(self) -> None:
         """Wait for nobody."""
-        for pool in (self.lookups, self.writes, self.registries):
+        for pool in (self.lookups, self.writes, self.registries, self.pages):
             pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -55,6 +57,7 @@ class Service:
     settings: ServeSettings
     registries: Registries
     safe: Safe
+    overviews: Overviews = field(default_factory=Overviews)
     counters: Counters = field(default_factory=Counters)
     pools: Pools = field(default_factory=Pools)
     pending: dict[tuple[int, str], asyncio.Future[Verdict]] = field(default_factory=dict)
@@ -111,6 +114,12 @@ class Service:
     ) -> _Result:
         """What a function that reads the store returns, run in a thread."""
         return await _run(self.pools.lookups, function, *args, **named)
+
+    async def shown(
+        self, function: Callable[_Given, _Result], /, *args: _Given.args, **named: _Given.kwargs
+    ) -> _Result:
+        """What a function that makes a page returns, run in a thread: pages keep no look-up waiting."""
+        return await _run(self.pools.pages, function, *args, **named)
 
     async def written(
         self, function: Callable[_Given, _Result], /, *args: _Given.args, **named: _Given.kwargs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scanner.evidence import Severity
 from scanner.limits import KIB, MIB
@@ -34,6 +34,8 @@ class ServeSettings:
         drain_seconds: between the first sign of the end and the last connection that is taken.
         lease_seconds: without a sign of life, and a scan goes to another process.
         keep_days: how long a ticket that ended is remembered.
+        hook_secret: with which products sign the bodies of webhooks; empty for none.
+        audit_seconds: between audits of all named registries, 0 for none.
     """
 
     registries: frozenset[str] = frozenset()
@@ -57,3 +59,5 @@ class ServeSettings:
     drain_seconds: float = 5.0
     lease_seconds: float = 60.0
     keep_days: int = 7
+    hook_secret: bytes = field(default=b"", repr=False)
+    audit_seconds: float = 0.0

@@ -15,6 +15,8 @@ from sqlalchemy import delete, exists, func, select, update
 from scanner.store.database import Store, patient, put
 from scanner.store.schema import CHILDREN, REGISTRIES, RESULTS, SIGHTINGS, TAGS
 
+_SPANS = 20_000  # of a history, which is drawn in a few columns
+
 
 class State(StrEnum):
     """What came of a manifest."""
@@ -129,6 +131,11 @@ class Ledger:
             put(connection, CHILDREN, [{"digest": each, "parent": result.digest}
                                        for each in sorted(inside - {result.digest})])  # fmt: skip
 
+    @patient
+    def spans(self) -> list[Span]:
+        """When images of this registry were there, those of the same days and verdict together."""
+        return spans(self._engine, self._rules, self._registry)
+
     def _sighting(self, digest: str, number: int, finding: dict[str, Any]) -> dict[str, Any]:
         layer = finding["layer"]
         return {"digest": digest, "rules": self._rules, "number": number,
@@ -141,6 +148,37 @@ def _result(row: Any) -> Result:
     images = json.loads(zlib.decompress(row.document))
     state = State(row.state)
     return Result(row.digest, state, row.final, row.repository, row.created, row.reason, row.attempts, images)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How many tags were there from one day to another, or still are, and whether their images leak.
+
+    Attributes:
+        first, last: days, ISO 8601.
+    """
+
+    first: str
+    last: str
+    current: bool
+    leaking: bool
+    images: int
+
+
+def spans(engine: Store, rules: str, registry: int | None = None) -> list[Span]:
+    """When tags pointed to images that a rule set knows, in one *registry* or all; as many rows as days differ."""
+    leaks = exists().where(SIGHTINGS.c.digest == TAGS.c.digest, SIGHTINGS.c.rules == rules, SIGHTINGS.c.gated)
+    first, last = func.substr(TAGS.c.seen_first, 1, 10), func.substr(TAGS.c.seen_last, 1, 10)
+    seen = select(first.label("first"), last.label("last"), TAGS.c.current.label("current"), leaks.label("leaking"))
+    seen = seen.join(RESULTS, (RESULTS.c.digest == TAGS.c.digest) & (RESULTS.c.rules == rules))
+    if registry is not None:
+        seen = seen.where(TAGS.c.registry == registry)
+    inner = seen.subquery()
+    columns = [inner.c.first, inner.c.last, inner.c.current, inner.c.leaking]
+    query = select(*columns, func.count().label("images")).group_by(*columns).limit(_SPANS)
+    with engine.connect() as connection:
+        return [Span(row.first, row.last, bool(row.current), bool(row.leaking), row.images)
+                for row in connection.execute(query)]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,147 @@
+"""What an audit came to as one page for a browser: counts, how it grew, what leaks most widely, and who must act.
+
+A single file that asks for nothing else and runs nothing, like the page of one image. Rows are bounded; JSON and CSV
+have every image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from scanner import __version__
+from scanner.audit.overview import Image, Overview, Period, history, layers_of, leaks_of, overview
+from scanner.audit.rows import built, gated
+from scanner.audit.run import Audit
+from scanner.evidence import Severity, Verdict
+from scanner.report import markup
+from scanner.report.lines import amount, counted, cut, short
+from scanner.report.order import ordered
+from scanner.report.picture import LANES, Picture, picture
+from scanner.report.stored import coverage_of, finding_of, image_of
+from scanner.report.story import by_step
+from scanner.store.ledger import State
+
+#: Rows of a table, at most; images with a picture.
+ROWS, _PICTURED = 500, 10
+STYLES = ("report.css", "registry.css")
+STATES = {
+    State.SCANNED: "read whole",
+    State.INCOMPLETE: "not wholly read",
+    State.FAILED: "could not be opened or listed",
+    State.NOT_REACHED: "not reached",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Registry:
+    """One registry of an audit.
+
+    Attributes:
+        seen: the images that the store knew of, by time.
+        pictures: of a few images: the reference, whether it was read whole, and a picture for each platform.
+    """
+
+    host: str
+    overview: Overview
+    seen: tuple[Period, ...]
+    pictures: tuple[tuple[str, bool, tuple[Picture, ...]], ...]
+    older: int
+    blobs: int
+    interrupted: bool
+
+
+def render(audits: Sequence[Audit], fail_on: Severity | None, rules_digest: str) -> str:
+    """The page, with a newline at its end.
+
+    Args:
+        fail_on: the least severity that counts; None for none.
+    """
+    registries = [_registry(each, fail_on) for each in audits]
+    leaking = sum(each.overview.leaking for each in registries)
+    images = sum(each.overview.images for each in registries)
+    whole = sum(each.overview.states[State.SCANNED] for each in registries)
+    found = Verdict.LEAKED if leaking else Verdict.CLEAN if whole == images else Verdict.INCOMPLETE
+    return markup.page(
+        "audit.html",
+        *STYLES,
+        version=__version__,
+        verdict=found,
+        name=cut(", ".join(each.host for each in audits), 200),
+        sentence=_sentence(leaking, images, whole),
+        registries=registries,
+        states=STATES,
+        rules=rules_digest,
+        time=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        fail_on="never" if fail_on is None else fail_on.value,
+        rows=ROWS,
+        pictured=_PICTURED,
+        lanes=LANES,
+        amount=amount,
+        counted=counted,
+        cut=cut,
+        short=short,
+        linked=False,
+    )
+
+
+def _registry(each: Audit, fail_on: Severity | None) -> _Registry:
+    found, seen = overview_of(each, fail_on), history(each.ledger.spans(), datetime.now(UTC).date())
+    return _Registry(each.host, found, seen, tuple(_pictures(each, found, fail_on)), each.older, each.blobs,
+                     each.interrupted)  # fmt: skip
+
+
+def overview_of(each: Audit, fail_on: Severity | None) -> Overview:
+    """What the images of an audit come to. Raises DatabaseError."""
+    return overview(_images(each, fail_on), ROWS)
+
+
+def _pictures(
+    each: Audit, found: Overview, fail_on: Severity | None
+) -> Iterator[tuple[str, bool, tuple[Picture, ...]]]:
+    """The worst image of each repository, step by step, as far as layers are known."""
+    of: dict[str, Image] = {}
+    for image in found.worst:
+        of.setdefault(image.repository, image)
+    for image in list(of.values())[:_PICTURED]:
+        result = each.ledger.result(image.digest)
+        if result is None or not result.images or not image.layers:
+            continue
+        several = len(result.images) > 1
+        summaries = [image_of(document, image.reference, "registry") for document in result.images]
+        judged = [finding_of(one) for document in result.images for one in document["findings"] if gated(one, fail_on)]
+        groups = by_step(ordered(judged))
+        coverage = coverage_of(result.images[0].get("coverage"))
+        pictures = (picture(summary, groups, coverage.gaps, several) for summary in summaries[:_PICTURED])
+        yield image.reference, coverage.complete, tuple(one for one in pictures if one.got)
+
+
+def _images(each: Audit, fail_on: Severity | None) -> Iterator[Image]:
+    for known in each.images():
+        entry, documents = known.entry, known.images
+        judged = [
+            {**document, "findings": [{**one, "gated": gated(one, fail_on)} for one in document["findings"]]}
+            for document in documents
+        ]
+        yield Image(
+            reference=entry.reference,
+            repository=entry.repository or each.host,
+            digest=entry.digest,
+            state=entry.state,
+            reason=entry.reason,
+            created=built(known.created),
+            leaks=tuple(leaks_of(judged)),
+            layers=layers_of(documents),
+            stale=bool(known.stale),
+        )
+
+
+def _sentence(leaking: int, images: int, whole: int) -> str:
+    left = images - whole
+    rest = f" {counted(left, 'image')} {'was' if left == 1 else 'were'} not, or not wholly, read." if left else ""
+    if leaking:
+        return f"{leaking:,} of {counted(images, 'image')} {'leaks' if leaking == 1 else 'leak'}.{rest}"
+    if not images:
+        return "There are no images."
+    return f"None of {counted(images, 'image')} is known to leak.{rest}"

@@ -1,0 +1,1 @@
+"""Webhooks of registries: what was pushed, in each product's own words."""

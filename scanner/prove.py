@@ -48,6 +48,8 @@ from scanner.seal import SealedSecret
 _DIGEST = re.compile(r"(?:sha256:)?[0-9a-f]{64}|(?<=file:)[0-9a-f]+|(?<=dir:)[0-9a-f]+|(?<=multi:)[0-9a-f]+")
 #: rules about names, and not about what one issuer makes
 _GENERAL = ("assigned.", "login.", "url.", "context.", "command.", "web.")
+#: evidence whose details are words of ours or of the user's: a value `password` found elsewhere must not mask them
+_OWN_WORDS = (KNOWN_SECRET, "also-seen-by")
 _ADDRESSES = "detect-secrets.public-ip-ipv4"
 
 
@@ -318,14 +320,15 @@ def _finding(place: Place, image: _Image) -> Finding:
         state=place.state,
         removed_by=_removed_by(place, image),
         instruction=step,
-        evidence=tuple(replace(item, detail=redacted(item.detail)) for item in match.evidence),
+        evidence=tuple(item if item.check in _OWN_WORDS else replace(item, detail=redacted(item.detail))
+                       for item in match.evidence),
         proof=_proof(place, image.settings, redacted),
         remediation=_advice(place, image),
         origin=_origin(place, redacted),
         platform=place.platform,
         gains=match.gains,
         dockerfile=_written_at(place, image),
-    )
+    )  # fmt: skip
 
 
 def _origin(place: Place, redacted: Callable[[str], str]) -> dict[str, object]:

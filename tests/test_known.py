@@ -61,6 +61,21 @@ def test_every_planting_is_found(tmp_path: Path, seed: int) -> None:
     assert said["absent"] == ("absent" if result.coverage.complete else "unknown")
 
 
+def test_the_words_of_a_report_are_no_values(tmp_path: Path, leakscan: Leakscan) -> None:
+    """Somebody's password is `password`: that masks neither the names of our parts nor what finds them by these."""
+    files = {"a.py": "url = 'https://user2:password@mydomain.com/x'\n"}
+    step = {"created_by": f"RUN TOOL_URL=http://ci:{OTHER}@pypi.example/simple pip install x # buildkit"}
+    path = write(tmp_path / "image.tar", image_of(layer(files), history=[step]).docker_archive())
+
+    ran = leakscan("--secret", "id=mirror,env=MIRROR", "--format", "json", path,
+                   env={"MIRROR": f"http://ci:{OTHER}@mirror.example"})  # fmt: skip
+
+    report = json.loads(ran.stdout)
+    assert any(finding["secret"]["length"] == len("password") for finding in report["findings"])
+    told = {entry["id"]: (entry["verdict"], len(entry["sightings"])) for entry in report["known_secrets"]}
+    assert told["mirror"] == told["mirror: password"] == ("present", 1)
+
+
 def test_a_secret_in_a_layer_that_was_deleted(tmp_path: Path, leakscan: Leakscan) -> None:
     """A sighting is critical, high and gated, names the secret, and shows nothing of it in any report."""
     path = write(tmp_path / "image.tar", image_of(layer({"root/.env": f"K='{VALUE}'\n"})).docker_archive())

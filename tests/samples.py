@@ -14,6 +14,7 @@ MARKS = (
     INLINE, ARGUMENT, FILE, "cliargsecretEEE", "envsecret-EEE", "labelsecret-EEE", "cmdsecretEEE", "entrysecretEEE",
     "hcsecretEEE", "onbuildsecretEEE", "SECRETEXEC-EEE", "defaulttok-EEE", "heredocsecretGGG", "copyheredocGGG",
     "heredocA-III", "heredocB-III", "shebangheredocIII", "jargsecretJJJ", "nsecretNNN", "proxysecretNNN",
+    "annotsecretLLL", "annotmdLLL", "data-secretEEE",
 )  # fmt: skip
 
 _SETTINGS: tuple[Mark, ...] = (
@@ -28,6 +29,8 @@ _SETTINGS: tuple[Mark, ...] = (
     ("hcsecretEEE", "history", "history[", "live"),
     ("cliargsecretEEE", "history", "history[", "live"),
     ("SECRETEXEC-EEE", "history", "history[", "live"),
+    ("data-secretEEE", "history", "history[", "live"),
+    ("data-secretEEE", "config", "config.Volumes[", "live"),
 )
 _HARD_LINK: tuple[Mark, ...] = (
     (FILE, "layer", "x", "overwritten"),
@@ -116,7 +119,11 @@ SAMPLES: dict[str, tuple[str, tuple[Mark, ...]]] = {
         "l", ((ARGUMENT, "attestation", "predicate.buildDefinition.externalParameters", "live"),)),
     "oci/oci-prov-min-v1.tar": ("l", ()),
     "oci/oci-uncomp.tar": ("l", ((ARGUMENT, "attestation", "predicate.invocation.parameters.args[", "live"),)),
-    "oci/oci-v1prov": ("l", ((ARGUMENT, "attestation", "predicate.buildDefinition.externalParameters", "live"),)),
+    "oci/oci-v1prov": ("l", (
+        (ARGUMENT, "attestation", "predicate.buildDefinition.externalParameters", "live"),
+        ("annotmdLLL", "annotation", 'manifests[0].annotations["com.ex.md"]', "live"),
+        ("annotsecretLLL", "annotation", 'annotations["com.ex.tok"]', "live"),
+    )),
     "oci/oci-zstd.tar": ("l", ()),
     "buildah/buildah-c.tar": ("a", ()),
     "buildah/buildah-dir": ("a", ()),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import json
 import os
+import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -158,12 +163,57 @@ def test_every_mark_in_an_attestation(samples: Path, name: str) -> None:
     assert {(finding.evidence[0].result, str(finding.path).partition(": ")[2]) for finding in found} == _ATTESTED[name]
 
 
+def statements(path: Path) -> Iterator[Any]:
+    """Every in-toto statement of an image, found without leakscan: its blobs that are JSON with a predicate."""
+    if path.is_dir():
+        blobs = [each.read_bytes() for each in path.rglob("*") if each.is_file()]
+    else:
+        with tarfile.open(path) as tar:
+            blobs = [tar.extractfile(each).read() for each in tar if each.isfile()]  # type: ignore[union-attr]
+    for blob in blobs:
+        if blob[:1] == b"{" and b'"predicateType"' in blob:
+            yield json.loads(blob)
+
+
+def strings(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every string of a JSON value with its path, and what it stands for if it is base64."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            plain = re.fullmatch(r"[A-Za-z_]\w*", key)
+            yield from strings(item, f"{path}.{key}".lstrip(".") if plain else f"{path}[{json.dumps(key)}]")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from strings(item, f"{path}[{number}]")
+    elif isinstance(value, str):
+        yield path, value
+        with contextlib.suppress(ValueError):
+            yield path, base64.b64decode(value, validate=True).decode("utf-8", "replace")
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_no_mark_of_a_statement_is_missed(samples: Path, name: str) -> None:
+    """Read by hand, the statements of each sample hold the marks that the scan names, at the very JSON paths."""
+    wanted = {
+        (mark, path)
+        for statement in statements(samples / name)
+        for path, text in strings(statement)
+        for mark in MARKS
+        if mark in text
+    }
+    attested = wanted or name in _ATTESTED
+    found = known_in(samples, name).findings if attested else result_of(samples / name).findings
+
+    told = {(f.evidence[0].result if attested else f.rule_id, str(f.path).partition(": ")[2])
+            for f in found if f.surface == "attestation"}  # fmt: skip
+    assert told == wanted
+
+
 def test_caches_of_real_builds(samples: Path) -> None:
     """mode=max keeps the builder stage that the image lacks, mode=min does not."""
     largest, least = (known_in(samples, "oci/docker-exporter.tar", name) for name in ("cache-max", "cache-min"))
 
     for result in (largest, least):
         assert result.coverage.complete
-    paths = {str(f.path).partition(": ")[2] for f in largest.findings if f.surface == "cache"}
-    assert {"left.txt", "root/.cache/pip/log.txt"} <= paths
-    assert [f for f in least.findings if f.surface == "cache" and "left.txt" in str(f.path)] == []
+    told = {(f.evidence[0].result, str(f.path).partition(": ")[2]) for f in largest.findings if f.surface == "cache"}
+    assert told == {(ARGUMENT, "left.txt"), (ARGUMENT, "root/.cache/pip/log.txt")}
+    assert [f for f in least.findings if f.surface == "cache"] == []

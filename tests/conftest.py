@@ -21,7 +21,7 @@ from tests.engine import Docker, Registry, Unavailable, own_engine, own_registry
 REQUIRE_ALL = "LEAKSCAN_REQUIRE_ALL"
 ENGINE_FILES = (
     "test_builder.py", "test_testimages.py", "test_fixes.py", "test_engine_cli.py", "test_engine_source.py",
-    "test_fuzz_engine.py", "test_own_image.py",
+    "test_fuzz_engine.py", "test_own_image.py", "test_story.py",
 )  # fmt: skip
 SCAN_SECONDS = 300.0
 

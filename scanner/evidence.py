@@ -245,12 +245,14 @@ class Remediation:
         dockerfile: the rewritten instruction, if one is known.
         diff: the same as a unified diff against the user's Dockerfile, if one was given and the change is known.
             Values are masked in it as everywhere.
+        script: a command that makes the change where values are masked in *diff*; it holds none of them.
     """
 
     summary: str
     steps: tuple[str, ...] = ()
     dockerfile: str | None = None
     diff: str | None = None
+    script: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A unified diff against the user's Dockerfile.
+"""A change of the user's Dockerfile: as a unified diff, and as a command that shows none of the lines it replaces.
 
 A Dockerfile can hold secrets that no image of it does: in comments, or in stages that were not built. The lines around
 a change are shown only if they belong to steps of the image, whose text was searched and is redacted.
@@ -6,6 +6,7 @@ a change are shown only if they belong to steps of the image, whose text was sea
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -36,6 +37,56 @@ def diff(
         arguments: names of build arguments whose ARG goes too.
         ignored: a pattern that .dockerignore gains.
     """
+    changes, dockerfile = _changes(recipe, edits, arguments), recipe.dockerfile
+    if changes is None:
+        return None
+    hunks = "".join(_hunks(dockerfile.lines, changes, _safe(recipe)))
+    name = _name(dockerfile.path)
+    return (_ignoring(dockerfile, ignored) + (f"--- a/{name}\n+++ b/{name}\n{hunks}" if hunks else "")) or None
+
+
+def command(
+    recipe: Recipe, edits: Mapping[int, str | None], arguments: Collection[str] = (), ignored: str = ""
+) -> str | None:
+    """The change of `diff`, with the same arguments, as a command for a shell, which names lines by their numbers.
+
+    A diff tells what it takes away, and that is where the secret is: one whose values are masked applies nowhere.
+    """
+    changes, dockerfile = _changes(recipe, edits, arguments), recipe.dockerfile
+    if changes is None:
+        return None
+    commands = []
+    if changes:
+        name = _shown(dockerfile.path)
+        words = " ".join(f"-e {shlex.quote(_edit(change))}" for change in changes)
+        commands.append(f"sed {words} {name} > {name}.fixed && mv {name}.fixed {name}")
+    lines = dockerfile.ignore
+    if ignored and ignored not in (line.strip() for line in lines):
+        begin = "\\n" if lines and not lines[-1].endswith("\n") else ""
+        commands.append(f"printf '{begin}%s\\n' {shlex.quote(ignored)} >> {_shown(dockerfile.ignore_path)}")
+    return " && ".join(commands) or None
+
+
+def _shown(path: str) -> str:
+    """A file's name as a word of a shell that no tool takes for an option."""
+    name = _name(path)
+    return shlex.quote(f"./{name}" if name.startswith("-") else name)
+
+
+def _edit(change: _Change) -> str:
+    """A change as a command of sed; it puts a text in the place of lines, or takes them away."""
+    first, last = change.start + 1, change.end
+    lines = f"{first},{last}" if last > first else f"{first}"
+    if not change.new:
+        return f"{lines}d"
+    text = "\\\n".join(line.removesuffix("\n").replace("\\", "\\\\") for line in change.new)
+    return f"{lines}c\\\n{text}"
+
+
+def _changes(
+    recipe: Recipe, edits: Mapping[int, str | None], arguments: Collection[str]
+) -> list[_Change] | None:
+    """The lines that the edits replace, in order; None if a step's instruction is not known."""
     dockerfile = recipe.dockerfile
     if dockerfile.escape != "\\" or any(step not in recipe.made for step in edits):
         return None
@@ -44,9 +95,7 @@ def diff(
         if instruction.keyword == "ARG" and instruction.text.partition("=")[0].strip() in arguments:
             texts.setdefault(instruction, None)
     changes = [_change(dockerfile, instruction, text) for instruction, text in texts.items()]
-    hunks = "".join(_hunks(dockerfile.lines, sorted(changes, key=lambda change: change.start), _safe(recipe)))
-    name = _name(dockerfile.path)
-    return (_ignoring(dockerfile, ignored) + (f"--- a/{name}\n+++ b/{name}\n{hunks}" if hunks else "")) or None
+    return sorted(changes, key=lambda change: change.start)
 
 
 def _ignoring(dockerfile: Dockerfile, pattern: str) -> str:

@@ -38,7 +38,7 @@ from scanner.image.model import Layer
 from scanner.image.recipe import Recipe
 from scanner.keys import fingerprint
 from scanner.locate import Place, text_of
-from scanner.patch import diff
+from scanner.patch import command, diff
 from scanner.redact import Redactor, preview
 from scanner.remediation import Change, Leak, advise
 from scanner.report.escape import plain
@@ -362,15 +362,20 @@ def _advice(place: Place, image: _Image) -> Remediation:
         image=image.settings.names[place.image] if place.image < len(image.settings.names) else "",
     )
 
-    def changed(change: Change) -> str | None:
+    def changed(change: Change) -> tuple[str | None, str | None]:
         if recipe is None or place.instruction is None:
-            return None
+            return None, None
         steps = [*following, place.instruction]  # the last is OWN
         edits = {steps[at].history_index: text for at, text in change.steps.items()}
-        found = diff(recipe, edits, change.arguments, change.ignored)
+        asked = recipe, edits, change.arguments, change.ignored
+        found = diff(*asked)
         if found is None or image.settings.show_secrets:
-            return None if found is None else plain(found)
-        return image.steps.redacted(found, image.redactor, secret, *others)
+            return None if found is None else plain(found), None
+        clear = image.steps.redacted(found, image.redactor, secret, *others)
+        script = command(*asked) if clear != plain(found) else None
+        if script is not None and image.steps.redacted(script, image.redactor, secret, *others) != script:
+            script = None  # another secret stays in the instruction: masked, it would be written into the file
+        return clear, script
 
     return advise(leak, image.redactor, changed)
 

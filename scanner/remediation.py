@@ -141,13 +141,16 @@ def _stands_in(text: str, secret: Secret) -> bool:
     return bool(text) and any(spelling in text for spelling in spellings(secret.reveal()))
 
 
-def advise(leak: Leak, redactor: Redactor, diff: Callable[[Change], str | None] = lambda _: None) -> Remediation:
+def advise(
+    leak: Leak, redactor: Redactor, written: Callable[[Change], tuple[str | None, str | None]] = lambda _: (None, None)
+) -> Remediation:
     """What to do about *leak*: summary, steps in their order, and the rewritten instruction if one can be given.
 
     None of the strings holds a secret; do not redact them again.
 
     Args:
-        diff: a change as a diff against the user's Dockerfile, redacted; None if there is none.
+        written: a change as a diff against the user's Dockerfile, redacted, and as a command if values are masked in
+            the diff; None for what there is none of.
     """
     own = leak.secret.reveal()
     case = _Case(leak, parse_created_by(leak.created_by or ""), lambda text: redactor.text(text, own=own))
@@ -156,7 +159,8 @@ def advise(leak: Leak, redactor: Redactor, diff: Callable[[Change], str | None] 
     kaniko = (KANIKO,) if leak.builder is Builder.KANIKO and advice.dockerfile else ()
     delete = _DELETE.format(f", here {case.clean(leak.image)}") if leak.image else DELETE
     steps = (ROTATE, *kaniko, *advice.fix, *buried, delete, PURGE)
-    return Remediation(advice.how, steps, advice.dockerfile, diff(advice.change) if advice.change else None)
+    diff, script = written(advice.change) if advice.change else (None, None)
+    return Remediation(advice.how, steps, advice.dockerfile, diff, script)
 
 
 def unnamed(step: str) -> str:

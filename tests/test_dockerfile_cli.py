@@ -82,7 +82,7 @@ def test_the_text_report_points_at_the_file(image: Path, leakscan: Leakscan) -> 
     done = leakscan("--dockerfile", image.with_name("Dockerfile"), image)
 
     assert f"{image.with_name('Dockerfile')}:5-7" in "".join(done.stdout.split())
-    assert "+++ b/Dockerfile" in done.stdout and "with --show-secrets it applies as it is" in done.stdout
+    assert "+++ b/Dockerfile" in done.stdout and "patch does not take it" in done.stdout
 
 
 def test_another_images_dockerfile_changes_nothing(image: Path, leakscan: Leakscan) -> None:

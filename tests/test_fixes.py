@@ -21,6 +21,7 @@ import pytest
 
 from testimages.bases import ensure_base
 from testimages.values import value_of
+from tests.builders import write
 from tests.engine import Docker, Unavailable, needed
 from tests.modern import own_modern_engine
 from tests.package_index import own_package_index
@@ -101,6 +102,19 @@ OLD_AND_NEW = {
         ("rm -f /srv/make.log",),
         {"tool": "mkdir -p /srv; tr a-zA-Z n-za-mN-ZA-M < /bin/tool | tail -n 1 > /srv/make.log\nexit\n{R}\n"},
     ),
+    "a log in a scratch folder": Case(
+        "COPY tool /bin/tool\nRUN mkdir -p /var/log\nRUN tool\n",
+        ("--mount=type=tmpfs,target=/var/log",),
+        {"tool": "tr a-zA-Z n-za-mN-ZA-M < /bin/tool | tail -n 1 > /var/log/tool.log\nexit\n{R}\n"},
+    ),
+    "a file in a copied folder that no step needs": Case(
+        "COPY app /app\nRUN sh /app/start.sh > /state\n",
+        ("COPY app /app\n",),
+        {"app/.env": "GITHUB_TOKEN={T}\n", "app/start.sh": "echo done\n"},
+    ),
+    "a variable that a step uses": Case(
+        "ENV GITHUB_TOKEN={T}\nRUN test -n \"$GITHUB_TOKEN\" && echo built > /state\n", ("id=github_token",)
+    ),
 }  # fmt: skip
 NEW_ONLY = {
     "a value in a heredoc": Case(
@@ -110,10 +124,10 @@ NEW_ONLY = {
     "an ARG with a default": Case(
         "ARG GITHUB_TOKEN={T}\nRUN test -n \"$GITHUB_TOKEN\" && echo built > /state\n", ("env=GITHUB_TOKEN",)
     ),
-    "a variable that a step uses": Case(
-        "ENV GITHUB_TOKEN={T}\nRUN test -n \"$GITHUB_TOKEN\" && echo built > /state\n", ("env=GITHUB_TOKEN",)
-    ),
     "a download": Case("ADD http://ci:{S}@{H}/file.txt /srv/file.txt\n", ("ADD http://{H}/file.txt /srv/file.txt",)),
+    "a repository by ADD": Case(
+        "ADD http://x-access-token:{T}@{H}/o/r.git /src\n", ("ADD http://{H}/o/r.git /src",)
+    ),
     "a repository": Case(
         "COPY git /bin/git\nRUN git clone http://x-access-token:{T}@{H}/o/r.git /src\n",
         ("ADD http://{H}/o/r.git /src",),
@@ -127,7 +141,7 @@ def modern() -> Iterator[Docker]:
     """A newer engine. Skips with the reason where none can be started."""
     try:
         context = own_modern_engine()
-        docker = context.__enter__()
+        docker = context.__enter__().docker
     except Unavailable as error:
         pytest.skip(str(error))
     try:
@@ -242,17 +256,20 @@ class Workshop:
         return archive
 
     def report(self, archive: Path) -> dict[str, list[dict[str, dict[str, str]]]]:
-        """The JSON report of an archive, whose fixes apply as they are."""
+        """The JSON report of an archive, as everybody gets it."""
         dockerfile = self.context / "Dockerfile"
-        done = self.leakscan("--format", "json", "--show-secrets", "--dockerfile", dockerfile, archive)
+        done = self.leakscan("--format", "json", "--dockerfile", dockerfile, archive)
+        assert not any(value in done.stdout for value in (SECRET, TOKEN))
         report: dict[str, list[dict[str, dict[str, str]]]] = json.loads(done.stdout)
         return report
 
-    def apply(self, diff: str) -> None:
-        """Apply a diff as a user does."""
-        command = ["patch", "-p1", "--fuzz=0"]
+    def apply(self, advice: Mapping[str, str]) -> None:
+        """Change the Dockerfile as a user does: by the command where the diff's values are masked, else by the diff."""
+        diff, script = advice["diff"], advice["script"]
+        assert not script or "***" in diff
+        command = ["sh", "-ec", script] if script else ["patch", "-p1", "--fuzz=0"]
         done = subprocess.run(command, cwd=self.context, input=diff.encode(), capture_output=True)
-        assert done.returncode == 0, done.stdout.decode() + diff
+        assert done.returncode == 0, done.stdout.decode() + diff + str(script)
 
 
 def options_of(steps: list[str]) -> list[str]:
@@ -293,7 +310,7 @@ def fixed(workshop: Workshop, case: Case, buildkit: bool) -> None:
         if not leaks:
             break
         advice = next(f["remediation"] for f in leaks if f["remediation"]["diff"])
-        workshop.apply(advice["diff"])
+        workshop.apply(advice)
         with contextlib.suppress(ValueError):
             options += options_of(advice["steps"])  # type: ignore[arg-type]
         archive = workshop.build(options, environment_of(options, values))
@@ -317,6 +334,30 @@ def test_a_fix_of_a_classic_build_is_built_by_an_old_engine(
 ) -> None:
     """An image of the classic builder gets the form that the BuildKit of its old engine understands."""
     fixed(Workshop(tmp_path, engine, leakscan, server), OLD_AND_NEW[name], buildkit=False)
+
+
+@pytest.mark.parametrize("recipe", ["RUN {clone}\n", "RUN {clone} && test -d /src && echo cloned > /state\n"])
+@pytest.mark.parametrize("buildkit", [False, True], ids=["classic", "buildkit"])
+def test_git_reads_a_mounted_netrc(
+    recipe: str, buildkit: bool, engine: Docker, modern: Docker, leakscan: Leakscan, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Where the builder cannot fetch a repository by itself, git takes the password from a file, not the URL."""
+    if buildkit and " && " not in recipe:
+        pytest.skip("ADD fetches it: `a repository`")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / ".netrc", f"machine git.internal.example login x-access-token password {TOKEN}\n".encode())
+    tool = (
+        "mkdir -p $3/.git && printf '[remote \"origin\"]\\n\\turl = %s\\n' $2 > $3/.git/config\n"
+        "case $2 in *@*) ;; *) test -s /root/.netrc;; esac\n"
+    )
+    clone = "git clone http://x-access-token:{T}@git.internal.example/o/r.git /src"
+    case = Case(
+        f"COPY git /bin/git\n{recipe.replace('{clone}', clone)}",
+        ("--mount=type=secret,id=netrc,target=/root/.netrc", "http://git.internal.example/o/r.git"),
+        {"git": tool},
+    )
+    fixed(Workshop(tmp_path, modern if buildkit else engine, leakscan, ""), case, buildkit)
 
 
 def test_the_first_story_ends_well(engine: Docker, modern: Docker, leakscan: Leakscan, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from scanner.image.dockerfile import parse, read
 from scanner.image.recipe import Recipe, recipe_of
 from scanner.oci import HistoryEntry
-from scanner.patch import diff
+from scanner.patch import command, diff
 
 TEXT = """\
 FROM base AS other
@@ -135,6 +136,47 @@ def test_diffs_say_what_they_do(parts: list[str], edits: dict[int, str | None]) 
     for at, new in sorted(edits.items(), reverse=True):
         lines[steps[at].line - 1 : steps[at].end_line] = [] if new is None else new.split("\n")
     assert applied(text.split("\n"), change) == lines
+    assert edited(text, command(found, edits)) == "\n".join(lines)
+
+
+def edited(text: str, script: str | None) -> str:
+    """A Dockerfile after a command that changes it."""
+    if script is None:
+        return text
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "Dockerfile"
+        file.write_bytes(text.encode())
+        subprocess.run(["sh", "-ec", script], cwd=folder, check=True, stdin=subprocess.DEVNULL)
+        assert [path.name for path in Path(folder).iterdir()] == ["Dockerfile"]
+        return file.read_bytes().decode()
+
+
+def test_a_command_makes_the_same_change(tmp_path: Path) -> None:
+    """Continued lines, backslashes, quotes and the line ends of Windows come out as the diff has them, and nothing of
+    what goes stands in the command."""
+    new = "RUN --mount=type=secret,id=t,env=T \\\n    printf 'a\\tb\\\\n' \"$T\" > \\\n  /x"
+    for text in (TEXT, TEXT.replace("\n", "\r\n")):
+        change, script = (make(recipe(text), {1: new, 3: None}, {"TOKEN"}) for make in (diff, command))
+
+        assert change is not None and script is not None
+        assert edited(text, script) == patched(tmp_path, text, change)
+        assert "RUN one" not in script and "TOKEN" not in script
+
+
+@pytest.mark.parametrize("before", [None, "x\n", "x"])
+def test_a_command_adds_to_dockerignore(before: str | None, tmp_path: Path) -> None:
+    """The file is made if there is none, and its last line ended."""
+    (tmp_path / "Dockerfile").write_text(TEXT)
+    if before is not None:
+        (tmp_path / ".dockerignore").write_text(before)
+    found = recipe_of(read(tmp_path / "Dockerfile"), [HistoryEntry(entry) for entry in HISTORY])
+
+    script = command(found, {1: "RUN 1"}, ignored="a b/.env")
+
+    assert script is not None
+    subprocess.run(["sh", "-ec", script], cwd=tmp_path, check=True)
+    assert (tmp_path / ".dockerignore").read_text() == ("x\n" if before else "") + "a b/.env\n"
+    assert "RUN 1\n" in (tmp_path / "Dockerfile").read_text()
 
 
 def applied(lines: list[str], change: str | None) -> list[str]:

@@ -325,7 +325,7 @@ def test_a_diff_stands_beside_its_lines(show: Show) -> None:
     assert page.value("document.querySelector('.diff code').textContent") == diff
     changed = page.value("[...document.querySelectorAll('.minus, .plus')].map(e => e.textContent)")
     assert changed == diff.split("\n")[3:5]
-    assert "with --show-secrets it applies as it is" in page.value("document.querySelector('.fix').textContent")
+    assert "make the change by hand, or use --show-secrets" in page.value("document.querySelector('.fix').textContent")
 
 
 def test_nothing_is_left_out_silently(show: Show) -> None:

@@ -40,7 +40,7 @@ FINDING = {
         "blob": STR, "member": OPT_STR, "member_offset": OPT_NAT, "offset": NAT, "length": NAT, "hmac": STR,
         "command": STR,
     },
-    "remediation": {"summary": STR, "steps": [STR], "dockerfile": OPT_STR, "diff": OPT_STR},
+    "remediation": {"summary": STR, "steps": [STR], "dockerfile": OPT_STR, "diff": OPT_STR, "script": OPT_STR},
     "suppressed": ("any", None),
 }  # fmt: skip
 DOCUMENT = {

@@ -15,10 +15,12 @@ from scanner.evidence import Finding, ScanResult
 from scanner.image.instruction import parse_created_by
 from scanner.report import markup
 from scanner.report.accepted import entry
-from scanner.report.lines import amount, counted, cut
+from scanner.report.lines import amount, counted, cut, unique
 from scanner.report.order import ordered
 from scanner.report.picture import LANES, picture
 from scanner.report.story import (
+    APPLIES_BY,
+    BY_HAND,
     CLOSING,
     Advice,
     Group,
@@ -88,12 +90,13 @@ class _Kind:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A secret that the user gave; *leaks* are the numbers of those that hold it."""
+    """A secret that the user gave; *leaks* are the numbers of those that hold it, *reason* says why it was not looked
+    for, if so."""
 
     id: str
     verdict: str
     searched: str
-    encodings: str
+    reason: str
     leaks: tuple[int, ...]
 
 
@@ -127,6 +130,7 @@ def values(result: ScanResult) -> dict[str, object]:
         "entry": entry,
         "reasons": sorted(Counter(gap.reason for gap in result.coverage.gaps).items()),
         "known": _known(result, groups),
+        "encodings": _encodings(result),
         "amount": amount,
         "counted": counted,
         "cut": cut,
@@ -134,6 +138,8 @@ def values(result: ScanResult) -> dict[str, object]:
         "buried": buried,
         "gap_line": gap_line,
         "masked": masked,
+        "applies_by": APPLIES_BY,
+        "by_hand": BY_HAND,
         "linked": False,
     }
 
@@ -200,18 +206,24 @@ def _known(result: ScanResult, groups: Sequence[Group]) -> list[_Known]:
     leak_of = {finding.id: number for number, group in enumerate(groups, 1) for finding in group.findings}
     found = []
     for known in result.known_secrets:
-        searched, encodings, sightings = (known.get(key) for key in ("bytes_searched", "encodings", "sightings"))
+        searched, sightings = known.get("bytes_searched"), known.get("sightings")
         leaks = {leak_of[str(id_)] for id_ in _listed(sightings) if str(id_) in leak_of}
         found.append(
             _Known(
                 id=str(known.get("id")),
                 verdict=str(known.get("verdict")),
                 searched=amount(searched) if isinstance(searched, int) else "",
-                encodings=", ".join(map(str, _listed(encodings))),
+                reason=str(known.get("reason", "")),
                 leaks=tuple(sorted(leaks)),
             )
         )
     return found
+
+
+def _encodings(result: ScanResult) -> str:
+    """What known secrets were looked for in, the same for all that were looked for."""
+    every = (str(each) for known in result.known_secrets for each in _listed(known.get("encodings")))
+    return ", ".join(unique(every))
 
 
 def _listed(value: object) -> list[object]:

@@ -126,6 +126,7 @@ def finding_document(finding: Finding, several: bool) -> dict[str, Any]:
             "steps": list(finding.remediation.steps),
             "dockerfile": finding.remediation.dockerfile,
             "diff": finding.remediation.diff,
+            "script": finding.remediation.script,
         },
         "suppressed": None if finding.suppressed is None else dict(finding.suppressed),
         **_place(finding),

@@ -6,14 +6,15 @@ import re
 import textwrap
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import TypeVar
 
 from scanner.report import escape
 from scanner.report.escape import text as visible
 
 _SHELL_WORD = re.compile(r"(?:'[^']*'|\"(?:\\.|[^\"\\])*\"|\\.|[^\s'\"\\]|['\"\\])+")
 
-
 _LONGEST_LABEL, _HANGING = 60, 11
+_T = TypeVar("_T")
 
 
 class Style(StrEnum):
@@ -123,6 +124,6 @@ def cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
-def unique(items: Iterable[str]) -> list[str]:
+def unique(items: Iterable[_T]) -> list[_T]:
     """*items* in their order, each once."""
     return list(dict.fromkeys(items))

@@ -11,7 +11,7 @@ from scanner.report.lines import counted, cut, unique
 from scanner.report.order import ordered
 from scanner.report.phrases import accepted_gap, gone, place, reason, step, verdict
 from scanner.report.setting import PLAIN, Setting
-from scanner.report.story import gap_line, where
+from scanner.report.story import APPLIES_BY, BY_HAND, gap_line, masked, where
 
 #: A comment on GitHub has 65,536 characters at most.
 MOST = 60_000
@@ -100,6 +100,10 @@ def _written(finding: Finding) -> Iterator[str]:
     advice = finding.remediation
     if advice.diff:
         yield f"{fenced(advice.diff.rstrip(), 'diff')}\n"
+        if advice.script:
+            yield f"{APPLIES_BY}\n\n{fenced(advice.script, 'sh')}\n"
+        elif masked(advice.diff):
+            yield f"{BY_HAND}\n"
     elif advice.dockerfile:
         yield f"{fenced(advice.dockerfile, 'dockerfile')}\n"
 

@@ -63,14 +63,15 @@ class Advice:
         steps: in their order.
         alike: steps were left out that only repeat these for other files.
         dockerfiles: rewritten instructions.
-        diffs: the same as diffs against the user's Dockerfile.
+        diffs: the same as diffs against the user's Dockerfile, each with the command that makes the change where values
+            are masked in it, else with ''.
     """
 
     summaries: tuple[str, ...]
     steps: tuple[str, ...]
     alike: bool
     dockerfiles: tuple[str, ...]
-    diffs: tuple[str, ...] = ()
+    diffs: tuple[tuple[str, str], ...] = ()
 
 
 def by_step(findings: Sequence[Finding]) -> list[Group]:
@@ -125,8 +126,13 @@ def lines_of(finding: Finding) -> str:
 
 
 def masked(diff: str) -> bool:
-    """Whether a diff does not apply as it is, since what it removes is masked."""
-    return re.search(r"^-.*\*{4}", diff, re.MULTILINE) is not None
+    """Whether a diff does not apply as it is, since values are masked in it."""
+    return re.search(r"^[- ].*\*{4}", diff, re.MULTILINE) is not None
+
+
+#: what is said of a diff with masked values: with the command that does the same, and without
+APPLIES_BY = "Values are masked in the diff, so patch does not take it; this makes the same change:"
+BY_HAND = "Values are masked in the diff, so patch does not take it: make the change by hand, or use --show-secrets."
 
 
 def buried(finding: Finding) -> str:
@@ -165,7 +171,7 @@ def advised(group: Group) -> Advice:
         tuple(steps),
         alike or len(said) > _ADVICES,
         tuple(unique(advice.dockerfile for advice in everything if advice.dockerfile)[:_ADVICES]),
-        tuple(unique(advice.diff for advice in everything if advice.diff)[:_ADVICES]),
+        tuple(unique((advice.diff, advice.script or "") for advice in everything if advice.diff)[:_ADVICES]),
     )
 
 

@@ -18,6 +18,8 @@ from scanner.report.escape import plain
 from scanner.report.lines import Page, Style, counted, cut, unique
 from scanner.report.order import ordered
 from scanner.report.story import (
+    APPLIES_BY,
+    BY_HAND,
     CLOSING,
     Group,
     advised,
@@ -141,11 +143,14 @@ def _fix(page: Page, group: Group, common: Sequence[str]) -> None:
     for dockerfile in () if advice.diffs else advice.dockerfiles:
         page.blank()
         page.verbatim(dockerfile, indent=6)
-    for diff in advice.diffs:
+    for diff, script in advice.diffs:
         page.blank()
         page.verbatim(diff.rstrip("\n"), indent=6)
-    if any(map(masked, advice.diffs)):
-        page.say("Values are masked in it; with --show-secrets it applies as it is.", indent=2)
+        if script:
+            page.say(APPLIES_BY, indent=2)
+            page.verbatim(script, indent=0)  # to be pasted: its lines may begin a file's
+        elif masked(diff):
+            page.say(BY_HAND, indent=2)
 
 
 def _numbered(page: Page, steps: Sequence[str]) -> None:

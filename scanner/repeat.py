@@ -424,7 +424,9 @@ def _known(report: Json, now: Json, terms: Terms) -> Iterator[Check]:
     listed = {str(each["id"]): each for each in now["known_secrets"]}
     for said in _list(report, "known_secrets"):
         own = listed.get(str(said.get("id")))
-        keys = {*said, *(own or {})} - {"verdict", *([] if terms.same_source else ["bytes_searched", "sightings"])}
+        keys = {*said, *(own or {})} - {"verdict"}
+        keys -= set() if terms.same_source and terms.caches else {"bytes_searched", "sightings"}
+        keys -= set() if terms.caches else {"encodings"}  # those of a cache that was not given are not seen again
         keys -= set() if terms.secrets else {"sightings"}  # ids are of redacted strings
         if own is not None and any(key not in said or said[key] != own.get(key) for key in keys):
             yield Check("known-secret", plain(str(said.get("id"))), Outcome.DIFFERS, "not what a scan says")

@@ -143,7 +143,7 @@ def test_a_cache_in_a_registry(
     for words in (remote, reference):
         assert leakscan("verify", tmp_path / "report.json", *SECRET, "--cache-from", words, env=GIVEN).returncode == 0
     unproved = leakscan("verify", tmp_path / "report.json", *SECRET, env=GIVEN)
-    assert (unproved.returncode, "--cache-from" in unproved.stdout) == (3, True)
+    assert (unproved.returncode, "--cache-from" in unproved.stdout) == (3, True), unproved.stdout
 
 
 @pytest.mark.parametrize("as_index", [False, True], ids=["manifest", "index"])

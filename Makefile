@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install test check fix images image first manifests docs rules-page rules-report bench fuzz clean
+.PHONY: install test check fix images image first manifests docs rules-page rules-report bench bench-growth fuzz clean
 
 install: .venv/complete  ## leakscan and all that its tests need, in .venv
 
@@ -41,9 +41,13 @@ manifests:  ## deploy/kubernetes from the chart; needs helm
 docs: install  ## docs/options.md and the manual page, from --help
 	$(BIN)/python docs/make_reference.py
 
-bench: install  ## speed and memory on ARCHIVE=image.tar beside the bare loop and Kingfisher
+bench: install  ## stages of a scan of ARCHIVE=image.tar, then whole processes as ratios; MORE="--image NAME --kingfisher"
 	@test -n "$(ARCHIVE)" || { echo "say which: make bench ARCHIVE=image.tar"; exit 2; }
-	$(BIN)/python bench/compare.py $(ARCHIVE) --kingfisher
+	$(BIN)/python -m bench.stages $(ARCHIVE) --save
+	$(BIN)/python -m bench.compare $(ARCHIVE) --cached --save $(MORE)
+
+bench-growth: install  ## cost by bytes and by members, with a plot
+	$(BIN)/python -m bench.growth --save
 
 fuzz: install  ## ten minutes of mutants; failures are kept in build/fuzz
 	$(BIN)/python -m bench.fuzz

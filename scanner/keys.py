@@ -50,6 +50,11 @@ def installation_key(environment: Mapping[str, str]) -> bytes:
     return fresh
 
 
+def lasts(environment: Mapping[str, str]) -> bool:
+    """Whether the next run will have the same key."""
+    return bool(environment.get("LEAKSCAN_KEY")) or (state_directory(environment) / "key").exists()
+
+
 def _kept(path: Path) -> bytes:
     try:
         key = path.read_bytes()

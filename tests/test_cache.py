@@ -449,6 +449,18 @@ def test_no_cache_neither_reads_nor_writes(cli: Cli, tmp_path: Path) -> None:
     assert sorted((name, status.st_mtime_ns) for name, status in listed(cli.cache)) == before
 
 
+def test_a_run_whose_key_nobody_else_has_keeps_nothing(cli: Cli, tmp_path: Path) -> None:
+    """Where the key cannot be kept, no later run could read what this one kept."""
+    path = write(tmp_path / "image.tar", example().docker_archive())
+    state = write(tmp_path / "state", b"")
+    settle()
+
+    assert cli(path, env={"XDG_STATE_HOME": str(state)}).returncode == 1
+    assert cli.kinds == {}
+    assert cli(path, env={"XDG_STATE_HOME": str(state), "LEAKSCAN_KEY": "k"}).returncode == 1
+    assert cli.kinds["layer"] == 3
+
+
 def test_values_are_never_taken_from_the_cache(cli: Cli, tmp_path: Path) -> None:
     """It has none: to show them, to look for them and to tell what was judged to be none, the image is read."""
     path = write(tmp_path / "image.tar", example().docker_archive())

@@ -205,9 +205,12 @@ class _Earlier:
     def of(cls, run: _Run) -> _Earlier | None:
         """None if this run needs values, which are not kept, or may not use earlier results."""
         from scanner.cache import program
+        from scanner.keys import lasts
 
         asked = run.asked
         if not asked.cached or asked.show_secrets or asked.show_suppressed or asked.known or run.policy.acceptors:
+            return None
+        if not lasts(os.environ):  # nobody could use what this run keeps
             return None
         try:
             return cls(run, program.digest())

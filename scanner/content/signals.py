@@ -84,7 +84,7 @@ class Signal:
     ) -> None:  # fmt: skip
         self.kind, self.phase = kind, phase
         self._triggers = tuple(Trigger(expression, caseless, group=group) for expression in expressions)
-        self._ends: list[int] = []
+        self._ends: Sequence[int] = ()
 
     @property
     def triggers(self) -> Sequence[Trigger]:
@@ -94,14 +94,14 @@ class Signal:
     def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
         """Keep *ends* until `take`; there is nothing to confirm."""
         del data, path
-        self._ends = list(ends)
+        self._ends = ends
         return iter(())
 
     def take(self) -> Clue | None:
         """Where the triggers fired in the last content, None if nowhere."""
         if not self._ends:
             return None
-        ends, self._ends = self._ends, []
+        ends, self._ends = self._ends, ()
         return Clue(self.kind, ends, self.phase)
 
 

@@ -65,7 +65,11 @@ def unfold(
         text = f"nested deeper than {room.budget.limits.nested_depth}"
         yield Fault("nested.depth", content.inside, len(content.data), text)
         return
-    packed = _packed(content, clues)
+    packed = _packed(content, clues, room.budget.limits.nested_entries)
+    if packed is None:
+        text = "more beginnings of something packed than archives may have entries"
+        yield Fault("nested.entries", content.inside, len(content.data), text)
+        packed = []
     if opened is not None:
         covered: list[tuple[int, int]] = []
         for inner in opened:
@@ -92,8 +96,10 @@ def _cover(covered: list[tuple[int, int]], ranges: Sequence[tuple[int, int]]) ->
             covered.append((start, end))
 
 
-def _packed(content: Content, clues: Sequence[Clue]) -> list[int]:
-    """Where something packed may begin, as the first pass tells."""
+def _packed(content: Content, clues: Sequence[Clue], most: int) -> list[int] | None:
+    """Where something packed may begin, as the first pass tells; None if that is at more than *most* places."""
+    if sum(len(clue.ends) for clue in clues if clue.kind == "packed") > most:
+        return None
     starts = {end - clue.phase for clue in clues if clue.kind == "packed" for end in clue.ends}
     return sorted(starts.union(content.packed))
 

@@ -15,9 +15,11 @@ import re
 import secrets
 import stat
 import struct
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -32,6 +34,8 @@ from scanner.evidence import Match
 
 _FORMAT = b"leakscan first pass 6\n"
 _FIRST_LINES = 1024
+_END_BITS = 40  # of a number that holds a trigger and where it ended
+_END_MASK = (1 << _END_BITS) - 1
 #: a whole line that is none of INI: no comment, section or indented line, and without a delimiter
 _NO_SETTING = re.compile(rb"^[^ \t\r\n#;\[=:][^=:\n]*\n", re.MULTILINE)
 _HEAD = struct.Struct("<BQ")  # group and length in front of each database
@@ -220,6 +224,11 @@ class SetAside:
     count: int = 1
 
 
+def _ascending(places: array[int]) -> Sequence[int]:
+    """The places in order, each once; most are so already."""
+    return places if all(before < after for before, after in pairwise(places)) else sorted(set(places))
+
+
 class FirstPass:
     """Runs the database over contents and lets the detectors confirm what fired. One for each process.
 
@@ -241,9 +250,9 @@ class FirstPass:
         self._databases = tuple(_databases(serialized))
         for _, database in self._databases:
             database.scratch = hyperscan.Scratch(database)
-        self._events: list[tuple[int, int]] = []
+        self._events = array("Q")  # trigger and end in one number: a hostile content has millions
         events = self._events
-        self._on_match = lambda trigger, _start, end, _flags, _context: events.append((trigger, end))
+        self._on_match = lambda trigger, _start, end, _flags, _context: events.append(trigger << _END_BITS | end)
 
     def claimants(self, path: str) -> list[int]:
         """The numbers of the detectors that look at a content because it is called *path*."""
@@ -255,7 +264,7 @@ class FirstPass:
         *structure* tells that these are headers and padding around members: names and paths, which hold neither
         quoted strings nor settings, and are not encoded.
         """
-        self._events.clear()  # a pass that ran out of memory left some
+        del self._events[:]  # a pass that ran out of memory left some
         for group, database in self._databases:
             if (structure and group in (Group.QUOTED, Group.SETTINGS)) or (
                 group is Group.SETTINGS and not _may_be_settings(data, path)
@@ -265,15 +274,18 @@ class FirstPass:
         claimed = [] if structure or not path else self.claimants(path)
         if not self._events and not claimed:
             return []
-        ends: dict[int, set[int]] = {owner: set() for owner in claimed}
-        for trigger, end in self._events:
+        ends = {owner: array("Q") for owner in claimed}
+        for event in self._events:
+            trigger, end = event >> _END_BITS, event & _END_MASK
             if not (structure and self._encoded[trigger]):
-                ends.setdefault(self._owners[trigger], set()).add(end)
-        self._events.clear()
+                places = ends.setdefault(self._owners[trigger], array("Q"))
+                if not places or places[-1] != end:
+                    places.append(end)
+        del self._events[:]
         found: list[Match] = []
         confirm = self._explained if self._explain else self._confirmed
         for owner, places in ends.items():
-            found += confirm(self._detectors[owner], data, sorted(places), path)
+            found += confirm(self._detectors[owner], data, _ascending(places), path)
         found.sort(key=lambda match: (match.start, match.end, match.rule_id))
         return found
 

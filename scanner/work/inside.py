@@ -7,6 +7,7 @@ its level is being worked on, so each level is finished before the next entry is
 from __future__ import annotations
 
 import time
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -174,7 +175,9 @@ class Search:
                 Inner(match, at, line, content.inside, content.encoding, content.stored[0], place,
                       None if spelled is None else Secret(spelled))
             )  # fmt: skip
-        return found, [Clue(clue.kind, [low + at for at in clue.ends], clue.phase) for clue in clues]
+        if not low:
+            return found, clues
+        return found, [Clue(clue.kind, array("Q", (low + at for at in clue.ends)), clue.phase) for clue in clues]
 
 
 def _windows(content: Content) -> Iterator[tuple[int, int, int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -316,7 +317,7 @@ def _window(
         found.append(Sighting(piece.member, piece.number, "data", piece.data, at, line, match))
     first, last = piece.start - start, piece.end - start
     clues = [
-        Clue(clue.kind, [start + at - piece.data for at in clue.ends if first < at <= last], clue.phase)
+        Clue(clue.kind, array("Q", (start + at - piece.data for at in clue.ends if first < at <= last)), clue.phase)
         for clue in clues
     ]
     return found, clues, ignored

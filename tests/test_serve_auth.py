@@ -15,7 +15,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from scanner.cli.serve import serve
+from scanner.cli.main import cli
 from scanner.errors import UnusableFile
 from scanner.serve.app import Application, OpenDoor
 from scanner.serve.doors import DOORS
@@ -263,8 +263,8 @@ def test_a_token_is_issued(tmp_path: Path) -> None:
     """It is printed once, and only its hash is kept, in a file for its owner alone."""
     path = tmp_path / "tokens"
     runner = CliRunner()
-    first = runner.invoke(serve, ["--tokens", str(path), "--issue-token", "ci:read,scan:12h"])
-    second = runner.invoke(serve, ["--tokens", str(path), "--issue-token", "cluster:admission"])
+    first = runner.invoke(cli, ["serve", "--tokens", str(path), "--issue-token", "ci:read,scan:12h"])
+    second = runner.invoke(cli, ["serve", "--tokens", str(path), "--issue-token", "cluster:admission"])
 
     assert first.exit_code == second.exit_code == 0
     known = Tokens(path)
@@ -293,6 +293,6 @@ def test_wrong_usage(options: list[str], reason: str, tmp_path: Path, monkeypatc
     """What would be open, deaf or meant otherwise is refused."""
     monkeypatch.chdir(tmp_path)
 
-    found = CliRunner().invoke(serve, options)
+    found = CliRunner().invoke(cli, ["serve", *options])
 
     assert found.exit_code == 2 and reason in found.output

@@ -65,6 +65,7 @@ class KnownDetector:
         self.names = tuple(names)
         self._telling = telling
         self._spelled = Spelled(self._value)
+        self._segment = _most_telling(self._value)
         self._forms: dict[bytes, _Form] = {}
         self._triggers = tuple(self._build())
         self._lengths = sorted({len(form) for form in self._forms}, reverse=True)
@@ -80,8 +81,7 @@ class KnownDetector:
     @property
     def segment(self) -> bytes:
         """The bytes of the value that are the least likely to occur by chance."""
-        first, last = telling(self._value, _SEGMENT)
-        return self._value[first:last]
+        return self._segment
 
     @property
     def wide(self) -> tuple[bytes, bytes]:
@@ -207,6 +207,11 @@ class KnownDetector:
             encoding=encoding,
             stored=None if stored == self._value else Secret(stored),
         )
+
+
+def _most_telling(value: bytes) -> bytes:
+    first, last = telling(value, _SEGMENT)
+    return value[first:last]
 
 
 def _whole(value: bytes, segment: bytes, length: int) -> bytes:

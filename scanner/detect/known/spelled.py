@@ -26,6 +26,7 @@ _WIDEST = 24
 _LONGEST_CORE = 16
 _RUN = re.compile(rb"[A-Za-z0-9]{3,}")
 _ALNUM = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
+_KINDS = tuple(map(frozenset, (b"abcdefghijklmnopqrstuvwxyz", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"0123456789")))
 #: a backslash, itself escaped or not
 _SLASH = r"(?:\\|%(?:25){0,3}5[cC]|&(?:amp;){0,4}#92;)"
 _LETTERS = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
@@ -37,20 +38,8 @@ _AFTER = frozenset(b"\\%&'\"^$+{ ")
 
 def variety(window: bytes) -> int:
     """How unlikely a run of bytes is to occur by chance: its distinct bytes, and its kinds of characters."""
-    kinds = sum(any(test(byte) for byte in window) for test in (_lower, _upper, _digit))
-    return len(set(window)) + 2 * kinds
-
-
-def _lower(byte: int) -> bool:
-    return 0x61 <= byte <= 0x7A
-
-
-def _upper(byte: int) -> bool:
-    return 0x41 <= byte <= 0x5A
-
-
-def _digit(byte: int) -> bool:
-    return 0x30 <= byte <= 0x39
+    distinct = frozenset(window)
+    return len(distinct) + 2 * sum(not distinct.isdisjoint(kind) for kind in _KINDS)
 
 
 def telling(value: bytes, length: int) -> tuple[int, int]:

@@ -25,9 +25,12 @@ class Measure:
 
 
 def _tree_kib(pid: int) -> int:
-    total, todo = 0, [pid]
+    total, todo, seen = 0, [pid], set[int]()
     while todo:
         process = todo.pop()
+        if process in seen:  # it changed its parent while this was read: once is enough
+            continue
+        seen.add(process)
         try:
             with open(f"/proc/{process}/status") as file:
                 total += sum(map(int, re.findall(r"(?:RssAnon|RssShmem):\s+(\d+)", file.read())))

@@ -207,3 +207,18 @@ def test_workers_need_postgres(leakscan: Leakscan, tmp_path: Path, registry: Mem
         assert (done.returncode, "PostgreSQL" in done.stderr) == (3, True)
     with pytest.raises(StoreError):
         open_store("nonsense://")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_store_that_many_open_at_once_is_made_once(kind: str, postgres: Postgres, tmp_path: Path) -> None:
+    """An auditor and its workers start together, and the store has no table yet."""
+    url = postgres.url if kind == "postgresql" else f"sqlite:///{tmp_path}/store.sqlite3"
+    program = "import sys; from scanner.store.database import open_store; input(); open_store(sys.argv[1])"
+
+    opening = [subprocess.Popen([sys.executable, "-c", program, url], stdin=subprocess.PIPE) for _ in range(4)]
+    for process in opening:
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+        process.stdin.close()
+
+    assert [process.wait(60) for process in opening] == [0] * len(opening)

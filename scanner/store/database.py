@@ -24,6 +24,7 @@ DatabaseError = SQLAlchemyError
 #: how long a server may be away
 PATIENCE_SECONDS = 60.0
 _BUSY_SECONDS, _AGAIN_SECONDS = 60.0, 0.5
+_SCHEMA_LOCK = 0x6C736373
 __all__ = [
     "PATIENCE_SECONDS", "ArgumentError", "DatabaseError", "Store", "default_url", "file_of", "open_store", "parse_url",
     "patient", "put", "text",
@@ -53,6 +54,7 @@ def open_store(url: str, durable: bool = False) -> Store:
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", functools.partial(_pragmas, durable))
         with engine.begin() as connection:
+            _wait_for_others(connection)
             _migrate(connection)
         return engine
     except (SQLAlchemyError, ArgumentError, ImportError, OSError) as error:
@@ -85,6 +87,14 @@ def _pragmas(durable: bool, connection: Any, _record: Any) -> None:
     synchronous = f"synchronous={'FULL' if durable else 'NORMAL'}"
     for pragma in ("journal_mode=WAL", synchronous, f"busy_timeout={int(_BUSY_SECONDS * 1000)}"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _wait_for_others(connection: Connection) -> None:
+    """One process makes the tables; those that start with it wait until it has."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _SCHEMA_LOCK})
+    else:
+        connection.exec_driver_sql("begin immediate")
 
 
 def _migrate(connection: Connection) -> None:

@@ -54,6 +54,8 @@ _MATCH_SECONDS = 300.0  # a batch is 16 MiB: a tenth of a second
 _RECORD_BYTES = 256 * MIB  # of package managers' records of one image; large images have 10 MiB
 _OBJECT_BYTES = 64 * MIB  # of git's commits and trees
 _FETCHERS = 4  # downloads at a time
+#: workers that died in a row without an answer: then it is not their tasks that kill them, and parts fare no better
+_STILLBORN = 16
 _CONTEXT = multiprocessing.get_context("fork")  # inherits detectors and database without a copy
 
 
@@ -135,6 +137,7 @@ class _Worker:
     deadline: float = 0.0
     extents: set[int] = field(default_factory=set)
     number: int = 0
+    answered: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -235,6 +238,7 @@ class Pool:
         self._open: list[_Job] = []
         self._objects = 0  # bytes of git's commits and trees so far
         self._records = 0  # bytes of the package managers' records so far
+        self._stillborn = 0
         self._end = time.monotonic() + limits.image_seconds
 
     def run(self, blobs: Sequence[BlobJob], texts: Iterable[TextJob]) -> list[BlobOutcome]:
@@ -415,8 +419,10 @@ class Pool:
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):
+            self._stillborn += not worker.answered
             self._lost(worker, "worker.died", "the process that looked at it died")
             return
+        worker.answered, self._stillborn = True, 0
         if isinstance(message, Matched):
             self._matched(worker, message)
         elif isinstance(message, Failed):
@@ -561,24 +567,24 @@ class Pool:
 
     def _split(self, batch: _Batch, reason: str, detail: str) -> None:
         pieces = batch.pieces
-        if len(pieces) > 1:
+        if len(pieces) > 1 and self._stillborn < _STILLBORN:
             middle = len(pieces) // 2
             batch.job.out += 1
             for half in (pieces[:middle], pieces[middle:]):
                 self._batches.appendleft(_Batch(batch.job, batch.stored, half))
             return
         # not the member's name: it was in these very bytes, and nobody can tell whether it holds a secret
-        where = f"bytes {min(pieces[0].header, pieces[0].start)}-{pieces[0].end}"
+        where = f"bytes {min(pieces[0].header, pieces[0].start)}-{pieces[-1].end}"
         batch.job.outcome.gaps.append(Gap(batch.job.spec.blob.name, where, reason, batch.size, detail))
         batch.job.out -= 1
         self._release(batch.job)
 
     def _split_texts(self, task: list[TextJob], reason: str, detail: str) -> None:
-        if len(task) > 1:
+        if len(task) > 1 and self._stillborn < _STILLBORN:
             middle = len(task) // 2
             self._texts.extendleft((task[:middle], task[middle:]))
             return
-        self.text_gaps.append(Gap(task[0].name, "", reason, task[0].blob.size, detail))
+        self.text_gaps += [Gap(text.name, "", reason, text.blob.size, detail) for text in task]
 
     def _give_up(self) -> None:
         """The image's time is over: all that was not looked at becomes a gap."""

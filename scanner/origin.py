@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scanner.evidence import Confidence, Evidence, Secret, Surface
@@ -225,23 +225,37 @@ def attributed(image: Image, outcomes: Sequence[BlobOutcome | None], places: Ite
     records = _records(image, outcomes, {file for file in files if file is not None})
     sources = _sources(records, outcomes, {file for file in files if file is not None})
     paths = {file: clean(file[1]) for file in sources}
-    published: dict[tuple[bytes, Secret], _Source] = {}
+    named = _values_of(everything)
+    published: dict[tuple[bytes, object], _Source] = {}
     for place, file in zip(everything, files, strict=True):
         source = sources[file] if file is not None else None
         if file is not None and source is not None and source.intact:
-            published[paths[file], place.match.secret] = source
+            published[paths[file], named(place.match.secret)] = source
             if place.inside:
-                published[_in_tarball(source, place.inside[0]), place.match.secret] = source
+                published[_in_tarball(source, place.inside[0]), named(place.match.secret)] = source
     found = []
     for place, file in zip(everything, files, strict=True):
         if file is None:
             found.append(place)
             continue
         copies = _copies_of(paths[file], place.inside, sources[file])
-        vouching = (published.get((name, place.match.secret)) for name in copies)
+        vouching = (published.get((name, named(place.match.secret))) for name in copies)
         attributed_place = _with_origin(place, sources[file], next(filter(None, vouching), None))
         found.append(_without_digest(attributed_place, records))
     return found
+
+
+def _values_of(places: Iterable[Place]) -> Callable[[Secret], object]:
+    """What stands for a value among those of *places*: of layers that were kept they are sealed, of others not."""
+    secrets = (place.match.secret for place in places)
+    seal = next((secret.seal for secret in secrets if isinstance(secret, SealedSecret)), None)
+
+    def named(secret: Secret) -> object:
+        if isinstance(secret, SealedSecret):
+            return secret.print
+        return secret if seal is None else seal.fingerprint(secret.reveal())
+
+    return named
 
 
 def _without_digest(place: Place, records: _Records) -> Place:

@@ -56,7 +56,7 @@ def unrepeatable(report: Mapping[str, Any], rules_digest: str, limits: Limits) -
         return f"it was made by leakscan {made}, this is {__version__}; only its proofs were checked"
     if tool.get("rules_digest") != rules_digest:
         return "it was made by other rules (--rules gives yours); only its proofs were checked"
-    if not isinstance(settings, dict) or settings.get("fail_on") not in {*Severity, "never"}:
+    if not isinstance(settings, dict) or settings.get("fail_on") not in (*Severity, "never"):
         return "it does not say what was asked of the scan; only its proofs were checked"
     if settings.get("limits") != limits.changed():
         return "it was made under other limits (LEAKSCAN_LIMIT_...); only its proofs were checked"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
 import json
 import os
 import shutil
@@ -168,6 +170,29 @@ def test_a_layer_whose_file_names_hold_values_is_read_again(rules: Detection, tm
     first, _ = scanned(path, rules, entries)
 
     assert scanned(path, rules, entries) == (first, 0)
+
+
+@pytest.mark.parametrize("kept", ["package", "compiled"])
+def test_what_is_compiled_from_a_package_of_a_kept_layer(kept: str, rules: Detection, tmp_path: Path) -> None:
+    """A value of a layer that is read now is the one of a layer that was kept, whichever of both has the package."""
+    source = f'settings = {{"password": "{PASSWORD}"}}\n'.encode()
+    site = "opt/venv/lib/python3.11/site-packages"
+    digest = base64.urlsafe_b64encode(hashlib.sha256(source).digest()).rstrip(b"=").decode()
+    package = layer({
+        f"{site}/demo/a.py": source,
+        f"{site}/demo-1.0.dist-info/RECORD": f"demo/a.py,sha256={digest},{len(source)}\n",
+        f"{site}/demo-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n",
+    })  # fmt: skip
+    compiled = layer({f"{site}/demo/__pycache__/a.cpython-311.pyc": b"\0\0" + source})
+    entries = Entries(tmp_path / "cache", KEY)
+    part = write(tmp_path / "part.tar", image_of(package if kept == "package" else compiled).docker_archive())
+    path = write(tmp_path / "image.tar", image_of(package, compiled).docker_archive())
+    settle()
+    scanned(part, rules, entries)
+    plain, _ = scanned(path, rules, None)
+
+    assert scanned(path, rules, entries) == (plain, 1)
+    assert not any(each["gated"] for each in json.loads(plain)["findings"])
 
 
 # --- other bytes ------------------------------------------------------------------------------------------------------

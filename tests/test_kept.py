@@ -54,7 +54,10 @@ class Memory:
         """As `scan.Kept` has it."""
         if not keepable(outcome):
             return outcome
-        found, self.rows[outcome.blob.name, form] = sealed_outcome(outcome, self.seal)
+        kept = sealed_outcome(outcome, self.seal)
+        if kept is None:
+            return outcome
+        found, self.rows[outcome.blob.name, form] = kept
         return found
 
 
@@ -96,8 +99,16 @@ LAYERS = {
     }),),
     "short": (layer({f"etc/{SHORT}.yml": CONFIGURATION, f"etc/{SHORT}/.netrc": f"machine a login b password {SHORT}\n"},
                     created_by=f"RUN deploy --password={SHORT}"),),
+    "in names that differ in nothing else": (
+        layer({f"srv/{TOKEN}.txt": f"{TOKEN} {PASSWORD}\npassword: {PASSWORD}\n",
+               f"srv/{PASSWORD}.txt": f"token: {TOKEN}\npassword: {PASSWORD}\n"}),
+        layer(whiteout(f"srv/{TOKEN}.txt")),
+    ),
     "damaged": (layer(raw=layer({"a/.env": f"GITHUB_TOKEN={TOKEN}\n"}).plain[:-900] + b"junk" * 200),),
 }  # fmt: skip
+
+#: layers of which nothing is kept, as a name of a file with a finding holds a value
+NAMED = {"in a name, overwritten": 3, "short": 1, "in names that differ in nothing else": 2}
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -110,7 +121,7 @@ def test_kept_layers_give_the_same_report(kind: str, rules: Detection, tmp_path:
     assert reported(image, rules, tmp_path, memory) == plain
     assert memory.given == 0
     assert reported(image, rules, tmp_path, memory) == plain
-    assert memory.given == len({each.digest for each in image.layers}) == len(memory.rows)
+    assert memory.given == len({each.digest for each in image.layers}) - NAMED.get(kind, 0) == len(memory.rows)
     assert '"findings": []' not in plain
 
 

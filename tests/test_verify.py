@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from scanner import __version__
+from scanner.limits import Limits
+from scanner.verify import unrepeatable
 from tests.builders import BuiltImage, file, image_of, layer, tar_of, whiteout, write
 from tests.conftest import Leakscan
 
@@ -239,3 +242,11 @@ def test_what_is_no_report(tmp_path: Path, leakscan: Leakscan, text: str) -> Non
 
     assert ran.returncode == 3
     assert ran.stderr.startswith("leakscan: this")
+
+
+def test_a_setting_of_another_kind_is_told_and_no_crash() -> None:
+    """A report is somebody else's words: what cannot be a severity makes its scan one that cannot be repeated."""
+    made = {"tool": {"version": __version__, "rules_digest": "r"}, "settings": {"fail_on": [], "limits": {}}}
+
+    assert "what was asked" in unrepeatable(made, "r", Limits())
+    assert "what was asked" not in unrepeatable({**made, "settings": {"fail_on": "low", "limits": {}}}, "r", Limits())

@@ -84,7 +84,10 @@ class KeptLayers:
         self.read += 1
         if not keepable(outcome):
             return outcome
-        found, raw = sealed_outcome(outcome, self._seal)
+        kept = sealed_outcome(outcome, self._seal)
+        if kept is None:  # a name of a file holds a value: without it, nobody could tell exactly whose file that is
+            return outcome
+        found, raw = kept
         self._keep(outcome.blob.name, form, raw)
         return found
 

@@ -82,15 +82,10 @@ def is_passing(gap: Gap) -> bool:
 
 
 def packed_exactly(outcome: BlobOutcome, seal: Seal) -> bytes | None:
-    """The same as `packed`; None if a name of a file holds a value, so that whose file it is could not be told again
-    exactly as by the name."""
+    """An outcome, which must be `keepable`, as bytes for a store; None if a name of a file holds a value, so that whose
+    file it is could not be told again exactly as by the name."""
     raw, clean = _packed(outcome, seal)
     return None if clean.renamed else raw
-
-
-def packed(outcome: BlobOutcome, seal: Seal) -> bytes:
-    """An outcome as bytes for a store; it must be `keepable`."""
-    return _packed(outcome, seal)[0]
 
 
 def _packed(outcome: BlobOutcome, seal: Seal) -> tuple[bytes, _Cleaner]:
@@ -354,9 +349,11 @@ def _raw(text: str) -> bytes:
     return base64.b64decode(text, validate=True)
 
 
-def sealed_outcome(outcome: BlobOutcome, seal: Seal) -> tuple[BlobOutcome, bytes]:
-    """A fresh outcome as it would come out of a store, and the bytes for that."""
-    raw = packed(outcome, seal)
+def sealed_outcome(outcome: BlobOutcome, seal: Seal) -> tuple[BlobOutcome, bytes] | None:
+    """A fresh outcome as it would come out of a store, and the bytes for that; None as `packed_exactly` has it."""
+    raw = packed_exactly(outcome, seal)
+    if raw is None:
+        return None
     found = unpacked(raw, outcome.blob, seal)
     assert found is not None
     assert outcome.read is not None and found.read is not None

@@ -137,6 +137,15 @@ def test_what_is_no_door(service: Service) -> None:
     assert asked(application, "GET", "/nothing").headers["content-type"] == "application/problem+json"
 
 
+def test_a_slash_too_many_leads_nowhere(service: Service) -> None:
+    """Neither to a host of the caller's choice nor back with the token that the path held."""
+    application = application_of(service, None)
+
+    for path in ("/livez/", "/queue/", "/kubernetes/validate/a-token/"):
+        answer = asked(application, "GET", path, headers={"Host": "elsewhere.example"})
+        assert answer.status_code == 404 and "location" not in answer.headers
+
+
 @pytest.mark.parametrize(
     ("headers", "in_path", "token"),
     [

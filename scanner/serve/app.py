@@ -218,7 +218,10 @@ def _first(path: str) -> str:
 
 
 def _app(routes: list[Route]) -> Starlette:
-    return Starlette(routes=routes, exception_handlers={HTTPException: _plain, Exception: _fault})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _plain, Exception: _fault})
+    # else a slash too many is answered, to anybody, with a redirect to whatever host the request named
+    app.router.redirect_slashes = False
+    return app
 
 
 def _same_site(request: Request) -> None:

@@ -68,7 +68,7 @@ class Application:
         self.doors = tuple(doors)
         self._service, self._tokens, self._certified = service, tokens, certified
         self._rates = Rates(service.settings.rate, service.settings.burst)
-        self._in_flight: Counter[Scope | Public] = Counter()
+        self._in_flight: Counter[tuple[Scope | Public, str]] = Counter()
         seen = set()
         for door in self.doors:
             if not (door.scope is PUBLIC or isinstance(door.scope, Scope)):
@@ -118,10 +118,12 @@ class Application:
             answer.headers.update(headers or {})
             return answer
 
-        # by scope: whoever waits for a registry must not hold up who asks for a verdict
-        if self._in_flight[door.scope] >= self._service.settings.in_flight:
+        # by scope: whoever waits for a registry must not hold up who asks for a verdict; and apart where who it is
+        # shows in the body only: nobody who was let through waits for strangers who send theirs slowly
+        kind = (door.scope, door.signature)
+        if self._in_flight[kind] >= self._service.settings.in_flight:
             return told(429, "too many requests are worked on", {"Retry-After": "1"})
-        self._in_flight[door.scope] += 1
+        self._in_flight[kind] += 1
         try:
             async with asyncio.timeout(self._service.settings.request_seconds):
                 limit = self._service.settings.body_bytes if door.body_limit is None else door.body_limit
@@ -159,7 +161,7 @@ class Application:
             LOG.error("%s %s: a fault of leakscan (%s)", door.method, door.path, _place(error))
             return told(500, f"a fault of leakscan itself ({type(error).__name__})")
         finally:
-            self._in_flight[door.scope] -= 1
+            self._in_flight[kind] -= 1
 
     def _pass(self, door: Door, request: Request) -> None:
         """Let a request through a door. Raises Refused."""

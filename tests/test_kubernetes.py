@@ -399,6 +399,8 @@ def test_templates_are_not_pinned(place: Grounds) -> None:
         (b'{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1beta1","request":{}}', 400),
         (b'{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"kind":{"kind":"Pod"}}}', 400),
         (b'{"kind":"Pod","apiVersion":"v1"}', 400),
+        (json.dumps(review({}, operation="create")).encode(), 400),
+        (json.dumps(review({}, operation=["CREATE"])).encode(), 400),  # type: ignore[arg-type]
         (b" " * (9 << 20), 413),
     ],
 )

@@ -16,9 +16,9 @@ class Standing(StrEnum):
 
     CLEAN = "clean"
     LEAKED = "leaked"
-    #: it was looked at, and not all of it could be read
+    #: not all of it could be read, or nothing at all, as where its registry refused it
     INCOMPLETE = "incomplete"
-    #: it was never looked at
+    #: nobody tried yet
     UNKNOWN = "unknown"
 
 

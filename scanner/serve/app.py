@@ -178,7 +178,6 @@ class Application:
             raise Refused(403, f"{caller.name} has no scope {door.scope.value}")
         if request.method not in _SAFE:
             _same_site(request)
-        request.scope["leakscan.principal"] = caller.name
 
     async def _signed(self, door: Door, request: Request) -> None:
         """Let through whoever signed the body. Raises Refused."""
@@ -188,7 +187,6 @@ class Application:
         if not secret or not is_signed(await request.body(), request.headers.get(door.signature, ""), secret):
             self._meter(f"address {address}", 20.0)
             raise Refused(401, f"the body is not signed in {door.signature}")
-        request.scope["leakscan.principal"] = "signature"
 
     def _caller(self, request: Request, address: str) -> Caller:
         token = presented(request.headers, str(request.path_params.get("token", "")))

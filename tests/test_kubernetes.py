@@ -6,15 +6,18 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import text as sql
 
 from scanner.serve import review as reviews
-from scanner.serve.podspec import KINDS, Unreadable, uses
+from scanner.serve.admission import decided
+from scanner.serve.images import Image
+from scanner.serve.podspec import KINDS, Unreadable, Use, uses
 from scanner.serve.review import Answer, NoReview
-from scanner.serve.words import Effect, Policy, Scope
+from scanner.serve.words import Effect, Policy, Scope, Standing, Verdict
 from tests.admitting import UNKNOWN, Grounds, grounds, leaking
 from tests.builders import image_of, layer
 from tests.registries import Handler, Request
@@ -126,6 +129,20 @@ def test_an_unknown_image_is_refused_and_scanned(place: Grounds) -> None:
     with place.store.connect() as connection:
         [row] = connection.execute(sql("select reference, priority, origin from tickets")).all()
     assert tuple(row) == (f"{place.registry.address}/team/new@{digest}", 0, "kubernetes")
+
+
+def test_an_image_that_was_clean_by_older_rules_is_refused_and_scanned() -> None:
+    """These did not look for all that the rules of now do; whoever tries again finds the scan done."""
+    digest = f"sha256:{'a' * 64}"
+    image = Image("shop:1", digest, f"shop@{digest}", Verdict(digest, Standing.CLEAN, "old", stale=True), asked=True)
+    used = [Use("shop:1", "container", "/spec/containers/0/image")]
+
+    refused, told = decided(used, {"shop:1": image}, Policy(), True), decided(used, {"shop:1": image}, Policy(), False)
+    unsaid = decided(used, {"shop:1": replace(image, asked=False, problem="no room")}, Policy(), True)
+
+    assert not refused.allowed and "was clean by older rules" in refused.message
+    assert "its scan is on its way" in refused.message and "no room" in unsaid.message
+    assert told.allowed and len(told.warnings) == 1
 
 
 def test_a_dry_run_leaves_nothing_behind(place: Grounds) -> None:
@@ -382,6 +399,8 @@ def test_templates_are_not_pinned(place: Grounds) -> None:
         (b'{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1beta1","request":{}}', 400),
         (b'{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"kind":{"kind":"Pod"}}}', 400),
         (b'{"kind":"Pod","apiVersion":"v1"}', 400),
+        (json.dumps(review({}, operation="create")).encode(), 400),
+        (json.dumps(review({}, operation=["CREATE"])).encode(), 400),  # type: ignore[arg-type]
         (b" " * (9 << 20), 413),
     ],
 )

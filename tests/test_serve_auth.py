@@ -19,7 +19,7 @@ from scanner.cli.main import cli
 from scanner.errors import UnusableFile
 from scanner.serve.app import Application, OpenDoor
 from scanner.serve.doors import DOORS
-from scanner.serve.routing import PUBLIC, Door, PlainTextResponse, Request, Response
+from scanner.serve.routing import PUBLIC, Door, Request, Response
 from scanner.serve.service import Service
 from scanner.serve.tokens import TokenExpired, Tokens, presented
 from scanner.serve.words import Scope
@@ -137,6 +137,15 @@ def test_what_is_no_door(service: Service) -> None:
     assert asked(application, "GET", "/nothing").headers["content-type"] == "application/problem+json"
 
 
+def test_a_slash_too_many_leads_nowhere(service: Service) -> None:
+    """Neither to a host of the caller's choice nor back with the token that the path held."""
+    application = application_of(service, None)
+
+    for path in ("/livez/", "/queue/", "/kubernetes/validate/a-token/"):
+        answer = asked(application, "GET", path, headers={"Host": "elsewhere.example"})
+        assert answer.status_code == 404 and "location" not in answer.headers
+
+
 @pytest.mark.parametrize(
     ("headers", "in_path", "token"),
     [
@@ -181,19 +190,6 @@ def test_a_page_of_another_site_cannot_use_a_browser_s_password(service: Service
     assert status(Origin="http://evil.example") == 403
     assert status(Origin="null") == 403
     assert status(**{"Sec-Fetch-Site": "cross-site"}) == 403
-
-
-def test_the_caller_s_name_reaches_the_endpoint(service: Service, tmp_path: Path) -> None:
-    """So that it can be told who asked."""
-    from scanner.serve.routing import principal
-
-    async def who(request: Request, _service: Service) -> Response:
-        return PlainTextResponse(principal(request))
-
-    tokens = tokens_file(tmp_path / "tokens", cluster=["admission"])
-    application = application_of(service, tmp_path / "tokens", [Door("GET", "/who", Scope.ADMISSION, who)])
-
-    assert asked(application, "GET", "/who", headers=bearer(tokens["cluster"])).text == "cluster"
 
 
 def test_a_fault_tells_no_text(service: Service, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +193,33 @@ def test_more_requests_than_are_worked_on(store: Store, tmp_path: Path) -> None:
     assert status(refused) == 429 and b"retry-after: 1" in refused.lower()
     assert status(alive) == status(may) == 200
     assert [status(answer) for answer in answers] == [200, 200]
+
+
+def test_strangers_hold_up_strangers_alone(store: Store, tmp_path: Path) -> None:
+    """Who signed a body shows when all of it is there: whoever is slow with it keeps no token out."""
+    service = service_on(store, in_flight=1, request_seconds=60.0, hook_secret=b"a secret of hooks")
+    tokens = tokens_file(tmp_path / "tokens", hub=["hooks"])
+    doors = [Door("POST", "/signed", Scope.HOOKS, echoed, signature="x-signature"),
+             Door("POST", "/token", Scope.HOOKS, echoed)]  # fmt: skip
+    application = application_of(service, tmp_path / "tokens", doors)
+
+    async def statuses() -> list[int]:
+        inside, leave = asyncio.Event(), asyncio.Event()
+
+        async def slowly() -> AsyncIterator[bytes]:
+            inside.set()
+            await leave.wait()
+            yield b"12345"
+
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://service") as client:
+            slow = asyncio.create_task(client.post("/signed", content=slowly()))
+            await inside.wait()
+            told = await client.post("/token", content=b"12345", headers=bearer(tokens["hub"]))
+            stranger = await client.post("/signed", content=b"12345")
+            leave.set()
+            return [told.status_code, stranger.status_code, (await slow).status_code]
+
+    assert asyncio.run(statuses()) == [200, 429, 401]
 
 
 def test_more_connections_than_are_taken(store: Store) -> None:

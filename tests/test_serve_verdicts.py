@@ -171,6 +171,26 @@ def test_policies(standing: Standing) -> None:
     assert lenient.effect(standing) is (Effect.WARN if standing is Standing.LEAKED else Effect.ALLOW)
 
 
+@pytest.mark.parametrize("rules", ["rules 0", f"{RULES}+linux/amd64"])
+def test_a_clean_verdict_of_other_rules_admits_nothing(store: Store, verdicts: Verdicts, rules: str) -> None:
+    """Rules of before, or that looked at one platform only, did not look for all: it is as one not scanned yet."""
+    digest = recorded(store, "a", image("a"), rules=rules)
+    stale = verdicts.of(digest)
+    recorded(store, "a", image("a"))
+
+    assert stale.standing is Standing.CLEAN and stale.stale and stale.due
+    assert Policy().of(stale) is Policy().of(None) is Effect.DENY
+    assert Policy(audit=True).of(stale) is Policy(unknown=Effect.WARN).of(stale) is Effect.WARN
+    assert Policy(unknown=Effect.ALLOW).of(stale) is Policy().of(verdicts.of(digest)) is Effect.ALLOW
+
+
+def test_a_leak_that_other_rules_found_counts(store: Store, verdicts: Verdicts) -> None:
+    """Whatever becomes of images that were not scanned yet."""
+    stale = verdicts.of(recorded(store, "a", image("a", finding()), rules="rules 0"))
+
+    assert Policy(unknown=Effect.ALLOW).of(stale) is Effect.DENY
+
+
 def test_a_store_of_before_the_service(tmp_path: Path) -> None:
     """What audits wrote then answers for the manifests of indexes, too."""
     path = tmp_path / "old.sqlite3"

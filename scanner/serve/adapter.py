@@ -52,16 +52,13 @@ class ScanRequest:
     Attributes:
         host: host[:port] of the registry.
         plain_http: Harbor names a registry without TLS.
-        artifact: as it came, for the report to repeat.
     """
 
     host: str
     repository: str
     digest: str
-    tag: str = ""
     plain_http: bool = False
     login: Login | None = field(default=None, repr=False)
-    artifact: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def image(self) -> str:
@@ -124,10 +121,9 @@ def read_request(content_type: str, raw: bytes) -> ScanRequest:
         raise Unacceptable(422, "artifact.digest is no digest")
     if tag and not is_tag(tag):
         raise Unacceptable(422, "artifact.tag is no tag")
-    mime = _text(artifact, "mime_type")
-    told = {"repository": repository, "digest": digest, "tag": tag, "mime_type": mime}
+    _text(artifact, "mime_type")
     login = _login(_text(registry, "authorization"))
-    return ScanRequest(host, repository, digest, tag, plain_http, login, {k: v for k, v in told.items() if v})
+    return ScanRequest(host, repository, digest, plain_http, login)
 
 
 def _folded(mime: str) -> str:

@@ -31,10 +31,10 @@ def decided(
         runs: it is run as it is; a template only earns warnings, its pods are judged when they come.
         public_url: where the pages are; links lead there.
     """
-    effects = {standing: policy.effect(standing) for standing in Standing}
+    effects = {reference: policy.of(image.verdict) for reference, image in images.items()}
     found = [(use, images[use.reference]) for use in uses]
     refused, warned = (
-        _said([pair for pair in found if effects[pair[1].standing] is effect], public_url)
+        _said([pair for pair in found if effects[pair[0].reference] is effect], public_url)
         for effect in (Effect.DENY, Effect.WARN)
     )
     notes = _notes(images)
@@ -62,12 +62,19 @@ def sentence(image: Image, public_url: str = "") -> str:
         why = escape.text(cut(", ".join(verdict.gaps), _GAP))
         again = "; it is scanned again" if image.asked else ""
         return f"{name} could not be searched whole{old} ({why}){again}{link}"
-    return f"{name} is clean{old}"
+    if verdict.stale:
+        again = "; its scan is on its way, try again in a moment" if image.asked else _because(image)
+        return f"{name} was clean by older rules, and not scanned by those of now yet{again}{link}"
+    return f"{name} is clean"
 
 
 def _said(found: Sequence[tuple[Use, Image]], public_url: str) -> list[str]:
     said = [f"{use.where}: {sentence(image, public_url)}" for use, image in found[:_SAID]]
     return [*said, f"and {len(found) - _SAID:,} more"] if len(found) > _SAID else said
+
+
+def _because(image: Image) -> str:
+    return f": {escape.text(image.problem)}" if image.problem else ""
 
 
 def _unknown(image: Image) -> str:

@@ -52,7 +52,7 @@ async def verdict(request: Request, service: Service) -> Response:
     if not is_digest(digest):
         raise Refused(400, "that is no digest; give sha256: and 64 hexadecimal digits")
     found = await service.verdict(digest)
-    return JSONResponse(verdict_document(found, service.policy.effect(found.standing).value))
+    return JSONResponse(verdict_document(found, service.policy.of(found).value))
 
 
 async def ask(request: Request, service: Service) -> Response:

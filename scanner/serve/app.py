@@ -68,7 +68,7 @@ class Application:
         self.doors = tuple(doors)
         self._service, self._tokens, self._certified = service, tokens, certified
         self._rates = Rates(service.settings.rate, service.settings.burst)
-        self._in_flight: Counter[Scope | Public] = Counter()
+        self._in_flight: Counter[tuple[Scope | Public, str]] = Counter()
         seen = set()
         for door in self.doors:
             if not (door.scope is PUBLIC or isinstance(door.scope, Scope)):
@@ -118,10 +118,12 @@ class Application:
             answer.headers.update(headers or {})
             return answer
 
-        # by scope: whoever waits for a registry must not hold up who asks for a verdict
-        if self._in_flight[door.scope] >= self._service.settings.in_flight:
+        # by scope: whoever waits for a registry must not hold up who asks for a verdict; and apart where who it is
+        # shows in the body only: nobody who was let through waits for strangers who send theirs slowly
+        kind = (door.scope, door.signature)
+        if self._in_flight[kind] >= self._service.settings.in_flight:
             return told(429, "too many requests are worked on", {"Retry-After": "1"})
-        self._in_flight[door.scope] += 1
+        self._in_flight[kind] += 1
         try:
             async with asyncio.timeout(self._service.settings.request_seconds):
                 limit = self._service.settings.body_bytes if door.body_limit is None else door.body_limit
@@ -159,7 +161,7 @@ class Application:
             LOG.error("%s %s: a fault of leakscan (%s)", door.method, door.path, _place(error))
             return told(500, f"a fault of leakscan itself ({type(error).__name__})")
         finally:
-            self._in_flight[door.scope] -= 1
+            self._in_flight[kind] -= 1
 
     def _pass(self, door: Door, request: Request) -> None:
         """Let a request through a door. Raises Refused."""
@@ -176,7 +178,6 @@ class Application:
             raise Refused(403, f"{caller.name} has no scope {door.scope.value}")
         if request.method not in _SAFE:
             _same_site(request)
-        request.scope["leakscan.principal"] = caller.name
 
     async def _signed(self, door: Door, request: Request) -> None:
         """Let through whoever signed the body. Raises Refused."""
@@ -186,7 +187,6 @@ class Application:
         if not secret or not is_signed(await request.body(), request.headers.get(door.signature, ""), secret):
             self._meter(f"address {address}", 20.0)
             raise Refused(401, f"the body is not signed in {door.signature}")
-        request.scope["leakscan.principal"] = "signature"
 
     def _caller(self, request: Request, address: str) -> Caller:
         token = presented(request.headers, str(request.path_params.get("token", "")))
@@ -218,7 +218,10 @@ def _first(path: str) -> str:
 
 
 def _app(routes: list[Route]) -> Starlette:
-    return Starlette(routes=routes, exception_handlers={HTTPException: _plain, Exception: _fault})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _plain, Exception: _fault})
+    # else a slash too many is answered, to anybody, with a redirect to whatever host the request named
+    app.router.redirect_slashes = False
+    return app
 
 
 def _same_site(request: Request) -> None:

@@ -62,7 +62,7 @@ def _item(image: Image, policy: Policy, public_url: str) -> Mapping[str, Any]:
     return {
         "key": image.reference,
         "value": {
-            "action": policy.effect(image.standing).value,
+            "action": policy.of(image.verdict).value,
             "verdict": image.standing.value,
             "digest": image.digest,
             "message": f"leakscan: {sentence(image, public_url)}",

@@ -100,7 +100,7 @@ async def _told(verdict: Verdict, mime: str, service: Service) -> Response:
 
 def _written(verdict: Verdict, mime: str, service: Service) -> str:
     if mime == adapter.RAW:
-        return json.dumps(verdict_document(verdict, service.policy.effect(verdict.standing).value))
+        return json.dumps(verdict_document(verdict, service.policy.of(verdict).value))
     return json.dumps(document(verdict, service.policy, service.settings.public_url))
 
 

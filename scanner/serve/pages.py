@@ -116,7 +116,7 @@ async def image(request: Request, service: Service) -> Response:
 
 
 def _image(service: Service, verdict: Verdict) -> Response:
-    effect = service.policy.effect(verdict.standing).value
+    effect = service.policy.of(verdict).value
     more = {"linked": True, "closing": "", "verdict": verdict, "repository": verdict.repository, "effect": effect}
     return _page("image.html", 200, **{**html.values(result_of(verdict)), **more})
 

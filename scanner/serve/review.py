@@ -13,10 +13,12 @@ from typing import Any
 
 from scanner.report import escape
 
+#: what the API server asks about (admissionregistration.k8s.io/v1, OperationType)
+_OPERATIONS = ("CREATE", "UPDATE", "DELETE", "CONNECT")
 API_VERSION, KIND = "admission.k8s.io/v1", "AdmissionReview"
 #: what the API server passes on of one warning, and of all of them; more is cut there without a word
 WARNING, WARNINGS = 256, 4096
-_UID, _NAME = 128, 253
+_UID = 128
 _MESSAGE = 3000
 _NOTE = 1000
 
@@ -42,9 +44,6 @@ class Review:
     group: str
     kind: str
     operation: str
-    subresource: str = ""
-    namespace: str = ""
-    name: str = ""
     dry_run: bool = False
     object: Mapping[str, Any] | None = None
     old: Mapping[str, Any] | None = None
@@ -87,14 +86,14 @@ def parse(raw: bytes) -> Review:
     kind = request.get("kind")
     if not isinstance(kind, dict) or not isinstance(kind.get("kind"), str):
         raise NoReview("the request has no kind")
+    operation = request.get("operation")
+    if operation not in _OPERATIONS:  # taken for one by which nothing comes to run, it would be admitted
+        raise NoReview("the request has no operation")
     return Review(
         uid=uid,
         group=_string(kind, "group"),
         kind=kind["kind"],
-        operation=_string(request, "operation"),
-        subresource=_string(request, "subResource"),
-        namespace=_string(request, "namespace")[:_NAME],
-        name=_string(request, "name")[:_NAME],
+        operation=operation,
         # whoever does not say false outright may mean a dry run, and must find nothing left behind
         dry_run=request.get("dryRun", False) not in (False, None),
         object=_object(request, "object"),

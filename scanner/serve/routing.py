@@ -8,14 +8,14 @@ from enum import Enum
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from scanner.serve.service import Service
 from scanner.serve.words import Scope
 
 __all__ = [
-    "PUBLIC", "Door", "Endpoint", "HTMLResponse", "JSONResponse", "PlainTextResponse", "Problem", "RedirectResponse",
-    "Refused", "Request", "Response", "Scope", "principal", "problem",
+    "PUBLIC", "Door", "Endpoint", "HTMLResponse", "JSONResponse", "PlainTextResponse", "Problem",
+    "Refused", "Request", "Response", "Scope", "problem",
 ]  # fmt: skip
 
 
@@ -76,8 +76,3 @@ class Door:
     body_limit: int | None = None
     problem: Problem = problem
     signature: str = ""
-
-
-def principal(request: Request) -> str:
-    """The name of the token or certificate that a request came with; empty behind a public door."""
-    return str(request.scope.get("leakscan.principal", ""))

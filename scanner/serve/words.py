@@ -16,9 +16,9 @@ class Standing(StrEnum):
 
     CLEAN = "clean"
     LEAKED = "leaked"
-    #: it was looked at, and not all of it could be read
+    #: not all of it could be read, or nothing at all, as where its registry refused it
     INCOMPLETE = "incomplete"
-    #: it was never looked at
+    #: nobody tried yet
     UNKNOWN = "unknown"
 
 
@@ -54,7 +54,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What becomes of an image that is not clean. The defaults fail closed; *audit* never denies, it warns."""
+    """What becomes of images not known to be clean. The defaults fail closed; *audit* never denies, it warns."""
 
     leaked: Effect = Effect.DENY
     incomplete: Effect = Effect.DENY
@@ -67,6 +67,16 @@ class Policy:
             return Effect.ALLOW
         found = {Standing.LEAKED: self.leaked, Standing.INCOMPLETE: self.incomplete}.get(standing, self.unknown)
         return Effect.WARN if self.audit and found is Effect.DENY else found
+
+    def of(self, verdict: Verdict | None) -> Effect:
+        """What becomes of an image with that verdict, None if there is none.
+
+        Other rules did not look for what those of now look for, so where they found nothing the image is as one that
+        was not scanned yet.
+        """
+        if verdict is None or (verdict.stale and verdict.standing is Standing.CLEAN):
+            return self.effect(Standing.UNKNOWN)
+        return self.effect(verdict.standing)
 
 
 @dataclass(frozen=True, slots=True)

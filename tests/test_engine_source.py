@@ -53,7 +53,8 @@ def test_an_image_of_the_engine(client: Any) -> None:
             assert image.source == "docker" and image.exported
             assert (*image.gaps, *only.gaps) == ()
             assert any("attestations" in note for note in image.notes)
-            assert sum(told) == image.files[0].size()
+            # nothing is received where the engine's storage can be read
+            assert sum(told) in (0, image.files[0].size())
             image.close()
         with pytest.raises(ImageUnavailable):
             open_image(f"docker:{name}", limits=LIMITS, platform="plan9/mips")

@@ -192,12 +192,12 @@ def test_no_part_of_a_secret_is_kept(tmp_path: Path, leakscan: Leakscan) -> None
              "GIVEN": VALUE}  # fmt: skip
 
     first = json.loads(leakscan(path, "--secret", "id=given,env=GIVEN", "--format", "json", env=homes).stdout)
-    names = {found.name for found in home.rglob("*") if found.is_file()}
+    names = {found.name for found in home.rglob("*.hsdb")}
     second = json.loads(leakscan(path, "--format", "json", env=homes).stdout)
 
     kept = b"".join(found.read_bytes() for found in home.rglob("*") if found.is_file())
     telling = [VALUE[at : at + 6].encode() for at in range(0, len(VALUE) - 6, 3)]
     assert [part for part in telling if part in kept] == []
     assert base64.b64encode(VALUE.encode())[:10] not in kept
-    assert names == {found.name for found in home.rglob("*") if found.is_file()}
+    assert names == {found.name for found in home.rglob("*.hsdb")}
     assert first["tool"]["rules_digest"] == second["tool"]["rules_digest"]

@@ -12,7 +12,8 @@ FAMILIES = (
 )
 CODE = re.compile(rf"(?:{FAMILIES})\.[a-z]+(?:-[a-z]+)*")
 #: strings that look like codes and are none
-NONE = {"manifest.json", "manifest.list", "index.json", "config.json", "image.name", "file.settings"}
+NONE = {"manifest.json", "manifest.list", "index.json", "config.json", "image.name", "file.settings", "image.html",
+        "registry.css"}
 
 
 def test_each_reason_is_documented():

@@ -74,7 +74,7 @@ def serve(
     on_leaked: str, on_incomplete: str, on_unknown: str, audit_mode: bool,
     fail_on: str, scans: int, jobs: int, queue_limit: int, rate: int, drain_seconds: int, store: str | None,
 ) -> None:
-    """Answer for images: Harbor, Kubernetes, registries' webhooks, people.
+    """Answer for images over HTTP: to Harbor, Kubernetes and people.
 
     Every answer is a look-up in the store; an image that is not known there is put into a queue, and scanned in
     processes of its own. Without other options it denies whatever is not known to be clean.

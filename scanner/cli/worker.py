@@ -15,7 +15,7 @@ import click
               help="Take only images of audits with --urgent, so that those wait for no other.")
 @click.option("--once", is_flag=True, help="End as soon as nothing waits.")
 def worker(store: str | None, jobs: int, urgent: bool, once: bool) -> None:
-    """Scan images of audits that were started with --distribute, those with --urgent first.
+    """Scan images that audits leave to workers; urgent ones first.
 
     Start as many as you like, on as many machines, all with the same version, rules and LEAKSCAN_KEY, and each with
     credentials for the registry. SIGTERM and Ctrl-C end it after the image at hand; killed, its image goes to another.

@@ -7,10 +7,14 @@ file that has no name any more.
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+
+from scanner.errors import LeakscanError
 
 
 class BlobFile:
@@ -58,17 +62,6 @@ class BlobFile:
         """The digest that whoever has the bytes says they have; empty if nobody does."""
         return ""
 
-    def fetch(self, target: BlobFile) -> None:
-        """Write the bytes that are elsewhere to *target*; for files that are `awaited`.
-
-        Raises LeakscanError if they are not to be had, OSError if *target* cannot be written.
-        """
-        raise NotImplementedError
-
-    def arrived(self, file: BlobFile) -> None:
-        """The bytes that were elsewhere are in *file* now, which belongs to this one from here on."""
-        raise NotImplementedError
-
     def release(self) -> None:
         """Give back what can be had again when the file is next read; an open file is kept."""
 
@@ -86,6 +79,61 @@ def spool(name: str) -> BlobFile:
     """
     with tempfile.TemporaryFile(prefix="leakscan-") as file:
         return BlobFile(os.dup(file.fileno()), name)
+
+
+class AwaitedFile(BlobFile, ABC):
+    """A file whose bytes are elsewhere until it is first read, and again after `release()`."""
+
+    def __init__(self, name: str, promised: str) -> None:
+        super().__init__(-1, name)
+        self._promised = promised
+        self._file: BlobFile | None = None
+
+    @property
+    def awaited(self) -> bool:
+        """Whether it is not here."""
+        return self._file is None
+
+    @property
+    def promised(self) -> str:
+        """The digest that whoever has the bytes says they have."""
+        return self._promised
+
+    @abstractmethod
+    def fetch(self, target: BlobFile) -> None:
+        """Write the bytes to *target*.
+
+        Raises LeakscanError if they are not to be had, OSError if *target* cannot be written.
+        """
+
+    def arrived(self, file: BlobFile) -> None:
+        """The bytes are in *file* now, which belongs to this one from here on."""
+        self._file = file
+
+    def fileno(self) -> int:
+        """The descriptor of the file they lie in; fetches them if they are not here. Raises OSError."""
+        if self._file is None:
+            target = spool(self.name)
+            try:
+                self.fetch(target)
+            except LeakscanError as error:
+                target.close()
+                raise OSError(errno.EIO, error.what) from None
+            except BaseException:
+                target.close()
+                raise
+            self._file = target
+        return self._file.fileno()
+
+    def release(self) -> None:
+        """Give the room back that they take here."""
+        self.close()
+
+    def close(self) -> None:
+        """The same."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ Only what is known to be so is done: the graph driver overlay2 of engines before
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from scanner.errors import LeakscanError
 from scanner.image import saved, tarsplit
-from scanner.image.blob import BlobFile, spool
+from scanner.image.blob import AwaitedFile, BlobFile, spool
 from scanner.image.documents import parse
 from scanner.image.store import Store
 from scanner.image.tarball import open_tar
@@ -48,56 +47,16 @@ class Place:
     version: str
 
 
-class StoredLayer(BlobFile):
-    """A layer's tar, put together when it is first read, and again if it is read after `release()`."""
+class StoredLayer(AwaitedFile):
+    """A layer's tar, put together when it is read. Promised is the diffID that the engine has it recorded under."""
 
     def __init__(self, name: str, split: Path, root: Path, diff_id: str) -> None:
-        super().__init__(-1, name)
-        self._split, self._root, self._diff_id = split, root, diff_id
-        self._file: BlobFile | None = None
-
-    @property
-    def awaited(self) -> bool:
-        """Whether it is yet to be put together."""
-        return self._file is None
-
-    @property
-    def promised(self) -> str:
-        """The diffID that the engine has it recorded under."""
-        return self._diff_id
+        super().__init__(name, diff_id)
+        self._split, self._root = split, root
 
     def fetch(self, target: BlobFile) -> None:
         """Put it together in *target*. Raises LeakscanError, OSError."""
         tarsplit.reassemble(self._split, self._root, target.fileno())
-
-    def arrived(self, file: BlobFile) -> None:
-        """It is in *file* now."""
-        self._file = file
-
-    def fileno(self) -> int:
-        """The descriptor of the file it lies in; puts it together if it is not there. Raises OSError."""
-        if self._file is None:
-            target = spool(self.name)
-            try:
-                self.fetch(target)
-            except LeakscanError as error:
-                target.close()
-                raise OSError(errno.EIO, error.what) from None
-            except BaseException:
-                target.close()
-                raise
-            self._file = target
-        return self._file.fileno()
-
-    def release(self) -> None:
-        """Give its room back."""
-        self.close()
-
-    def close(self) -> None:
-        """The same."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
 
 
 def stored(place: Place, id: str, tag: str, name: str, limits: Limits) -> Store | None:

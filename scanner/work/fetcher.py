@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 
 from scanner.errors import LeakscanError, RegistryFault
-from scanner.image.blob import BlobFile
+from scanner.image.blob import AwaitedFile, BlobFile
 from scanner.limits import Limits
 from scanner.work.isolation import isolate
 from scanner.work.messages import Failed, Fetch, Fetched
@@ -21,7 +21,7 @@ from scanner.work.messages import Failed, Fetch, Fetched
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def main(connection: Connection, files: Mapping[int, BlobFile], limits: Limits, parent: int) -> None:
+def main(connection: Connection, files: Mapping[int, AwaitedFile], limits: Limits, parent: int) -> None:
     """Serve `Fetch` tasks until the connection closes; *files* are inherited, by the number of their job."""
     isolate(limits, parent)
     with contextlib.suppress(EOFError, OSError):  # the coordinator is gone: nobody left to tell
@@ -34,7 +34,7 @@ def main(connection: Connection, files: Mapping[int, BlobFile], limits: Limits, 
                 spool.close()
 
 
-def _fetched(file: BlobFile, spool: BlobFile, job: int) -> Fetched | Failed:
+def _fetched(file: AwaitedFile, spool: BlobFile, job: int) -> Fetched | Failed:
     try:
         file.fetch(spool)
     except RegistryFault as error:

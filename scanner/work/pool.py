@@ -23,7 +23,7 @@ from typing import Any
 from scanner.content.repositories import LooseObject
 from scanner.detect.base import Detector
 from scanner.evidence import Gap
-from scanner.image.blob import Blob, BlobFile, spool
+from scanner.image.blob import AwaitedFile, Blob, BlobFile, spool
 from scanner.layer.walk import WINDOW, Piece
 from scanner.limits import MIB, Limits
 from scanner.packages.model import FileDigests, Record, weight
@@ -226,7 +226,7 @@ class Pool:
         self._twins = Twins(self._jobs)
         self._fetchers: list[_Worker] = []
         self._awaited: deque[_Job] = deque()  # blobs that are elsewhere
-        self._files: dict[int, BlobFile] = {}  # theirs, by job
+        self._files: dict[int, AwaitedFile] = {}  # theirs, by job
         self._here: dict[int, _Job] = {}  # whose blobs were fetched, or are just now, and take room
         self._blobs: deque[_Job] = deque()
         self._batches: deque[_Batch] = deque()
@@ -248,9 +248,10 @@ class Pool:
         """
         jobs = [_Job(number, spec, BlobOutcome(spec.blob)) for number, spec in enumerate(blobs)]
         for job in sorted(jobs, key=lambda job: -job.spec.blob.size):
-            if job.spec.blob.file.awaited:
+            file = job.spec.blob.file
+            if isinstance(file, AwaitedFile) and file.awaited:
                 self._awaited.append(job)
-                self._files[job.number] = job.spec.blob.file
+                self._files[job.number] = file
             else:
                 self._blobs.append(job)
         self._texts.extend(_in_batches(texts))
@@ -429,7 +430,7 @@ class Pool:
             self._failed(worker, message.reason, message.detail)
         elif isinstance(message, Fetched):
             task, worker.task = worker.task, None
-            task.job.spec.blob.file.arrived(task.spool)
+            self._files[task.job.number].arrived(task.spool)
             self._blobs.append(task.job)
         else:
             self._read(worker, message)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from dataclasses import dataclass, field
 
 from scanner.errors import RegistryFault
 from scanner.evidence import Gap
-from scanner.image.blob import Blob, BlobFile, spool
+from scanner.image.blob import AwaitedFile, Blob, BlobFile, spool
 from scanner.image.registry.client import Client, RawManifest
 from scanner.image.store import Kind, Store
 from scanner.limits import MIB, Limits
@@ -38,58 +37,18 @@ class Documents:
                 self._size -= len(self._known.pop(next(iter(self._known))))
 
 
-class RemoteFile(BlobFile):
-    """A blob that is downloaded when it is first read, and again if it is read after `release()`."""
+class RemoteFile(AwaitedFile):
+    """A blob that is downloaded when it is read. Promised is its digest, which it is held to when it comes."""
 
     def __init__(self, client: Client, digest: str, size: int) -> None:
-        super().__init__(-1, f"{client.repository}@{digest}")
+        super().__init__(f"{client.repository}@{digest}", digest)
         self._client, self._digest, self._size = client, digest, size
         self.repository = str(client.repository)
-        self._file: BlobFile | None = None
-
-    @property
-    def awaited(self) -> bool:
-        """Whether it is not here."""
-        return self._file is None
-
-    @property
-    def promised(self) -> str:
-        """Its digest, which it is held to when it comes."""
-        return self._digest
 
     def fetch(self, target: BlobFile) -> None:
         """Download it into *target*. Raises RegistryFault, OSError."""
         if not self._client.blob(self._digest, self._size, target):
             raise RegistryFault("blob.missing", f"{self._client.repository} has no blob {self._digest}")
-
-    def arrived(self, file: BlobFile) -> None:
-        """It is in *file* now."""
-        self._file = file
-
-    def fileno(self) -> int:
-        """The descriptor of the file it was downloaded to; downloads it if it is not here. Raises OSError."""
-        if self._file is None:
-            target = spool(self.name)
-            try:
-                self.fetch(target)
-            except RegistryFault as error:
-                target.close()
-                raise OSError(errno.EIO, error.what) from None
-            except BaseException:
-                target.close()
-                raise
-            self._file = target
-        return self._file.fileno()
-
-    def release(self) -> None:
-        """Give its room back."""
-        self.close()
-
-    def close(self) -> None:
-        """The same."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
 
 
 class Connections(BlobFile):

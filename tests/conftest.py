@@ -16,7 +16,9 @@ from xdist.scheduler import LoadFileScheduling
 from testimages.build import Built, build_case
 from testimages.cases import load_case
 from testimages.values import value_of
+from tests.browser import Browser, own_browser
 from tests.engine import Docker, Registry, Unavailable, own_engine, own_registry
+from tests.starting import or_skip
 
 REQUIRE_ALL = "LEAKSCAN_REQUIRE_ALL"
 ENGINE_FILES = (
@@ -69,29 +71,22 @@ def fail_if_skipped(report: object) -> object:
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Docker]:
     """A Docker Engine of the tests' own. Skips with the reason where none can be started."""
-    try:
-        context = own_engine()
-        docker = context.__enter__()
-    except Unavailable as error:
-        pytest.skip(str(error))
-    try:
+    with or_skip(own_engine()) as docker:
         yield docker
-    finally:
-        context.__exit__(None, None, None)
 
 
 @pytest.fixture(scope="session")
 def registry(engine: Docker) -> Iterator[Registry]:
     """A registry on loopback that asks for a password. Skips with the reason where none can be started."""
-    try:
-        context = own_registry(engine, "reader", value_of("registry", "password", "password"))
-        started = context.__enter__()
-    except Unavailable as error:
-        pytest.skip(str(error))
-    try:
+    with or_skip(own_registry(engine, "reader", value_of("registry", "password", "password"))) as started:
         yield started
-    finally:
-        context.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser for one file. Skips with the reason where there is none."""
+    with or_skip(own_browser()) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

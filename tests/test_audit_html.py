@@ -33,10 +33,9 @@ from scanner.store.database import open_store
 from scanner.store.ledger import Span, State
 from testimages.values import github_token
 from tests import reports
-from tests.browser import Browser, own_browser
+from tests.browser import Browser
 from tests.builders import image_of as built_image
 from tests.builders import layer
-from tests.engine import Unavailable
 from tests.registries import MemoryRegistry, memory_registry
 from tests.test_report_html import CONTRAST
 
@@ -76,20 +75,6 @@ def run(registry: MemoryRegistry, store: object, rules: Detection) -> Audit:
         return audit(client, target, store, rules, wanted, Display())  # type: ignore[arg-type]
     finally:
         client.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser for this file. Skips with the reason where there is none."""
-    try:
-        context = own_browser()
-        started = context.__enter__()
-    except Unavailable as error:
-        pytest.skip(str(error))
-    try:
-        yield started
-    finally:
-        context.__exit__(None, None, None)
 
 
 def rows(browser: Browser, section: str) -> list[list[str]]:

@@ -29,8 +29,8 @@ from tests.builders import (
     write_all,
 )
 from tests.conftest import Leakscan
-from tests.engine import Unavailable
 from tests.registries import RealRegistry, docker_registry, memory_registry
+from tests.starting import or_skip
 
 VALUE = "kc7-" + "unlikely-in-any-Image"
 SECRET = ("--secret", "id=given,env=GIVEN")
@@ -75,15 +75,8 @@ BUILDER = layer({"root/.cache/pip/log.txt": f"https://u:{VALUE}@i.example\n"}, c
 @pytest.fixture(scope="module")
 def registry() -> Iterator[RealRegistry]:
     """Debian's docker-registry. Skips with the reason where it cannot be started."""
-    try:
-        context = docker_registry()
-        started = context.__enter__()
-    except Unavailable as error:
-        pytest.skip(str(error))
-    try:
+    with or_skip(docker_registry()) as started:
         yield started
-    finally:
-        context.__exit__(None, None, None)
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,10 @@ import pytest
 from testimages.bases import ensure_base
 from testimages.values import value_of
 from tests.builders import write
-from tests.engine import Docker, Unavailable, needed
+from tests.engine import Docker, needed
 from tests.modern import own_modern_engine
 from tests.package_index import own_package_index
+from tests.starting import or_skip
 
 Leakscan = Callable[..., "subprocess.CompletedProcess[str]"]
 SECRET = value_of("fixes", "secret", "password")
@@ -139,15 +140,8 @@ NEW_ONLY = {
 @pytest.fixture(scope="module")
 def modern() -> Iterator[Docker]:
     """A newer engine. Skips with the reason where none can be started."""
-    try:
-        context = own_modern_engine()
-        docker = context.__enter__().docker
-    except Unavailable as error:
-        pytest.skip(str(error))
-    try:
-        yield docker
-    finally:
-        context.__exit__(None, None, None)
+    with or_skip(own_modern_engine()) as started:
+        yield started.docker
 
 
 @pytest.fixture(scope="module")

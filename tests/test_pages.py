@@ -25,10 +25,9 @@ from scanner.serve.words import Priority, Scope
 from scanner.store.database import Store, open_store
 from scanner.store.ledger import Ledger, Result, State
 from testimages.values import github_token
-from tests.browser import Browser, own_browser
+from tests.browser import Browser
 from tests.builders import image_of, layer, sha256, whiteout
 from tests.doorways import Doorway, doorway
-from tests.engine import Unavailable
 from tests.registries import memory_registry
 from tests.test_report_html import CONTRAST
 
@@ -81,20 +80,6 @@ def door(filled: tuple[Store, str, str], tmp_path: Path) -> Iterator[Doorway]:
 def host(filled: tuple[Store, str, str]) -> str:
     """The registry's name."""
     return filled[2]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser for this file. Skips with the reason where there is none."""
-    try:
-        context = own_browser()
-        started = context.__enter__()
-    except Unavailable as error:
-        pytest.skip(str(error))
-    try:
-        yield started
-    finally:
-        context.__exit__(None, None, None)
 
 
 def page(door: Doorway, url: str, status: int = 200) -> str:

@@ -37,6 +37,7 @@ from tests.registries import (
     memory_registry,
     unused_address,
 )  # fmt: skip
+from tests.starting import or_skip
 
 Leakscan = Callable[..., "subprocess.CompletedProcess[str]"]
 TOKEN = value_of("registry", "token", "github-token")
@@ -58,15 +59,9 @@ def leaky(tag: str = "1", platform: str = "linux/amd64", extra: str = "") -> Bui
 def real(request: pytest.FixtureRequest) -> Iterator[RealRegistry]:
     """docker-registry in three dresses. Skips with the reason where it cannot be started."""
     kind = request.param
-    try:
-        context = docker_registry(user="reader", password=PASSWORD, token="token" in kind, tls="TLS" in kind)
-        started = context.__enter__()
-    except Unavailable as error:
-        pytest.skip(str(error))
-    try:
+    dressed = docker_registry(user="reader", password=PASSWORD, token="token" in kind, tls="TLS" in kind)
+    with or_skip(dressed) as started:
         yield started
-    finally:
-        context.__exit__(None, None, None)
 
 
 @pytest.fixture

@@ -32,8 +32,7 @@ from scanner.evidence import (
 )
 from scanner.report.html import render
 from tests import reports
-from tests.browser import Browser, own_browser
-from tests.engine import Unavailable
+from tests.browser import Browser
 from tests.reports import digest, finding, result
 
 KNOWN = (
@@ -85,20 +84,6 @@ CASES: dict[str, Callable[[], ScanResult]] = {
     "twenty": lambda: large(25, 20),
     "five thousand": lambda: large(60, 5000),
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser for this file. Skips with the reason where there is none."""
-    try:
-        context = own_browser()
-        started = context.__enter__()
-    except Unavailable as error:
-        pytest.skip(str(error))
-    try:
-        yield started
-    finally:
-        context.__exit__(None, None, None)
 
 
 @pytest.fixture

@@ -15,11 +15,12 @@ import httpx
 import pytest
 
 from testimages.values import github_token
-from tests.browser import Browser, own_browser
+from tests.browser import Browser
 from tests.builders import BuiltImage, image_of, layer, sha256, whiteout
-from tests.engine import Unavailable, free_port
+from tests.engine import free_port
 from tests.registries import RealRegistry, docker_registry
 from tests.serving import Program, awaited, bearer, program, tokens_file
+from tests.starting import or_skip
 
 TOKEN = github_token(random.Random("pushed"))
 OS = layer({"etc/os-release": "NAME=base\n"}, created_by="ADD rootfs.tar /", compression="gz")
@@ -43,20 +44,6 @@ def tokens(tmp_path: Path) -> dict[str, str]:
     return tokens_file(tmp_path / "tokens", registry=["hooks"], people=["read"])
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser for this file. Skips with the reason where there is none."""
-    try:
-        context = own_browser()
-        started = context.__enter__()
-    except Unavailable as error:
-        pytest.skip(str(error))
-    try:
-        yield started
-    finally:
-        context.__exit__(None, None, None)
-
-
 @pytest.fixture
 def telling(tokens: dict[str, str]) -> Iterator[tuple[RealRegistry, int]]:
     """A registry that tells the service of pushes, and the port where it expects that. Skips where there is none."""
@@ -73,15 +60,8 @@ def silent() -> Iterator[tuple[RealRegistry, int]]:
 
 
 def _started(make: Callable[[], Any], port: int) -> Iterator[tuple[RealRegistry, int]]:
-    try:
-        context = make()
-        registry = context.__enter__()
-    except Unavailable as error:
-        pytest.skip(str(error))
-    try:
+    with or_skip(make()) as registry:
         yield registry, port
-    finally:
-        context.__exit__(None, None, None)
 
 
 def push(registry: RealRegistry, image: BuiltImage, name: str, folder: Path) -> str:

@@ -14,23 +14,16 @@ from scanner.serve.queue import Queue, QueueFull
 from scanner.serve.settings import ServeSettings
 from scanner.serve.words import Priority, Ticket, TicketState
 from scanner.store.database import Store, open_store
-from tests.engine import Unavailable
 from tests.postgres import own_postgres
 from tests.serving import HOST, REPOSITORY, RULES, digest_of
+from tests.starting import or_skip
 
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
     """A server of the tests' own. Skips where there is none."""
-    try:
-        context = own_postgres()
-        server = context.__enter__()
-    except Unavailable as error:
-        pytest.skip(str(error))
-    try:
+    with or_skip(own_postgres()) as server:
         yield server.url
-    finally:
-        context.__exit__(None, None, None)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

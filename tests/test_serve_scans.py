@@ -19,10 +19,10 @@ from scanner.serve.words import Policy, Priority, Standing, Ticket, TicketState
 from scanner.store.database import DatabaseError
 from testimages.values import github_token
 from tests.builders import image_of, layer, sha256
-from tests.engine import Unavailable
 from tests.postgres import own_postgres
 from tests.registries import MemoryRegistry, memory_registry
 from tests.serving import awaited
+from tests.starting import or_skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,15 +48,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/store.sqlite3"
         return
-    try:
-        context = own_postgres()
-        server = context.__enter__()
-    except Unavailable as error:
-        pytest.skip(str(error))
-    try:
+    with or_skip(own_postgres()) as server:
         yield server.url
-    finally:
-        context.__exit__(None, None, None)
 
 
 def settings(registry: MemoryRegistry, **more: float) -> ServeSettings:

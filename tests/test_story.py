@@ -18,8 +18,9 @@ from testimages.bases import ensure_base
 from testimages.build import build_options, package_index
 from testimages.cases import Case, load_case
 from tests.conftest import Builder, Leakscan
-from tests.engine import CommandFailed, Docker, Unavailable
+from tests.engine import CommandFailed, Docker
 from tests.modern import Modern, own_modern_engine
+from tests.starting import or_skip
 
 #: a tool's own settings in the builder stage, so that a layer that the image lacks holds the password
 SETTINGS = (
@@ -73,16 +74,9 @@ def test_an_image_and_what_its_builder_keeps(
 @pytest.fixture(scope="module")
 def modern() -> Iterator[Modern]:
     """A newer engine that exports what BuildKit makes. Skips with the reason where none can be started."""
-    try:
-        context = own_modern_engine(containerd=True)
-        started = context.__enter__()
-    except Unavailable as error:
-        pytest.skip(str(error))
-    try:
+    with or_skip(own_modern_engine(containerd=True)) as started:
         ensure_base(started.docker, "pipenv")
         yield started
-    finally:
-        context.__exit__(None, None, None)
 
 
 def exported(modern: Modern, case: Case, mode: str) -> tuple[Path, Path]:

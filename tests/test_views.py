@@ -15,9 +15,9 @@ from scanner.serve.overviews import images
 from scanner.store.database import Store, open_store
 from scanner.store.ledger import Ledger, Result, State, appearances, spans
 from scanner.store.views import current, repository, secret
-from tests.engine import Unavailable
 from tests.postgres import own_postgres
 from tests.serving import HOST, RULES, digest_of, finding
+from tests.starting import or_skip
 
 OTHER_RULES = "sha256:older+0"
 
@@ -30,17 +30,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield engine
         engine.dispose()
         return
-    try:
-        context = own_postgres()
-        server = context.__enter__()
-    except Unavailable as error:
-        pytest.skip(str(error))
-    try:
+    with or_skip(own_postgres()) as server:
         engine = open_store(server.url)
         yield engine
         engine.dispose()
-    finally:
-        context.__exit__(None, None, None)
 
 
 def document(word: str, stack: str, *leaks: tuple[int, str]) -> dict[str, Any]:

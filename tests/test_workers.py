@@ -19,11 +19,11 @@ from scanner.errors import StoreError
 from scanner.store.database import Store, open_store
 from scanner.store.database import text as sql
 from scanner.store.schema import METADATA
-from tests.engine import Unavailable
 from tests.kills import disturbed, rows_of
 from tests.plenty import plenty
 from tests.postgres import Postgres, own_postgres
 from tests.registries import MemoryRegistry, memory_registry
+from tests.starting import or_skip
 from tests.test_audit import filled
 
 Leakscan = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -33,15 +33,8 @@ Worker = Callable[[], "subprocess.Popen[bytes]"]
 @pytest.fixture
 def postgres() -> Iterator[Postgres]:
     """A server of the test's own. Skips with the reason where none can be started."""
-    try:
-        context = own_postgres()
-        server = context.__enter__()
-    except Unavailable as error:
-        pytest.skip(str(error))
-    try:
+    with or_skip(own_postgres()) as server:
         yield server
-    finally:
-        context.__exit__(None, None, None)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from scanner import __version__
 from scanner.audit.overview import Image, Overview, Period, history, layers_of, leaks_of, overview
-from scanner.audit.rows import built, gated
+from scanner.audit.rows import built, gated, judged
 from scanner.audit.run import Audit
 from scanner.evidence import Severity, Verdict
 from scanner.report import markup
@@ -110,8 +110,8 @@ def _pictures(
             continue
         several = len(result.images) > 1
         summaries = [image_of(document, image.reference, "registry") for document in result.images]
-        judged = [finding_of(one) for document in result.images for one in document["findings"] if gated(one, fail_on)]
-        groups = by_step(ordered(judged))
+        leaking = [finding_of(one) for document in result.images for one in document["findings"] if gated(one, fail_on)]
+        groups = by_step(ordered(leaking))
         coverage = coverage_of(result.images[0].get("coverage"))
         pictures = (picture(summary, groups, coverage.gaps, several) for summary in summaries[:_PICTURED])
         yield image.reference, coverage.complete, tuple(one for one in pictures if one.got)
@@ -120,10 +120,6 @@ def _pictures(
 def _images(each: Audit, fail_on: Severity | None) -> Iterator[Image]:
     for known in each.images():
         entry, documents = known.entry, known.images
-        judged = [
-            {**document, "findings": [{**one, "gated": gated(one, fail_on)} for one in document["findings"]]}
-            for document in documents
-        ]
         yield Image(
             reference=entry.reference,
             repository=entry.repository or each.host,
@@ -131,7 +127,7 @@ def _images(each: Audit, fail_on: Severity | None) -> Iterator[Image]:
             state=entry.state,
             reason=entry.reason,
             created=built(known.created),
-            leaks=tuple(leaks_of(judged)),
+            leaks=tuple(leaks_of(judged(documents, fail_on))),
             layers=layers_of(documents),
             stale=bool(known.stale),
         )

@@ -157,9 +157,9 @@ class Overview:
     unread: tuple[Image, ...] = ()
 
 
-def leaks_of(documents: Sequence[Mapping[str, Any]]) -> Iterator[Leak]:
-    """The gated findings of an image's platforms, as a stored result has them."""
-    for finding in (each for document in documents for each in document["findings"] if each["gated"]):
+def leaks_of(findings: Iterable[Mapping[str, Any]]) -> Iterator[Leak]:
+    """Those findings, as a stored result has them, that are gated."""
+    for finding in (each for each in findings if each["gated"]):
         layer, step = finding["layer"], finding["instruction"]
         text = cut(parse_created_by(step["created_by"]).line, _STEP) if step and step["created_by"] else ""
         yield Leak(finding["secret"]["fingerprint"] or finding["id"], finding["title"], Severity(finding["severity"]),

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from scanner.audit.run import Audit
-from scanner.evidence import Confidence, Severity, Verdict
+from scanner.evidence import Confidence, Severity, Verdict, is_gated
 from scanner.store.ledger import State
 
 #: builds that are to give the same bytes each time set their clock to the beginning of 1970 or 1980
@@ -63,7 +63,7 @@ def rows(audits: Iterable[Audit], fail_on: Severity | None) -> Iterator[Row]:
                 yield Row(entry.reference, repository, entry.digest, entry.digest or None, None, Verdict.INCOMPLETE,
                           entry.state, entry.reason, built(known.created))  # fmt: skip
             for image in known.images:
-                findings = [{**finding, "gated": gated(finding, fail_on)} for finding in image["findings"]]
+                findings = judged((image,), fail_on)
                 leaked = any(finding["gated"] for finding in findings)
                 verdict = Verdict.LEAKED if leaked else Verdict.INCOMPLETE if unsure else Verdict.CLEAN
                 yield Row(entry.reference, repository, entry.digest, image["manifest_digest"], image["platform"],
@@ -73,9 +73,13 @@ def rows(audits: Iterable[Audit], fail_on: Severity | None) -> Iterator[Row]:
 
 def gated(finding: Mapping[str, Any], fail_on: Severity | None) -> bool:
     """Whether a finding as a report has it makes its image leak, with that gate."""
-    if fail_on is None or finding["suppressed"] is not None or finding["confidence"] == Confidence.LOW:
-        return False
-    return Severity(finding["severity"]).rank <= fail_on.rank
+    severity, confidence = Severity(finding["severity"]), Confidence(finding["confidence"])
+    return finding["suppressed"] is None and is_gated(severity, confidence, fail_on)
+
+
+def judged(images: Iterable[Mapping[str, Any]], fail_on: Severity | None) -> list[dict[str, Any]]:
+    """The findings of stored images, with that gate in place of the one that they were stored with."""
+    return [{**finding, "gated": gated(finding, fail_on)} for image in images for finding in image["findings"]]
 
 
 def layers_known(image: Mapping[str, Any]) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from scanner.audit.overview import Image, Overview, Period, history, layers_of, leaks_of, overview
-from scanner.audit.rows import built, gated
+from scanner.audit.rows import built, judged
 from scanner.evidence import Severity
 from scanner.store.database import Store
 from scanner.store.ledger import spans
@@ -65,10 +65,6 @@ class Overviews:
 def images(seen: Iterator[Seen] | list[Seen], rules: str, fail_on: Severity | None) -> Iterator[Image]:
     """Tags of the store as images, with the gate of the service."""
     for each in seen:
-        judged = [
-            {**image, "findings": [{**one, "gated": gated(one, fail_on)} for one in image["findings"]]}
-            for image in each.images
-        ]
         yield Image(
             reference=each.reference,
             repository=each.repository,
@@ -76,7 +72,7 @@ def images(seen: Iterator[Seen] | list[Seen], rules: str, fail_on: Severity | No
             state=each.state,
             reason=each.reason,
             created=built(each.created),
-            leaks=tuple(leaks_of(judged)),
-            layers=layers_of(judged),
+            leaks=tuple(leaks_of(judged(each.images, fail_on))),
+            layers=layers_of(each.images),
             stale=bool(each.rules) and each.rules != rules,
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from scanner.audit.rows import gated
+from scanner.audit.rows import judged
 from scanner.serve.settings import ServeSettings
 from scanner.serve.words import Standing, Verdict
 from scanner.store.database import Store
@@ -75,10 +75,7 @@ class Verdicts:
         if found is None or found.result.state is State.NOT_REACHED:
             return Verdict(digest, Standing.UNKNOWN)
         images = _images(found, digest)
-        findings = tuple(
-            {**finding, "gated": gated(finding, self._settings.fail_on)} for image in images
-            for finding in image["findings"]
-        )  # fmt: skip
+        findings = tuple(judged(images, self._settings.fail_on))
         stale = found.rules != self.rule_set
         if any(finding["gated"] for finding in findings):
             standing = Standing.LEAKED

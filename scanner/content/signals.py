@@ -186,7 +186,12 @@ def _spelled(pattern: str, at: int) -> list[str]:
 
 def _exact(raw: bytes) -> bytes:
     """An expression for the very bytes."""
-    return b"".join([_ESCAPED[byte] for byte in raw])  # twenty thousand of them are made for every scan
+    return b"".join([_ESCAPED[byte] for byte in raw])
+
+
+def _letters(base64: bytes) -> bytes:
+    """An expression for letters of base64. Twenty thousand of them are made for every scan."""
+    return base64.replace(b"+", rb"\+")
 
 
 def _widened(word: bytes, width: int, little: bool) -> bytes:
@@ -214,5 +219,5 @@ def _base64_signals(words: Sequence[bytes]) -> Iterator[Signal]:
         level = {form for form, _ in forms}
     for phase, found in by_phase.items():
         spellings = found | {form.translate(bytes.maketrans(b"+/", b"-_")) for form in found}
-        yield Signal("base64", [_exact(form) for form in sorted(spellings)], phase)
+        yield Signal("base64", [_letters(form) for form in sorted(spellings)], phase)
     yield Signal("base64", [_OF_UTF_16])

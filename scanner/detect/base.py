@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from scanner.evidence import Match
 
@@ -40,8 +39,7 @@ class Group(IntEnum):
         return Group.SHAPED if self <= Group.ENCODED else self
 
 
-@dataclass(frozen=True, slots=True)
-class Trigger:
+class Trigger(NamedTuple):  # a tuple, as twenty thousand are made for every scan
     """One expression of the first pass, in Hyperscan's dialect; bytes, not UTF-8, newlines match `.`.
 
     It must fire for everything that its detector could confirm, and should be cheap: the first pass runs it over

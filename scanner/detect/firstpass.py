@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import itertools
 import os
 import platform
 import re
@@ -18,10 +19,8 @@ import struct
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import hyperscan
 
@@ -32,7 +31,7 @@ from scanner.detect.spans import Suppressed
 from scanner.errors import RulePackError
 from scanner.evidence import Match
 
-_FORMAT = b"leakscan first pass 6\n"
+_FORMAT = b"leakscan first pass 7\n"
 _FIRST_LINES = 1024
 _END_BITS = 40  # of a number that holds a trigger and where it ended
 _END_MASK = (1 << _END_BITS) - 1
@@ -114,10 +113,11 @@ class DatabaseCache:
     def path(self, triggers: Sequence[Trigger]) -> Path:
         """Where the database of *triggers* is kept."""
         digest = hashlib.sha256(_FORMAT)
-        for part in (version("hyperscan"), platform.machine(), _cpu_kind()):
+        for part in (str(hyperscan.__version__), platform.machine(), _cpu_kind()):  # type: ignore[attr-defined]
             digest.update(part.encode() + b"\0")
-        for trigger in triggers:
-            digest.update(b"%d %d %d " % (_flags(trigger), trigger.group, len(trigger.expression)) + trigger.expression)
+        kinds = {kind: b"%d %d %d " % kind for kind in {each[1:] for each in triggers}}
+        parts = ((kinds[each[1:]], b"%d " % len(each.expression), each.expression) for each in triggers)
+        digest.update(b"".join(itertools.chain.from_iterable(parts)))
         return self.directory / f"first-pass-{digest.hexdigest()[:32]}.hsdb"
 
     def load(self, triggers: Sequence[Trigger]) -> bytes | None:
@@ -202,12 +202,12 @@ class _Counts(Protocol):
     tally: Tally
 
 
-@runtime_checkable
-class _ByWholePath(Protocol):
-    """A detector that may judge a content by all of its path."""
-
-    @property
-    def by_whole_path(self) -> bool: ...
+def _by_path(detectors: Sequence[Detector]) -> Iterator[tuple[int, PathDetector]]:
+    """The detectors that may look at a content because of its name, each with its number. `isinstance` of a protocol
+    would take longer than reading a small image."""
+    for number, detector in enumerate(detectors):
+        if hasattr(detector, "claims"):
+            yield number, cast(PathDetector, detector)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,7 @@ class SetAside:
 
 def _ascending(places: array[int]) -> Sequence[int]:
     """The places in order, each once; most are so already."""
-    return places if all(before < after for before, after in pairwise(places)) else sorted(set(places))
+    return places if all(before < after for before, after in itertools.pairwise(places)) else sorted(set(places))
 
 
 class FirstPass:
@@ -244,9 +244,9 @@ class FirstPass:
         self._owners = [owner for owner, detector in enumerate(detectors) for _ in detector.triggers]
         self._encoded = [each.group is Group.ENCODED for detector in detectors for each in detector.triggers]
         self._detectors = tuple(detectors)
-        self._by_path = [(owner, each) for owner, each in enumerate(detectors) if isinstance(each, PathDetector)]
+        self._by_path = tuple(_by_path(detectors))
         #: whether what one content holds tells nothing about the same bytes in another folder
-        self.by_whole_path = any(isinstance(each, _ByWholePath) and each.by_whole_path for each in detectors)
+        self.by_whole_path = any(getattr(each, "by_whole_path", False) for each in detectors)
         self._databases = tuple(_databases(serialized))
         for _, database in self._databases:
             database.scratch = hyperscan.Scratch(database)

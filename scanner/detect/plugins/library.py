@@ -1,7 +1,7 @@
 """What is taken from detect-secrets: expressions, functions of one value, kinds of file. Its only home.
 
 Nothing of its engine runs: no settings, no file reading, no verification. The package is imported when the first
-candidate turns up, as it pulls in an HTTP client that costs more time than everything else here.
+candidate turns up, and without the HTTP client that it verifies with, which costs more time than all else here.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from types import ModuleType
 from typing import Any
 
 from scanner.detect.plugins.alphabet import Projection
@@ -56,7 +58,7 @@ class Library:
 
     def keyword(self, path: str) -> tuple[Linear, ...]:
         """The expressions of the keyword detector for the kind of file that *path* names."""
-        module = importlib.import_module("detect_secrets.plugins.keyword")
+        module = _module("plugins.keyword")
         kind = self.kind(path)
         if kind not in self._keyword:
             chosen: dict[re.Pattern[str], int] = next(
@@ -70,7 +72,7 @@ class Library:
         """The kind of file, such as YAML, GO or OTHER, by the end of its name."""
         ending = os.path.splitext(path)[1]
         if ending not in self._kinds:
-            module = importlib.import_module("detect_secrets.util.filetype")
+            module = _module("util.filetype")
             if len(self._kinds) >= _REMEMBERED:
                 self._kinds.clear()
             self._kinds[ending] = str(module.determine_file_type(path).name)
@@ -90,7 +92,7 @@ class Library:
     @cached_property
     def value_filters(self) -> tuple[tuple[str, Callable[[str], bool]], ...]:
         """The default filters that look at the value alone, with our name of the reason."""
-        module = importlib.import_module("detect_secrets.filters.heuristic")
+        module = _module("filters.heuristic")
         return (
             ("sequence", module.is_sequential_string),
             ("uuid", module.is_potential_uuid),
@@ -102,18 +104,39 @@ class Library:
     @cached_property
     def indirect_reference(self) -> Linear:
         """Finds an assignment from a call or a subscript; the original takes cubic time on hostile lines."""
-        module = importlib.import_module("detect_secrets.filters.heuristic")
+        module = _module("filters.heuristic")
         return translate(module._get_indirect_reference_regex(), 0)
 
     @cached_property
     def identifier_name(self) -> Linear:
         """Finds the name of an identifier (`id`, `user_id` ...) in front of a value."""
-        module = importlib.import_module("detect_secrets.filters.heuristic")
+        module = _module("filters.heuristic")
         return translate(module._get_id_detector_regex(), 0)
 
 
+def _module(name: str) -> Any:
+    """A module of detect-secrets. What it imports as `requests` loads when something of that is asked for: never,
+    unless a module speaks of it in its annotations."""
+    if "requests" in sys.modules:
+        return importlib.import_module(f"detect_secrets.{name}")
+    later = ModuleType("requests")
+
+    def real() -> ModuleType:
+        if sys.modules.get("requests") is later:
+            del sys.modules["requests"]
+        return importlib.import_module("requests")
+
+    later.__getattr__ = lambda wanted: getattr(real(), wanted)  # type: ignore[method-assign]
+    sys.modules["requests"] = later
+    try:
+        return importlib.import_module(f"detect_secrets.{name}")
+    finally:
+        if sys.modules.get("requests") is later:
+            del sys.modules["requests"]
+
+
 def _plugin(module: str, name: str) -> Any:
-    return getattr(importlib.import_module(f"detect_secrets.plugins.{module}"), name)
+    return getattr(_module(f"plugins.{module}"), name)
 
 
 def _entropy(name: str, limit: float | None) -> EntropyPlugin:

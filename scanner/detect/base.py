@@ -36,7 +36,7 @@ class Group(IntEnum):
     @property
     def database(self) -> Group:
         """The first group of the database that it belongs to."""
-        return Group.SHAPED if self <= Group.ENCODED else self
+        return Group.SHAPED if self <= Group.ENCODED or self is Group.QUOTED else self
 
 
 class Trigger(NamedTuple):  # a tuple, as twenty thousand are made for every scan

@@ -17,7 +17,7 @@ import secrets
 import stat
 import struct
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
@@ -237,12 +237,15 @@ class FirstPass:
     """
 
     def __init__(self, detectors: Sequence[Detector], serialized: bytes, explain: bool = False) -> None:
-        self._explain = explain
+        self.explain = explain
+        #: the numbers of the detectors whose triggers fired in the last content, and of those that its path claimed
+        self.fired: Collection[int] = ()
         self._aside: list[SetAside] = []
         tallies = [each.tally for each in detectors if isinstance(each, _Counts)] if explain else []
         self._tallies = {id(tally): tally for tally in tallies}
         self._owners = [owner for owner, detector in enumerate(detectors) for _ in detector.triggers]
-        self._encoded = [each.group is Group.ENCODED for detector in detectors for each in detector.triggers]
+        groups = (each.group for detector in detectors for each in detector.triggers)
+        self._structural = [group not in (Group.ENCODED, Group.QUOTED) for group in groups]
         self._detectors = tuple(detectors)
         self._by_path = tuple(_by_path(detectors))
         #: whether what one content holds tells nothing about the same bytes in another folder
@@ -266,24 +269,24 @@ class FirstPass:
         """
         del self._events[:]  # a pass that ran out of memory left some
         for group, database in self._databases:
-            if (structure and group in (Group.QUOTED, Group.SETTINGS)) or (
-                group is Group.SETTINGS and not _may_be_settings(data, path)
-            ):
+            if group is Group.SETTINGS and (structure or not _may_be_settings(data, path)):
                 continue
             database.scan(data, match_event_handler=self._on_match)
         claimed = [] if structure or not path else self.claimants(path)
+        self.fired = ()
         if not self._events and not claimed:
             return []
         ends = {owner: array("Q") for owner in claimed}
         for event in self._events:
             trigger, end = event >> _END_BITS, event & _END_MASK
-            if not (structure and self._encoded[trigger]):
+            if not structure or self._structural[trigger]:
                 places = ends.setdefault(self._owners[trigger], array("Q"))
                 if not places or places[-1] != end:
                     places.append(end)
         del self._events[:]
+        self.fired = ends.keys()
         found: list[Match] = []
-        confirm = self._explained if self._explain else self._confirmed
+        confirm = self._explained if self.explain else self._confirmed
         for owner, places in ends.items():
             found += confirm(self._detectors[owner], data, _ascending(places), path)
         found.sort(key=lambda match: (match.start, match.end, match.rule_id))

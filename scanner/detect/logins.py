@@ -6,6 +6,7 @@ database set next to it, it is a login, and then even a common word is a bad pas
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -119,7 +120,7 @@ class LoginDetector:
                     if base + login.start < seen:
                         continue
                     seen = base + login.end
-                    reason, user = _no_password(login, context), None
+                    reason, user = _no_password(login.name, login.sign, login.quote, login.value, context), None
                     if reason is None:  # looking for the user costs most, so it comes last
                         user = _user_of(window, login)
                         reason = _no_user(login, user, context)
@@ -190,32 +191,32 @@ def _no_user(login: _Login, user: bytes | None, context: Context) -> str | None:
     return "default-or-word" if same else None
 
 
-def _no_password(login: _Login, context: Context) -> str | None:
-    value = login.value
-    if _NO_PASSWORD_NAME.search(login.name):
+@functools.lru_cache(maxsize=8192)  # most are as one before, in every file of a library
+def _no_password(name: bytes, sign: bytes, quote: bytes, value: bytes, context: Context) -> str | None:
+    if _NO_PASSWORD_NAME.search(name):
         return "name-of-no-secret"
     if (reason := plausible.password(value) or plausible.expression(value)) is not None:
         return reason
-    if (not login.quote and _DOTTED.fullmatch(value) is not None) or _OPTION.match(value) is not None:
+    if (not quote and _DOTTED.fullmatch(value) is not None) or _OPTION.match(value) is not None:
         return "expression"
     if _ADDRESS.fullmatch(value) is not None:
         return "mail-address"  # what anonymous logins ask for
     if _CONSTANT.fullmatch(value) is not None:
         return "name"
-    if not login.quote and context is Context.SOURCE and _IDENTIFIER.fullmatch(value) is not None:
+    if not quote and context is Context.SOURCE and _IDENTIFIER.fullmatch(value) is not None:
         return "name"
     if context is Context.SOURCE and value.isalpha() and b"password" in value.lower():
         return "name"
     mixed = _MIXED.match(value) is not None and (len(value) >= 8 or _SPECIAL.search(value) is not None)
-    if login.sign == b"-":
+    if sign == b"-":
         return None if mixed and _SPECIAL_SIGN.search(value) is not None else "words"
-    if not login.sign and (_DASHED.fullmatch(value) is not None or (not login.quote and context is Context.SOURCE)):
+    if not sign and (_DASHED.fullmatch(value) is not None or (not quote and context is Context.SOURCE)):
         return "words"
-    if not login.sign or login.sign[:2].lower() == b"is":
+    if not sign or sign[:2].lower() == b"is":
         return None if mixed else "words"
-    if not login.quote and context in (Context.SOURCE, Context.PROSE):
+    if not quote and context in (Context.SOURCE, Context.PROSE):
         return None if mixed and plausible.words(value, 0.2) is None else "unquoted"
-    return None if mixed or login.quote or context is not Context.OTHER else "words"
+    return None if mixed or quote or context is not Context.OTHER else "words"
 
 
 def _match(login: _Login, base: int, user: bytes) -> Match:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ from scanner.detect.rulepack import LARGEST_MATCH, Rule, RulePack
 from scanner.detect.spans import Suppressed, escape_before, in_picture, inside_base64, past_word, ranges
 from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
 
+#: bytes of a match up to which it is remembered how it was judged
+_REMEMBERED = 512
 #: bytes around a window, for word edges
 _MARGIN = 16
 #: a window is copied in portions of this many bytes, so that a content full of triggers costs no copy of it all
@@ -310,17 +313,9 @@ class PatternDetector:
         return self._match(found, severity, confidence, tuple(evidence))
 
     def _value(self, found: _Found, context: Context) -> tuple[Confidence, str | None]:
-        rule, value = self.rule, found.groups["secret"]
-        if rule.value == "assigned":
-            return judge_assigned(found.groups, context, rule.confidence)
-        if rule.value == "random":
-            return judge_random(found.groups, context, rule.confidence)
-        if rule.value in ("url-password", "env-url-password"):
-            return judge_url_password(found.groups, context, rule.value)
-        if rule.value == "password":
-            return judge_command_password(value, context, rule.confidence)
-        test = {"token": plausible.token, "long-text": plausible.long_text}.get(rule.value)
-        return rule.confidence, test(value) if test else None
+        groups = tuple(found.groups.items())
+        judge = _remembered if sum(map(len, found.groups.values())) <= _REMEMBERED else _judged
+        return judge(self.rule.value, self.rule.confidence, context, groups)
 
     def _match(
         self, found: _Found, severity: Severity, confidence: Confidence, evidence: tuple[Evidence, ...]
@@ -343,6 +338,28 @@ class PatternDetector:
         """How many leading bytes of *value* the rule spells out."""
         head = value[:_LONGEST_PREFIX]
         return max(dialect.fixed_prefix(group, head) for group in self._ready().secrets)
+
+
+def _judged(
+    kind: str, confidence: Confidence, context: Context, items: tuple[tuple[str, bytes], ...]
+) -> tuple[Confidence, str | None]:
+    """What `Rule.value` says of a match by its groups."""
+    groups = dict(items)
+    value = groups["secret"]
+    if kind == "assigned":
+        return judge_assigned(groups, context, confidence)
+    if kind == "random":
+        return judge_random(groups, context, confidence)
+    if kind in ("url-password", "env-url-password"):
+        return judge_url_password(groups, context, kind)
+    if kind == "password":
+        return judge_command_password(value, context, confidence)
+    test = {"token": plausible.token, "long-text": plausible.long_text}.get(kind)
+    return confidence, test(value) if test else None
+
+
+#: nine in ten are as one before: names of fields, in every file of a library
+_remembered = functools.lru_cache(maxsize=8192)(_judged)
 
 
 def _free(candidates: Sequence[_Found], taken: set[int], place: int, within: int) -> _Found | None:

@@ -66,12 +66,12 @@ class Search:
     detectors: Sequence[Detector]
     limits: Limits
     known: Known
-    _signals: tuple[Signal, ...] = field(init=False)
+    _signals: dict[int, Signal] = field(init=False)
     _end: float = field(init=False)
 
     def __post_init__(self) -> None:
         self.start_task()
-        self._signals = tuple(detector for detector in self.detectors if isinstance(detector, Signal))
+        self._signals = {owner: each for owner, each in enumerate(self.detectors) if isinstance(each, Signal)}
 
     def start_task(self) -> None:
         """Time counts from here."""
@@ -83,7 +83,8 @@ class Search:
         *structure*: see `FirstPass.matches`.
         """
         found = self.first_pass.matches(data, name, structure)
-        return found, [clue for signal in self._signals if (clue := signal.take()) is not None]
+        heard = sorted(self._signals.keys() & self.first_pass.fired) if self.first_pass.fired else ()
+        return found, [clue for owner in heard if (clue := self._signals[owner].take()) is not None]
 
     def ignored(self, data: memoryview, base: int, start: int, end: int) -> list[Ignored]:
         """What was set aside since this was last asked, one for each rule and reason; nothing unless that was wanted.
@@ -92,6 +93,8 @@ class Search:
             base: where in *data* the bytes that were matched begin.
             start, end: what begins in data[start:end] counts; the rest belongs to another window.
         """
+        if not self.first_pass.explain:
+            return []
         found: dict[tuple[str, str], tuple[int | None, int]] = {}
         for aside in self.first_pass.take_aside():
             at = None if aside.start is None else base + aside.start

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from scanner.detect.base import Group, Trigger
@@ -36,6 +36,8 @@ _QUOTES = b"'\""
 _HEX = b"0123456789abcdefABCDEF"
 #: a line that ends in a hexadecimal digest behind its label
 _LABELLED = re.compile(rb"[\r\n]([^\r\n:=]{1,60}[:=][ \t]*)([0-9a-fA-F]{32,128})[ \t]*[\r\n]?\Z")
+#: n times the logarithm of n, to base 2
+_WEIGHTS = (0.0, *(count * math.log2(count) for count in range(1, 1024)))
 #: a quoted string may be this long; longer ones are counted, not measured
 LONGEST = 1 << 20
 
@@ -47,6 +49,22 @@ def _checksum(value: bytes, before: bytes) -> str | None:
     if len(value) not in DIGEST_LENGTHS or value.strip(_HEX):
         return None
     return None if names_secret(before) else "digest"
+
+
+def _high(number: int, plugin: EntropyPlugin, value: bytes, different: Collection[int]) -> bool:
+    """Whether *value* is above the limit of a plugin; *different* are its bytes, each once."""
+    if len(different) < PLUGINS[number][2] or value.strip(plugin.characters):
+        return False
+    length = len(value)
+    counts = map(value.count, different)
+    if length < len(_WEIGHTS):
+        bits = math.log2(length) - sum(map(_WEIGHTS.__getitem__, counts)) / length
+    else:
+        bits = math.log2(length) - sum(count * math.log2(count) for count in counts) / length
+    # the plugin's own sum decides where rounding could, and where it takes something off for numbers
+    if abs(bits - plugin.limit) > 1e-6 and not value.isdigit():
+        return bits > plugin.limit
+    return plugin.entropy(value.decode("ascii")) > plugin.limit
 
 
 @dataclass(slots=True)
@@ -118,7 +136,7 @@ class EntropyDetector:
     ) -> Iterator[tuple[int, int, int, bytes]]:
         """Every quoted string above a plugin's limit, as (plugin, start, end, value).
 
-        Checksums and digests are most of them; *judged* counts these in the tally instead, before any arithmetic.
+        Data, checksums and digests are most of them; *judged* counts these in the tally instead, before any arithmetic.
         """
         chains = [_Chain(self.library.entropies[name]) for name, *_ in PLUGINS]
         least = PLUGINS[0][2]
@@ -133,16 +151,19 @@ class EntropyDetector:
             if opening < 0 or window[opening] != window[-1]:
                 continue
             value = window[opening + 1 : -1]
-            different = len(set(value))
-            if different < least and value.strip(_HEX):  # most are names and words, and no plugin's
+            if judged and len(value) > BULK:
+                self.tally.add(PLUGINS[0][1], "bulk")
+                continue
+            different = frozenset(value)
+            if len(different) < least and value.strip(_HEX):  # most are names and words, and no plugin's
                 continue
             if judged and (reason := _checksum(value, window[max(0, opening - 80) : opening])):
-                self.tally.add(PLUGINS[different < least][1], reason)
+                self.tally.add(PLUGINS[len(different) < least][1], reason)
                 continue
             close = end - 1
             start = close - len(value)
             for number, chain in enumerate(chains):
-                if self._high(number, chain.plugin, value) and chain.opens(data, start - 1, close):
+                if _high(number, chain.plugin, value, different) and chain.opens(data, start - 1, close):
                     yield number, start, close, value
 
     def _longer(self, data: memoryview, end: int) -> bytes:
@@ -156,17 +177,6 @@ class EntropyDetector:
         if size < end:
             self.tally.add(PLUGINS[0][1], "longer-than-measured")
         return b"\0"
-
-    def _high(self, number: int, plugin: EntropyPlugin, value: bytes) -> bool:
-        different = set(value)
-        if len(different) < PLUGINS[number][2] or value.strip(plugin.characters):
-            return False
-        length = len(value)
-        bits = math.log2(length) - sum(c * math.log2(c) for c in map(value.count, different)) / length
-        # the plugin's own sum decides where rounding could, and where it takes something off for numbers
-        if abs(bits - plugin.limit) > 1e-6 and not value.isdigit():
-            return bits > plugin.limit
-        return plugin.entropy(value.decode("ascii")) > plugin.limit
 
     def sightings(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Sighting]:
         """Every string above a limit, unjudged; `expression` says which plugin."""
@@ -192,7 +202,7 @@ class EntropyDetector:
         for number, (name, *_) in enumerate(PLUGINS):
             plugin = self.library.entropies[name]
             for found in plugin.quoted.finditer(view.line.projected):
-                if not self._high(number, plugin, found[2]):
+                if not _high(number, plugin, found[2], frozenset(found[2])):
                     continue
                 start, end = view.offset(found.start(2)), view.offset(found.end(2))
                 if start is not None and end is not None:

@@ -125,7 +125,7 @@ def _layer(costs: Costs, blob: Blob, rules: detection.Detection, limits: Limits,
     costs.members += walk.ledger.members
 
     def match(detectors: Sequence[Detector], unfold: bool) -> float:
-        search = Search(FirstPass(detectors, rules.database), detectors, limits, Twins(1).part(0, {0: view}))
+        search = Search(FirstPass(detectors, rules.database), limits, Twins(1).part(0, {0: view}))
         start = time.process_time()
         digested: set[int] = set()
         budget = Budget(limits) if unfold else None

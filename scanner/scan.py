@@ -6,13 +6,14 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from typing import Protocol
 
 from scanner.account import known_secrets
 from scanner.commands import show
 from scanner.detect.base import Detector
+from scanner.detect.firstpass import FirstPass
 from scanner.detect.known.parts import Known
 from scanner.errors import LeakscanError, MalformedImage
 from scanner.evidence import (
@@ -52,7 +53,7 @@ from scanner.work.pool import BlobJob, BlobOutcome, Pool, TextJob
 _SMALL = 64 * KIB  # a document of fewer bytes is matched in the company of others
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Detection:
     """The detectors, their compiled first pass, the name of the rule set, and secrets that the user gave."""
 
@@ -60,6 +61,11 @@ class Detection:
     database: bytes
     rules_digest: str
     known: tuple[Known, ...] = ()
+
+    @cached_property
+    def first_pass(self) -> FirstPass:
+        """Made once: the workers of every scan are forked with it."""
+        return FirstPass(self.detectors, self.database)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +132,7 @@ def scan(
     texts, blobs, text_gaps = _texts(opened, options.limits)
     gaps += text_gaps
     jobs = _jobs(opened, blobs)
-    pool = Pool(detection.detectors, detection.database, options.limits, options.jobs, progress,
-                options.show_suppressed)  # fmt: skip
+    pool = Pool(detection.first_pass, options.limits, options.jobs, progress, options.show_suppressed)
     known = {key: outcome for key, job in jobs.items() if kept and (outcome := kept.get(job.blob, job.form))}
     fresh = {key: job for key, job in jobs.items() if key not in known}
     ran = pool.run(

@@ -17,6 +17,7 @@ from typing import Any
 
 from scanner import __version__
 from scanner.claim import Check, Outcome
+from scanner.detect.firstpass import FirstPass
 from scanner.errors import LeakscanError
 from scanner.evidence import ScanResult, Severity, Verdict
 from scanner.image.blob import Blob
@@ -121,7 +122,7 @@ def verify(
     images = {_named(entry): _match(entry, opened.images) for entry in report["images"]}
     wanted = _Wanted(opened, report, images)
     # nothing is unpacked: proofs are of stored bytes
-    pool = Pool((), b"", replace(limits, nested_depth=0), jobs, progress)
+    pool = Pool(FirstPass((), b""), replace(limits, nested_depth=0), jobs, progress)
     specs = [replace(job, spans=wanted.spans(job.blob)) for job in blob_jobs(opened, limits)]
     outcomes = {_key(outcome.blob): outcome for outcome in pool.run(specs, ())}
     checks = [*consistent(report)]

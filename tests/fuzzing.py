@@ -24,7 +24,7 @@ import zstandard
 
 from scanner.content.signals import packed_signals
 from scanner.detect.base import Detector, Trigger
-from scanner.detect.firstpass import compile_database, triggers_of
+from scanner.detect.firstpass import FirstPass, compile_database, triggers_of
 from scanner.errors import LeakscanError, MalformedImage
 from scanner.evidence import Confidence, Match, Secret, Severity
 from scanner.image.blob import Blob, BlobFile, spool
@@ -409,7 +409,7 @@ def scan_layers(layers: Sequence[bytes], jobs: int = 1, limits: Limits = LIMITS)
             write_all(file, stored)
             blobs.append(BlobJob(Blob(f"layer-{number}", file, at, len(stored)), Form.LAYER))
             at += len(stored)
-        return [_seen(outcome) for outcome in Pool(DETECTORS, DATABASE, limits, jobs).run(blobs, ())]
+        return [_seen(outcome) for outcome in Pool(FirstPass(DETECTORS, DATABASE), limits, jobs).run(blobs, ())]
     finally:
         file.close()
 

@@ -40,7 +40,7 @@ def search() -> Search:
     rules = [PatternDetector(rule, pack.known) for rule in pack.rules if "gitlab" in rule.id]
     detectors: tuple[Detector, ...] = (*rules, *signals(pack))
     first_pass = FirstPass(detectors, compile_database(triggers_of(detectors)))
-    return Search(first_pass, detectors, Limits(), Twins(1).part(0, {}))
+    return Search(first_pass, Limits(), Twins(1).part(0, {}))
 
 
 def inside(search: Search, data: bytes, name: str = "file") -> list[Inner]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scanner.detect.base import Trigger
-from scanner.detect.firstpass import compile_database, triggers_of
+from scanner.detect.firstpass import FirstPass, compile_database, triggers_of
 from scanner.evidence import Confidence, Match, Secret, Severity
 from scanner.image.blob import Blob, BlobFile
 from scanner.limits import Limits
@@ -61,7 +61,7 @@ def run(
         jobs_of_texts.append(TextJob(key, name, Blob(name, kept, at, len(data))))
         at += len(data)
     detectors = (Marks(),)
-    pool = Pool(detectors, compile_database(triggers_of(detectors)), limits, jobs)
+    pool = Pool(FirstPass(detectors, compile_database(triggers_of(detectors))), limits, jobs)
     try:
         return pool.run(blobs, jobs_of_texts), pool
     finally:

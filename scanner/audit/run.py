@@ -15,6 +15,7 @@ from typing import Any
 from scanner import __version__
 from scanner.audit.listing import Item, Listed, listed, refers
 from scanner.audit.targets import Filters, Target
+from scanner.detect.plugins.library import preload
 from scanner.errors import LeakscanError, StoreError
 from scanner.evidence import Gap, ScanResult, Severity
 from scanner.image.blob import Blob
@@ -179,6 +180,7 @@ class Reader:
         self._client, self._ledger, self._detection, self._wanted = client, ledger, detection, wanted
         self.kept = KeptLayers(engine, rule_set(detection, wanted.platform, wanted.limits), Seal(wanted.key))
         self._shared = Documents()
+        preload()
 
     def read(self, item: Item, tags: Collection[str] | None = None) -> Result:
         """Scan an image and write down what came of it. Raises DatabaseError.

@@ -195,13 +195,6 @@ class _Explains(Protocol):
     def explain(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match | Suppressed]: ...
 
 
-@runtime_checkable
-class _Counts(Protocol):
-    """A detector that counts what it set aside, without places."""
-
-    tally: Tally
-
-
 def _by_path(detectors: Sequence[Detector]) -> Iterator[tuple[int, PathDetector]]:
     """The detectors that may look at a content because of its name, each with its number. `isinstance` of a protocol
     would take longer than reading a small image."""
@@ -230,23 +223,24 @@ def _ascending(places: array[int]) -> Sequence[int]:
 
 
 class FirstPass:
-    """Runs the database over contents and lets the detectors confirm what fired. One for each process.
+    """Runs the databases over contents and lets the detectors confirm what fired. Made once; a process that is forked
+    has one of its own.
 
-    Args:
+    Attributes:
+        detectors: whose triggers are in the databases.
         explain: remember what the detectors set aside; costs time and memory.
     """
 
     def __init__(self, detectors: Sequence[Detector], serialized: bytes, explain: bool = False) -> None:
-        self.explain = explain
+        self.detectors, self.explain = tuple(detectors), explain
         #: the numbers of the detectors whose triggers fired in the last content, and of those that its path claimed
         self.fired: Collection[int] = ()
         self._aside: list[SetAside] = []
-        tallies = [each.tally for each in detectors if isinstance(each, _Counts)] if explain else []
+        tallies: list[Tally] = [detector.tally for detector in detectors if hasattr(detector, "tally")]
         self._tallies = {id(tally): tally for tally in tallies}
         self._owners = [owner for owner, detector in enumerate(detectors) for _ in detector.triggers]
         groups = (each.group for detector in detectors for each in detector.triggers)
         self._structural = [group not in (Group.ENCODED, Group.QUOTED) for group in groups]
-        self._detectors = tuple(detectors)
         self._by_path = tuple(_by_path(detectors))
         #: whether what one content holds tells nothing about the same bytes in another folder
         self.by_whole_path = any(getattr(each, "by_whole_path", False) for each in detectors)
@@ -288,7 +282,7 @@ class FirstPass:
         found: list[Match] = []
         confirm = self._explained if self.explain else self._confirmed
         for owner, places in ends.items():
-            found += confirm(self._detectors[owner], data, _ascending(places), path)
+            found += confirm(self.detectors[owner], data, _ascending(places), path)
         found.sort(key=lambda match: (match.start, match.end, match.rule_id))
         return found
 

@@ -16,7 +16,6 @@ from scanner.content.encoded import Clue
 from scanner.content.signals import Signal
 from scanner.content.unfold import is_covered, unfold
 from scanner.content.words import Budget, Content, Fault, Room
-from scanner.detect.base import Detector
 from scanner.detect.firstpass import FirstPass
 from scanner.evidence import Gap, Match, Secret
 from scanner.layer.walk import OVERLAP, WINDOW
@@ -58,12 +57,10 @@ class Search:
     """Runs the first pass and remembers where it saw encoded text. One for each process.
 
     Args:
-        detectors: those of the first pass, signals among them.
         known: contents that were searched already and hold nothing.
     """
 
     first_pass: FirstPass
-    detectors: Sequence[Detector]
     limits: Limits
     known: Known
     _signals: dict[int, Signal] = field(init=False)
@@ -71,7 +68,8 @@ class Search:
 
     def __post_init__(self) -> None:
         self.start_task()
-        self._signals = {owner: each for owner, each in enumerate(self.detectors) if isinstance(each, Signal)}
+        numbered = enumerate(self.first_pass.detectors)
+        self._signals = {number: each for number, each in numbered if isinstance(each, Signal)}
 
     def start_task(self) -> None:
         """Time counts from here."""

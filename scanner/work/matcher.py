@@ -14,7 +14,6 @@ from multiprocessing.reduction import recv_handle
 from scanner.content.encoded import Clue
 from scanner.content.repositories import LooseObject, loose_object
 from scanner.content.words import Budget, Content
-from scanner.detect.base import Detector
 from scanner.detect.firstpass import FirstPass
 from scanner.evidence import Gap
 from scanner.image.blob import Blob, BlobFile
@@ -52,13 +51,13 @@ _CONTEXT = 4 * KIB  # bytes before a padding that hides something
 
 
 def main(
-    connection: Connection, detectors: Sequence[Detector], database: bytes, limits: Limits, explain: bool, parent: int,
-    twins: Twins, number: int,
-) -> None:  # fmt: skip
+    connection: Connection, first_pass: FirstPass, limits: Limits, explain: bool, parent: int, twins: Twins, number: int
+) -> None:
     """Serve extents and tasks until the connection closes; this is worker *number* of those that share *twins*."""
     isolate(limits, parent)
     extents: dict[int, memoryview] = {}
-    search = Search(FirstPass(detectors, database, explain), detectors, limits, twins.part(number, extents))
+    first_pass.explain = explain
+    search = Search(first_pass, limits, twins.part(number, extents))
     digested: dict[int, set[int]] = defaultdict(set)  # by extent: where members start whose digests went out
     budgets: dict[int, Budget] = defaultdict(lambda: Budget(limits))  # by extent: what may still be unpacked
     with contextlib.suppress(EOFError, OSError):  # the coordinator is gone: nobody left to tell

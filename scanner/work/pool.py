@@ -21,7 +21,7 @@ from multiprocessing.reduction import send_handle
 from typing import Any
 
 from scanner.content.repositories import LooseObject
-from scanner.detect.base import Detector
+from scanner.detect.firstpass import FirstPass
 from scanner.evidence import Gap
 from scanner.image.blob import AwaitedFile, Blob, BlobFile, spool
 from scanner.layer.walk import WINDOW, Piece
@@ -210,8 +210,7 @@ class Pool:
 
     def __init__(
         self,
-        detectors: Sequence[Detector],
-        database: bytes,
+        first_pass: FirstPass,
         limits: Limits,
         jobs: int,
         progress: Callable[[int], None] = lambda _: None,
@@ -219,7 +218,7 @@ class Pool:
     ) -> None:
         self._explain = explain
         self.text_ignored: list[Ignored] = []
-        self._detectors, self._database, self._limits, self._jobs = detectors, database, limits, max(1, jobs)
+        self._first_pass, self._limits, self._jobs = first_pass, limits, max(1, jobs)
         self._progress = progress
         self._readers: list[_Worker] = []
         self._matchers: list[_Worker] = []
@@ -322,7 +321,7 @@ class Pool:
 
     def _matcher(self) -> _Worker:
         number = min(set(range(self._jobs)) - {worker.number for worker in self._matchers})
-        shared = self._detectors, self._database, self._limits, self._explain, os.getpid(), self._twins
+        shared = self._first_pass, self._limits, self._explain, os.getpid(), self._twins
         worker = self._spawn(matcher.main, *shared, number)
         worker.number = number
         return worker

@@ -33,6 +33,12 @@ class EntropyPlugin:
     entropy: Callable[[str], float]
 
 
+def preload() -> None:
+    """Import detect-secrets now, for a process that forks others again and again: each would import it anew."""
+    for module in ("filters.heuristic", "plugins.high_entropy_strings", "plugins.keyword", "util.filetype"):
+        _module(module)
+
+
 class Library:
     """Lends the parts of detect-secrets, each made ready once.
 

@@ -10,7 +10,9 @@ import os
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -137,9 +139,9 @@ def _pools(guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
 
 
 class _Adapter(HTTPAdapter):
-    """Connects through a guard, with a TLS context of its own."""
+    """Connects through a guard, with a TLS context of its own, made when it is needed."""
 
-    def __init__(self, guard: Guard, context: ssl.SSLContext) -> None:
+    def __init__(self, guard: Guard, context: Callable[[], ssl.SSLContext]) -> None:
         self._guard, self._context = guard, context
         super().__init__(pool_connections=2, pool_maxsize=2, max_retries=0)
 
@@ -149,7 +151,7 @@ class _Adapter(HTTPAdapter):
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
         host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
-        return host, {"ssl_context": self._context} if host["scheme"] == "https" else {}
+        return host, {"ssl_context": self._context()} if host["scheme"] == "https" else {}
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """The context verifies."""
@@ -182,10 +184,12 @@ class _Sessions:
 
 
 class Wire:
-    """Sends single requests. A process that was forked gets connections of its own."""
+    """Sends single requests. A process that was forked gets connections of its own, but shares the TLS contexts: to
+    read the system's CAs for one takes longer than a small layer."""
 
     def __init__(self, settings: Settings, guard: Guard) -> None:
         self._settings, self.guard = settings, guard
+        self._contexts: dict[str, ssl.SSLContext] = {}
         self._sessions = _Sessions(os.getpid(), {})
 
     def send(self, method: str, url: str, headers: dict[str, str], body: dict[str, str] | None = None
@@ -218,11 +222,16 @@ class Wire:
             session.cookies.set_policy(_NoCookies())
             session.headers.clear()
             session.headers.update({"User-Agent": f"leakscan/{__version__}", "Accept-Encoding": "identity"})
-            adapter = _Adapter(self.guard, _context(self._settings, host))
+            adapter = _Adapter(self.guard, partial(self._context, host))
             session.mount("https://", adapter)
             session.mount("http://", adapter)
             self._sessions.by_host[host] = session
         return self._sessions.by_host[host]
+
+    def _context(self, host: str) -> ssl.SSLContext:
+        if host not in self._contexts:
+            self._contexts[host] = _context(self._settings, host)
+        return self._contexts[host]
 
     def close(self) -> None:
         """Close the connections of this process."""

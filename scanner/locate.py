@@ -102,14 +102,15 @@ def layer_places(
     for layer, outcome in zip(image.layers, outcomes, strict=True):
         if outcome is not None and layer.blob is not None:
             for sighting in outcome.sightings:
-                yield replace(_in_layer(layer, outcome, sighting, fate_of), image=number, platform=platform)
+                yield _in_layer(layer, outcome, sighting, fate_of, number, platform)
             for sighting in outcome.stored_sightings:
                 yield replace(_stored(layer, outcome, sighting), image=number, platform=platform)
 
 
 def _in_layer(
-    layer: Layer, outcome: BlobOutcome, sighting: Sighting, fate_of: Callable[[int, bytes, Trail | None, int], Fate]
-) -> Place:
+    layer: Layer, outcome: BlobOutcome, sighting: Sighting, fate_of: Callable[[int, bytes, Trail | None, int], Fate],
+    number: int, platform: str | None,
+) -> Place:  # fmt: skip
     match, length = sighting.match, sighting.match.end - sighting.match.start
     state, removed_by = State.HIDDEN, None  # bytes of no member never reach the filesystem
     if sighting.member is not None:
@@ -137,6 +138,8 @@ def _in_layer(
         inside=sighting.inside,
         mac=sighting.mac or (outcome.proofs.get(sighting.stored, "") if unpacked or in_name else ""),
         spelled=match.stored,
+        image=number,
+        platform=platform,
     )
 
 

@@ -20,6 +20,8 @@ _INSIDE_WORDS = 4
 #: Where a short value is most likely a value and no word: after `=` or `:`, with or without a quote.
 _ASSIGNED = re.compile(r"[=:][\"'\\]{0,2}")
 _HIDDEN = "***"
+#: texts of which it is remembered where values stand in them
+_REMEMBERED = 1024
 
 
 def spellings(value: bytes) -> frozenset[str]:
@@ -65,7 +67,7 @@ class Redactor:
     finding, and elsewhere only directly after `=` or `:`.
     """
 
-    __slots__ = ("_known", "_long", "_patterns", "_short")
+    __slots__ = ("_found", "_known", "_long", "_patterns", "_short")
 
     def __init__(self, secrets: Iterable[bytes]) -> None:
         # first characters → lengths, longest first → spellings: many values share a prefix, few differ in length.
@@ -73,6 +75,7 @@ class Redactor:
         short: set[str] = set()
         self._known = frozenset(secrets)
         self._patterns: dict[bytes, re.Pattern[str]] = {}
+        self._found: dict[str, tuple[tuple[int, int], ...]] = {}
         for value in self._known:
             for spelling in spellings(value):
                 if len(spelling) >= EVERYWHERE and len(value) >= EVERYWHERE:
@@ -93,12 +96,20 @@ class Redactor:
             own: the value of the finding that the string belongs to, or all values found in that string; these are
                 replaced however short they are.
         """
-        spans = [*self._everywhere(text), *self._assigned(text)]
+        spans = list(self._known_in(text))
         for value in (own,) if isinstance(own, bytes) else own:
             # long values that are known were looked for already
             if len(value) < EVERYWHERE or value not in self._known:
                 spans.extend(self._own(text, value))
         return _masked(text, spans) if spans else text
+
+    def _known_in(self, text: str) -> tuple[tuple[int, int], ...]:
+        """Where values stand in *text*, whosever it is; remembered, as thousands of findings share their steps."""
+        if text not in self._found:
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            self._found[text] = (*self._everywhere(text), *self._assigned(text))
+        return self._found[text]
 
     def _everywhere(self, text: str) -> Iterator[tuple[int, int]]:
         for at in range(len(text) - EVERYWHERE + 1) if self._long else ():

@@ -6,11 +6,12 @@ To teach leakscan a new kind of file, add a row here and a case to tests/credent
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from scanner.detect.dialect import compile_pattern
+from scanner.detect.dialect import compile_pattern, compile_set
 from scanner.detect.formats import Reader, read_ini, read_json, read_xml, read_yaml, rows
 from scanner.evidence import Severity
 
@@ -972,7 +973,7 @@ class FileKinds:
     def __init__(self, table: tuple[FileKind, ...] = TABLE) -> None:
         self._table = table
         self._any: Any = None
-        self._rows: list[tuple[FileKind, re.Pattern[str]]] = []
+        self._each: Callable[[bytes], list[int]] | None = None
 
     def claims(self, path: str) -> bool:
         """Whether any row is about *path*: one search in linear time, as it is asked for every file of an image."""
@@ -983,8 +984,6 @@ class FileKinds:
 
     def of(self, path: str) -> list[FileKind]:
         """The rows about *path*, in order."""
-        if not self._rows:
-            self._rows = [
-                (kind, re.compile(rf"(?:^|/)(?:{'|'.join(kind.paths)})\Z", re.IGNORECASE)) for kind in self._table
-            ]
-        return [kind for kind, pattern in self._rows if pattern.search(path) is not None]
+        if self._each is None:
+            self._each = compile_set(f"(?i)(?:^|/)(?:{'|'.join(kind.paths)})$" for kind in self._table)
+        return [self._table[number] for number in self._each(path.encode("utf-8", "surrogateescape"))]

@@ -17,6 +17,7 @@ HOMES = {
     "detect_secrets": ("detect.plugins.library",),
     "isal": ("layer.expand",),
     "zstandard": ("layer.expand",),
+    "lz4": ("content.lz4frames",),
     "rich": ("progress",),
     "cryptography": ("detect.privatekeys", "serve.logins"),
     "jinja2": ("report.markup",),

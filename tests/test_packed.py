@@ -18,6 +18,8 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import lz4.block
+import lz4.frame
 import pytest
 
 from tests import fuzzing
@@ -91,6 +93,22 @@ def lzip(data: bytes) -> bytes:
     return body + struct.pack("<IQQ", zlib.crc32(data), len(data), len(body) + 20)
 
 
+def repeated(data: bytes) -> bytes:
+    """In front of the data, a copy of it in pieces: a packer that only refers back then leaves nothing as it is."""
+    return b"".join(data[at : at + 7] + b"|" for at in range(0, len(data), 7)) + data
+
+
+def lz4_frame(data: bytes) -> bytes:
+    """A frame of LZ4."""
+    return lz4.frame.compress(repeated(data), compression_level=9)
+
+
+def lz4_legacy(data: bytes) -> bytes:
+    """A legacy frame of LZ4, as it packs kernels."""
+    block = lz4.block.compress(repeated(data), mode="high_compression", store_size=False)
+    return b"\x02\x21\x4c\x18" + struct.pack("<I", len(block)) + block
+
+
 def pdf(*objects: bytes) -> bytes:
     """Objects as a PDF without a table of them."""
     numbered = (b"%d 0 obj\n%s\nendobj\n" % (number + 1, each) for number, each in enumerate(objects))
@@ -126,7 +144,8 @@ def seven_zip() -> bytes:
 SQUASHFS = struct.pack("<4s4I4H2H", b"hsqs", 9, 0, 1 << 17, 1, 1, 17, 0, 1, 4, 0) + bytes(400)
 FORMS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gz, "bzip2": bz2.compress, "xz": lzma.compress, "zstd": zstd, "zip": lambda data: zipped(("e", data)),
-    "zlib": deflated, "lzip": lzip, "tar.gz": lambda data: gz(tar_of(file("e", data))),
+    "zlib": deflated, "lzip": lzip, "lz4": lz4_frame, "legacy_lz4": lz4_legacy,
+    "tar.gz": lambda data: gz(tar_of(file("e", data))),
 }  # fmt: skip
 
 FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
@@ -152,6 +171,17 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "lzma_of_a_size": (WHOLE, lambda key: lzma_alone(text(key) * 3, 1, 1, 1, sized=True)),
     "lzip": (WHOLE, lambda key: lzip(text(key))),
     "lzip_of_two_members": (WHOLE, lambda key: lzip(b"nothing") + lzip(text(key))),
+    "lz4_of_two_frames": (WHOLE, lambda key: lz4_frame(b"nothing") + lz4_legacy(text(key))),
+    "lz4_behind_a_skippable_frame": (WHOLE, lambda key: skippable(b"toc") + lz4_legacy(text(key))),
+    "lz4_behind_zstd": (WHOLE, lambda key: zstd(b"nothing") + lz4_legacy(text(key))),
+    "zstd_behind_lz4": (WHOLE, lambda key: lz4_frame(b"nothing") + zstd(text(key))),
+    "gzip_in_a_skippable_frame_of_lz4": (WHOLE, lambda key: lz4_frame(b"x") + skippable(gz(text(key)))),
+    "lz4_in_lz4_in_zip": (WHOLE, lambda key: zipped(("e.lz4", lz4_frame(tar_of(file("e", lz4_legacy(text(key)))))))),
+    "initramfs_of_lz4": (WHOLE, lambda key: cpio_binary(("a", b"x")) + bytes(512)
+                         + lz4_legacy(cpio_binary(("etc/key", text(key))))),
+    "lz4_cut": (SAID, lambda key: lz4.frame.compress(
+        repeated(text(key)) + random.Random(1).randbytes(99_000), compression_level=9)[:-3000]),
+    "lz4_of_a_dictionary": (SAID, lambda key: _with_dictionary(gz(key))),
     "gzip_in_an_extra_field": (WHOLE, lambda key: _extra(gz(b"x"), b"AB\0\2" + gz(text(key)))),
     "gzip_in_a_skippable_frame": (WHOLE, lambda key: zstd(b"nothing") + skippable(gz(text(key))) + zstd(b"nothing")),
     "zstd_in_a_skippable_frame": (WHOLE, lambda key: skippable(b"toc " + zstd(text(key))) + zstd(b"nothing")),
@@ -199,6 +229,12 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 def _extra(stored: bytes, data: bytes) -> bytes:
     """A gzip member with an extra field."""
     return stored[:3] + bytes([stored[3] | 4]) + stored[4:10] + struct.pack("<H", len(data)) + data + stored[10:]
+
+
+def _with_dictionary(data: bytes) -> bytes:
+    """An LZ4 frame that begins with what is sixteen bytes back, in a dictionary that nobody has."""
+    block = b"\x0f\x10\0\xff\xff\x10" + b"\xf0" + bytes([len(data) - 15]) + data
+    return b"\x04\x22\x4d\x18\x61\x40\x07\0\0\0\xe3" + struct.pack("<I", len(block)) + block + bytes(4)
 
 
 def _png(*chunks: tuple[bytes, bytes]) -> bytes:

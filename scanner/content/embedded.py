@@ -25,7 +25,7 @@ MAGICS: dict[int, tuple[bytes, ...]] = {
     5: (rb"\x04\x22\x4d\x18[\x40-\x7f]", rb"LZIP\x01"),
     6: (rb"\xfd7zXZ\x00", rb"7z\xbc\xaf\x27\x1c"),
     7: (rb"Rar!\x1a\x07[\x00\x01]", rb"x[\x01\x5e\x9c\xda]\x00\x00\x00\xff\xff"),
-    8: (rb"MSCF\x00\x00\x00\x00",),
+    8: (rb"MSCF\x00\x00\x00\x00", rb"\x02\x21\x4c\x18..[\x00-\x80]\x00"),
     10: (rb"BZh[1-9]1AY&SY",),
     30: (rb"(?:hsqs|sqsh).{24}(?:\x04\x00|\x00\x04)",),
 }

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 
 from scanner.content.buffer import Buffer
+from scanner.content.lz4frames import is_behind_skippable, is_lz4, unlz4
 from scanner.content.words import Content, Fault, Room, Stop
 from scanner.layer.expand import Region, decode
 from scanner.limits import MIB
@@ -19,14 +20,15 @@ _WINDOWS = tuple(bytes([byte]) for byte in range(0x08, 0x78, 0x10))  # first byt
 _TRIED = 128  # bytes of a file that begins oddly
 _TELLING = 4096  # plain bytes that come out of no such file by chance
 _DAMAGED = "nested.damaged", "the compressed stream is damaged or cut off"
-_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".lzma", ".lz", ".z", ".tgz", ".tbz2", ".txz", ".tzst", ".tlz")
+_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".lzma", ".lz", ".lz4", ".z", ".tgz", ".tbz2", ".txz", ".tzst", ".tlz")
 
 
 def stream_kind(head: bytes) -> str:
     """The compression that the first 24 bytes are surely the start of, '' for none.
 
     Stricter than `expand.sniff`: here most files are something else, and a wrong guess would be called damage.
-    Sources: RFC 1952 section 2.3, xz-file-format section 2.1.1, RFC 8878 section 3.1.1.1, lzma-file-format section 1.
+    Sources: RFC 1952 section 2.3, xz-file-format section 2.1.1, RFC 8878 section 3.1.1.1, lzma-file-format section 1,
+    and those of `lz4frames`.
     """
     if head[:3] == b"\x1f\x8b\x08" and len(head) >= 18 and not head[3] & 0xE0:
         return "gzip" if head[8] in (0, 2, 4) or _inflates(head) else ""
@@ -38,6 +40,8 @@ def stream_kind(head: bytes) -> str:
         return "zstd"
     if head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5:  # skippable frames may come first (RFC 8878 section 3.1.2)
         return "zstd"
+    if is_lz4(head):
+        return "lz4"
     if head[:5] == _LZIP and 12 <= head[5] & 0x1F <= 29:
         return "lzip"
     if _is_usual_lzma(head):
@@ -103,6 +107,7 @@ def _is_zlib(head: bytes) -> bool:
 
 def open_stream(content: Content, kind: str, room: Room) -> Iterator[Content | Fault]:
     """The plain bytes of a compressed content, and what follows the stream is searched with the content itself."""
+    kind = "lz4" if kind == "zstd" and is_behind_skippable(content.data) else kind
     buffer, size = Buffer(room), len(content.data)
     outside: list[Region] = []
     try:
@@ -160,6 +165,9 @@ def _filled(
             return (None if ended else _DAMAGED), used
         if kind in ("lzma", "lzma-raw", "lzip"):
             return _unlzma(buffer, data, kind)
+        if kind == "lz4":
+            ended, used = unlz4(buffer, data, [] if outside is None else outside)
+            return (None if ended else _DAMAGED), used
         reason, used = decode(data, kind, buffer, outside)
     except Stop as stop:
         return (stop.reason, stop.what), len(data)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import brotli
 import lz4.block
 import lz4.frame
 import pytest
@@ -217,6 +218,55 @@ def test_a_legacy_frame_of_lz4_ends_where_its_blocks_end() -> None:
     """It has no end of its own; what follows a block that is not full is something else."""
     assert reasons(legacy_lz4(MARK) + struct.pack("<I", 20) + b"\xff" * 40) == []
     assert reasons(legacy_lz4(bytes(8 << 20)) + struct.pack("<I", 20) + b"\xff" * 40) == ["nested.damaged"]
+
+
+def test_brotli_is_told_by_its_name() -> None:
+    """Its streams have no magic: the same bytes under another name are as they are."""
+    packed = brotli.compress(MARK * 20)
+
+    assert marks(packed, "usr/share/app.min.js.br") == [((), ("brotli",))]
+    assert marks(zipped(("app.js.br", packed), method=0), "a.zip") == [(("app.js.br",), ("brotli",))]
+    assert marks(brotli.compress(tar_of({"entry": MARK})), "a.tar.br") == [(("entry",), ("brotli",))]
+    assert marks(packed, "usr/share/app.min.js") == []
+
+
+def test_brotli_that_something_follows_is_read() -> None:
+    """Though the library refuses all of it."""
+    [inner] = opened(brotli.compress(MARK) + b"more", "a.br")
+
+    assert isinstance(inner, Content)
+    assert bytes(inner.data) == MARK
+
+
+@pytest.mark.parametrize("how", ["cut", "flipped", "followed"])
+@pytest.mark.parametrize("size", [3000, 200_000, 6_000_000])
+def test_damaged_brotli_gives_what_it_has(how: str, size: int) -> None:
+    """To the byte where it breaks off, each byte once."""
+    plain = MARK + random.Random(1).randbytes(size)
+    packed = brotli.compress(plain, quality=1)
+    cut = len(packed) - 100
+    damaged = {"cut": packed[:cut], "flipped": packed[:cut] + b"\xff" * 100, "followed": packed + packed}[how]
+
+    found = list(opened(damaged, "a.br"))
+
+    [inner] = [inner for inner in found if isinstance(inner, Content)]
+    assert plain.startswith(bytes(inner.data)[: len(plain) - 200])
+    assert 0 <= len(plain) - len(inner.data) <= (0 if how == "followed" else 200)
+    gaps = [inner.reason for inner in found if isinstance(inner, Fault)]
+    assert gaps == ([] if how == "followed" else ["nested.damaged"])
+
+
+@pytest.mark.parametrize("text", ["Degemer mat\n" * 9, "\N{LATIN SMALL LETTER E WITH ACUTE}" * 5000])
+def test_text_named_as_brotli_is_no_gap(text: str) -> None:
+    """The name alone proves little."""
+    assert [inner for inner in opened(text.encode(), "words.br") if isinstance(inner, Fault)] == []
+
+
+def test_other_bytes_named_as_brotli_are_a_gap() -> None:
+    """They may be damaged brotli."""
+    found = list(opened(random.Random(1).randbytes(3000), "words.br"))
+
+    assert [inner.reason for inner in found if isinstance(inner, Fault)] == ["nested.damaged"]
 
 
 def test_a_million_frames_that_hold_nothing_end_at_the_time_limit() -> None:

@@ -25,6 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
+import brotli
 import lz4.frame
 import pytest
 import zstandard
@@ -110,6 +111,7 @@ KINDS: dict[str, Pack] = {
     "xz": lzma.compress,
     "zstd": zstandard.ZstdCompressor().compress,
     "LZ4": lambda text: lz4.frame.compress(split(text), compression_level=9),
+    "brotli.br": brotli.compress,
     "zip": lambda text: zipped(("a/settings", text)),
     "jar": lambda text: zipped(("META-INF/MANIFEST.MF", b"Main-Class: x\n"), ("app.properties", text)),
     "whl": lambda text: zipped(("x/config.py", text), ("x-1.dist-info/RECORD", b"")),

@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import brotli
 import lz4.block
 import lz4.frame
 import pytest
@@ -182,6 +183,11 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "lz4_cut": (SAID, lambda key: lz4.frame.compress(
         repeated(text(key)) + random.Random(1).randbytes(99_000), compression_level=9)[:-3000]),
     "lz4_of_a_dictionary": (SAID, lambda key: _with_dictionary(gz(key))),
+    "brotli": (WHOLE, lambda key: zipped(("e.js.br", brotli.compress(text(key))))),
+    "brotli_of_a_tar": (WHOLE, lambda key: tar_of(file("e.tar.br", brotli.compress(tar_of(file("e", text(key))))))),
+    "gzip_behind_brotli": (FOUND, lambda key: tar_of(file("e.br", brotli.compress(b"x" * 99) + gz(text(key))))),
+    "gzip_in_brotli_metadata": (WHOLE, lambda key: tar_of(file("e.br", _metadata(gz(text(key)))))),
+    "brotli_cut": (SAID, lambda key: tar_of(file("e.br", brotli.compress(text(key) * 9)[:-4]))),
     "gzip_in_an_extra_field": (WHOLE, lambda key: _extra(gz(b"x"), b"AB\0\2" + gz(text(key)))),
     "gzip_in_a_skippable_frame": (WHOLE, lambda key: zstd(b"nothing") + skippable(gz(text(key))) + zstd(b"nothing")),
     "zstd_in_a_skippable_frame": (WHOLE, lambda key: skippable(b"toc " + zstd(text(key))) + zstd(b"nothing")),
@@ -235,6 +241,11 @@ def _with_dictionary(data: bytes) -> bytes:
     """An LZ4 frame that begins with what is sixteen bytes back, in a dictionary that nobody has."""
     block = b"\x0f\x10\0\xff\xff\x10" + b"\xf0" + bytes([len(data) - 15]) + data
     return b"\x04\x22\x4d\x18\x61\x40\x07\0\0\0\xe3" + struct.pack("<I", len(block)) + block + bytes(4)
+
+
+def _metadata(data: bytes) -> bytes:
+    """A brotli stream of nothing but a block of more than 256 bytes that decoders skip (RFC 7932 section 9.2)."""
+    return (0b1001100 | len(data) - 1 << 7).to_bytes(3, "little") + data + b"\3"
 
 
 def _png(*chunks: tuple[bytes, bytes]) -> bytes:

@@ -6,6 +6,7 @@ import lzma
 import zlib
 from collections.abc import Iterator, Sequence
 
+from scanner.content.brotlifiles import is_text, unbrotli
 from scanner.content.buffer import Buffer
 from scanner.content.lz4frames import is_behind_skippable, is_lz4, unlz4
 from scanner.content.words import Content, Fault, Room, Stop
@@ -20,7 +21,9 @@ _WINDOWS = tuple(bytes([byte]) for byte in range(0x08, 0x78, 0x10))  # first byt
 _TRIED = 128  # bytes of a file that begins oddly
 _TELLING = 4096  # plain bytes that come out of no such file by chance
 _DAMAGED = "nested.damaged", "the compressed stream is damaged or cut off"
-_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".lzma", ".lz", ".lz4", ".z", ".tgz", ".tbz2", ".txz", ".tzst", ".tlz")
+_SUFFIXES = (
+    ".gz", ".bz2", ".xz", ".zst", ".br", ".lzma", ".lz", ".lz4", ".z", ".tgz", ".tbz2", ".txz", ".tzst", ".tlz",
+)  # fmt: skip
 
 
 def stream_kind(head: bytes) -> str:
@@ -115,11 +118,19 @@ def open_stream(content: Content, kind: str, room: Room) -> Iterator[Content | F
         if buffer.size or not fault:
             name, covers = plain_name(content.name), tuple(_between(outside, size if fault else used))
             yield content.made(buffer.view(), 0, size, "", (kind,), name, covers)
-        odd = kind == odd_kind(bytes(content.data[:_TRIED]))
-        if fault and (buffer.size >= _TELLING if odd else buffer.size or kind != "zlib"):
+        if fault and (fault != _DAMAGED or _is_sure(content.data, kind, buffer.size)):
             yield Fault(fault[0], content.inside, size, fault[1])
     finally:
         buffer.close()
+
+
+def _is_sure(data: memoryview, kind: str, size: int) -> bool:
+    """Whether a file whose stream broke off after *size* plain bytes is one, and not something else that looks so."""
+    if kind == "brotli":
+        return not is_text(data)
+    if kind == odd_kind(bytes(data[:_TRIED])):
+        return size >= _TELLING
+    return bool(size) or kind != "zlib"
 
 
 def _between(outside: Sequence[Region], end: int) -> Iterator[tuple[int, int]]:
@@ -165,8 +176,9 @@ def _filled(
             return (None if ended else _DAMAGED), used
         if kind in ("lzma", "lzma-raw", "lzip"):
             return _unlzma(buffer, data, kind)
-        if kind == "lz4":
-            ended, used = unlz4(buffer, data, [] if outside is None else outside)
+        if kind in ("lz4", "brotli"):
+            outside = [] if outside is None else outside
+            ended, used = (unlz4 if kind == "lz4" else unbrotli)(buffer, data, outside)
             return (None if ended else _DAMAGED), used
         reason, used = decode(data, kind, buffer, outside)
     except Stop as stop:

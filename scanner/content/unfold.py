@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from scanner.content import archives, documents, embedded, repositories, zips
+from scanner.content.brotlifiles import is_named_brotli
 from scanner.content.encoded import Clue, decode_runs, open_wide, wide_text
 from scanner.content.streams import odd_kind, open_stream, stream_kind
 from scanner.content.unread import unread
@@ -142,6 +143,8 @@ def _format(content: Content, clues: Sequence[Clue], room: Room) -> _Format | No
     may_be = data[0] in _FIRST or (len(data) > _LZMA_ZERO and not data[_LZMA_ZERO])
     if may_be and (kind := odd_kind(bytes(data[:_HEAD]))):
         return _Format(open_stream(content, kind, room))
+    if content.run is None and is_named_brotli(content.name):  # a run is text in the file of that name
+        return _Format(open_stream(content, "brotli", room))
     return None
 
 

@@ -33,6 +33,7 @@ from scanner.content.unfold import is_covered, unfold
 from scanner.content.words import Budget, Content, Fault, Room
 from scanner.limits import Limits
 from tests.builders import Member, tar_of
+from tests.fuzzing import tar_file, tar_header
 
 MARK = b"a mark that somebody packed\n"
 
@@ -402,6 +403,26 @@ def test_members_of_tar_archives_are_searched(kind: str) -> None:
     packed = STREAMS[kind](archive) if kind else archive
 
     assert (("dir/entry",), (kind,) if kind else ()) in marks(packed)
+
+
+def test_a_tar_of_nothing_but_a_global_header_is_searched_once() -> None:
+    """It has no members, so all of it is what lies between them."""
+    comment = b"%d comment=%s" % (len(MARK) + 12, MARK)
+    archive = tar_header("pax_global_header", len(comment), b"g") + comment
+
+    found = list(opened(archive))
+
+    assert [bytes(inner.data) for inner in found if isinstance(inner, Content)] == [archive[:512], comment]
+    assert [inner.reason for inner in found if isinstance(inner, Fault)] == ["nested.damaged"]  # no padding, no end
+
+
+@pytest.mark.parametrize("kind", [b"X", b"D", b"V", b"Z"])
+def test_a_member_of_a_type_that_nobody_knows_is_an_entry_like_others(kind: bytes) -> None:
+    """Of a nested tar no engine makes files, so nothing hangs on what the type means; all bytes are looked at."""
+    archive = tar_file("entry.gz", gzip.compress(MARK), kind=kind) + bytes(1024)
+
+    assert marks(archive) == [(("entry.gz",), ("gzip",))]
+    assert reasons(archive) == []
 
 
 def test_a_cut_tar_is_searched_and_a_gap() -> None:

@@ -15,6 +15,7 @@ from scanner.content.words import Content, Fault, Room
 from scanner.layer.walk import WINDOW
 
 _HEAD = 128
+_TELLING = 24  # bytes that tell a compressed stream
 #: first bytes that may be the start of something with an inside
 _FIRST = frozenset(b"\x1f\x28\x50\x21\x42\x53\x25\x30\x37\x68\x73\x52\x4c\x4d\x5d\x78")
 _FIRST |= frozenset(b"\x02\x04\x89\xd0\xed\xfd\xff\xfe\0")
@@ -134,11 +135,12 @@ def is_covered(content: Content) -> bool:
 def _format(content: Content, clues: Sequence[Clue], room: Room) -> _Format | None:
     """The content's format, None if nothing can be inside."""
     data = content.data
-    if len(data) < 8:
+    if len(data) < 8 or _is_seen(content, room):
         return None
     if found := _by_start(content, room):
         return found
-    if any(clue.kind == "zip" for clue in clues) and (end := zips.find_end(data)) is not None:
+    ended = any(clue.kind == "zip" for clue in clues)
+    if ended and (end := zips.find_end(data)) is not None and not content.stands(end, len(data) - end):
         return replace(_zip(content, room, end), by_end=True)
     may_be = data[0] in _FIRST or (len(data) > _LZMA_ZERO and not data[_LZMA_ZERO])
     if may_be and (kind := odd_kind(bytes(data[:_HEAD]))):
@@ -146,6 +148,17 @@ def _format(content: Content, clues: Sequence[Clue], room: Room) -> _Format | No
     if content.run is None and is_named_brotli(content.name):  # a run is text in the file of that name
         return _Format(open_stream(content, "brotli", room))
     return None
+
+
+def _is_seen(content: Content, room: Room) -> bool:
+    """Whether what begins a decoded text begins the text itself, or is looked for amid it: what was decoded further on
+    is part of something that is packed, and only looks like escapes."""
+    run = content.run
+    if run is None or not content.stands(0, _TELLING):
+        return False
+    head = bytes(content.data[:_HEAD])
+    amid = stream_kind(head) or head[:4] == _LOCAL or unread(head, start=True)
+    return bool(amid) or (run.start == 0 and _by_start(run.parent, room) is not None)
 
 
 def _zip(content: Content, room: Room, end: int | None) -> _Format:

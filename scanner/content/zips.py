@@ -214,8 +214,10 @@ def _find_local(data: memoryview, start: int, stop: int) -> int | None:
     return None
 
 
-def _open(content: Content, entry: _Entry, room: Room) -> Generator[Content | Fault, None, int]:
-    """One entry; returns where its data ends."""
+def _open(
+    content: Content, entry: _Entry, room: Room, whole: bool = False
+) -> Generator[Content | Fault, None, int]:
+    """One entry; returns where its data ends. *whole*: without what comes out of a damaged one."""
     data, start, inside = content.data, entry.data, (*content.inside, entry.name)
     end = len(data) if entry.size is None else min(len(data), start + entry.size)
     if entry.flags & _ENCRYPTED:
@@ -225,7 +227,7 @@ def _open(content: Content, entry: _Entry, room: Room) -> Generator[Content | Fa
             room.take(end - start)  # entries may overlap: countless ones can share the same bytes
             yield replace(content.part(start, end, entry.name), covers=_covers(entry, end))
     elif entry.method in _METHODS:
-        return (yield from _unpacked(content, entry, room, end))
+        return (yield from _unpacked(content, entry, room, end, whole))
     else:
         yield Fault("nested.unknown", inside, end - start, f"packed by method {entry.method}, which is not understood")
     return end
@@ -236,15 +238,17 @@ def _covers(entry: _Entry, end: int) -> tuple[tuple[int, int], ...]:
     return (entry.at, entry.at + 4), (entry.data, end)
 
 
-def open_entry(content: Content, at: int, room: Room) -> Generator[Content | Fault, None, int]:
+def open_entry(
+    content: Content, at: int, room: Room, whole: bool = False
+) -> Generator[Content | Fault, None, int]:
     """The entry whose local header is at *at*, amid something that is no zip archive; nothing if it only looks like
-    one. Returns where it ends."""
+    one, or is damaged and must be *whole*. Returns where it ends."""
     entry = _local(content.data, at, None)
     if entry is None or not _is_sound(content.data, entry):
         return at
     room.entry()
     damage: list[Fault] = []
-    opened, steps = False, _open(content, entry, room)
+    opened, steps = False, _open(content, entry, room, whole)
     while True:
         try:
             found = next(steps)
@@ -253,6 +257,8 @@ def open_entry(content: Content, at: int, room: Room) -> Generator[Content | Fau
             break
         if isinstance(found, Fault) and found.reason == "nested.damaged":
             damage.append(found)
+            continue
+        if isinstance(found, Fault) and whole and found.reason in ("nested.encrypted", "nested.unknown"):
             continue
         opened = True
         yield found
@@ -271,7 +277,9 @@ def _is_sound(data: memoryview, entry: _Entry) -> bool:
     return entry.size is not None and entry.data + entry.size <= len(data)
 
 
-def _unpacked(content: Content, entry: _Entry, room: Room, end: int) -> Generator[Content | Fault, None, int]:
+def _unpacked(
+    content: Content, entry: _Entry, room: Room, end: int, whole: bool
+) -> Generator[Content | Fault, None, int]:
     data, start, inside = content.data, entry.data, (*content.inside, entry.name)
     kind = _METHODS[entry.method]
     buffer = Buffer(room)
@@ -286,7 +294,7 @@ def _unpacked(content: Content, entry: _Entry, room: Room, end: int) -> Generato
                 fault = stop.reason, stop.what
         else:
             fault = fill(buffer, data[start:end], kind)
-        if buffer.size:
+        if buffer.size and not (whole and fault):
             name = (kind.removesuffix("-raw"),)
             yield content.made(buffer.view(), start, end, entry.name, name, covers=_covers(entry, end))
         if fault:

@@ -717,6 +717,9 @@ def test_an_encrypted_office_document_is_a_gap() -> None:
         b"!<arch>\n",
         b"\x04\x22\x4d\x18" + b"\x64\x40\xa8" + b"\0" * 24,
         b"\x02\x21\x4c\x18" + b"\xff" * 24,
+        struct.pack("<BIQ", 8, 1 << 16, 300) + b"\0" * 64 + bytes(range(200)),
+        struct.pack("<BIQ", 8, 1 << 16, 300) + b"\0" + b"\xff" * 4 + random.Random(1).randbytes(200),
+        struct.pack("<BIQ", 8, (1 << 16) + 99, 300) + b"\0" * 5 + random.Random(1).randbytes(200),
     ],
 )
 def test_what_only_looks_like_an_archive_is_no_gap(data: bytes) -> None:

@@ -170,6 +170,7 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "lzma_odd_dictionary": (WHOLE, lambda key: lzma_alone(text(key) * 3, dictionary=100_000)),
     "lzma_small_dictionary": (WHOLE, lambda key: lzma_alone(text(key) * 3, dictionary=0)),
     "lzma_of_a_size": (WHOLE, lambda key: lzma_alone(text(key) * 3, 1, 1, 1, sized=True)),
+    "lzma_of_many_context_bits": (SAID, lambda key: b"\x08\0\0\1\0" + b"\xff" * 8 + b"\0" + gz(text(key))[20:]),
     "lzip": (WHOLE, lambda key: lzip(text(key))),
     "lzip_of_two_members": (WHOLE, lambda key: lzip(b"nothing") + lzip(text(key))),
     "lz4_of_two_frames": (WHOLE, lambda key: lz4_frame(b"nothing") + lz4_legacy(text(key))),
@@ -228,6 +229,9 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "squashfs_behind_a_program": (SAID, lambda key: ELF + SQUASHFS),
     "cut_gzip_in_a_script": (SAID, lambda key: SCRIPT + gz(text(key) + random.Random(1).randbytes(20_000))[:-3000]),
     "cut_xz_in_a_script": (SAID, lambda key: SCRIPT + lzma.compress(random.Random(1).randbytes(20_000))[:9000]),
+    "deflate64_in_a_program": (SAID, lambda key: ELF + _method(9, zipped(("k", text(key)))) + ELF),
+    "deflate64_before_a_zip_in_a_program": (SAID, lambda key: ELF + _method(9, zipped(("k", text(key))))
+                                            + zipped(("e", b"x"))),
     "encrypted_zip_entry_in_a_program": (SAID, lambda key: ELF + _encrypted(zipped(("k", text(key)))) + ELF),
 }  # fmt: skip
 
@@ -281,6 +285,11 @@ def _encrypted(archive: bytes) -> bytes:
     return archive[:6] + b"\1\0" + archive[8 : archive.index(b"PK\1\2")]
 
 
+def _method(number: int, archive: bytes) -> bytes:
+    """A zip whose first entry says that it is packed by another method; without its directory."""
+    return archive[:8] + struct.pack("<H", number) + archive[10 : archive.index(b"PK\1\2")]
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_what_is_packed_anywhere_is_found_or_said(name: str, tmp_path: Path) -> None:
     """A key that any usual tool would unpack is found; what cannot be unpacked is a gap."""
@@ -291,6 +300,14 @@ def test_what_is_packed_anywhere_is_found_or_said(name: str, tmp_path: Path) -> 
     path = write(tmp_path / "image.tar", image_of(layer({"opt/file": data})).docker_archive())
 
     assert outcome(path, key) in ACCEPTED[expected]
+
+
+def test_what_only_looks_like_an_entry_in_front_of_a_zip_is_no_gap(tmp_path: Path) -> None:
+    """A program that knows the magic of zip may have an archive behind it."""
+    like = b"PK\3\4\x14\0\0\0" + b"r)\0\0" + bytes(14) + b"\x08\0\0\0" + b"\1\2\3\4" * 30
+    path = write(tmp_path / "image.tar", image_of(layer({"a": ELF + like + zipped(("e", b"x"))})).docker_archive())
+
+    assert outcome(path, fuzzing.new_key(random.Random(1))) == CLEAN
 
 
 @pytest.mark.parametrize("what", ["random", "zeros", "letters"])

@@ -19,6 +19,7 @@ _BZIP2_BLOCK = (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")  # a block, or the end o
 _LZIP = b"LZIP\1"
 _WINDOWS = tuple(bytes([byte]) for byte in range(0x08, 0x78, 0x10))  # first bytes of zlib streams
 _TRIED = 128  # bytes of a file that begins oddly
+_EVEN = 0x7FFFFC00  # below it, the first bit that a range coder gives out is 0
 _TELLING = 4096  # plain bytes that come out of no such file by chance
 _DAMAGED = "nested.damaged", "the compressed stream is damaged or cut off"
 _SUFFIXES = (
@@ -74,6 +75,15 @@ def _is_odd_lzma(head: bytes) -> bool:
     except (lzma.LZMAError, ValueError, EOFError):
         return False
     return len(plain) >= 16 and len(set(plain)) > 4
+
+
+def is_refused_lzma(head: bytes) -> bool:
+    """Whether the first 128 bytes are surely the start of lzma with properties that liblzma refuses: more than four
+    bits of context for a literal. With a sound header, its first symbol is a literal, as it must be, and what follows
+    looks like noise."""
+    if len(head) < _TRIED or not _is_lzma(head) or head[0] >= 5 * 45 or sum(divmod(head[0] % 45, 9)) <= 4:
+        return False
+    return int.from_bytes(head[14:18], "big") < _EVEN and len(set(head[18:82])) > 32
 
 
 def _inflates(head: bytes) -> bool:

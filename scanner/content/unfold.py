@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from scanner.content import archives, documents, embedded, repositories, zips
 from scanner.content.brotlifiles import is_named_brotli
 from scanner.content.encoded import Clue, decode_runs, open_wide, wide_text
-from scanner.content.streams import odd_kind, open_stream, stream_kind
+from scanner.content.streams import is_refused_lzma, odd_kind, open_stream, stream_kind
 from scanner.content.unread import unread
 from scanner.content.words import Content, Fault, Room
 from scanner.layer.walk import WINDOW
@@ -143,8 +143,12 @@ def _format(content: Content, clues: Sequence[Clue], room: Room) -> _Format | No
     if ended and (end := zips.find_end(data)) is not None and not content.stands(end, len(data) - end):
         return replace(_zip(content, room, end), by_end=True)
     may_be = data[0] in _FIRST or (len(data) > _LZMA_ZERO and not data[_LZMA_ZERO])
-    if may_be and (kind := odd_kind(bytes(data[:_HEAD]))):
+    head = bytes(data[:_HEAD]) if may_be else b""
+    if kind := odd_kind(head):
         return _Format(open_stream(content, kind, room))
+    if is_refused_lzma(head):
+        text = "lzma with properties of this kind is not understood"
+        return _Format(iter([Fault("nested.unknown", content.inside, len(data), text)]))
     if content.run is None and is_named_brotli(content.name):  # a run is text in the file of that name
         return _Format(open_stream(content, "brotli", room))
     return None

@@ -17,6 +17,8 @@ from scanner.content.words import Content, Fault, Room, Stop
 _LOCAL, _CENTRAL, _END, _END64 = b"PK\3\4", b"PK\1\2", b"PK\5\6", b"PK\6\6"
 _END_SIZE, _COMMENT = 22, 65535
 _METHODS = {8: "deflate", 12: "bzip2", 14: "lzma-raw", 93: "zstd", 95: "xz"}
+#: methods that are assigned and not understood (section 4.4.5)
+_UNREAD = frozenset((*range(1, 7), 9, 10, 16, 18, 19, 20, 94, 96, 97, 98, 99))
 _ENCRYPTED, _SIZE_FOLLOWS = 0x1, 0x8
 _RESERVED = 0xD780  # flags that no writer sets
 _U32 = 0xFFFFFFFF
@@ -188,8 +190,10 @@ def _differs(entry: _Entry, listed: _Listed) -> bool:
 def _unlisted(
     content: Content, room: Room, seen: set[int], covered: list[tuple[int, int]]
 ) -> Iterator[Content | Fault]:
-    """Entries by local headers that no directory names, in the bytes that no other entry covers."""
+    """Entries by local headers that no directory names, in the bytes that no other entry covers. What stands in front
+    of an archive that does not begin with an entry may be anything, where some bytes look like a header."""
     reached = 0
+    front = bytes(content.data[:4]) != _LOCAL
     gaps = []
     for start, stop in [*sorted(covered), (len(content.data), 0)]:
         if start > reached:
@@ -200,7 +204,9 @@ def _unlisted(
         while at is not None:
             entry = _local(content.data, at, None)
             after = at + 4
-            if entry is not None and at not in seen:
+            if not start and front:
+                after = max(after, (yield from open_entry(content, at, room)))
+            elif entry is not None and at not in seen:
                 room.entry()
                 after = max(after, (yield from _open(content, entry, room)))
             at = _find_local(content.data, after, stop)
@@ -272,8 +278,10 @@ def _is_sound(data: memoryview, entry: _Entry) -> bool:
     name = bytes(data[entry.at + 30 : entry.at + 30 + _int(data, entry.at + 26, 2)])
     if not name or min(name) < 0x20 or entry.flags & _RESERVED:
         return False
-    if entry.method:
-        return entry.method in _METHODS
+    if entry.method in _METHODS:
+        return True
+    if entry.method and entry.method not in _UNREAD:
+        return False
     return entry.size is not None and entry.data + entry.size <= len(data)
 
 

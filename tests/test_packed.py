@@ -310,6 +310,50 @@ def test_what_only_looks_like_an_entry_in_front_of_a_zip_is_no_gap(tmp_path: Pat
     assert outcome(path, fuzzing.new_key(random.Random(1))) == CLEAN
 
 
+def table(page: int, *values: bytes) -> bytes:
+    """A SQLite database of pages of that size with a row for each value."""
+    with sqlite3.connect(":memory:") as connection:
+        connection.execute(f"pragma page_size = {page}")
+        connection.execute("create table t (v blob)")
+        connection.executemany("insert into t values (?)", [(value,) for value in values])
+        connection.commit()
+        return connection.serialize()
+
+
+def test_a_value_beside_one_that_fills_pages_is_found(tmp_path: Path) -> None:
+    """The row of many pages begins in front of it, on the same page."""
+    key = fuzzing.new_key(random.Random(1))
+    data = table(4096, gz(text(key)), random.Random(2).randbytes(9000))
+    path = write(tmp_path / "image.tar", image_of(layer({"a.db": data})).docker_archive())
+
+    assert outcome(path, key) == WHOLE
+
+
+def test_packed_values_that_fill_pages_are_no_gap(tmp_path: Path) -> None:
+    """Each seems to break off where its first page ends, and is whole in its row."""
+    chance = random.Random(1)
+    words = b"alpha", b"beta", b"gamma", b"delta", b"settings"
+    lines = [b" ".join(chance.choices(words, k=chance.randrange(5000, 20_000))) for _ in range(150)]
+    data = table(1024, *(b"." * chance.randrange(900) + pack(each) for each in lines for pack in (gz, zstd)))
+    path = write(tmp_path / "image.tar", image_of(layer({"a.db": data})).docker_archive())
+
+    assert outcome(path, fuzzing.new_key(chance)) == CLEAN
+
+
+@pytest.mark.parametrize("kept", ["packed", "plain"])
+def test_members_of_a_large_ar_archive_are_looked_at_as_what_they_are(kept: str, tmp_path: Path) -> None:
+    """A compressed member keeps what it cannot pack in pieces, and what is in these is no stream that broke off; in
+    another member there may be one."""
+    chance = random.Random(kept)
+    key, noise = fuzzing.new_key(chance), chance.randbytes(17 << 20)
+    streams = b"".join(gz(base64.b64encode(chance.randbytes(200_000))) for _ in range(5))
+    large, last = (noise, ELF + gz(text(key))) if kept == "plain" else (lzma.compress(noise + streams, preset=0), b"x")
+    data = b"!<arch>\n" + _ar("a.o/", large) + _ar("b.o/", last)
+    path = write(tmp_path / "image.tar", image_of(layer({"a.a": data})).docker_archive())
+
+    assert outcome(path, key) == (CLEAN if kept == "packed" else WHOLE)
+
+
 @pytest.mark.parametrize("what", ["random", "zeros", "letters"])
 def test_what_only_looks_packed_is_no_gap(what: str, tmp_path: Path) -> None:
     """Magics stand in programs that know them, and anywhere by chance; what follows them there unpacks to nothing."""

@@ -92,6 +92,17 @@ def open_ar(content: Content, room: Room) -> Iterator[Content | Fault]:
         yield Fault(stop.reason, content.inside, len(data), stop.what)
 
 
+def ar_members(data: memoryview) -> Iterator[tuple[int, int]]:
+    """Where the contents of the members of an ar archive start and end."""
+    at = len(_AR)
+    while (header := bytes(data[at : at + _AR_HEADER]))[58:] == b"`\n" and header[48:58].strip().isdigit():
+        start = at + _AR_HEADER
+        end = start + int(header[48:58])
+        lead = int(header[3:16]) if header[:3] == b"#1/" and header[3:16].strip().isdigit() else 0
+        yield start + lead, min(end, len(data))
+        at = end + end % 2
+
+
 def _ar_name(name: bytes, names: bytes, data: memoryview) -> tuple[int, str]:
     """A member's name, and how many bytes of its data the name takes (BSD)."""
     if name.startswith(b"#1/") and name[3:].isdigit():

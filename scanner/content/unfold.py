@@ -80,8 +80,8 @@ def unfold(
                 inner = _with_packed(inner, packed) if inner.searched else inner
             yield inner
         packed = _uncovered(content, packed, covered, known)
-    elif known is not None and known.apart:
-        packed = []
+    elif known is not None:
+        packed = [] if known.apart else _loose(content, packed, room)
     elif packed and len(content.data) > WINDOW and zips.find_end(content.data) is not None:
         packed = [at for at in packed if content.data[at : at + 4] != _LOCAL]  # a zip behind a program: by its end
     yield from decode_runs(content, clues, room)
@@ -125,6 +125,17 @@ def _uncovered(
     own = b"" if known is None else known.own
     found = [at for at in embedded.among(packed, ranges) if at]  # what stands at the start was opened
     return [at for at in found if content.data[at : at + len(own)] != own] if own else found
+
+
+def _loose(content: Content, packed: list[int], room: Room) -> list[int]:
+    """Those of *packed*, of a later window of an ar archive, that are in no member with a format of its own: that was
+    opened with the first window."""
+    left = packed
+    for start, end in archives.ar_members(content.data) if packed else ():
+        low, high = bisect.bisect_left(left, start), bisect.bisect_left(left, end)
+        if low < high and _by_start(content.part(start, end, "", searched=True), room) is not None:
+            left = left[:low] + left[high:]
+    return left
 
 
 def is_covered(content: Content) -> bool:
@@ -198,9 +209,9 @@ def _by_magic(content: Content, head: bytes, room: Room) -> _Format | None:
     if archives.is_cpio(head):
         return _Format(archives.open_cpio(content, room))
     if head[:16] == b"SQLite format 3\0":
-        return _Format(documents.open_sqlite(content, room), apart=False)
+        return _Format(documents.open_sqlite(content, room))
     if head[:5] == b"%PDF-":
-        return _Format(documents.open_pdf(content, room), apart=False)
+        return _Format(documents.open_pdf(content, room))
     if repositories.is_pack(head):
         return _Format(repositories.open_pack(content, room))
     return _closed(content, head)

@@ -26,6 +26,7 @@ import pytest
 from tests import fuzzing
 from tests.builders import Member, file, image_of, layer, tar_of, write
 from tests.fuzzing import gzip_with_fields
+from tests.test_content_formats import rpm
 from tests.test_hostile import ACCEPTED, CLEAN, FOUND, SAID, WHOLE, outcome, skippable, zstd
 
 SCRIPT = b"#!/bin/sh\nskip=20\ntail -n +20 \"$0\" | tar xz\nexit 0\n"
@@ -199,6 +200,10 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "zip_before_a_zip": (WHOLE, lambda key: zipped(("k", text(key))) + zipped(("e", b"x"))),
     "zip_in_an_entry_that_is_stored": (WHOLE, lambda key: zipped(("e", b"head" + zipped(("k", text(key)))), method=0)),
     "zip_entry_without_directory_in_a_program": (WHOLE, lambda key: ELF + zipped(("k", text(key)))[:-40]),
+    "gzip_behind_an_rpm": (WHOLE, lambda key: rpm(gz(b"x" * 99)) + gz(text(key))),
+    "xz_behind_an_rpm": (WHOLE, lambda key: rpm(zstd(b"x" * 99)) + b"--" + lzma.compress(text(key))),
+    "gzip_behind_a_loose_object": (WHOLE, lambda key: deflated(b"blob 3\0abc") + gz(text(key))),
+    "gzip_behind_the_stream_of_a_zip_entry": (WHOLE, lambda key: ELF + _entry(93, zstd(b"x" * 99) + gz(text(key)))),
     "gzip_between_zip_entries": (WHOLE, lambda key: _between(gz(text(key)))),
     "gzip_behind_a_tar": (FOUND, lambda key: tar_of(file("e", b"x")) + gz(text(key))),
     "gzip_in_a_tar_s_attribute": (FOUND, lambda key: tar_of(Member("e", b"x", pax={
@@ -283,6 +288,11 @@ def _lzw(data: bytes) -> bytes:
 def _encrypted(archive: bytes) -> bytes:
     """A zip whose first entry says that it is encrypted; without its directory."""
     return archive[:6] + b"\1\0" + archive[8 : archive.index(b"PK\1\2")]
+
+
+def _entry(method: int, data: bytes) -> bytes:
+    """An entry of a zip, stored as it is given."""
+    return b"PK\3\4" + struct.pack("<HHHHHIIIHH", 63, 0, method, 0, 33, 0, len(data), 99, 1, 0) + b"e" + data
 
 
 def _method(number: int, archive: bytes) -> bytes:

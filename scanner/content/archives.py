@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 
 from scanner.content.buffer import Buffer
-from scanner.content.streams import fill, stream_kind
+from scanner.content.streams import fill_from, stream_kind
 from scanner.content.words import Content, Fault, Room, Stop
 from scanner.layer.tree import clean
 from scanner.layer.walk import Walk, number
@@ -214,9 +214,10 @@ def open_rpm(content: Content, room: Room) -> Iterator[Content | Fault]:
         return
     buffer = Buffer(room)
     try:
-        fault = fill(buffer, data[at:], kind)
+        fault, used = fill_from(buffer, data[at:], kind)
         if buffer.size:
-            yield content.made(buffer.view(), at, len(data), "", (kind,))
+            end = len(data) if fault else at + used
+            yield content.made(buffer.view(), at, len(data), "", (kind,), covers=((at, end),))
         if fault:
             yield Fault(fault[0], content.inside, len(data) - at, fault[1])
     finally:

@@ -160,15 +160,11 @@ def plain_name(name: str) -> str:
     return name[: -len(suffix)] + (".tar" if suffix.startswith(".t") else "")
 
 
-def fill(buffer: Buffer, data: memoryview, kind: str) -> tuple[str, str] | None:
-    """Decode *data* into *buffer*; the reason and a sentence if that ended early, what came out before is kept."""
-    return fill_from(buffer, data, kind)[0]
-
-
 def fill_from(
     buffer: Buffer, data: memoryview, kind: str, outside: list[Region] | None = None
 ) -> tuple[tuple[str, str] | None, int]:
-    """The same, and where the stream ends. *outside* gathers what `layer.expand.decode` finds between its parts."""
+    """Decode *data* into *buffer*: the reason and a sentence if that ended early, what came out before is kept; and
+    where the stream ends. *outside* gathers what `layer.expand.decode` finds between its parts."""
     fault, used = _filled(buffer, data, kind, outside)
     try:
         buffer.settle()

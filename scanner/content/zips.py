@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
 from scanner.content.buffer import Buffer
-from scanner.content.streams import fill, inflate
+from scanner.content.streams import fill_from, inflate
 from scanner.content.words import Content, Fault, Room, Stop
 
 _LOCAL, _CENTRAL, _END, _END64 = b"PK\3\4", b"PK\1\2", b"PK\5\6", b"PK\6\6"
@@ -301,7 +301,8 @@ def _unpacked(
             except Stop as stop:
                 fault = stop.reason, stop.what
         else:
-            fault = fill(buffer, data[start:end], kind)
+            fault, used = fill_from(buffer, data[start:end], kind)
+            end = end if fault else start + used
         if buffer.size and not (whole and fault):
             name = (kind.removesuffix("-raw"),)
             yield content.made(buffer.view(), start, end, entry.name, name, covers=_covers(entry, end))

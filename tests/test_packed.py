@@ -364,6 +364,41 @@ def test_members_of_a_large_ar_archive_are_looked_at_as_what_they_are(kept: str,
     assert outcome(path, key) == (CLEAN if kept == "packed" else WHOLE)
 
 
+#: what else may stand in front of something packed, made of a text that holds nothing
+FRONTS: dict[str, Callable[[bytes], bytes]] = {
+    **FORMS,
+    "lzma": lzma_alone, "zlib of a small window": lambda data: deflated(data, 9),
+    "lzma of other properties": lambda data: lzma_alone(data * 3, 0, 2, 0),
+    "brotli": brotli.compress, "brotli metadata": lambda data: _metadata(data),
+    "tar": lambda data: tar_of(file("e", data)), "rpm": lambda data: rpm(gz(data)),
+    "cpio": lambda data: cpio_binary(("a", data)), "ar": lambda data: b"!<arch>\n" + _ar("a/", data),
+    "deb": lambda data: b"!<arch>\n" + _ar("data.tar.xz/", lzma.compress(tar_of(file("e", data)))),
+    "database": lambda data: table(4096, data, data * 100),
+    "pdf": lambda data: pdf(stream(deflated(data), b"/Filter /FlateDecode")),
+    "loose object": lambda data: deflated(b"blob %d\0" % len(data) + data),
+    "UTF-16": lambda data: ("\ufeff" + data.decode()).encode("utf-16-le"),
+    "picture": lambda data: _png((b"IHDR", bytes(13)), (b"IDAT", deflated(data)), (b"IEND", b"")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_what_follows_something_packed_is_found_or_said(front: str) -> None:
+    """Whatever is packed behind it, at once or behind a few bytes."""
+    cases = []
+    for form, pack in FORMS.items():
+        for glue in (b"", b"--\n", b"\0", bytes(600)):
+            key = fuzzing.new_key(random.Random(f"{front} {form} {glue!r}"))
+            cases.append((form, glue, key, FRONTS[front](b"nothing to see here\n" * 20) + glue + pack(text(key))))
+    name = "opt/e.br" if front.startswith("brotli") else "opt/e"
+
+    seen = fuzzing.scan_layers([tar_of(file(name, data)) for _, _, _, data in cases])
+
+    lost = [(form, glue) for (form, glue, key, _), one in zip(cases, seen, strict=True)
+            if key not in one.keys and not one.gaps]  # fmt: skip
+    assert lost == []
+    assert sum(key in one.keys for (_, _, key, _), one in zip(cases, seen, strict=True)) >= len(cases) - 2
+
+
 @pytest.mark.parametrize("what", ["random", "zeros", "letters"])
 def test_what_only_looks_packed_is_no_gap(what: str, tmp_path: Path) -> None:
     """Magics stand in programs that know them, and anywhere by chance; what follows them there unpacks to nothing."""

@@ -154,10 +154,9 @@ def _format(content: Content, clues: Sequence[Clue], room: Room) -> _Format | No
     if ended and (end := zips.find_end(data)) is not None and not content.stands(end, len(data) - end):
         return replace(_zip(content, room, end), by_end=True)
     may_be = data[0] in _FIRST or (len(data) > _LZMA_ZERO and not data[_LZMA_ZERO])
-    head = bytes(data[:_HEAD]) if may_be else b""
-    if kind := odd_kind(head):
+    if may_be and (kind := odd_kind(bytes(data[:_HEAD]))):
         return _Format(open_stream(content, kind, room))
-    if is_refused_lzma(head):
+    if may_be and is_refused_lzma(bytes(data[:_HEAD])):
         text = "lzma with properties of this kind is not understood"
         return _Format(iter([Fault("nested.unknown", content.inside, len(data), text)]))
     if content.run is None and is_named_brotli(content.name):  # a run is text in the file of that name

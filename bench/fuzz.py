@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from tests import fuzzing
+from tests import filefuzz, fuzzing
 from tests.fuzzing import Failure
 
-_SHARES = {"tars": 2500, "streams": 1500, "documents": 5000, "archives": 150}  # mutants of one round
+_SHARES = {"tars": 2500, "streams": 1500, "files": 1500, "documents": 5000, "archives": 150}  # mutants of one round
 
 
 def main() -> int:
@@ -33,6 +33,7 @@ def _rounds(options: argparse.Namespace, folder: Path) -> int:
     kinds: dict[str, Callable[[Iterable[int]], list[Failure]]] = {
         "tars": partial(fuzzing.lost_in_tars, jobs=options.jobs),
         "streams": partial(fuzzing.lost_in_streams, jobs=options.jobs),
+        "files": partial(filefuzz.lost_in_files, jobs=options.jobs),
         "documents": fuzzing.lost_in_documents,
         "archives": partial(fuzzing.lost_in_archives, folder=folder),
     }

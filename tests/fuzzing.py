@@ -416,6 +416,7 @@ def scan_layers(layers: Sequence[bytes], jobs: int = 1, limits: Limits = LIMITS)
 
 def _seen(outcome: BlobOutcome) -> Seen:
     read, gaps = outcome.read, [gap.reason for gap in outcome.gaps]
+    gaps += [nested.gap.reason for nested in outcome.nested]
     keys = frozenset(sighting.match.secret.reveal() for sighting in (*outcome.sightings, *outcome.stored_sightings))
     if read is None:
         return Seen(keys, tuple(gaps), "", False)
@@ -467,7 +468,7 @@ def _holds(data: bytes | None, key: bytes) -> bool:
     return data is not None and any(found[0] == key for found in KEY.finditer(data))
 
 
-def _judged(seed: int, key: bytes, stored: bytes, plain: bytes | None, seen: Seen) -> Iterator[Failure]:
+def judged(seed: int, key: bytes, stored: bytes, plain: bytes | None, seen: Seen) -> Iterator[Failure]:
     if seen.broken:
         yield Failure(f"a worker failed: {', '.join(seen.gaps)}", seed, stored)
     if not seen.accounted:
@@ -476,7 +477,7 @@ def _judged(seed: int, key: bytes, stored: bytes, plain: bytes | None, seen: See
         yield Failure("the key is lost without a gap", seed, stored)
 
 
-def _batches(seeds: Iterable[int]) -> Iterator[list[int]]:
+def batches(seeds: Iterable[int]) -> Iterator[list[int]]:
     rest = iter(seeds)
     while batch := list(islice(rest, _BATCH)):
         yield batch
@@ -485,21 +486,21 @@ def _batches(seeds: Iterable[int]) -> Iterator[list[int]]:
 def lost_in_tars(seeds: Iterable[int], jobs: int = 1) -> list[Failure]:
     """Failures among mutated layers, one for each seed."""
     failures: list[Failure] = []
-    for batch in _batches(seeds):
+    for batch in batches(seeds):
         cases = []
         for seed in batch:
             chance = random.Random(seed)
             key = new_key(chance)
             cases.append((seed, key, mutated_tar(chance, seed_layer(chance, key))))
         for (seed, key, stored), seen in zip(cases, scan_layers([case[2] for case in cases], jobs), strict=True):
-            failures += _judged(seed, key, stored, stored, seen)
+            failures += judged(seed, key, stored, stored, seen)
     return failures
 
 
 def lost_in_streams(seeds: Iterable[int], jobs: int = 1) -> list[Failure]:
     """Failures among mutated compressed layers, one for each seed."""
     failures: list[Failure] = []
-    for batch in _batches(seeds):
+    for batch in batches(seeds):
         cases = []
         for seed in batch:
             chance = random.Random(seed)
@@ -507,7 +508,7 @@ def lost_in_streams(seeds: Iterable[int], jobs: int = 1) -> list[Failure]:
             stored = mutated_stream(chance, compression, seed_layer(chance, key))
             cases.append((seed, key, stored, reference_plain(compression, stored)))
         for (seed, key, stored, plain), seen in zip(cases, scan_layers([c[2] for c in cases], jobs), strict=True):
-            failures += _judged(seed, key, stored, plain, seen)
+            failures += judged(seed, key, stored, plain, seen)
     return failures
 
 
@@ -599,5 +600,5 @@ def lost_in_archives(seeds: Iterable[int], folder: Path, jobs: int = 1) -> list[
         gaps = tuple(gap.reason for gap in result.coverage.gaps)
         keys = frozenset((finding.secret.value or "").encode() for finding in result.findings)
         accounted = bool(gaps) or result.coverage.total == result.coverage.accounted
-        failures += _judged(seed, key, archive, plain, Seen(keys, gaps, "", accounted))
+        failures += judged(seed, key, archive, plain, Seen(keys, gaps, "", accounted))
     return failures

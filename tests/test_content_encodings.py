@@ -28,6 +28,8 @@ from scanner.evidence import Gap
 from scanner.limits import Limits
 from scanner.work.inside import Inner, Search
 from scanner.work.twins import Twins
+from tests.builders import tar_of
+from tests.test_content_formats import ar, zipped
 
 TOKEN = b"gl" + b"pat-" + "".join(random.Random(5).choices(string.ascii_letters + string.digits, k=20)).encode()
 TEXT = b"# settings of the application\nGITLAB_TOKEN=" + TOKEN + b"\nPORT=8080 and so on and on\n"
@@ -175,6 +177,56 @@ def test_a_value_that_stands_there_as_it_is_is_no_news(search: Search) -> None:
     data = b'{"a": "\\u0041\\u0042 GITLAB_TOKEN=' + TOKEN + b'"}'
 
     assert inside(search, data) == []
+
+
+ESCAPES = b"." * 300 + rb"\u0041\u0042 = \"a\" \\u0041" + random.Random(1).randbytes(9000).replace(b"\n", b".")
+STORED = gzip.compress(ESCAPES, 0, mtime=0)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        STORED,
+        b"..\n" + STORED,
+        b"....." + STORED + b"....",
+        ar(("data.tar.gz", STORED)),
+        tar_of({"a.gz": STORED, "b.txt": ESCAPES, "c.tgz": gzip.compress(tar_of({"d": ESCAPES * 3}), 0)}),
+        tar_of({"b.txt": ESCAPES}) + b"behind",
+        zipped(("a.txt", ESCAPES), method=0),
+        b"..\n" + zipped(("a.txt", ESCAPES[:900]), ("b.gz", gzip.compress(ESCAPES[:900], 0)), method=0),
+        zipped(("a.zip", zipped(("a.txt", ESCAPES), ("b.txt", ESCAPES), method=0)), method=0),
+        tar_of({"a.jar": zipped(("a.txt", ESCAPES[:600]), method=0), "b.jar": zipped(("b", b"x"))}),
+    ],
+    ids=["gzip", "in a line", "amid one", "ar", "tar", "cut tar", "zip", "zip in a line", "zip in zip", "zip in tar"],
+)
+def test_escapes_in_what_is_packed_are_no_damage(search: Search, data: bytes) -> None:
+    """What only looks like an escape is undone, and the archive around it then seems broken."""
+    view = memoryview(data)
+    _, clues = search.matches(view, "file")
+    assert any(clue.kind == "escapes" for clue in clues)
+
+    gaps = [found for found in search.inside(Content(view, "file", (0, len(data))), clues, Budget(Limits()))
+            if isinstance(found, Gap)]  # fmt: skip
+
+    assert [gap.detail for gap in gaps if "tar.trailing" not in gap.detail] == []
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lambda data: zipped(("a", data))], ids=["gzip", "zip"])
+def test_packed_bytes_in_a_string_of_a_program_are_found(search: Search, pack: Callable[[bytes], bytes]) -> None:
+    """Where only some bytes of it are escaped, and none of those that it begins with."""
+    escapes = {b"\\": b"\\\\", b'"': b'\\"', b"\n": b"\\n"}
+    for seed in range(100):
+        packed = pack(random.Random(seed).randbytes(300).hex().encode() + TEXT)
+        text = b"".join(escapes.get(packed[at : at + 1], packed[at : at + 1]) for at in range(len(packed)))
+        if len(text) > len(packed) and text[:60] == packed[:60]:
+            break
+
+    data = memoryview(b'<?php $key = "\\x41\\x42\\x43\\x44"; eval(unpacked("' + text + b'"));')
+    _, clues = search.matches(data, "a.php")
+
+    found = search.inside(Content(data, "a.php", (0, len(data))), clues, Budget(Limits()))
+
+    assert TOKEN in {inner.match.secret.reveal() for inner in found if isinstance(inner, Inner)}
 
 
 def test_ordinary_base64_costs_nothing(search: Search) -> None:

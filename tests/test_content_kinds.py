@@ -25,6 +25,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
+import brotli
+import lz4.frame
 import pytest
 import zstandard
 
@@ -82,6 +84,11 @@ def _escapes(template: bytes) -> Pack:
     return lambda text: b'"' + b"".join(template % byte for byte in text) + b'"\n'
 
 
+def split(text: bytes) -> bytes:
+    """The text behind a copy of it in pieces, so that LZ4, which only refers back, has no byte of it as it is."""
+    return b"".join(text[at : at + 7] + b"\n" for at in range(0, len(text), 7)) + text
+
+
 KINDS: dict[str, Pack] = {
     "plain text": bytes,
     "base64": base64.b64encode,
@@ -103,6 +110,8 @@ KINDS: dict[str, Pack] = {
     "bzip2": bz2.compress,
     "xz": lzma.compress,
     "zstd": zstandard.ZstdCompressor().compress,
+    "LZ4": lambda text: lz4.frame.compress(split(text), compression_level=9),
+    "brotli.br": brotli.compress,
     "zip": lambda text: zipped(("a/settings", text)),
     "jar": lambda text: zipped(("META-INF/MANIFEST.MF", b"Main-Class: x\n"), ("app.properties", text)),
     "whl": lambda text: zipped(("x/config.py", text), ("x-1.dist-info/RECORD", b"")),

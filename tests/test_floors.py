@@ -17,6 +17,8 @@ HOMES = {
     "detect_secrets": ("detect.plugins.library",),
     "isal": ("layer.expand",),
     "zstandard": ("layer.expand",),
+    "brotli": ("content.brotlifiles",),
+    "lz4": ("content.lz4frames",),
     "rich": ("progress",),
     "cryptography": ("detect.privatekeys", "serve.logins"),
     "jinja2": ("report.markup",),

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import fuzzing
+from tests import filefuzz, fuzzing
 
 SEED = 20_240_601
-TARS, STREAMS, DOCUMENTS, ARCHIVES = 6000, 3000, 20_000, 240
+TARS, STREAMS, FILES, DOCUMENTS, ARCHIVES = 6000, 3000, 3000, 20_000, 240
 
 
 def test_a_mutated_layer_hides_no_key() -> None:
@@ -33,6 +33,14 @@ def test_a_mutant_that_was_lost_once_is_found(jobs: int) -> None:
 def test_a_mutated_stream_hides_no_key() -> None:
     """Whatever is done to gzip, zstd, bzip2 and xz streams: what any decoder gets out of them is found or a gap."""
     lost = fuzzing.lost_in_streams(range(SEED, SEED + STREAMS))
+
+    assert lost == []
+
+
+def test_a_mutated_file_hides_no_key() -> None:
+    """Whatever is done to what is packed in a file, and packed in that again: what any library gets out of it is found
+    or a gap."""
+    lost = filefuzz.lost_in_files(range(SEED, SEED + FILES))
 
     assert lost == []
 

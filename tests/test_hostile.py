@@ -25,6 +25,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import brotli
+import lz4.frame
 import pytest
 import zstandard
 
@@ -794,6 +796,16 @@ MUCH: dict[str, tuple[Callable[[bytes], bytes], float]] = {
                                               + gzip.compress(plain(key))).docker_archive(), SECONDS),
     "many_skippable_frames": (lambda key: stored(b"", skippable(b"") * 500_000 + zstd(plain(key)),
                                                  OCI_LAYER + "+zstd").docker_archive(), SECONDS),
+    "bomb_of_lz4_in_a_file": (lambda key: image_of(layer(
+        {"e": lz4.frame.compress(bytes(512 << 20)), "f": text(key)})).docker_archive(), BOMB_SECONDS),
+    "bomb_of_brotli_in_a_file": (lambda key: image_of(layer(
+        {"e.br": brotli.compress(bytes(1 << 30), quality=1), "f": text(key)})).docker_archive(), BOMB_SECONDS),
+    "many_empty_frames_of_lz4_in_a_file": (lambda key: image_of(layer(
+        {"e": lz4.frame.compress(b"") * 300_000 + b"."})).docker_archive(), SECONDS),
+    "many_skippable_frames_of_lz4_in_a_file": (lambda key: image_of(layer(
+        {"e": skippable(b"") * 1_000_000 + lz4.frame.compress(b"x")})).docker_archive(), SECONDS),
+    "many_short_blocks_of_lz4_in_a_file": (lambda key: image_of(layer(
+        {"e": b"\x02\x21\x4c\x18" + b"\2\0\0\0\x10a" * 1_000_000})).docker_archive(), SECONDS),
     "many_strings": (_configured(b'"",'), SECONDS),
     "many_escaped_strings": (_configured(b'"\\n abcdefgh",'), SECONDS),
     "many_arrays": (_configured(b"[],"), SECONDS),

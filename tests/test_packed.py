@@ -18,11 +18,15 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import brotli
+import lz4.block
+import lz4.frame
 import pytest
 
 from tests import fuzzing
 from tests.builders import Member, file, image_of, layer, tar_of, write
 from tests.fuzzing import gzip_with_fields
+from tests.test_content_formats import rpm
 from tests.test_hostile import ACCEPTED, CLEAN, FOUND, SAID, WHOLE, outcome, skippable, zstd
 
 SCRIPT = b"#!/bin/sh\nskip=20\ntail -n +20 \"$0\" | tar xz\nexit 0\n"
@@ -91,6 +95,22 @@ def lzip(data: bytes) -> bytes:
     return body + struct.pack("<IQQ", zlib.crc32(data), len(data), len(body) + 20)
 
 
+def repeated(data: bytes) -> bytes:
+    """In front of the data, a copy of it in pieces: a packer that only refers back then leaves nothing as it is."""
+    return b"".join(data[at : at + 7] + b"|" for at in range(0, len(data), 7)) + data
+
+
+def lz4_frame(data: bytes) -> bytes:
+    """A frame of LZ4."""
+    return lz4.frame.compress(repeated(data), compression_level=9)
+
+
+def lz4_legacy(data: bytes) -> bytes:
+    """A legacy frame of LZ4, as it packs kernels."""
+    block = lz4.block.compress(repeated(data), mode="high_compression", store_size=False)
+    return b"\x02\x21\x4c\x18" + struct.pack("<I", len(block)) + block
+
+
 def pdf(*objects: bytes) -> bytes:
     """Objects as a PDF without a table of them."""
     numbered = (b"%d 0 obj\n%s\nendobj\n" % (number + 1, each) for number, each in enumerate(objects))
@@ -126,7 +146,8 @@ def seven_zip() -> bytes:
 SQUASHFS = struct.pack("<4s4I4H2H", b"hsqs", 9, 0, 1 << 17, 1, 1, 17, 0, 1, 4, 0) + bytes(400)
 FORMS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gz, "bzip2": bz2.compress, "xz": lzma.compress, "zstd": zstd, "zip": lambda data: zipped(("e", data)),
-    "zlib": deflated, "lzip": lzip, "tar.gz": lambda data: gz(tar_of(file("e", data))),
+    "zlib": deflated, "lzip": lzip, "lz4": lz4_frame, "legacy_lz4": lz4_legacy,
+    "tar.gz": lambda data: gz(tar_of(file("e", data))),
 }  # fmt: skip
 
 FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
@@ -150,8 +171,25 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "lzma_odd_dictionary": (WHOLE, lambda key: lzma_alone(text(key) * 3, dictionary=100_000)),
     "lzma_small_dictionary": (WHOLE, lambda key: lzma_alone(text(key) * 3, dictionary=0)),
     "lzma_of_a_size": (WHOLE, lambda key: lzma_alone(text(key) * 3, 1, 1, 1, sized=True)),
+    "lzma_of_many_context_bits": (SAID, lambda key: b"\x08\0\0\1\0" + b"\xff" * 8 + b"\0" + gz(text(key))[20:]),
     "lzip": (WHOLE, lambda key: lzip(text(key))),
     "lzip_of_two_members": (WHOLE, lambda key: lzip(b"nothing") + lzip(text(key))),
+    "lz4_of_two_frames": (WHOLE, lambda key: lz4_frame(b"nothing") + lz4_legacy(text(key))),
+    "lz4_behind_a_skippable_frame": (WHOLE, lambda key: skippable(b"toc") + lz4_legacy(text(key))),
+    "lz4_behind_zstd": (WHOLE, lambda key: zstd(b"nothing") + lz4_legacy(text(key))),
+    "zstd_behind_lz4": (WHOLE, lambda key: lz4_frame(b"nothing") + zstd(text(key))),
+    "gzip_in_a_skippable_frame_of_lz4": (WHOLE, lambda key: lz4_frame(b"x") + skippable(gz(text(key)))),
+    "lz4_in_lz4_in_zip": (WHOLE, lambda key: zipped(("e.lz4", lz4_frame(tar_of(file("e", lz4_legacy(text(key)))))))),
+    "initramfs_of_lz4": (WHOLE, lambda key: cpio_binary(("a", b"x")) + bytes(512)
+                         + lz4_legacy(cpio_binary(("etc/key", text(key))))),
+    "lz4_cut": (SAID, lambda key: lz4.frame.compress(
+        repeated(text(key)) + random.Random(1).randbytes(99_000), compression_level=9)[:-3000]),
+    "lz4_of_a_dictionary": (SAID, lambda key: _with_dictionary(gz(key))),
+    "brotli": (WHOLE, lambda key: zipped(("e.js.br", brotli.compress(text(key))))),
+    "brotli_of_a_tar": (WHOLE, lambda key: tar_of(file("e.tar.br", brotli.compress(tar_of(file("e", text(key))))))),
+    "gzip_behind_brotli": (FOUND, lambda key: tar_of(file("e.br", brotli.compress(b"x" * 99) + gz(text(key))))),
+    "gzip_in_brotli_metadata": (WHOLE, lambda key: tar_of(file("e.br", _metadata(gz(text(key)))))),
+    "brotli_cut": (SAID, lambda key: tar_of(file("e.br", brotli.compress(text(key) * 9)[:-4]))),
     "gzip_in_an_extra_field": (WHOLE, lambda key: _extra(gz(b"x"), b"AB\0\2" + gz(text(key)))),
     "gzip_in_a_skippable_frame": (WHOLE, lambda key: zstd(b"nothing") + skippable(gz(text(key))) + zstd(b"nothing")),
     "zstd_in_a_skippable_frame": (WHOLE, lambda key: skippable(b"toc " + zstd(text(key))) + zstd(b"nothing")),
@@ -162,6 +200,10 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "zip_before_a_zip": (WHOLE, lambda key: zipped(("k", text(key))) + zipped(("e", b"x"))),
     "zip_in_an_entry_that_is_stored": (WHOLE, lambda key: zipped(("e", b"head" + zipped(("k", text(key)))), method=0)),
     "zip_entry_without_directory_in_a_program": (WHOLE, lambda key: ELF + zipped(("k", text(key)))[:-40]),
+    "gzip_behind_an_rpm": (WHOLE, lambda key: rpm(gz(b"x" * 99)) + gz(text(key))),
+    "xz_behind_an_rpm": (WHOLE, lambda key: rpm(zstd(b"x" * 99)) + b"--" + lzma.compress(text(key))),
+    "gzip_behind_a_loose_object": (WHOLE, lambda key: deflated(b"blob 3\0abc") + gz(text(key))),
+    "gzip_behind_the_stream_of_a_zip_entry": (WHOLE, lambda key: ELF + _entry(93, zstd(b"x" * 99) + gz(text(key)))),
     "gzip_between_zip_entries": (WHOLE, lambda key: _between(gz(text(key)))),
     "gzip_behind_a_tar": (FOUND, lambda key: tar_of(file("e", b"x")) + gz(text(key))),
     "gzip_in_a_tar_s_attribute": (FOUND, lambda key: tar_of(Member("e", b"x", pax={
@@ -192,6 +234,9 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "squashfs_behind_a_program": (SAID, lambda key: ELF + SQUASHFS),
     "cut_gzip_in_a_script": (SAID, lambda key: SCRIPT + gz(text(key) + random.Random(1).randbytes(20_000))[:-3000]),
     "cut_xz_in_a_script": (SAID, lambda key: SCRIPT + lzma.compress(random.Random(1).randbytes(20_000))[:9000]),
+    "deflate64_in_a_program": (SAID, lambda key: ELF + _method(9, zipped(("k", text(key)))) + ELF),
+    "deflate64_before_a_zip_in_a_program": (SAID, lambda key: ELF + _method(9, zipped(("k", text(key))))
+                                            + zipped(("e", b"x"))),
     "encrypted_zip_entry_in_a_program": (SAID, lambda key: ELF + _encrypted(zipped(("k", text(key)))) + ELF),
 }  # fmt: skip
 
@@ -199,6 +244,17 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 def _extra(stored: bytes, data: bytes) -> bytes:
     """A gzip member with an extra field."""
     return stored[:3] + bytes([stored[3] | 4]) + stored[4:10] + struct.pack("<H", len(data)) + data + stored[10:]
+
+
+def _with_dictionary(data: bytes) -> bytes:
+    """An LZ4 frame that begins with what is sixteen bytes back, in a dictionary that nobody has."""
+    block = b"\x0f\x10\0\xff\xff\x10" + b"\xf0" + bytes([len(data) - 15]) + data
+    return b"\x04\x22\x4d\x18\x61\x40\x07\0\0\0\xe3" + struct.pack("<I", len(block)) + block + bytes(4)
+
+
+def _metadata(data: bytes) -> bytes:
+    """A brotli stream of nothing but a block of more than 256 bytes that decoders skip (RFC 7932 section 9.2)."""
+    return (0b1001100 | len(data) - 1 << 7).to_bytes(3, "little") + data + b"\3"
 
 
 def _png(*chunks: tuple[bytes, bytes]) -> bytes:
@@ -234,6 +290,16 @@ def _encrypted(archive: bytes) -> bytes:
     return archive[:6] + b"\1\0" + archive[8 : archive.index(b"PK\1\2")]
 
 
+def _entry(method: int, data: bytes) -> bytes:
+    """An entry of a zip, stored as it is given."""
+    return b"PK\3\4" + struct.pack("<HHHHHIIIHH", 63, 0, method, 0, 33, 0, len(data), 99, 1, 0) + b"e" + data
+
+
+def _method(number: int, archive: bytes) -> bytes:
+    """A zip whose first entry says that it is packed by another method; without its directory."""
+    return archive[:8] + struct.pack("<H", number) + archive[10 : archive.index(b"PK\1\2")]
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_what_is_packed_anywhere_is_found_or_said(name: str, tmp_path: Path) -> None:
     """A key that any usual tool would unpack is found; what cannot be unpacked is a gap."""
@@ -244,6 +310,93 @@ def test_what_is_packed_anywhere_is_found_or_said(name: str, tmp_path: Path) -> 
     path = write(tmp_path / "image.tar", image_of(layer({"opt/file": data})).docker_archive())
 
     assert outcome(path, key) in ACCEPTED[expected]
+
+
+def test_what_only_looks_like_an_entry_in_front_of_a_zip_is_no_gap(tmp_path: Path) -> None:
+    """A program that knows the magic of zip may have an archive behind it."""
+    like = b"PK\3\4\x14\0\0\0" + b"r)\0\0" + bytes(14) + b"\x08\0\0\0" + b"\1\2\3\4" * 30
+    path = write(tmp_path / "image.tar", image_of(layer({"a": ELF + like + zipped(("e", b"x"))})).docker_archive())
+
+    assert outcome(path, fuzzing.new_key(random.Random(1))) == CLEAN
+
+
+def table(page: int, *values: bytes) -> bytes:
+    """A SQLite database of pages of that size with a row for each value."""
+    with sqlite3.connect(":memory:") as connection:
+        connection.execute(f"pragma page_size = {page}")
+        connection.execute("create table t (v blob)")
+        connection.executemany("insert into t values (?)", [(value,) for value in values])
+        connection.commit()
+        return connection.serialize()
+
+
+def test_a_value_beside_one_that_fills_pages_is_found(tmp_path: Path) -> None:
+    """The row of many pages begins in front of it, on the same page."""
+    key = fuzzing.new_key(random.Random(1))
+    data = table(4096, gz(text(key)), random.Random(2).randbytes(9000))
+    path = write(tmp_path / "image.tar", image_of(layer({"a.db": data})).docker_archive())
+
+    assert outcome(path, key) == WHOLE
+
+
+def test_packed_values_that_fill_pages_are_no_gap(tmp_path: Path) -> None:
+    """Each seems to break off where its first page ends, and is whole in its row."""
+    chance = random.Random(1)
+    words = b"alpha", b"beta", b"gamma", b"delta", b"settings"
+    lines = [b" ".join(chance.choices(words, k=chance.randrange(5000, 20_000))) for _ in range(150)]
+    data = table(1024, *(b"." * chance.randrange(900) + pack(each) for each in lines for pack in (gz, zstd)))
+    path = write(tmp_path / "image.tar", image_of(layer({"a.db": data})).docker_archive())
+
+    assert outcome(path, fuzzing.new_key(chance)) == CLEAN
+
+
+@pytest.mark.parametrize("kept", ["packed", "plain"])
+def test_members_of_a_large_ar_archive_are_looked_at_as_what_they_are(kept: str, tmp_path: Path) -> None:
+    """A compressed member keeps what it cannot pack in pieces, and what is in these is no stream that broke off; in
+    another member there may be one."""
+    chance = random.Random(kept)
+    key, noise = fuzzing.new_key(chance), chance.randbytes(17 << 20)
+    streams = b"".join(gz(base64.b64encode(chance.randbytes(200_000))) for _ in range(5))
+    large, last = (noise, ELF + gz(text(key))) if kept == "plain" else (lzma.compress(noise + streams, preset=0), b"x")
+    data = b"!<arch>\n" + _ar("a.o/", large) + _ar("b.o/", last)
+    path = write(tmp_path / "image.tar", image_of(layer({"a.a": data})).docker_archive())
+
+    assert outcome(path, key) == (CLEAN if kept == "packed" else WHOLE)
+
+
+#: what else may stand in front of something packed, made of a text that holds nothing
+FRONTS: dict[str, Callable[[bytes], bytes]] = {
+    **FORMS,
+    "lzma": lzma_alone, "zlib of a small window": lambda data: deflated(data, 9),
+    "lzma of other properties": lambda data: lzma_alone(data * 3, 0, 2, 0),
+    "brotli": brotli.compress, "brotli metadata": lambda data: _metadata(data),
+    "tar": lambda data: tar_of(file("e", data)), "rpm": lambda data: rpm(gz(data)),
+    "cpio": lambda data: cpio_binary(("a", data)), "ar": lambda data: b"!<arch>\n" + _ar("a/", data),
+    "deb": lambda data: b"!<arch>\n" + _ar("data.tar.xz/", lzma.compress(tar_of(file("e", data)))),
+    "database": lambda data: table(4096, data, data * 100),
+    "pdf": lambda data: pdf(stream(deflated(data), b"/Filter /FlateDecode")),
+    "loose object": lambda data: deflated(b"blob %d\0" % len(data) + data),
+    "UTF-16": lambda data: ("\ufeff" + data.decode()).encode("utf-16-le"),
+    "picture": lambda data: _png((b"IHDR", bytes(13)), (b"IDAT", deflated(data)), (b"IEND", b"")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_what_follows_something_packed_is_found_or_said(front: str) -> None:
+    """Whatever is packed behind it, at once or behind a few bytes."""
+    cases = []
+    for form, pack in FORMS.items():
+        for glue in (b"", b"--\n", b"\0", bytes(600)):
+            key = fuzzing.new_key(random.Random(f"{front} {form} {glue!r}"))
+            cases.append((form, glue, key, FRONTS[front](b"nothing to see here\n" * 20) + glue + pack(text(key))))
+    name = "opt/e.br" if front.startswith("brotli") else "opt/e"
+
+    seen = fuzzing.scan_layers([tar_of(file(name, data)) for _, _, _, data in cases])
+
+    lost = [(form, glue) for (form, glue, key, _), one in zip(cases, seen, strict=True)
+            if key not in one.keys and not one.gaps]  # fmt: skip
+    assert lost == []
+    assert sum(key in one.keys for (_, _, key, _), one in zip(cases, seen, strict=True)) >= len(cases) - 2
 
 
 @pytest.mark.parametrize("what", ["random", "zeros", "letters"])

@@ -28,10 +28,12 @@ class Buffer:
         self.size = 0
 
     def write(self, data: bytes, _used: int = 0) -> None:
-        """Add bytes (`layer.expand.PlainSink`). Raises Stop at a limit, OSError if a temporary file cannot grow."""
-        if not data:
-            return
-        self._parts.append(data)
+        """Add bytes (`layer.expand.PlainSink`). Raises Stop at a limit, OSError if a temporary file cannot grow.
+
+        None at all count too: a million parts that hold nothing take time.
+        """
+        if data:
+            self._parts.append(data)
         self._held += len(data)
         self.size += len(data)
         if self._held > _IN_MEMORY:

@@ -111,10 +111,11 @@ def open_sqlite(content: Content, room: Room) -> Iterator[Content | Fault]:
             if header + 12 > len(data) or data[header] not in (_TABLE_LEAF, _INDEX_LEAF, _INDEX_INNER):
                 continue
             for cell in _cells(data, page, header, size):
-                row = _spread_row(data, page + cell, data[header], size, usable, room)
+                row, covers = _spread_row(data, page + cell, data[header], size, usable, room)
                 if row:
                     room.entry()
-                    yield content.made(row, page + cell, min(page + size, len(data)), "", ("sqlite-overflow",))
+                    end = min(page + size, len(data))
+                    yield content.made(row, page + cell, end, "", ("sqlite-overflow",), covers=covers)
     except Stop as stop:
         yield Fault(stop.reason, content.inside, len(data), stop.what)
 
@@ -140,25 +141,29 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
     return 0, at
 
 
-def _spread_row(data: memoryview, cell: int, kind: int, size: int, usable: int, room: Room) -> bytes:
-    """The payload of a cell with overflow pages, empty if it has none."""
+def _spread_row(
+    data: memoryview, cell: int, kind: int, size: int, usable: int, room: Room
+) -> tuple[bytes, tuple[tuple[int, int], ...]]:
+    """The payload of a cell with overflow pages and the ranges it lies in, empty if it has none."""
     at = cell + 4 if kind == _INDEX_INNER else cell
     length, at = _varint(data, at)
     most = usable - 35 if kind == _TABLE_LEAF else (usable - 12) * 64 // 255 - 23
     if kind == _TABLE_LEAF:
         _, at = _varint(data, at)
     if not most < length <= min(_LARGEST_VALUE, len(data)):
-        return b""
+        return b"", ()
     least = (usable - 12) * 32 // 255 - 23
     local = least + (length - least) % (usable - 4)
     local = least if local > most else local
     parts, rest = [bytes(data[at : at + local])], length - local
+    covers = [(at, at + local)]
     following = int.from_bytes(data[at + local : at + local + 4], "big")
     while following and rest > 0 and following * size <= len(data):
         start = (following - 1) * size
         part = bytes(data[start + 4 : start + 4 + min(rest, usable - 4)])
         following = int.from_bytes(data[start : start + 4], "big")
         parts.append(part)
+        covers.append((start, start + 4 + len(part)))
         rest -= len(part)
         room.take(len(part))
-    return b"".join(parts)
+    return b"".join(parts), tuple(covers)

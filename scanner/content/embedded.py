@@ -25,13 +25,15 @@ MAGICS: dict[int, tuple[bytes, ...]] = {
     5: (rb"\x04\x22\x4d\x18[\x40-\x7f]", rb"LZIP\x01"),
     6: (rb"\xfd7zXZ\x00", rb"7z\xbc\xaf\x27\x1c"),
     7: (rb"Rar!\x1a\x07[\x00\x01]", rb"x[\x01\x5e\x9c\xda]\x00\x00\x00\xff\xff"),
-    8: (rb"MSCF\x00\x00\x00\x00",),
+    8: (rb"MSCF\x00\x00\x00\x00", rb"\x02\x21\x4c\x18..[\x00-\x80]\x00"),
     10: (rb"BZh[1-9]1AY&SY",),
-    30: (rb"(?:hsqs|sqsh).{24}(?:\x04\x00|\x00\x04)",),
+    30: (rb"hsqs.{24}\x04\x00", rb"sqsh.{24}\x00\x04"),
 }
-_ANY = re.compile(b"|".join(expression for each in MAGICS.values() for expression in each), re.DOTALL)
+#: each by itself begins with letters, which are looked for three times faster than all of them as one expression
+_EACH = tuple(re.compile(expression, re.DOTALL) for each in MAGICS.values() for expression in each)
 _LONGEST = max(MAGICS)
 _HEAD = 128
+_TELLING = 24  # bytes that tell a compressed stream
 _STEP = 4 * MIB
 #: plain bytes that more come out of than by chance: of 80,000 random beginnings of gzip none gave 600; what gives less
 #: and breaks off is searched if there are some, and no gap
@@ -54,9 +56,9 @@ def starts_in(data: memoryview, ranges: Iterable[tuple[int, int]]) -> Iterator[i
     for start, end in ranges:
         for at in range(start, end, _STEP):
             stop = min(end, at + _STEP)
-            for found in _ANY.finditer(bytes(data[at : min(len(data), stop + _LONGEST)])):
-                if at + found.start() < stop:
-                    yield at + found.start()
+            portion = bytes(data[at : min(len(data), stop + _LONGEST)])
+            found = {at + each.start() for expression in _EACH for each in expression.finditer(portion)}
+            yield from sorted(start for start in found if start < stop)
 
 
 def among(starts: Sequence[int], ranges: Iterable[tuple[int, int]]) -> Iterator[int]:
@@ -78,23 +80,28 @@ def open_packed(content: Content, starts: Sequence[int], room: Room) -> Iterator
             if at < reached:
                 continue
             head = bytes(content.data[at : at + _HEAD])
+            seen = content.stands(at, _TELLING)  # it was looked at there, so here it counts only if it is whole
             if head[:4] == b"PK\3\4":
-                reached = yield from zips.open_entry(content, at, room)
+                reached = yield from zips.open_entry(content, at, room, whole=seen)
             elif (kind := stream_kind(head)) and not (kind == "zlib" and content.data[max(0, at - 4) : at] in _PIXELS):
-                reached = yield from _open_stream(content, at, kind, room)
-            elif name := unread(head, start=False):
+                reached = yield from _open_stream(content, at, kind, room, whole=seen)
+            elif not seen and (name := unread(head, start=False)):
                 text = f"{name} is not understood"
                 yield Fault("nested.unknown", content.inside, len(content.data) - at, text)
     except Stop as stop:
         yield Fault(stop.reason, content.inside, len(content.data), stop.what)
 
 
-def _open_stream(content: Content, at: int, kind: str, room: Room) -> Generator[Content | Fault, None, int]:
-    """A compressed stream at *at*; returns where it ends."""
+def _open_stream(
+    content: Content, at: int, kind: str, room: Room, whole: bool
+) -> Generator[Content | Fault, None, int]:
+    """A compressed stream at *at*, of those that break off nothing if *whole*; returns where it ends."""
     data, buffer = content.data[at:], Buffer(room)
     try:
         fault, used = fill_from(buffer, data, kind)
         end = at + used
+        if whole and fault and fault[0] == "nested.damaged":
+            return at
         if buffer.size and (not fault or buffer.size >= _SOME or kind in _SURE):
             yield content.made(buffer.view(), at, end, "", (kind,), plain_name(content.name))
         if fault and (fault[0] != "nested.damaged" or _is_telling(buffer.size, bytes(data[:KIB]), kind)):

@@ -44,15 +44,16 @@ def open_loose(content: Content, room: Room) -> Iterator[Content | Fault]:
     buffer = Buffer(room)
     try:
         try:
-            _, whole = inflate(buffer, content.data, zlib.MAX_WBITS)
+            end, whole = inflate(buffer, content.data, zlib.MAX_WBITS)
             fault = None if whole else ("nested.damaged", "the git object is damaged or cut off")
         except Stop as stop:
-            fault = stop.reason, stop.what
+            end, fault = len(content.data), (stop.reason, stop.what)
         plain = buffer.view()
         head = _LOOSE.match(bytes(plain[:64]))
         if head is not None:
             name = f"{head.group(1).decode()} {_name_of(content.name, plain)}"
-            yield content.made(plain[head.end() :], 0, len(content.data), name, ("git",))
+            size = len(content.data)
+            yield content.made(plain[head.end() :], 0, size, name, ("git",), covers=((0, end),))
         if fault:
             yield Fault(fault[0], content.inside, len(content.data), fault[1])
     except OSError as error:

@@ -6,7 +6,9 @@ import lzma
 import zlib
 from collections.abc import Iterator, Sequence
 
+from scanner.content.brotlifiles import is_text, unbrotli
 from scanner.content.buffer import Buffer
+from scanner.content.lz4frames import is_behind_skippable, is_lz4, unlz4
 from scanner.content.words import Content, Fault, Room, Stop
 from scanner.layer.expand import Region, decode
 from scanner.limits import MIB
@@ -17,16 +19,20 @@ _BZIP2_BLOCK = (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")  # a block, or the end o
 _LZIP = b"LZIP\1"
 _WINDOWS = tuple(bytes([byte]) for byte in range(0x08, 0x78, 0x10))  # first bytes of zlib streams
 _TRIED = 128  # bytes of a file that begins oddly
+_EVEN = 0x7FFFFC00  # below it, the first bit that a range coder gives out is 0
 _TELLING = 4096  # plain bytes that come out of no such file by chance
 _DAMAGED = "nested.damaged", "the compressed stream is damaged or cut off"
-_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".lzma", ".lz", ".z", ".tgz", ".tbz2", ".txz", ".tzst", ".tlz")
+_SUFFIXES = (
+    ".gz", ".bz2", ".xz", ".zst", ".br", ".lzma", ".lz", ".lz4", ".z", ".tgz", ".tbz2", ".txz", ".tzst", ".tlz",
+)  # fmt: skip
 
 
 def stream_kind(head: bytes) -> str:
     """The compression that the first 24 bytes are surely the start of, '' for none.
 
     Stricter than `expand.sniff`: here most files are something else, and a wrong guess would be called damage.
-    Sources: RFC 1952 section 2.3, xz-file-format section 2.1.1, RFC 8878 section 3.1.1.1, lzma-file-format section 1.
+    Sources: RFC 1952 section 2.3, xz-file-format section 2.1.1, RFC 8878 section 3.1.1.1, lzma-file-format section 1,
+    and those of `lz4frames`.
     """
     if head[:3] == b"\x1f\x8b\x08" and len(head) >= 18 and not head[3] & 0xE0:
         return "gzip" if head[8] in (0, 2, 4) or _inflates(head) else ""
@@ -38,6 +44,8 @@ def stream_kind(head: bytes) -> str:
         return "zstd"
     if head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5:  # skippable frames may come first (RFC 8878 section 3.1.2)
         return "zstd"
+    if is_lz4(head):
+        return "lz4"
     if head[:5] == _LZIP and 12 <= head[5] & 0x1F <= 29:
         return "lzip"
     if _is_usual_lzma(head):
@@ -67,6 +75,15 @@ def _is_odd_lzma(head: bytes) -> bool:
     except (lzma.LZMAError, ValueError, EOFError):
         return False
     return len(plain) >= 16 and len(set(plain)) > 4
+
+
+def is_refused_lzma(head: bytes) -> bool:
+    """Whether the first 128 bytes are surely the start of lzma with properties that liblzma refuses: more than four
+    bits of context for a literal. With a sound header, its first symbol is a literal, as it must be, and what follows
+    looks like noise."""
+    if len(head) < _TRIED or not _is_lzma(head) or head[0] >= 5 * 45 or sum(divmod(head[0] % 45, 9)) <= 4:
+        return False
+    return int.from_bytes(head[14:18], "big") < _EVEN and len(set(head[18:82])) > 32
 
 
 def _inflates(head: bytes) -> bool:
@@ -103,6 +120,7 @@ def _is_zlib(head: bytes) -> bool:
 
 def open_stream(content: Content, kind: str, room: Room) -> Iterator[Content | Fault]:
     """The plain bytes of a compressed content, and what follows the stream is searched with the content itself."""
+    kind = "lz4" if kind == "zstd" and is_behind_skippable(content.data) else kind
     buffer, size = Buffer(room), len(content.data)
     outside: list[Region] = []
     try:
@@ -110,11 +128,19 @@ def open_stream(content: Content, kind: str, room: Room) -> Iterator[Content | F
         if buffer.size or not fault:
             name, covers = plain_name(content.name), tuple(_between(outside, size if fault else used))
             yield content.made(buffer.view(), 0, size, "", (kind,), name, covers)
-        odd = kind == odd_kind(bytes(content.data[:_TRIED]))
-        if fault and (buffer.size >= _TELLING if odd else buffer.size or kind != "zlib"):
+        if fault and (fault != _DAMAGED or _is_sure(content.data, kind, buffer.size)):
             yield Fault(fault[0], content.inside, size, fault[1])
     finally:
         buffer.close()
+
+
+def _is_sure(data: memoryview, kind: str, size: int) -> bool:
+    """Whether a file whose stream broke off after *size* plain bytes is one, and not something else that looks so."""
+    if kind == "brotli":
+        return not is_text(data)
+    if kind == odd_kind(bytes(data[:_TRIED])):
+        return size >= _TELLING
+    return bool(size) or kind != "zlib"
 
 
 def _between(outside: Sequence[Region], end: int) -> Iterator[tuple[int, int]]:
@@ -134,15 +160,11 @@ def plain_name(name: str) -> str:
     return name[: -len(suffix)] + (".tar" if suffix.startswith(".t") else "")
 
 
-def fill(buffer: Buffer, data: memoryview, kind: str) -> tuple[str, str] | None:
-    """Decode *data* into *buffer*; the reason and a sentence if that ended early, what came out before is kept."""
-    return fill_from(buffer, data, kind)[0]
-
-
 def fill_from(
     buffer: Buffer, data: memoryview, kind: str, outside: list[Region] | None = None
 ) -> tuple[tuple[str, str] | None, int]:
-    """The same, and where the stream ends. *outside* gathers what `layer.expand.decode` finds between its parts."""
+    """Decode *data* into *buffer*: the reason and a sentence if that ended early, what came out before is kept; and
+    where the stream ends. *outside* gathers what `layer.expand.decode` finds between its parts."""
     fault, used = _filled(buffer, data, kind, outside)
     try:
         buffer.settle()
@@ -160,6 +182,10 @@ def _filled(
             return (None if ended else _DAMAGED), used
         if kind in ("lzma", "lzma-raw", "lzip"):
             return _unlzma(buffer, data, kind)
+        if kind in ("lz4", "brotli"):
+            outside = [] if outside is None else outside
+            ended, used = (unlz4 if kind == "lz4" else unbrotli)(buffer, data, outside)
+            return (None if ended else _DAMAGED), used
         reason, used = decode(data, kind, buffer, outside)
     except Stop as stop:
         return (stop.reason, stop.what), len(data)

@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from scanner.content import archives, documents, embedded, repositories, zips
+from scanner.content.brotlifiles import is_named_brotli
 from scanner.content.encoded import Clue, decode_runs, open_wide, wide_text
-from scanner.content.streams import odd_kind, open_stream, stream_kind
+from scanner.content.streams import is_refused_lzma, odd_kind, open_stream, stream_kind
 from scanner.content.unread import unread
 from scanner.content.words import Content, Fault, Room
 from scanner.layer.walk import WINDOW
 
 _HEAD = 128
+_TELLING = 24  # bytes that tell a compressed stream
 #: first bytes that may be the start of something with an inside
 _FIRST = frozenset(b"\x1f\x28\x50\x21\x42\x53\x25\x30\x37\x68\x73\x52\x4c\x4d\x5d\x78")
 _FIRST |= frozenset(b"\x02\x04\x89\xd0\xed\xfd\xff\xfe\0")
@@ -78,8 +80,8 @@ def unfold(
                 inner = _with_packed(inner, packed) if inner.searched else inner
             yield inner
         packed = _uncovered(content, packed, covered, known)
-    elif known is not None and known.apart:
-        packed = []
+    elif known is not None:
+        packed = [] if known.apart else _loose(content, packed, room)
     elif packed and len(content.data) > WINDOW and zips.find_end(content.data) is not None:
         packed = [at for at in packed if content.data[at : at + 4] != _LOCAL]  # a zip behind a program: by its end
     yield from decode_runs(content, clues, room)
@@ -125,6 +127,17 @@ def _uncovered(
     return [at for at in found if content.data[at : at + len(own)] != own] if own else found
 
 
+def _loose(content: Content, packed: list[int], room: Room) -> list[int]:
+    """Those of *packed*, of a later window of an ar archive, that are in no member with a format of its own: that was
+    opened with the first window."""
+    left = packed
+    for start, end in archives.ar_members(content.data) if packed else ():
+        low, high = bisect.bisect_left(left, start), bisect.bisect_left(left, end)
+        if low < high and _by_start(content.part(start, end, "", searched=True), room) is not None:
+            left = left[:low] + left[high:]
+    return left
+
+
 def is_covered(content: Content) -> bool:
     """Whether what `unfold` gives covers all its bytes as they are, so that it needs no search of its own."""
     return not content.verbatim and _is_tar(content.data)
@@ -133,16 +146,33 @@ def is_covered(content: Content) -> bool:
 def _format(content: Content, clues: Sequence[Clue], room: Room) -> _Format | None:
     """The content's format, None if nothing can be inside."""
     data = content.data
-    if len(data) < 8:
+    if len(data) < 8 or _is_seen(content, room):
         return None
     if found := _by_start(content, room):
         return found
-    if any(clue.kind == "zip" for clue in clues) and (end := zips.find_end(data)) is not None:
+    ended = any(clue.kind == "zip" for clue in clues)
+    if ended and (end := zips.find_end(data)) is not None and not content.stands(end, len(data) - end):
         return replace(_zip(content, room, end), by_end=True)
     may_be = data[0] in _FIRST or (len(data) > _LZMA_ZERO and not data[_LZMA_ZERO])
     if may_be and (kind := odd_kind(bytes(data[:_HEAD]))):
         return _Format(open_stream(content, kind, room))
+    if may_be and is_refused_lzma(bytes(data[:_HEAD])):
+        text = "lzma with properties of this kind is not understood"
+        return _Format(iter([Fault("nested.unknown", content.inside, len(data), text)]))
+    if content.run is None and is_named_brotli(content.name):  # a run is text in the file of that name
+        return _Format(open_stream(content, "brotli", room))
     return None
+
+
+def _is_seen(content: Content, room: Room) -> bool:
+    """Whether what begins a decoded text begins the text itself, or is looked for amid it: what was decoded further on
+    is part of something that is packed, and only looks like escapes."""
+    run = content.run
+    if run is None or not content.stands(0, _TELLING):
+        return False
+    head = bytes(content.data[:_HEAD])
+    amid = stream_kind(head) or head[:4] == _LOCAL or unread(head, start=True)
+    return bool(amid) or (run.start == 0 and _by_start(run.parent, room) is not None)
 
 
 def _zip(content: Content, room: Room, end: int | None) -> _Format:
@@ -178,9 +208,9 @@ def _by_magic(content: Content, head: bytes, room: Room) -> _Format | None:
     if archives.is_cpio(head):
         return _Format(archives.open_cpio(content, room))
     if head[:16] == b"SQLite format 3\0":
-        return _Format(documents.open_sqlite(content, room), apart=False)
+        return _Format(documents.open_sqlite(content, room))
     if head[:5] == b"%PDF-":
-        return _Format(documents.open_pdf(content, room), apart=False)
+        return _Format(documents.open_pdf(content, room))
     if repositories.is_pack(head):
         return _Format(repositories.open_pack(content, room))
     return _closed(content, head)

@@ -1,7 +1,7 @@
 """Formats that hold something packed and are not understood, told by their first bytes.
 
 Sources: the 7-Zip archive format (signature header), the RAR 5.0 archive format and unrar's notes on the older one, the
-squashfs superblock, the cabinet format (CFHEADER), the LZ4 frame format (frames and legacy frames), lzop, WIM and xar.
+squashfs superblock, the cabinet format (CFHEADER), lzop, WIM and xar.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _BLOCKS = range(12, 21)  # logarithms of the block sizes that squashfs allows
-_LEGACY_BLOCK = 8 << 20  # of a legacy LZ4 frame, unpacked
 _SHORTEST = 16
 
 
@@ -53,43 +52,6 @@ def _cabinet(head: bytes) -> bool:
     return head[4:8] == bytes(4) and head[12:16] == bytes(4) and head[24:26] in (b"\3\1", b"\2\1", b"\4\1")
 
 
-def _lz4(head: bytes) -> bool:
-    flags, sizes = head[4], head[5]
-    if flags >> 6 != 1 or flags & 2 or sizes & 0x8F or sizes >> 4 < 4:
-        return False
-    end = 6 + (8 if flags & 8 else 0) + (4 if flags & 1 else 0)
-    if _xxh32(head[4:end]) >> 8 & 0xFF != head[end]:
-        return False
-    block = int.from_bytes(head[end + 1 : end + 5], "little") & 0x7FFFFFFF
-    return block <= 1 << 8 + 2 * (sizes >> 4)
-
-
-def _xxh32(data: bytes) -> int:
-    """XXH32 of less than 16 bytes with seed 0 (xxHash fast digest algorithm, section XXH32)."""
-    first, second, third, fourth, fifth = 0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1
-    mask = 0xFFFFFFFF
-    value, at = (fifth + len(data)) & mask, 0
-    while at + 4 <= len(data):
-        value = (value + int.from_bytes(data[at : at + 4], "little") * third) & mask
-        value = (value << 17 | value >> 15) & mask
-        value, at = value * fourth & mask, at + 4
-    for byte in data[at:]:
-        value = (value + byte * fifth) & mask
-        value = (value << 11 | value >> 21) & mask
-        value = value * first & mask
-    value ^= value >> 15
-    value = value * second & mask
-    value ^= value >> 13
-    value = value * third & mask
-    return value ^ value >> 16
-
-
-def _lz4_legacy(head: bytes) -> bool:
-    """A block of a size that may be, whose first sequence has literals: nothing can be repeated yet."""
-    size = int.from_bytes(head[4:8], "little")
-    return 0 < size <= _LEGACY_BLOCK + _LEGACY_BLOCK // 255 + 16 and head[8] >> 4 > 0
-
-
 def _lzop(head: bytes) -> bool:
     return head[9:10] in b"\0\x10\x20" and head[15:16] in b"\1\2\3" and len(head) > 38
 
@@ -105,8 +67,6 @@ _FORMATS = (
     _Format(b"hsqs", "squashfs", _squashfs),
     _Format(b"sqsh", "squashfs", _squashfs),
     _Format(b"MSCF\0\0\0\0", "cabinet", _cabinet),
-    _Format(b"\x04\x22\x4d\x18", "LZ4", _lz4),
-    _Format(b"\x02\x21\x4c\x18", "LZ4", _lz4_legacy),
     _Format(b"\x89LZO\0\r\n\x1a\n", "lzop", _lzop),
     _Format(b"MSWIM\0\0\0", "WIM", _always),
     _Format(b"xar!\0\x1c\0\1", "xar", _always),

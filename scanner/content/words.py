@@ -70,6 +70,13 @@ class Content:
         first, last = self.run.back(start, end)
         return self.run.parent.place(self.run.start + first, self.run.start + last)
 
+    def stands(self, at: int, length: int) -> bool:
+        """Whether data[at:at+length] was decoded of text and stands in that text as it is."""
+        if self.run is None:
+            return False
+        first, last = self.run.back(at, at + length)
+        return bytes(self.run.raw[first:last]) == bytes(self.data[at : at + length])
+
     def spelling(self, start: int, end: int) -> bytes | None:
         """How data[start:end] is spelled in the outermost text around it, None if no text was decoded."""
         if self.run is None:

@@ -11,12 +11,14 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
 from scanner.content.buffer import Buffer
-from scanner.content.streams import fill, inflate
+from scanner.content.streams import fill_from, inflate
 from scanner.content.words import Content, Fault, Room, Stop
 
 _LOCAL, _CENTRAL, _END, _END64 = b"PK\3\4", b"PK\1\2", b"PK\5\6", b"PK\6\6"
 _END_SIZE, _COMMENT = 22, 65535
 _METHODS = {8: "deflate", 12: "bzip2", 14: "lzma-raw", 93: "zstd", 95: "xz"}
+#: methods that are assigned and not understood (section 4.4.5)
+_UNREAD = frozenset((*range(1, 7), 9, 10, 16, 18, 19, 20, 94, 96, 97, 98, 99))
 _ENCRYPTED, _SIZE_FOLLOWS = 0x1, 0x8
 _RESERVED = 0xD780  # flags that no writer sets
 _U32 = 0xFFFFFFFF
@@ -188,8 +190,10 @@ def _differs(entry: _Entry, listed: _Listed) -> bool:
 def _unlisted(
     content: Content, room: Room, seen: set[int], covered: list[tuple[int, int]]
 ) -> Iterator[Content | Fault]:
-    """Entries by local headers that no directory names, in the bytes that no other entry covers."""
+    """Entries by local headers that no directory names, in the bytes that no other entry covers. What stands in front
+    of an archive that does not begin with an entry may be anything, where some bytes look like a header."""
     reached = 0
+    front = bytes(content.data[:4]) != _LOCAL
     gaps = []
     for start, stop in [*sorted(covered), (len(content.data), 0)]:
         if start > reached:
@@ -200,7 +204,9 @@ def _unlisted(
         while at is not None:
             entry = _local(content.data, at, None)
             after = at + 4
-            if entry is not None and at not in seen:
+            if not start and front:
+                after = max(after, (yield from open_entry(content, at, room)))
+            elif entry is not None and at not in seen:
                 room.entry()
                 after = max(after, (yield from _open(content, entry, room)))
             at = _find_local(content.data, after, stop)
@@ -214,8 +220,10 @@ def _find_local(data: memoryview, start: int, stop: int) -> int | None:
     return None
 
 
-def _open(content: Content, entry: _Entry, room: Room) -> Generator[Content | Fault, None, int]:
-    """One entry; returns where its data ends."""
+def _open(
+    content: Content, entry: _Entry, room: Room, whole: bool = False
+) -> Generator[Content | Fault, None, int]:
+    """One entry; returns where its data ends. *whole*: without what comes out of a damaged one."""
     data, start, inside = content.data, entry.data, (*content.inside, entry.name)
     end = len(data) if entry.size is None else min(len(data), start + entry.size)
     if entry.flags & _ENCRYPTED:
@@ -225,7 +233,7 @@ def _open(content: Content, entry: _Entry, room: Room) -> Generator[Content | Fa
             room.take(end - start)  # entries may overlap: countless ones can share the same bytes
             yield replace(content.part(start, end, entry.name), covers=_covers(entry, end))
     elif entry.method in _METHODS:
-        return (yield from _unpacked(content, entry, room, end))
+        return (yield from _unpacked(content, entry, room, end, whole))
     else:
         yield Fault("nested.unknown", inside, end - start, f"packed by method {entry.method}, which is not understood")
     return end
@@ -236,15 +244,17 @@ def _covers(entry: _Entry, end: int) -> tuple[tuple[int, int], ...]:
     return (entry.at, entry.at + 4), (entry.data, end)
 
 
-def open_entry(content: Content, at: int, room: Room) -> Generator[Content | Fault, None, int]:
+def open_entry(
+    content: Content, at: int, room: Room, whole: bool = False
+) -> Generator[Content | Fault, None, int]:
     """The entry whose local header is at *at*, amid something that is no zip archive; nothing if it only looks like
-    one. Returns where it ends."""
+    one, or is damaged and must be *whole*. Returns where it ends."""
     entry = _local(content.data, at, None)
     if entry is None or not _is_sound(content.data, entry):
         return at
     room.entry()
     damage: list[Fault] = []
-    opened, steps = False, _open(content, entry, room)
+    opened, steps = False, _open(content, entry, room, whole)
     while True:
         try:
             found = next(steps)
@@ -253,6 +263,8 @@ def open_entry(content: Content, at: int, room: Room) -> Generator[Content | Fau
             break
         if isinstance(found, Fault) and found.reason == "nested.damaged":
             damage.append(found)
+            continue
+        if isinstance(found, Fault) and whole and found.reason in ("nested.encrypted", "nested.unknown"):
             continue
         opened = True
         yield found
@@ -266,12 +278,16 @@ def _is_sound(data: memoryview, entry: _Entry) -> bool:
     name = bytes(data[entry.at + 30 : entry.at + 30 + _int(data, entry.at + 26, 2)])
     if not name or min(name) < 0x20 or entry.flags & _RESERVED:
         return False
-    if entry.method:
-        return entry.method in _METHODS
+    if entry.method in _METHODS:
+        return True
+    if entry.method and entry.method not in _UNREAD:
+        return False
     return entry.size is not None and entry.data + entry.size <= len(data)
 
 
-def _unpacked(content: Content, entry: _Entry, room: Room, end: int) -> Generator[Content | Fault, None, int]:
+def _unpacked(
+    content: Content, entry: _Entry, room: Room, end: int, whole: bool
+) -> Generator[Content | Fault, None, int]:
     data, start, inside = content.data, entry.data, (*content.inside, entry.name)
     kind = _METHODS[entry.method]
     buffer = Buffer(room)
@@ -285,8 +301,9 @@ def _unpacked(content: Content, entry: _Entry, room: Room, end: int) -> Generato
             except Stop as stop:
                 fault = stop.reason, stop.what
         else:
-            fault = fill(buffer, data[start:end], kind)
-        if buffer.size:
+            fault, used = fill_from(buffer, data[start:end], kind)
+            end = end if fault else start + used
+        if buffer.size and not (whole and fault):
             name = (kind.removesuffix("-raw"),)
             yield content.made(buffer.view(), start, end, entry.name, name, covers=_covers(entry, end))
         if fault:

@@ -298,13 +298,13 @@ def _streams(
                     outside.append(Region(at, len(view) - at, trailing=True))
                 return
             if magic == b"\x1f\x8b":
-                _note(outside, *_gzip_fields(view, at))
+                note(outside, *_gzip_fields(view, at))
             at = _member(view, sink, at, new, errors)
 
     return run
 
 
-def _note(outside: list[Region], *regions: Region) -> None:
+def note(outside: list[Region], *regions: Region) -> None:
     """Add regions. What touches the last one joins it; behind very many so does whatever lies between, which then is
     looked at as it is stored, so that millions of empty members cost no memory."""
     for region in regions:
@@ -398,7 +398,7 @@ def _expand_zstd(view: memoryview, sink: PlainSink, outside: list[Region]) -> No
     reader = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
     for kind, start, end in _frames(view):
         if kind == "skippable":
-            _note(outside, Region(start, end - start))
+            note(outside, Region(start, end - start))
             continue
         if kind == "cut-skippable":
             raise _Stop("compression.truncated", start, "a skippable zstd frame is cut off")

@@ -29,8 +29,9 @@ from sqlalchemy import text as sql
 from scanner import detection
 from scanner.audit import report
 from scanner.audit.display import Line
+from scanner.audit.periods import Period
 from scanner.audit.run import Audit, Display, Entry, Wanted, audit
-from scanner.audit.summary import Period, Summary, summarize
+from scanner.audit.summary import Summary, summarize
 from scanner.audit.targets import Filters, Target, parse_age, parse_list, parse_target
 from scanner.audit.where import trails
 from scanner.errors import InvalidReference, StoreError

@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from scanner import detection
 from scanner.audit import html
 from scanner.audit import rows as audit_rows
-from scanner.audit.overview import COLUMNS, Image, Leak, history, overview, periods
+from scanner.audit.columns import COLUMNS, history, periods
+from scanner.audit.leaks import Image, Leak
+from scanner.audit.overview import overview
 from scanner.audit.run import Audit, Display, Wanted, audit
 from scanner.audit.summary import summarize
 from scanner.audit.targets import Filters, parse_target

@@ -193,7 +193,7 @@ def test_an_ordinary_image_is_within_all_limits(tmp_path: Path, rules: detection
 
 def test_a_pipe_that_nobody_writes_to_does_not_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A named pipe without a writer is said after a while."""
-    monkeypatch.setattr("scanner.image.source._WRITER_SECONDS", 0.1)
+    monkeypatch.setattr("scanner.image.received._WRITER_SECONDS", 0.1)
     os.mkfifo(tmp_path / "pipe")
 
     with pytest.raises(LeakscanError, match="nobody writes to the pipe"):

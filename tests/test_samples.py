@@ -19,7 +19,8 @@ from scanner.detect.base import Trigger
 from scanner.detect.firstpass import compile_database, triggers_of
 from scanner.detect.known.parts import known
 from scanner.evidence import Confidence, Finding, Match, ScanResult, Secret, Severity
-from scanner.image.source import add_cache, open_image
+from scanner.image.source import open_image
+from scanner.image.withcache import add_cache
 from scanner.limits import Limits
 from scanner.scan import Detection, Options, scan
 from tests.samples import ARGUMENT, CASES, FILE, INLINE, MARKS, SAMPLES, Mark

@@ -9,9 +9,11 @@ import os
 import random
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -688,6 +690,20 @@ def test_a_store_that_is_full(registry: MemoryRegistry, store: Store, rules: Det
     assert leaking(after) == set(leaks)
     assert report.counts([after])["scanned"] == 12
     assert len(registry.paths("/manifests/")) < 10
+
+
+def test_a_store_that_another_process_makes_is_waited_for(tmp_path: Path) -> None:
+    """Of two that turn one new file into a store SQLite refuses the second at once; it tries again."""
+    file = tmp_path / "audit.sqlite3"
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("begin immediate")
+    release = threading.Timer(0.3, other.rollback)
+    release.start()
+
+    open_store(f"sqlite:///{file}").dispose()
+
+    release.join()
+    other.close()
 
 
 def test_two_audits_of_one_store(registry: MemoryRegistry, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, SEVERITIES, complain
+from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, SEVERITIES, complain, tell_away
 from scanner.cli.common import platform as platform_option
 from scanner.errors import InvalidReference, LeakscanError
 from scanner.output import Target as Output
@@ -107,7 +107,7 @@ def audit(
     least = None if fail_on == "never" else Severity(fail_on)
     shows = sys.stderr.isatty() and not (quiet or no_progress)
     rules, wanted = _wanted(jobs, platform, repositories, tags, newer_than)
-    audits = _run(targets, store or default_url(os.environ), rules, wanted, shows, distribute, urgent)
+    audits = _run(targets, store or default_url(os.environ), rules, wanted, shows, distribute, urgent, quiet)
     summary = summarize(audits, least)
     written = _report(audits, summary, least, rules.rules_digest, outputs or (Output("text"),))
     if summary.verdict is Verdict.LEAKED:
@@ -146,7 +146,7 @@ def _wanted(
 
 def _run(
     targets: Sequence[Target], url: str, rules: Detection, wanted: Wanted, shows: bool, distribute: bool,
-    urgent: bool,
+    urgent: bool, quiet: bool,
 ) -> list[Audit]:
     from scanner.audit.display import Line
     from scanner.audit.run import Display
@@ -155,7 +155,7 @@ def _run(
     from scanner.image.registry.settings import from_environment
     from scanner.store.database import open_store
 
-    engine = open_store(url)
+    engine = open_store(url, away=(lambda: None) if quiet else tell_away)
     audits: list[Audit] = []
     line = Line(sys.stderr) if shows else None
     display: Display = line or Display()
@@ -223,7 +223,7 @@ def _where(words: str, store: str | None, outputs: Sequence[Output]) -> int:
 
     if any(output.format == "csv" for output in outputs):
         raise click.UsageError("--where is told as text or json")
-    engine = open_store(store or default_url(os.environ))
+    engine = open_store(store or default_url(os.environ), away=tell_away)
     try:
         found = where.trails(engine, words, installation_key(os.environ), os.environ)
     except UnusableSecret as error:

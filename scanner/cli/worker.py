@@ -21,5 +21,6 @@ def worker(store: str | None, jobs: int, urgent: bool, once: bool) -> None:
     credentials for the registry. SIGTERM and Ctrl-C end it after the image at hand; killed, its image goes to another.
     """  # fmt: skip
     from scanner.audit.worker import work
+    from scanner.cli.common import tell_away
 
-    work(store, jobs, once, urgent)
+    work(store, jobs, once, urgent, tell_away)

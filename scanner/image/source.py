@@ -132,7 +132,8 @@ def _from_path(request: _Request, files: ExitStack, path: Path, tag: str) -> Ope
 
 
 def _from_engine(request: _Request, files: ExitStack, form: Form, name: str) -> OpenedImage:
-    from scanner.image import engine, storage  # docker costs time to import, and files do not need it
+    from scanner.image import storage
+    from scanner.image.engine.export import export  # docker costs time to import, and files do not need it
 
     wanted = None if request.asked.platform in (None, "all") else request.asked.platform
     reference = parse_reference(name)
@@ -150,9 +151,7 @@ def _from_engine(request: _Request, files: ExitStack, form: Form, name: str) -> 
         return found is not None
 
     try:
-        exported = engine.export(
-            reference, form, file, platform=wanted, progress=request.progress, instead=instead
-        )
+        exported = export(reference, form, file, platform=wanted, progress=request.progress, instead=instead)
     except ImageUnavailable as error:
         if form is not Form.ANY or is_image_id(name):
             raise

@@ -12,7 +12,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import threading
 import zlib
 from collections import Counter
@@ -28,7 +27,6 @@ from alembic.migration import MigrationContext
 from sqlalchemy import event
 from sqlalchemy import text as sql
 
-from scanner import detection
 from scanner.audit import report
 from scanner.audit.display import Line
 from scanner.audit.periods import Period
@@ -72,26 +70,11 @@ def token(number: int) -> str:
     return github_token(random.Random(f"audit {number}"))
 
 
-@pytest.fixture(scope="module")
-def rules() -> Iterator[Detection]:
-    """The detectors, compiled once."""
-    with tempfile.TemporaryDirectory() as cache:
-        yield detection.load({**os.environ, "XDG_CACHE_HOME": cache})
-
-
 @pytest.fixture
 def registry() -> Iterator[MemoryRegistry]:
     """A registry in memory."""
     with memory_registry() as found:
         yield found
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty store."""
-    engine = open_store(f"sqlite:///{tmp_path}/audit.sqlite3")
-    yield engine
-    engine.dispose()
 
 
 def filled(registry: MemoryRegistry, number: int = IMAGES) -> dict[str, str]:
@@ -533,13 +516,13 @@ def test_the_migrations_make_the_schema(store: Store) -> None:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
 
 
-def test_a_store_of_a_newer_version(store: Store, tmp_path: Path) -> None:
+def test_a_store_of_a_newer_version(store: Store) -> None:
     """It is left alone."""
     with store.begin() as connection:
         connection.execute(sql("update alembic_version set version_num = '9999'"))
 
     with pytest.raises(StoreError, match="newer"):
-        open_store(f"sqlite:///{tmp_path}/audit.sqlite3")
+        open_store(str(store.url))
 
 
 def test_the_csv_report(registry: MemoryRegistry, store: Store, rules: Detection) -> None:

@@ -34,12 +34,6 @@ from tests.fuzzing import tar_header
 NAMES = [field.name for field in fields(Limits)]
 
 
-@pytest.fixture(scope="module")
-def rules(tmp_path_factory: pytest.TempPathFactory) -> detection.Detection:
-    """The detectors, compiled once."""
-    return detection.load(os.environ | {"XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))})
-
-
 def scanned(path: Path, rules: detection.Detection, limits: Limits) -> ScanResult:
     """Scan an archive with one process of each kind."""
     opened = open_image(str(path), limits=limits)

@@ -17,7 +17,7 @@ from scanner.image.history import instructions
 from scanner.image.manifests import Index, Manifest, Schema1, read_config, read_manifest
 from scanner.image.model import Document, Image, Layer
 from scanner.image.store import Store
-from scanner.layer.expand import sniff
+from scanner.layer.compression import sniff
 from scanner.limits import Limits
 from scanner.oci import Config, Descriptor, HistoryEntry
 

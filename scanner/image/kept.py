@@ -19,7 +19,7 @@ from scanner.image.blob import Blob, spool
 from scanner.image.engine.builds import Kept, kept
 from scanner.image.model import Document, Image, OpenedImage
 from scanner.image.source import open_image
-from scanner.layer.expand import sniff
+from scanner.layer.compression import sniff
 from scanner.limits import Limits
 
 #: how a report names a record, and an image; followed by the id

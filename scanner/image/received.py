@@ -17,7 +17,8 @@ from scanner.image.model import Document
 from scanner.image.reference import shown
 from scanner.image.store import Store
 from scanner.image.tarball import open_tar
-from scanner.layer.expand import expand, sniff
+from scanner.layer.compression import sniff
+from scanner.layer.expand import expand
 from scanner.limits import KIB, MIB, Limits
 
 Received = Callable[[int], None]

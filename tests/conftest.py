@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -117,6 +118,19 @@ def rules() -> Iterator[Detection]:
 
     with tempfile.TemporaryDirectory(prefix="leakscan-tests-") as cache:
         yield detection.load({**os.environ, "XDG_CACHE_HOME": cache})
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of real tools, unpacked once. Skips where LEAKSCAN_SHARED names no folder that has them."""
+    archive = Path(os.environ.get("LEAKSCAN_SHARED", ""), "samples", "samples.tar.xz")
+    if not archive.is_file():
+        pytest.skip("LEAKSCAN_SHARED names no folder of samples")
+    folder = tmp_path_factory.mktemp("samples")
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    [inside] = folder.rglob("engine20")
+    return inside.parent
 
 
 @pytest.fixture

@@ -303,6 +303,17 @@ def test_ctrl_c_leaves_a_report_that_adds_up(registry: MemoryRegistry, store: St
     assert report.counts([resumed])["scanned"] == 10
 
 
+def refusing(part: str, status: int) -> Callable[[Handler, Request], bool]:
+    """A registry's refusal of what has *part* in its path."""
+
+    def refuse(handler: Handler, request: Request) -> bool:
+        if part in request.path:
+            handler.give(status, b"{}")
+        return part in request.path
+
+    return refuse
+
+
 def test_images_that_fail(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
     """A manifest that is none, a layer that is not there, a repository that is refused: counted, named, tried again."""
     leaks = filled(registry, 8)
@@ -311,13 +322,7 @@ def test_images_that_fail(registry: MemoryRegistry, store: Store, rules: Detecti
     del registry.blobs[broken.layers[0].digest]
     registry.manifests["team/garbage", "1"] = b"{}", OCI_MANIFEST
 
-    def refuse(handler: Handler, request: Request) -> bool:
-        if "/team0/app0/tags/" not in request.path:
-            return False
-        handler.give(403, b"{}")
-        return True
-
-    registry.fault = refuse
+    registry.fault = refusing("/team0/app0/tags/", 403)
     found = run(registry, store, rules)
 
     assert leaking(found) == set(leaks)
@@ -355,13 +360,7 @@ def test_a_registry_that_lists_nothing(registry: MemoryRegistry, store: Store, r
     """A refused catalogue is a failure, not an empty registry; a repository can be audited by its name all the same."""
     leaks = filled(registry, 8)
 
-    def refuse(handler: Handler, request: Request) -> bool:
-        if "_catalog" not in request.path:
-            return False
-        handler.give(401, b"{}")
-        return True
-
-    registry.fault = refuse
+    registry.fault = refusing("_catalog", 401)
 
     nothing = run(registry, store, rules)
     one = run(registry, store, rules, target=parse_target(f"{registry.address}/team3/app3"))

@@ -44,16 +44,6 @@ class Marks:
                     yield Match(mark, "pattern", "a mark", Severity.LOW, Confidence.HIGH, start, end, secret)
 
 
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The samples, unpacked once."""
-    folder = tmp_path_factory.mktemp("samples")
-    with tarfile.open(Path(SHARED) / "samples" / "samples.tar.xz") as tar:
-        tar.extractall(folder, filter="data")
-    [inside] = folder.rglob("engine20")
-    return inside.parent
-
-
 def result_of(path: Path) -> ScanResult:
     """The scan of a sample by marks alone."""
     detectors = (Marks(),)

@@ -29,7 +29,8 @@ from scanner.detect.firstpass import FirstPass
 from scanner.evidence import Match
 from scanner.image.blob import Blob, spool
 from scanner.image.source import open_image
-from scanner.layer.expand import expand, map_blob, plain_digests, sniff
+from scanner.layer.compression import sniff
+from scanner.layer.expand import expand, map_blob, plain_digests
 from scanner.layer.walk import Piece, Walk
 from scanner.limits import MIB, Limits
 from scanner.report.json import render

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 
+from scanner.advice.case import Change, Leak
 from scanner.evidence import (
     KNOWN_SECRET,
     DockerfilePlace,
@@ -40,7 +41,7 @@ from scanner.keys import fingerprint
 from scanner.locate import Place, text_of
 from scanner.patch import command, diff
 from scanner.redact import Redactor, preview
-from scanner.remediation import Change, Leak, advise
+from scanner.remediation import advise
 from scanner.report.escape import plain
 from scanner.seal import SealedSecret
 

@@ -26,7 +26,9 @@ from scanner.layer.expand import PROOF_SUFFIX
 from scanner.limits import Limits
 from scanner.oci import is_digest
 from scanner.prove import identity
-from scanner.repeat import PER_SOURCE, Terms, compared
+from scanner.repeat import compared
+from scanner.repeated.findings import PER_SOURCE
+from scanner.repeated.terms import Terms
 from scanner.report.escape import plain
 from scanner.report.json import render
 from scanner.scan import blob_jobs, documents_of

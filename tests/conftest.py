@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from xdist.remote import Producer
@@ -19,6 +21,10 @@ from testimages.values import value_of
 from tests.browser import Browser, own_browser
 from tests.engine import Docker, Registry, Unavailable, own_engine, own_registry
 from tests.starting import or_skip
+
+if TYPE_CHECKING:  # most runs need neither
+    from scanner.scan import Detection
+    from scanner.store.database import Store
 
 REQUIRE_ALL = "LEAKSCAN_REQUIRE_ALL"
 ENGINE_FILES = (
@@ -103,6 +109,46 @@ def built(engine: Docker) -> Builder:
         return done[case, builder]
 
     return build
+
+
+@pytest.fixture(scope="session")
+def rules() -> Iterator[Detection]:
+    """The detectors, compiled once."""
+    from scanner import detection
+
+    with tempfile.TemporaryDirectory(prefix="leakscan-tests-") as cache:
+        yield detection.load({**os.environ, "XDG_CACHE_HOME": cache})
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of real tools, unpacked once. Skips where LEAKSCAN_SHARED names no folder that has them."""
+    archive = Path(os.environ.get("LEAKSCAN_SHARED", ""), "samples", "samples.tar.xz")
+    if not archive.is_file():
+        pytest.skip("LEAKSCAN_SHARED names no folder of samples")
+    folder = tmp_path_factory.mktemp("samples")
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    [inside] = folder.rglob("engine20")
+    return inside.parent
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store."""
+    from scanner.store.database import open_store
+
+    engine = open_store(f"sqlite:///{tmp_path}/store.sqlite3")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def services_compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Detectors are compiled once for all services that `serving` starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEAKSCAN_TEST_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

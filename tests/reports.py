@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from scanner.advice.case import Leak
 from scanner.evidence import (
     Confidence,
     Coverage,
@@ -26,7 +27,7 @@ from scanner.evidence import (
     Surface,
 )
 from scanner.redact import Redactor
-from scanner.remediation import Leak, advise
+from scanner.remediation import advise
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 FAKE = "not-a-real-one"

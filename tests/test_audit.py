@@ -9,9 +9,10 @@ import os
 import random
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
-import tempfile
+import threading
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,11 +27,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import event
 from sqlalchemy import text as sql
 
-from scanner import detection
 from scanner.audit import report
 from scanner.audit.display import Line
+from scanner.audit.periods import Period
 from scanner.audit.run import Audit, Display, Entry, Wanted, audit
-from scanner.audit.summary import Period, Summary, summarize
+from scanner.audit.summary import Summary, summarize
 from scanner.audit.targets import Filters, Target, parse_age, parse_list, parse_target
 from scanner.audit.where import trails
 from scanner.errors import InvalidReference, StoreError
@@ -69,26 +70,11 @@ def token(number: int) -> str:
     return github_token(random.Random(f"audit {number}"))
 
 
-@pytest.fixture(scope="module")
-def rules() -> Iterator[Detection]:
-    """The detectors, compiled once."""
-    with tempfile.TemporaryDirectory() as cache:
-        yield detection.load({**os.environ, "XDG_CACHE_HOME": cache})
-
-
 @pytest.fixture
 def registry() -> Iterator[MemoryRegistry]:
     """A registry in memory."""
     with memory_registry() as found:
         yield found
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty store."""
-    engine = open_store(f"sqlite:///{tmp_path}/audit.sqlite3")
-    yield engine
-    engine.dispose()
 
 
 def filled(registry: MemoryRegistry, number: int = IMAGES) -> dict[str, str]:
@@ -317,6 +303,17 @@ def test_ctrl_c_leaves_a_report_that_adds_up(registry: MemoryRegistry, store: St
     assert report.counts([resumed])["scanned"] == 10
 
 
+def refusing(part: str, status: int) -> Callable[[Handler, Request], bool]:
+    """A registry's refusal of what has *part* in its path."""
+
+    def refuse(handler: Handler, request: Request) -> bool:
+        if part in request.path:
+            handler.give(status, b"{}")
+        return part in request.path
+
+    return refuse
+
+
 def test_images_that_fail(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
     """A manifest that is none, a layer that is not there, a repository that is refused: counted, named, tried again."""
     leaks = filled(registry, 8)
@@ -325,13 +322,7 @@ def test_images_that_fail(registry: MemoryRegistry, store: Store, rules: Detecti
     del registry.blobs[broken.layers[0].digest]
     registry.manifests["team/garbage", "1"] = b"{}", OCI_MANIFEST
 
-    def refuse(handler: Handler, request: Request) -> bool:
-        if "/team0/app0/tags/" not in request.path:
-            return False
-        handler.give(403, b"{}")
-        return True
-
-    registry.fault = refuse
+    registry.fault = refusing("/team0/app0/tags/", 403)
     found = run(registry, store, rules)
 
     assert leaking(found) == set(leaks)
@@ -369,13 +360,7 @@ def test_a_registry_that_lists_nothing(registry: MemoryRegistry, store: Store, r
     """A refused catalogue is a failure, not an empty registry; a repository can be audited by its name all the same."""
     leaks = filled(registry, 8)
 
-    def refuse(handler: Handler, request: Request) -> bool:
-        if "_catalog" not in request.path:
-            return False
-        handler.give(401, b"{}")
-        return True
-
-    registry.fault = refuse
+    registry.fault = refusing("_catalog", 401)
 
     nothing = run(registry, store, rules)
     one = run(registry, store, rules, target=parse_target(f"{registry.address}/team3/app3"))
@@ -530,13 +515,13 @@ def test_the_migrations_make_the_schema(store: Store) -> None:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
 
 
-def test_a_store_of_a_newer_version(store: Store, tmp_path: Path) -> None:
+def test_a_store_of_a_newer_version(store: Store) -> None:
     """It is left alone."""
     with store.begin() as connection:
         connection.execute(sql("update alembic_version set version_num = '9999'"))
 
     with pytest.raises(StoreError, match="newer"):
-        open_store(f"sqlite:///{tmp_path}/audit.sqlite3")
+        open_store(str(store.url))
 
 
 def test_the_csv_report(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
@@ -687,6 +672,20 @@ def test_a_store_that_is_full(registry: MemoryRegistry, store: Store, rules: Det
     assert leaking(after) == set(leaks)
     assert report.counts([after])["scanned"] == 12
     assert len(registry.paths("/manifests/")) < 10
+
+
+def test_a_store_that_another_process_makes_is_waited_for(tmp_path: Path) -> None:
+    """Of two that turn one new file into a store SQLite refuses the second at once; it tries again."""
+    file = tmp_path / "audit.sqlite3"
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("begin immediate")
+    release = threading.Timer(0.3, other.rollback)
+    release.start()
+
+    open_store(f"sqlite:///{file}").dispose()
+
+    release.join()
+    other.close()
 
 
 def test_two_audits_of_one_store(registry: MemoryRegistry, tmp_path: Path) -> None:

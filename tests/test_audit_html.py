@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import tempfile
 from collections.abc import Iterator
@@ -15,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner import detection
 from scanner.audit import html
 from scanner.audit import rows as audit_rows
-from scanner.audit.overview import COLUMNS, Image, Leak, history, overview, periods
+from scanner.audit.columns import COLUMNS, history, periods
+from scanner.audit.leaks import Image, Leak
+from scanner.audit.overview import overview
 from scanner.audit.run import Audit, Display, Wanted, audit
 from scanner.audit.summary import summarize
 from scanner.audit.targets import Filters, parse_target
@@ -42,13 +42,6 @@ from tests.test_report_html import CONTRAST
 TOKENS = [github_token(random.Random(f"audit page {number}")) for number in range(3)]
 BASE = layer({"etc/os-release": "NAME=base\n"})
 NPMRC = layer({"root/.npmrc": f"//npm.example/:_authToken={TOKENS[0]}\n"}, created_by="COPY .npmrc /root/.npmrc")
-
-
-@pytest.fixture(scope="module")
-def rules() -> Iterator[Detection]:
-    """The detectors, compiled once."""
-    with tempfile.TemporaryDirectory() as cache:
-        yield detection.load({**os.environ, "XDG_CACHE_HOME": cache})
 
 
 @pytest.fixture(scope="module")

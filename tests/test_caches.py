@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,19 +76,6 @@ def registry() -> Iterator[RealRegistry]:
     """Debian's docker-registry. Skips with the reason where it cannot be started."""
     with or_skip(docker_registry()) as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that BuildKit exported, and an image of the same build."""
-    archive = Path(os.environ.get("LEAKSCAN_SHARED", ""), "samples", "samples.tar.xz")
-    if not archive.is_file():
-        pytest.skip("LEAKSCAN_SHARED names no folder with images of real tools")
-    folder = tmp_path_factory.mktemp("samples")
-    wanted = ("*cache-max*", "*oci/docker-exporter.tar")
-    subprocess.run(["tar", "-xJf", archive, "-C", folder, "--wildcards", *wanted], check=True)
-    [found] = folder.rglob("cache-max")
-    return found.parent
 
 
 def pushed(registry: RealRegistry, layout: Path, name: str, *, as_index: bool | None = None) -> str:

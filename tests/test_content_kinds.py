@@ -144,13 +144,6 @@ def token_of(kind: str) -> bytes:
     return github_token(random.Random(f"content {kind}")).encode()
 
 
-@pytest.fixture(scope="module")
-def rules() -> detection.Detection:
-    """The detectors, compiled once."""
-    with tempfile.TemporaryDirectory() as cache:
-        return detection.load({**os.environ, "XDG_CACHE_HOME": cache})
-
-
 def scanned(rules: detection.Detection, files: dict[str, bytes], folder: Path) -> list[Finding]:
     """The findings of a scan, with values."""
     image = image_of(layer(*(file(path, data) for path, data in files.items())))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import re
 import tempfile
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from scanner import detection
 from scanner.detect.filekinds import FileKinds
 from scanner.detect.formats import read_ini, read_json, read_xml, read_yaml
 from scanner.detect.parsed import ParsedFileDetector
@@ -19,7 +17,7 @@ from scanner.detect.spans import Suppressed
 from scanner.evidence import Finding, Match
 from scanner.image.source import open_image
 from scanner.limits import Limits
-from scanner.scan import Options, scan
+from scanner.scan import Detection, Options, scan
 from tests.builders import image_of, layer, write
 from tests.credential_files import CASES, Case
 
@@ -28,10 +26,9 @@ PASSWORD = CASES[0].secret()
 
 
 @pytest.fixture(scope="module")
-def findings() -> dict[str, list[Finding]]:
+def findings(rules: Detection) -> dict[str, list[Finding]]:
     """What a scan of an image with all the files finds, by path."""
     with tempfile.TemporaryDirectory() as folder:
-        rules = detection.load({**os.environ, "XDG_CACHE_HOME": folder})
         image = image_of(layer({case.path: case.content() for case in CASES}))
         archive = write(Path(folder) / "image.tar", image.docker_archive())
         opened = open_image(str(archive), limits=Limits(), platform=None)

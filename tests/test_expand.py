@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.image.blob import Blob, BlobFile, spool
-from scanner.layer.expand import PROOF_SUFFIX, Expansion, expand, sniff
+from scanner.layer.compression import sniff
+from scanner.layer.expand import PROOF_SUFFIX, Expansion, expand
 from scanner.limits import Limits
 from tests.fuzzing import gzip_with_fields
 

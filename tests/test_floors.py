@@ -15,8 +15,8 @@ HOMES = {
     "requests": ("image.registry", "image.engine"),  # docker lets errors of requests through
     "hyperscan": ("detect.firstpass",),
     "detect_secrets": ("detect.plugins.library",),
-    "isal": ("layer.expand",),
-    "zstandard": ("layer.expand",),
+    "isal": ("layer.compression",),
+    "zstandard": ("layer.compression",),
     "brotli": ("content.brotlifiles",),
     "lz4": ("content.lz4frames",),
     "rich": ("progress",),

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from click.testing import CliRunner
 
-from scanner import detection
 from scanner.cli.main import cli
 from scanner.image.source import open_image
 from scanner.limits import Limits
@@ -25,13 +20,6 @@ from tests.builders import BuiltImage, image_of, layer, tar_of, write
 REFERENCE = "${SHOP_DB_PASSWORD}"
 PLACEHOLDER = "changeme" + "-please"
 LINE = f'db_password = "{PLACEHOLDER}"\n'
-
-
-@pytest.fixture(scope="module")
-def rules() -> Iterator[Detection]:
-    """The detectors, compiled once."""
-    with tempfile.TemporaryDirectory() as cache:
-        yield detection.load({**os.environ, "XDG_CACHE_HOME": cache})
 
 
 def report(tmp_path: Path, rules: Detection, image: BuiltImage, asked: bool = True) -> dict[str, Any]:

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scanner.advice.case import Leak
 from scanner.evidence import Remediation, Secret, State, Surface
 from scanner.image.instruction import Step, parse_created_by
 from scanner.image.maker import Builder, builder_of
 from scanner.instead import user_of
 from scanner.oci import HistoryEntry
 from scanner.redact import Redactor
-from scanner.remediation import KANIKO, Leak, advise
+from scanner.remediation import KANIKO, advise
 
 FAKE = "not-a-real-one"
 

@@ -5,15 +5,11 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import os
-import tempfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from scanner import detection
 from scanner.image.blob import Blob
 from scanner.image.source import open_image
 from scanner.limits import Limits
@@ -59,13 +55,6 @@ class Memory:
             return outcome
         found, self.rows[outcome.blob.name, form] = kept
         return found
-
-
-@pytest.fixture(scope="module")
-def rules() -> Iterator[Detection]:
-    """The detectors, compiled once."""
-    with tempfile.TemporaryDirectory() as cache:
-        yield detection.load({**os.environ, "XDG_CACHE_HOME": cache})
 
 
 def reported(image: BuiltImage, rules: Detection, path: Path, kept: Memory | None = None, show: bool = False) -> str:

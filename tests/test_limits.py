@@ -34,12 +34,6 @@ from tests.fuzzing import tar_header
 NAMES = [field.name for field in fields(Limits)]
 
 
-@pytest.fixture(scope="module")
-def rules(tmp_path_factory: pytest.TempPathFactory) -> detection.Detection:
-    """The detectors, compiled once."""
-    return detection.load(os.environ | {"XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))})
-
-
 def scanned(path: Path, rules: detection.Detection, limits: Limits) -> ScanResult:
     """Scan an archive with one process of each kind."""
     opened = open_image(str(path), limits=limits)
@@ -193,7 +187,7 @@ def test_an_ordinary_image_is_within_all_limits(tmp_path: Path, rules: detection
 
 def test_a_pipe_that_nobody_writes_to_does_not_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A named pipe without a writer is said after a while."""
-    monkeypatch.setattr("scanner.image.source._WRITER_SECONDS", 0.1)
+    monkeypatch.setattr("scanner.image.received._WRITER_SECONDS", 0.1)
     os.mkfifo(tmp_path / "pipe")
 
     with pytest.raises(LeakscanError, match="nobody writes to the pipe"):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text as sql
@@ -14,18 +12,10 @@ from scanner.serve.logins import NotOpened, Safe, basic_login
 from scanner.serve.queue import Queue
 from scanner.serve.settings import ServeSettings
 from scanner.serve.words import Priority
-from scanner.store.database import Store, open_store
+from scanner.store.database import Store
 
 IMAGE = f"harbor.example/shop/app@sha256:{'1' * 64}"
 LOGIN = Login("robot$shop", "a:password:with:colons")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty store."""
-    engine = open_store(f"sqlite:///{tmp_path}/store.sqlite3")
-    yield engine
-    engine.dispose()
 
 
 def queue(store: Store) -> Queue:

@@ -6,16 +6,13 @@ import base64
 import gzip
 import hashlib
 import json
-import os
 import random
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scanner import detection
 from scanner.evidence import Finding
 from scanner.image.source import open_image
 from scanner.limits import Limits
@@ -27,13 +24,6 @@ SITE = "opt/venv/lib/python3.11/site-packages"
 PASSWORD = value_of("origin", "password", "password")
 QUOTED = f'settings = {{"password": "{PASSWORD}"}}\n'.encode()
 TOKEN = f"token: {github_token(random.Random('origin'))}\n".encode()
-
-
-@pytest.fixture(scope="module")
-def rules() -> Iterator[Detection]:
-    """The detectors, compiled once."""
-    with tempfile.TemporaryDirectory() as cache:
-        yield detection.load({**os.environ, "XDG_CACHE_HOME": cache})
 
 
 @pytest.fixture(scope="module")

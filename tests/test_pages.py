@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import tempfile
@@ -12,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from scanner import detection
 from scanner.audit.run import Audit, Display, Wanted, audit, rule_set
 from scanner.audit.targets import Filters, parse_target
 from scanner.image.registry.client import Client
 from scanner.image.registry.settings import Settings
 from scanner.limits import Limits
+from scanner.scan import Detection
 from scanner.serve.overviews import Overviews
 from scanner.serve.pages import DOORS
 from scanner.serve.settings import ServeSettings
@@ -44,10 +43,9 @@ UNREAD = "sha256:" + "ef" * 32
 
 
 @pytest.fixture(scope="module")
-def filled() -> Iterator[tuple[Store, str, str]]:
+def filled(rules: Detection) -> Iterator[tuple[Store, str, str]]:
     """A store that an audit filled, the rule set, and the registry's name."""
     with memory_registry() as registry, tempfile.TemporaryDirectory() as folder:
-        rules = detection.load({**os.environ, "XDG_CACHE_HOME": folder})
         for number in range(3):
             registry.put("shop/web", f"v{number}", LEAKY)
         registry.put("shop/clean", "1", CLEAN)

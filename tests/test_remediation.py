@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scanner.advice.case import Leak
 from scanner.evidence import Secret, State, Surface
 from scanner.image.instruction import Step, parse_created_by
 from scanner.redact import Redactor
-from scanner.remediation import BURIED, DELETE, PURGE, ROTATE, Leak, advise
+from scanner.remediation import BURIED, DELETE, PURGE, ROTATE, advise
 from scanner.rewrite import rewrite
 
 FAKE = "not-a-real-one"

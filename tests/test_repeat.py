@@ -11,7 +11,8 @@ import pytest
 
 from scanner.claim import Check, Outcome
 from scanner.errors import LeakscanError
-from scanner.repeat import Terms, compared
+from scanner.repeat import compared
+from scanner.repeated.terms import Terms
 from scanner.verify import consistent, read_report
 from tests.builders import write
 from tests.conftest import Leakscan

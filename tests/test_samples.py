@@ -19,7 +19,8 @@ from scanner.detect.base import Trigger
 from scanner.detect.firstpass import compile_database, triggers_of
 from scanner.detect.known.parts import known
 from scanner.evidence import Confidence, Finding, Match, ScanResult, Secret, Severity
-from scanner.image.source import add_cache, open_image
+from scanner.image.source import open_image
+from scanner.image.withcache import add_cache
 from scanner.limits import Limits
 from scanner.scan import Detection, Options, scan
 from tests.samples import ARGUMENT, CASES, FILE, INLINE, MARKS, SAMPLES, Mark
@@ -41,16 +42,6 @@ class Marks:
                 if start >= 0 and data[start:end] == mark.encode():
                     secret = Secret(mark.encode())
                     yield Match(mark, "pattern", "a mark", Severity.LOW, Confidence.HIGH, start, end, secret)
-
-
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The samples, unpacked once."""
-    folder = tmp_path_factory.mktemp("samples")
-    with tarfile.open(Path(SHARED) / "samples" / "samples.tar.xz") as tar:
-        tar.extractall(folder, filter="data")
-    [inside] = folder.rglob("engine20")
-    return inside.parent
 
 
 def result_of(path: Path) -> ScanResult:

@@ -10,7 +10,6 @@ import gzip
 import hashlib
 import json
 import os
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,16 +26,6 @@ SHARED = os.environ.get("LEAKSCAN_SHARED", "")
 pytestmark = pytest.mark.skipif(not SHARED, reason="LEAKSCAN_SHARED names no folder of samples")
 
 _LAYERED = {"ADD", "COPY", "RUN", "WORKDIR"}
-
-
-@pytest.fixture(scope="session")
-def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The samples, unpacked once."""
-    folder = tmp_path_factory.mktemp("samples")
-    with tarfile.open(Path(SHARED) / "samples" / "samples.tar.xz") as tar:
-        tar.extractall(folder, filter="data")
-    [manifest] = folder.rglob("engine20")
-    return manifest.parent
 
 
 def images(samples: Path) -> Iterator[Path]:

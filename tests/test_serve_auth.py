@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,19 +23,11 @@ from scanner.serve.routing import PUBLIC, Door, Request, Response
 from scanner.serve.service import Service
 from scanner.serve.tokens import TokenExpired, Tokens, presented
 from scanner.serve.words import Scope
-from scanner.store.database import Store, open_store
+from scanner.store.database import Store
 from tests.serving import application_of, bearer, service_on, tokens_file
 
 #: what a caller may bring, and what comes of it
 CASES = {"none": 401, "wrong": 401, "expired": 401, "wrong scope": 403, "right": 204}
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty store."""
-    engine = open_store(f"sqlite:///{tmp_path}/store.sqlite3")
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

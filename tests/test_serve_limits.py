@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from scanner.serve.routing import PUBLIC, Door, PlainTextResponse, Request, Resp
 from scanner.serve.server import tls
 from scanner.serve.service import Service
 from scanner.serve.words import Priority
-from scanner.store.database import Store, open_store
+from scanner.store.database import Store
 from tests.registries import certificates
 from tests.serving import (
     HOST,
@@ -39,14 +39,6 @@ from tests.serving import (
 )
 
 Address = tuple[str, int]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty store."""
-    engine = open_store(f"sqlite:///{tmp_path}/store.sqlite3")
-    yield engine
-    engine.dispose()
 
 
 async def echoed(request: Request, _service: Service) -> Response:

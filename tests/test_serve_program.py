@@ -24,19 +24,12 @@ from tests.serving import Program, awaited, program, tokens_file
 
 KILLS = 6
 SCOPES = ["admission", "read", "scan", "admin"]
+pytestmark = pytest.mark.usefixtures("services_compile_once")
 
 
 def token(number: int) -> str:
     """A fake token."""
     return github_token(random.Random(f"serve {number}"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Detectors are compiled once for all services of this file."""
-    os.environ["LEAKSCAN_TEST_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    del os.environ["LEAKSCAN_TEST_CACHE"]
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sqlite3
 import time
@@ -28,14 +27,7 @@ LEAKY = image_of(OS, layer({"srv/.env": f"GITHUB_TOKEN={TOKEN}\n"}, created_by="
                  layer(whiteout("srv/.env"), created_by="RUN make && rm /srv/.env"))  # fmt: skip
 CLEAN = image_of(OS, layer({"srv/index.html": "<p>"}, created_by="COPY . /srv"))
 LATER = image_of(OS, layer({"app/.env": f"GITHUB_TOKEN={TOKEN}\n"}, created_by="COPY . /app"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Detectors are compiled once for all services of this file."""
-    os.environ["LEAKSCAN_TEST_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    del os.environ["LEAKSCAN_TEST_CACHE"]
+pytestmark = pytest.mark.usefixtures("services_compile_once")
 
 
 @pytest.fixture

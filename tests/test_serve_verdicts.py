@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,14 +18,6 @@ from scanner.serve.words import Effect, Policy, Standing, Verdict
 from scanner.store.database import Store, open_store
 from scanner.store.ledger import State
 from tests.serving import RULES, digest_of, finding, image, recorded, service_on
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty store."""
-    engine = open_store(f"sqlite:///{tmp_path}/store.sqlite3")
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

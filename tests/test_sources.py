@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import gc
 import gzip
 import io
 import json
@@ -614,6 +615,7 @@ def test_opening_closes_its_files_when_it_fails(tmp_path: Path) -> None:
     bad = write(tmp_path / "bad.tar", replaced(IMAGE.docker_members(), "manifest.json", b"42"))
     good = write(tmp_path / "good.tar.gz", gzip.compress(IMAGE.oci_archive()))
     layout = IMAGE.oci_dir(tmp_path / "d")
+    gc.collect()  # what earlier tests left open must not be closed in between
     before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
     with pytest.raises(MalformedImage):
         open_image(str(bad), limits=LIMITS)

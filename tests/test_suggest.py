@@ -13,7 +13,7 @@ import pytest
 
 from scanner.cli import suggest
 from scanner.cli.main import COMMANDS, cli
-from scanner.image import engine
+from scanner.image.engine import images
 
 
 def leakscan(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -80,7 +80,7 @@ def test_a_misspelt_file_gets_the_nearest_one(tmp_path: Path) -> None:
 def test_a_misspelt_image_gets_one_of_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By name and tag if there is a tag, else by name."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(engine, "tags", lambda: ("shop/web:1.4", "alpine:3.20"))
+    monkeypatch.setattr(images, "tags", lambda: ("shop/web:1.4", "alpine:3.20"))
 
     assert suggest.image("shop/wbe") == "shop/web:1.4"
     assert suggest.image("shop/web:1.5") == "shop/web:1.4"
@@ -92,9 +92,9 @@ def test_a_misspelt_image_gets_one_of_the_engine(tmp_path: Path, monkeypatch: py
 def test_an_engine_that_is_not_there_costs_no_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:
     """No error, and nothing is asked of an engine on another machine."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    assert engine.tags() == ()
+    assert images.tags() == ()
     monkeypatch.setenv("DOCKER_HOST", "tcp://192.0.2.1:2375")
-    assert engine.tags() == ()
+    assert images.tags() == ()
 
 
 def test_a_file_of_a_command_s_name_is_no_misspelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

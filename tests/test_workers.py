@@ -95,6 +95,34 @@ def test_one_process_on_postgres(
     assert json.loads(here.stdout) == json.loads(there.stdout)
 
 
+def test_a_store_that_is_away_is_waited_for(
+    registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], worker: Worker,
+) -> None:  # fmt: skip
+    """An audit and a worker that start before their server say so, and do their work once it is there."""
+    filled(registry, 3)
+    postgres.stop()
+
+    command = [sys.executable, "-m", "scanner", "audit", registry.address, "--distribute", "--format", "json"]
+    waiting = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)  # fmt: skip
+    worker()
+    assert waiting.stderr is not None
+    told = waiting.stderr.readline().decode()
+    postgres.start()
+    report, errors = waiting.communicate(timeout=120)
+
+    assert "the store does not answer; it is waited for" in told
+    assert (waiting.returncode, json.loads(report)["counts"]["scanned"]) == (0, 3), errors
+
+
+def test_a_wrong_name_is_not_waited_for(postgres: Postgres) -> None:
+    """A server that refuses a database is there: that is an error at once, and nobody is told to wait."""
+    told: list[str] = []
+    with pytest.raises(StoreError, match="cannot be opened"):
+        open_store(postgres.url.replace("/postgres?", "/nowhere?"), away=lambda: told.append("away"))
+    assert told == []
+
+
 def test_what_is_killed(
     registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan, tmp_path: Path,
 ) -> None:  # fmt: skip

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from scanner import __version__
-from scanner.audit.overview import Image, Overview, Period, history, layers_of, leaks_of, overview
+from scanner.audit.columns import Column, history
+from scanner.audit.leaks import Image, layers_of, leaks_of
+from scanner.audit.overview import Overview, overview
 from scanner.audit.rows import built, gated, judged
 from scanner.audit.run import Audit
 from scanner.evidence import Severity, Verdict
@@ -45,7 +47,7 @@ class _Registry:
 
     host: str
     overview: Overview
-    seen: tuple[Period, ...]
+    seen: tuple[Column, ...]
     pictures: tuple[tuple[str, bool, tuple[Picture, ...]], ...]
     older: int
     blobs: int

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any, Self
 from scanner.audit.listing import Item
 from scanner.audit.run import Display, Elsewhere
 from scanner.errors import StoreError
-from scanner.store.database import PATIENCE_SECONDS, ArgumentError, DatabaseError, Store, parse_url, text
+from scanner.store.database import (
+    PATIENCE_SECONDS,
+    ArgumentError,
+    DatabaseError,
+    Store,
+    conninfo_of,
+    parse_url,
+    text,
+)
 
 if TYPE_CHECKING:
     from procrastinate import App
@@ -56,7 +64,7 @@ def conninfo(url: str) -> str:
         raise StoreError("workers need a store on PostgreSQL", tip)
     if importlib.util.find_spec("procrastinate") is None:
         raise StoreError("workers need the extra `cluster`", "Install it: pip install 'leakscan[cluster]'.")
-    return parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+    return conninfo_of(parsed)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from scanner.image.model import OpenedImage
 from scanner.image.reference import Reference
 from scanner.image.registry.client import Client
 from scanner.image.registry.store import Documents
-from scanner.image.source import open_remote
+from scanner.image.remote import open_remote
 from scanner.limits import Limits
 from scanner.report.json import coverage_document, finding_document, layer_documents, plain_document
 from scanner.scan import Detection, Options, scan

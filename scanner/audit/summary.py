@@ -8,18 +8,17 @@ secrets.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, timedelta
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from scanner.audit.holders import Holders, rank
+from scanner.audit.periods import Period, periods
 from scanner.audit.rows import Row, counts, rows
 from scanner.audit.run import Audit
 from scanner.evidence import Severity, Verdict
 from scanner.store.ledger import State
-
-_DAYS, _MONTHS = 31, 36  # most periods of that length in a row; beyond, longer ones are taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +54,6 @@ class Secret:
     place: str
     created_by: str | None
     advice: str
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """References by when they were built.
-
-    Attributes:
-        start: a day 2026-11-26, a month 2026-11 or a year 2026; empty for those of which nothing tells.
-        secrets: that no older build holds.
-    """
-
-    start: str
-    references: int
-    leaking: int
-    secrets: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +170,7 @@ def summarize(audits: Sequence[Audit], fail_on: Severity | None) -> Summary:
     number = counts(audits)
     verdicts = Counter(each.verdict for each in tally.references.values())
     secrets = tally.secrets_found()
+    built = [(each.created, each.verdict is Verdict.LEAKED) for each in tally.references.values()]
     return Summary(
         hosts=tuple(each.host for each in audits),
         references=sum(number.values()),
@@ -198,10 +183,10 @@ def summarize(audits: Sequence[Audit], fail_on: Severity | None) -> Summary:
         blobs=sum(each.blobs for each in audits),
         interrupted=any(each.interrupted for each in audits),
         secrets=secrets,
-        periods=tuple(_periods(tally.references.values(), secrets)),
+        periods=tuple(periods(built, (each.since for each in secrets))),
         repositories=tally.repositories_found(),
         layers=tally.layers_found(),
-        owners=tally.owners_found(secrets),
+        owners=tally.owners_found(),
     )
 
 
@@ -215,31 +200,20 @@ class _Reference:
     stale: bool
 
 
-@dataclass(slots=True)
-class _Held:
-    """Where a secret or a layer was seen while rows are added; *first* is its oldest build, with a finding of it."""
+@dataclass(frozen=True, slots=True)
+class _Leak:
+    """A finding that leaks; *step* is the build step that brought it in, if anything tells."""
 
-    order: tuple[str, int, str]
-    first: Row
-    finding: dict[str, Any]
-    references: set[tuple[str, str]] = field(default_factory=set)
-    repositories: set[str] = field(default_factory=set)
-    live: set[tuple[str, str]] = field(default_factory=set)
-    secrets: set[str] = field(default_factory=set)
-    worst: Severity = Severity.LOW
+    secret: str
+    title: str
+    severity: Severity
+    layer: str
+    finding: Mapping[str, Any]
 
-    def add(self, order: tuple[str, int, str], row: Row, finding: dict[str, Any]) -> None:
-        """One more finding."""
-        severity = Severity(finding["severity"])
-        if order < self.order:
-            self.order, self.first, self.finding = order, row, finding
-        if severity.rank < self.worst.rank:
-            self.worst = severity
-        self.references.add(row.entry)
-        self.repositories.add(row.repository)
-        self.secrets.add(finding["secret"]["fingerprint"])
-        if finding["state"] == "live":
-            self.live.add(row.entry)
+    @property
+    def step(self) -> str | None:
+        instruction = self.finding["instruction"]
+        return instruction["created_by"] if instruction else None
 
 
 class _Tally:
@@ -247,8 +221,8 @@ class _Tally:
 
     def __init__(self) -> None:
         self.references: dict[tuple[str, str], _Reference] = {}
-        self._secrets: dict[str, _Held] = {}
-        self._layers: dict[str, _Held] = {}
+        self._holders: Holders[_Leak] = Holders()
+        self._live: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
 
     def add(self, row: Row) -> None:
         """One more row."""
@@ -257,117 +231,63 @@ class _Tally:
         )
         if _BADNESS[row.verdict] < _BADNESS[known.verdict]:
             known.verdict = row.verdict
-        # the oldest build first; of builds of one time the shortest, which the others may be built on
-        order = (row.created or "9999", row.layers, row.reference)
+        self._holders.add(row, map(_leak, row.gated))
         for finding in row.gated:
-            self._hold(self._secrets, finding["secret"]["fingerprint"], order, row, finding)
-            if finding["layer"] and finding["layer"]["digest"]:
-                self._hold(self._layers, finding["layer"]["digest"], order, row, finding)
-
-    @staticmethod
-    def _hold(
-        held: dict[str, _Held], key: str, order: tuple[str, int, str], row: Row, finding: dict[str, Any]
-    ) -> None:
-        held.setdefault(key, _Held(order, row, finding)).add(order, row, finding)
+            if finding["state"] == "live":
+                self._live[finding["secret"]["fingerprint"]].add(row.entry)
 
     def secrets_found(self) -> tuple[Secret, ...]:
         """Every secret, the worst and most spread first."""
         found = []
-        for fingerprint, held in self._secrets.items():
-            finding, layer, step = held.finding, held.finding["layer"], held.finding["instruction"]
+        for fingerprint, held in self._holders.secrets.items():
+            finding = held.leak.finding
             found.append(Secret(
-                fingerprint, finding["rule_id"], finding["title"], held.worst, finding["secret"]["preview"],
-                len(held.references), len(held.repositories), len(held.live), held.first.created,
-                held.first.reference, held.first.repository, layer["digest"] if layer else None,
-                finding["path"] or finding["surface"], step["created_by"] if step else None,
-                finding["remediation"]["summary"],
+                fingerprint, finding["rule_id"], held.leak.title, held.worst, finding["secret"]["preview"],
+                held.number, len(held.images), len(self._live[fingerprint]), held.created, held.reference,
+                held.repository, finding["layer"]["digest"] if finding["layer"] else None,
+                finding["path"] or finding["surface"], held.leak.step, finding["remediation"]["summary"],
             ))  # fmt: skip
         return tuple(sorted(found, key=lambda each: (each.severity.rank, -each.references, each.fingerprint)))
 
     def repositories_found(self) -> tuple[Repository, ...]:
         """Every repository, the worst first."""
-        verdicts: dict[str, Counter[Verdict]] = {}
+        verdicts: defaultdict[str, Counter[Verdict]] = defaultdict(Counter)
         for each in self.references.values():
-            verdicts.setdefault(each.repository, Counter())[each.verdict] += 1
-        secrets: Counter[str] = Counter()
-        worst: dict[str, Severity] = {}
-        for held in self._secrets.values():
-            for name in held.repositories:
-                secrets[name] += 1
-                if name not in worst or held.worst.rank < worst[name].rank:
-                    worst[name] = held.worst
+            verdicts[each.repository][each.verdict] += 1
+        secrets = self._holders.secrets_in()
+        worst: dict[str, Severity | None] = {}
+        for held in self._holders.secrets.values():
+            for name in held.images:
+                worst[name] = min(worst.get(name), held.worst, key=rank)
         found = [
             Repository(name, sum(number.values()), number[Verdict.LEAKED], number[Verdict.INCOMPLETE],
                        number[Verdict.CLEAN], secrets[name], worst.get(name))
             for name, number in verdicts.items()
         ]  # fmt: skip
-        return tuple(sorted(found, key=lambda each: (_rank(each.worst), -each.leaking, -each.unsure, each.name)))
+        return tuple(sorted(found, key=lambda each: (rank(each.worst), -each.leaking, -each.unsure, each.name)))
 
     def layers_found(self) -> tuple[SharedLayer, ...]:
         """The layers that leak into more than one reference, into most first."""
         found = [
-            SharedLayer(digest, len(held.references), len(held.repositories), len(held.secrets), held.worst,
-                        held.first.reference, held.first.repository,
-                        held.finding["instruction"]["created_by"] if held.finding["instruction"] else None)
-            for digest, held in self._layers.items() if len(held.references) > 1
+            SharedLayer(digest, held.number, len(held.images), len(held.secrets), held.worst, held.reference,
+                        held.repository, held.leak.step)
+            for digest, held in self._holders.shared_layers()
         ]  # fmt: skip
         return tuple(sorted(found, key=lambda each: (-each.references, each.digest)))
 
-    def owners_found(self, secrets: Sequence[Secret]) -> tuple[Owner, ...]:
-        """Who must act for which number of *secrets*, whoever has the worst first."""
-        by_owner: dict[str, list[Secret]] = {}
-        for each in secrets:
-            by_owner.setdefault(each.repository, []).append(each)
-        found = []
-        for name, owned in by_owner.items():
-            held = [self._secrets[each.fingerprint] for each in owned]
-            holders = {entry for each in held for entry in each.references}
-            affected = {other for each in held for other in each.repositories} - {name}
-            own = sum(self.references[each].repository == name for each in holders)
-            worst = min((each.severity for each in owned), key=lambda severity: severity.rank)
-            found.append(Owner(name, len(owned), worst, own, len(holders) - own, tuple(sorted(affected))))
+    def owners_found(self) -> tuple[Owner, ...]:
+        """Who must act for which number of secrets, whoever has the worst first."""
+        found = [
+            Owner(each.repository, len(each.held), each.worst, each.own, each.others, tuple(sorted(each.affected)))
+            for each in self._holders.shares()
+        ]
         return tuple(sorted(found, key=lambda each: (each.worst.rank, -each.secrets, -each.others, each.repository)))
 
 
+def _leak(finding: Mapping[str, Any]) -> _Leak:
+    layer = finding["layer"]
+    return _Leak(finding["secret"]["fingerprint"], finding["title"], Severity(finding["severity"]),
+                 (layer and layer["digest"]) or "", finding)  # fmt: skip
+
+
 _BADNESS = {Verdict.LEAKED: 0, Verdict.INCOMPLETE: 1, Verdict.CLEAN: 2}
-
-
-def _rank(severity: Severity | None) -> int:
-    return 99 if severity is None else severity.rank
-
-
-# --- time ---------------------------------------------------------------------------------------------------------
-
-
-def _periods(references: Iterable[_Reference], secrets: Sequence[Secret]) -> Iterator[Period]:
-    """Days, months or years without a hole between the first and the last, then what has no date."""
-    built = list(references)
-    length = _length([each.created[:10] for each in built if each.created])
-    total: Counter[str] = Counter(each.created[:length] for each in built)
-    leaking: Counter[str] = Counter(each.created[:length] for each in built if each.verdict is Verdict.LEAKED)
-    first: Counter[str] = Counter(each.since[:length] for each in secrets)
-    dated = sorted(start for start in total if start)
-    for start in _between(dated[0], dated[-1]) if dated else ():
-        yield Period(start, total[start], leaking[start], first[start])
-    if total[""] or first[""]:
-        yield Period("", total[""], leaking[""], first[""])
-
-
-def _length(days: Sequence[str]) -> int:
-    """How much of a date names a period: all of it, year and month, or the year."""
-    if not days:
-        return 4
-    span = date.fromisoformat(max(days)) - date.fromisoformat(min(days))
-    return 10 if span.days < _DAYS else 7 if span.days < _MONTHS * 30 else 4
-
-
-def _between(first: str, last: str) -> Iterator[str]:
-    """Every period from one to another, as they are named."""
-    if len(first) == 10:
-        start, end = date.fromisoformat(first), date.fromisoformat(last)
-        yield from ((start + timedelta(days=number)).isoformat() for number in range((end - start).days + 1))
-    elif len(first) == 7:
-        month, end_month = (int(each[:4]) * 12 + int(each[5:7]) - 1 for each in (first, last))
-        yield from (f"{number // 12:04}-{number % 12 + 1:02}" for number in range(month, end_month + 1))
-    else:
-        yield from (f"{year:04}" for year in range(int(first), int(last) + 1))

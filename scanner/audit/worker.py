@@ -74,14 +74,18 @@ class Scanner:
             self._connection = None
 
 
-def work(url: str | None, jobs: int, once: bool, urgent: bool = False) -> None:
+def work(
+    url: str | None, jobs: int, once: bool, urgent: bool = False, away: Callable[[], object] = lambda: None
+) -> None:
     """Serve the queue of the store until stopped, or until it is empty if *once*. Raises StoreError.
 
-    *urgent*: leave the images of audits to others.
+    Args:
+        urgent: leave the images of audits to others.
+        away: called once if the store does not answer when the worker starts; it is waited for, a minute at the most.
     """
     url = url or default_url(os.environ)
     conninfo(url)
-    engine = open_store(url)
+    engine = open_store(url, away=away)
     prepare(engine, url)
     scanner = Scanner(url, jobs)
 

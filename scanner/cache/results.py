@@ -18,7 +18,7 @@ from scanner.image import identity
 from scanner.image.reference import Form, parse_reference, path_and_tag, split_form
 
 if TYPE_CHECKING:
-    from scanner.image.engine import Known
+    from scanner.image.engine.images import Known
 
 _RESULT = "result"
 #: changes with the meaning of what is kept
@@ -81,6 +81,6 @@ def identity_of(reference: str, platform: str | None) -> tuple[str, str]:
 
 
 def _engine(name: str, form: Form, platform: str | None) -> Known | None:
-    from scanner.image import engine  # docker costs time to import, and files do not need it
+    from scanner.image.engine.images import known  # docker costs time to import, and files do not need it
 
-    return engine.known(parse_reference(name), form, None if platform in (None, "all") else platform)
+    return known(parse_reference(name), form, None if platform in (None, "all") else platform)

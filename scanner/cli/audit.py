@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, SEVERITIES, complain
+from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, complain, tell_away
 from scanner.cli.common import platform as platform_option
+from scanner.cli.options import allow_incomplete_option, fail_on_option, jobs_option, no_progress_option, quiet_option
 from scanner.errors import InvalidReference, LeakscanError
 from scanner.output import Target as Output
 from scanner.output import write
@@ -69,18 +70,16 @@ def _age(ctx: click.Context, param: click.Parameter, value: str | None) -> int |
               help="Read nothing: say which images hold that secret, since when, and whether it is gone.")
 @click.option("--format", "outputs", type=_Format(), multiple=True,
               help="Report as text, json, csv or html, to a file if one is named; repeatable. [default: text]")
-@click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True,
-              help="The least severity that makes the exit code 1.")
-@click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, if nothing was found but not all was read.")
-@click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
-              help="Processes that work at a time. [default: one for each processor]")
+@fail_on_option
+@allow_incomplete_option
+@jobs_option
 @click.option("--store", metavar="URL", help="Where results are kept (SQLAlchemy). [default: LEAKSCAN_STORE, else a "
               "SQLite file in the state directory]")
 @click.option("--distribute", is_flag=True,
               help="Leave the reading to `leakscan worker` processes on the same store, which must be PostgreSQL.")
 @click.option("--urgent", is_flag=True, help="With --distribute: its images come before those of other audits.")
-@click.option("--quiet", is_flag=True, help="No progress and no notices on standard error.")
-@click.option("--no-progress", is_flag=True, help="No progress on standard error.")
+@quiet_option
+@no_progress_option
 def audit(
     target: str | None, repos_file: TextIO | None, repositories: tuple[str, ...], tags: tuple[str, ...],
     newer_than: int | None, platform: str | None, where: str | None, outputs: Sequence[Output], fail_on: str,
@@ -107,7 +106,7 @@ def audit(
     least = None if fail_on == "never" else Severity(fail_on)
     shows = sys.stderr.isatty() and not (quiet or no_progress)
     rules, wanted = _wanted(jobs, platform, repositories, tags, newer_than)
-    audits = _run(targets, store or default_url(os.environ), rules, wanted, shows, distribute, urgent)
+    audits = _run(targets, store or default_url(os.environ), rules, wanted, shows, distribute, urgent, quiet)
     summary = summarize(audits, least)
     written = _report(audits, summary, least, rules.rules_digest, outputs or (Output("text"),))
     if summary.verdict is Verdict.LEAKED:
@@ -146,7 +145,7 @@ def _wanted(
 
 def _run(
     targets: Sequence[Target], url: str, rules: Detection, wanted: Wanted, shows: bool, distribute: bool,
-    urgent: bool,
+    urgent: bool, quiet: bool,
 ) -> list[Audit]:
     from scanner.audit.display import Line
     from scanner.audit.run import Display
@@ -155,7 +154,7 @@ def _run(
     from scanner.image.registry.settings import from_environment
     from scanner.store.database import open_store
 
-    engine = open_store(url)
+    engine = open_store(url, away=(lambda: None) if quiet else tell_away)
     audits: list[Audit] = []
     line = Line(sys.stderr) if shows else None
     display: Display = line or Display()
@@ -223,7 +222,7 @@ def _where(words: str, store: str | None, outputs: Sequence[Output]) -> int:
 
     if any(output.format == "csv" for output in outputs):
         raise click.UsageError("--where is told as text or json")
-    engine = open_store(store or default_url(os.environ))
+    engine = open_store(store or default_url(os.environ), away=tell_away)
     try:
         found = where.trails(engine, words, installation_key(os.environ), os.environ)
     except UnusableSecret as error:

@@ -15,6 +15,7 @@ import click
 from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, SEVERITIES, complain
 from scanner.cli.common import platform as platform_option
 from scanner.cli.configured import ConfiguredCommand, accept_also, config_option, rules_option
+from scanner.cli.options import jobs_option, no_progress_option
 from scanner.cli.scan import Asked, perform, tell_near
 from scanner.errors import UnusableFile
 
@@ -52,10 +53,9 @@ def _options(command: F) -> F:
         rules_option,
         config_option,
         click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, if not all was read."),
-        click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
-                     help="Processes that work at a time. [default: one for each processor]"),
+        jobs_option,
         click.option("--quiet", is_flag=True, help="Nothing on standard error but errors."),
-        click.option("--no-progress", is_flag=True, help="No progress on standard error."),
+        no_progress_option,
     )):  # fmt: skip
         command = option(command)
     return command

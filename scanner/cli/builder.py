@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scanner.cli.common import EXIT_INCOMPLETE, EXIT_LEAKED, SEVERITIES, FormatType, apart, complain
+from scanner.cli.common import EXIT_INCOMPLETE, EXIT_LEAKED, FormatType, apart, complain
+from scanner.cli.options import (
+    allow_incomplete_option,
+    fail_on_option,
+    jobs_option,
+    no_progress_option,
+    quiet_option,
+    show_secrets_option,
+)
 from scanner.cli.scan import exit_code, report
 from scanner.cli.secrets import read_secrets, secret_options
 from scanner.errors import LeakscanError
@@ -23,15 +31,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--format", "targets", type=FormatType(), multiple=True, callback=apart,
               help=f"Report as {', '.join(FORMATS)}; to a file if one is named. Repeatable. [default: text]")
-@click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True,
-              help="The least severity that makes the exit code 1.")
-@click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, if nothing was found but not all was read.")
-@click.option("--show-secrets", is_flag=True, help="Show the values that were found. Mind where the report goes.")
+@fail_on_option
+@allow_incomplete_option
+@show_secrets_option
 @secret_options
-@click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
-              help="Processes that work at a time. [default: one for each processor]")
-@click.option("--quiet", is_flag=True, help="No progress and no notices on standard error.")
-@click.option("--no-progress", is_flag=True, help="No progress on standard error.")
+@jobs_option
+@quiet_option
+@no_progress_option
 def builder(
     targets: Sequence[Target], fail_on: str, allow_incomplete: bool, show_secrets: bool, secrets: Sequence[str],
     secrets_from: Sequence[str], jobs: int, quiet: bool, no_progress: bool,

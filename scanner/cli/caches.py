@@ -69,7 +69,7 @@ class CacheType(click.ParamType):  # type: ignore[type-arg]  # generic only in n
 
 def with_cache(opened: OpenedImage, cache: Cache, limits: Limits) -> OpenedImage:
     """The image with a build cache. Raises LeakscanError if that cannot be read."""
-    from scanner.image.source import add_cache, add_remote_cache
+    from scanner.image.withcache import add_cache, add_remote_cache
 
     if cache.directory is not None:
         return add_cache(opened, cache.directory, limits)

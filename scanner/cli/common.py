@@ -72,6 +72,11 @@ def platform(ctx: click.Context, param: click.Parameter, value: str | None) -> s
     return value
 
 
+def tell_away() -> None:
+    """Say on standard error that a store does not answer and is waited for."""
+    click.echo("leakscan: the store does not answer; it is waited for, a minute at the most", err=True)
+
+
 def complain(error: LeakscanError) -> None:
     """Say on standard error what failed and what to try."""
     from scanner.report.escape import text

@@ -19,7 +19,6 @@ from scanner.cli.common import (
     EXIT_CLEAN,
     EXIT_INCOMPLETE,
     EXIT_LEAKED,
-    SEVERITIES,
     FormatType,
     ImageType,
     apart,
@@ -35,6 +34,14 @@ from scanner.cli.configured import (
     policy,
     rules_given,
     rules_option,
+)
+from scanner.cli.options import (
+    allow_incomplete_option,
+    fail_on_option,
+    jobs_option,
+    no_progress_option,
+    quiet_option,
+    show_secrets_option,
 )
 from scanner.cli.secrets import read_secrets, secret_options
 from scanner.errors import LeakscanError
@@ -68,26 +75,24 @@ _BELIEVED = ("layers that an earlier scan read were not read again; that the eng
               help="What docker buildx build --metadata-file wrote: names the image, which must be the one built.")
 @click.option("--platform", metavar="OS/ARCH[/VARIANT]|all", callback=platform_option,
               help="Which platform of the image. [default: all present]")
-@click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True,
-              help="The least severity that makes the exit code 1.")
-@click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, if nothing was found but not all was read.")
+@fail_on_option
+@allow_incomplete_option
 @rules_option
 @baseline_option
 @config_option
 @click.option("--dockerfile", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="PATH",
               help="What the image was built from: findings name its lines, and fixes are diffs against it.")
-@click.option("--show-secrets", is_flag=True, help="Show the values that were found. Mind where the report goes.")
+@show_secrets_option
 @click.option("--show-suppressed", is_flag=True,
               help="In JSON, list what looked like a secret and was judged to be none, with the reason. Takes longer.")
 @secret_options
 @click.option("--cache-from", "caches", type=CacheType(), multiple=True,
               help="A build cache to scan with the image, in the words of docker buildx build; repeatable.")
-@click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
-              help="Processes that work at a time. [default: one for each processor]")
+@jobs_option
 @click.option("--no-cache", is_flag=True,
               help="Neither read nor write results of earlier scans.")
-@click.option("--quiet", is_flag=True, help="No progress and no notices on standard error.")
-@click.option("--no-progress", is_flag=True, help="No progress on standard error.")
+@quiet_option
+@no_progress_option
 def scan(
     image: str, targets: Sequence[Target], metadata_file: Path | None, platform: str | None, fail_on: str,
     allow_incomplete: bool, dockerfile: Path | None, show_secrets: bool, show_suppressed: bool,

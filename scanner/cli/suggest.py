@@ -28,7 +28,7 @@ def image(reference: str) -> str:
     if looks_like_path(rest) or form is Form.FILE or (folder and os.path.isdir(folder)):
         near = _nearest(name, _names(folder or "."))
         return prefix + os.path.join(folder, near) if near else ""
-    from scanner.image.engine import tags
+    from scanner.image.engine.images import tags
 
     known = tags()
     # without a tag the nearest name counts, whatever its tag

@@ -23,6 +23,7 @@ from scanner.cli.configured import (
     policy,
     rules_option,
 )
+from scanner.cli.options import jobs_option, no_progress_option, quiet_option
 from scanner.cli.secrets import read_secrets, secret_options
 from scanner.errors import LeakscanError
 
@@ -48,10 +49,9 @@ _LARGEST = 1 << 30
 @rules_option
 @baseline_option
 @config_option
-@click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
-              help="Processes that work at a time. [default: one for each processor]")
-@click.option("--quiet", is_flag=True, help="No progress and no notices on standard error.")
-@click.option("--no-progress", is_flag=True, help="No progress on standard error.")
+@jobs_option
+@quiet_option
+@no_progress_option
 def verify(
     report: str, image: str | None, format_: str, secrets: Sequence[str], secrets_from: Sequence[str],
     caches: Sequence[Cache], dockerfile: Path | None, jobs: int, quiet: bool, no_progress: bool,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-
 import click
+
+from scanner.cli.options import jobs_option
 
 
 @click.command()
 @click.option("--store", metavar="URL", help="The PostgreSQL that the audit uses. [default: LEAKSCAN_STORE]")
-@click.option("--jobs", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1, metavar="N",
-              help="Processes that work at a time. [default: one for each processor]")
+@jobs_option
 @click.option("--urgent", is_flag=True,
               help="Take only images of audits with --urgent, so that those wait for no other.")
 @click.option("--once", is_flag=True, help="End as soon as nothing waits.")
@@ -21,5 +20,6 @@ def worker(store: str | None, jobs: int, urgent: bool, once: bool) -> None:
     credentials for the registry. SIGTERM and Ctrl-C end it after the image at hand; killed, its image goes to another.
     """  # fmt: skip
     from scanner.audit.worker import work
+    from scanner.cli.common import tell_away
 
-    work(store, jobs, once, urgent)
+    work(store, jobs, once, urgent, tell_away)

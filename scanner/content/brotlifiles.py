@@ -9,7 +9,7 @@ import codecs
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from scanner.layer.expand import PlainSink, Region, note
+from scanner.layer.compression import PlainSink, Region, note
 from scanner.limits import KIB, MIB
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from scanner.layer.expand import PlainSink, Region, note
+from scanner.layer.compression import PlainSink, Region, note
 from scanner.limits import MIB
 
 _FRAME, _LEGACY = b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18"

@@ -10,7 +10,7 @@ from scanner.content.brotlifiles import is_text, unbrotli
 from scanner.content.buffer import Buffer
 from scanner.content.lz4frames import is_behind_skippable, is_lz4, unlz4
 from scanner.content.words import Content, Fault, Room, Stop
-from scanner.layer.expand import Region, decode
+from scanner.layer.compression import Region, decode
 from scanner.limits import MIB
 
 _IN, _OUT = MIB, 4 * MIB

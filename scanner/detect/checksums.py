@@ -1,11 +1,13 @@
 """The checksums that issuers build into their tokens, as pure functions.
 
 CRC32 is zlib's everywhere. Marvin32 is the keyed hash of .NET's runtime that Microsoft's identifiable keys end with;
-bech32 is BIP 173's, base58check Bitcoin's.
+bech32 is BIP 173's, base58check Bitcoin's. What the checksums are over is decoded here too.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import zlib
 
@@ -101,6 +103,15 @@ def bech32_encode(human: str, data: bytes) -> str:
     check = _polymod(_expand(human) + values + [0] * 6) ^ 1
     values += [check >> 5 * (5 - at) & 31 for at in range(6)]
     return f"{human}1" + "".join(_BECH32[value] for value in values)
+
+
+def base64_decode(text: bytes) -> bytes | None:
+    """*text* from either base64, padded or not; None if it is none."""
+    text = text.replace(b"-", b"+").replace(b"_", b"/").rstrip(b"=")
+    try:
+        return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
 
 
 def base58_decode(text: str) -> bytes | None:

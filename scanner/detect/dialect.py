@@ -1,4 +1,4 @@
-"""The pattern dialect of rules: how long a match can be, which bytes must be in it, what one looks like.
+"""The pattern dialect of rules: how long a match can be, what is spelled out in it, what one looks like.
 
 The dialect is the part of RE2's syntax that Hyperscan reads too, over bytes. A pattern is parsed here only to learn
 about it; RE2 does the matching. Source: https://github.com/google/re2/wiki/Syntax
@@ -373,6 +373,16 @@ def fixed_prefix(node: Node, value: bytes) -> int:
     return _spelled(node, value, 0)[1]
 
 
+#: a byte that tells so much is a letter, in one case or both
+LITERAL_BITS = 5.0
+
+
+def bits_of(mask: int) -> float:
+    """How much one byte of the set tells, in bits, if text is 64 letters of equal weight."""
+    size = mask.bit_count()
+    return 6.0 if size == 1 else 5.0 if size == 2 else 4.0 if size <= 4 else 2.0 if size <= 17 else 0.0
+
+
 #: a class this small, before more that is spelled out, is a choice of prefixes: `[sr]k_live_`
 _FEW_BYTES = 4
 
@@ -382,7 +392,7 @@ def _spelled(node: Node, value: bytes, at: int) -> tuple[frozenset[int], int]:
     if isinstance(node, Chars):
         if at >= len(value) or not node.mask >> value[at] & 1 or node.mask.bit_count() > _FEW_BYTES:
             return frozenset(), at
-        return frozenset({at + 1}), at + 1 if _bits(node.mask) >= _LITERAL_BITS else at
+        return frozenset({at + 1}), at + 1 if bits_of(node.mask) >= LITERAL_BITS else at
     if isinstance(node, Group):
         return _spelled(node.part, value, at)
     if isinstance(node, Alt):
@@ -420,130 +430,3 @@ def sample(node: Node, rng: random.Random) -> str:
     if isinstance(node, Alt):
         return sample(rng.choice(node.choices), rng)
     return "".join(sample(part, rng) for part in node.parts)
-
-
-# --- what the first pass looks for -------------------------------------------------------------------------------
-
-#: a trigger stops growing when it is this rare (bits), and must be at least that rare
-_ENOUGH_BITS = 40.0
-_NEEDED_BITS = 17.0
-#: a byte that tells so much is a letter, in one case or both
-_LITERAL_BITS = 5.0
-_MOST_PIECES = 24
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """A run of the trigger.
-
-    Attributes:
-        bits: how much it tells.
-        literal: how much of that comes from single letters; runs of a class alone are no trigger, whatever they tell.
-        last: nothing may follow it.
-    """
-
-    expression: str
-    bits: float
-    literal: float
-    last: bool = False
-
-
-_STOP = _Piece("", 0.0, 0.0, last=True)
-
-
-def trigger_of(node: Node) -> bytes | None:
-    """A Hyperscan expression that fires inside everything *node* matches, None if nothing in it is rare enough."""
-    best: tuple[float, float, str] = (0.0, 0.0, "")
-    pieces = list(_pieces(node))
-    for first, head in enumerate(pieces):
-        if head.literal and (first == 0 or not pieces[first - 1].literal or pieces[first - 1].last):
-            text, bits, literal = _run(pieces[first : first + _MOST_PIECES])
-            best = max(best, (min(literal, _ENOUGH_BITS), bits, text))
-    return best[2].encode("ascii") if best[0] >= _NEEDED_BITS else None
-
-
-def _run(pieces: Sequence[_Piece]) -> tuple[str, float, float]:
-    text, bits, literal = "", 0.0, 0.0
-    for piece in pieces:
-        if bits >= _ENOUGH_BITS and not piece.literal:
-            break
-        text += piece.expression
-        bits += piece.bits
-        literal += piece.literal
-        if piece.last:
-            break
-    return text, bits, literal
-
-
-def _pieces(node: Node) -> Iterable[_Piece]:
-    if isinstance(node, Chars):
-        bits = _bits(node.mask)
-        yield _Piece(_class_text(node.mask), bits, bits if bits >= _LITERAL_BITS else 0.0)
-    elif isinstance(node, Group):
-        yield from _pieces(node.part)
-    elif isinstance(node, Seq):
-        for part in node.parts:
-            yield from _pieces(part)
-    elif isinstance(node, Alt):
-        yield _alternatives_piece(node.choices)
-    else:
-        yield from _repeat_pieces(node)
-
-
-def _repeat_pieces(node: Repeat) -> Iterable[_Piece]:
-    if node.low == 0:
-        yield _STOP
-    elif isinstance(node.part, Chars):
-        count = min(node.low, 16)
-        text = _class_text(node.part.mask) + (f"{{{count}}}" if count > 1 else "")
-        yield _Piece(text, _bits(node.part.mask) * count, 0.0, last=count != node.high)
-    else:
-        for _ in range(min(node.low, 4)):
-            yield from _pieces(node.part)
-        if node.high != min(node.low, 4):
-            yield _STOP
-
-
-def _alternatives_piece(choices: Sequence[Node]) -> _Piece:
-    """Heads of the choices; nothing may follow them unless every head is its whole choice."""
-    heads, weakest, weakest_literal, last = [], _ENOUGH_BITS, _ENOUGH_BITS, False
-    for choice in choices:
-        pieces = list(_pieces(choice))
-        text, bits, literal = _run(pieces)
-        last = last or text != "".join(piece.expression for piece in pieces) or any(piece.last for piece in pieces)
-        heads.append(text)
-        weakest, weakest_literal = min(weakest, bits), min(weakest_literal, literal)
-    if not all(heads):
-        return _STOP
-    return _Piece(f"(?:{'|'.join(dict.fromkeys(heads))})", weakest, weakest_literal, last)
-
-
-def _bits(mask: int) -> float:
-    """How much one byte of the set tells, if text is 64 letters of equal weight."""
-    size = mask.bit_count()
-    return 6.0 if size == 1 else 5.0 if size == 2 else 4.0 if size <= 4 else 2.0 if size <= 17 else 0.0
-
-
-def _class_text(mask: int) -> str:
-    size = mask.bit_count()
-    if size == 256:
-        return r"[\x00-\xff]"
-    negated = size > 200
-    members = [byte for byte in range(256) if bool(mask >> byte & 1) != negated]
-    if size == 1:
-        return _byte_text(members[0])
-    ranges: list[list[int]] = []
-    for byte in members:
-        if ranges and byte == ranges[-1][1] + 1:
-            ranges[-1][1] = byte
-        else:
-            ranges.append([byte, byte])
-    body = "".join(
-        _byte_text(low) if low == high else f"{_byte_text(low)}-{_byte_text(high)}" for low, high in ranges
-    )
-    return f"[{'^' if negated else ''}{body}]"
-
-
-def _byte_text(byte: int) -> str:
-    char = chr(byte)
-    return char if char.isascii() and char.isalnum() else f"\\x{byte:02x}"

@@ -19,6 +19,7 @@ from scanner.detect.base import Group, Trigger
 from scanner.detect.foreign import Allowlist, ForeignRule, Target, compiled
 from scanner.detect.plugins.catalogue import slug
 from scanner.detect.rulepack import LARGEST_MATCH
+from scanner.detect.triggers import trigger_of
 from scanner.errors import UnusableFile
 from scanner.evidence import Severity
 
@@ -151,7 +152,7 @@ class _Reader:
         if node is not None and dialect.min_width(node) == 0:
             self.remarks.append(f"rule {name}: not run, as its regex matches nothing at all")
             return None
-        if node is not None and (made := dialect.trigger_of(node)) is not None:
+        if node is not None and (made := trigger_of(node)) is not None:
             return (Trigger(made),), span, 0
         whole = Trigger(pattern.encode("ascii"), group=Group.RUNS)
         if self.compiles(whole):

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from scanner.detect import dialect, plausible
+from scanner.detect.armour import key_digest
 from scanner.detect.assigned import judge_assigned, judge_command_password, judge_random, judge_url_password
 from scanner.detect.base import Detector, Trigger
-from scanner.detect.checks import CHECKS, key_digest
+from scanner.detect.checks import CHECKS
 from scanner.detect.context import Context, context_of
 from scanner.detect.contextual import ContextDetector
 from scanner.detect.files import FileDetector

@@ -18,7 +18,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
-from scanner.detect import dialect, templates
+from scanner.detect import dialect, templates, triggers
 from scanner.detect.base import Group, Trigger
 from scanner.detect.checks import CHECKS
 from scanner.detect.contextual import Issuer, issuers_of
@@ -107,7 +107,7 @@ class Rule:
             return Trigger(self.trigger.encode("ascii"), self.trigger_caseless, self.trigger_single, group)
         if self.near is None and (head := _PLAIN_HEAD.match(self.pattern)) is not None:
             return Trigger(f"{head.group(1)}{{{min(int(head.group(2)), 16)}}}".encode("ascii"))
-        made = dialect.trigger_of(_parsed(self.near.pattern if self.near else self.pattern, self.id))
+        made = triggers.trigger_of(_parsed(self.near.pattern if self.near else self.pattern, self.id))
         if made is None:
             raise RulePackError(f"rule {self.id}: its pattern holds nothing rare, give it a trigger")
         return Trigger(made)

@@ -14,10 +14,10 @@ from scanner.evidence import Gap, Surface
 from scanner.image.blob import Blob, spool
 from scanner.image.documents import parse, refusal
 from scanner.image.history import instructions
-from scanner.image.manifests import read_config
+from scanner.image.manifests import Index, Manifest, Schema1, read_config, read_manifest
 from scanner.image.model import Document, Image, Layer
 from scanner.image.store import Store
-from scanner.layer.expand import sniff
+from scanner.layer.compression import sniff
 from scanner.limits import Limits
 from scanner.oci import Config, Descriptor, HistoryEntry
 
@@ -59,6 +59,19 @@ class Assembly:
         if self.document_bytes > self.limits.documents_bytes:
             raise refusal(name, f"comes after {self.limits.documents_bytes} bytes of documents, which is the limit")
         return blob.read()
+
+    def read_entry(self, entry: Descriptor, blob: Blob) -> tuple[Manifest | Index | Schema1, list[Gap]] | None:
+        """The manifest that an entry of an index means, with what is wrong with its digest or size; None, with a gap,
+        if it is malformed. Raises OSError if it cannot be read."""
+        try:
+            raw = self.read(blob, entry.digest)
+            manifest = read_manifest(raw, entry.digest, self.limits)
+        except MalformedImage as error:
+            self.documents.append(Document(Surface.ANNOTATION, entry.digest, blob))
+            self.gaps.append(Gap(entry.digest, "", "manifest.malformed", blob.size, error.what))
+            self.refused.append(error)
+            return None
+        return manifest, self.check(entry, blob, raw)
 
     def blob(self, descriptor: Descriptor) -> Blob | None:
         """The blob that a descriptor means, from the store or embedded in the descriptor (descriptor.md, `data`)."""

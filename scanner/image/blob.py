@@ -16,6 +16,9 @@ from pathlib import Path
 
 from scanner.errors import LeakscanError
 
+#: what to try when a spool finds no room
+SPACE_TIP = "Free some space in TMPDIR, or set TMPDIR to a larger file system."
+
 
 class BlobFile:
     """An open file that blobs are ranges of. Closed with `close()`; ranges must not be read after that."""

@@ -5,7 +5,6 @@ Source: containers-image directory/directory_transport.go; for schema 1 see `man
 
 from __future__ import annotations
 
-from scanner.errors import MalformedImage
 from scanner.evidence import Gap, Surface
 from scanner.image.assembly import Assembly, digest_like, stacked
 from scanner.image.blob import Blob
@@ -47,15 +46,8 @@ def _index(assembly: Assembly, blob: Blob, index: Index) -> None:
         if inner is None:
             assembly.absent.append(entry)
             continue
-        try:
-            raw = assembly.read(inner, entry.digest)
-            manifest = read_manifest(raw, entry.digest, assembly.limits)
-        except MalformedImage as error:
-            assembly.documents.append(Document(Surface.ANNOTATION, entry.digest, inner))
-            assembly.gaps.append(Gap(entry.digest, "", "manifest.malformed", inner.size, error.what))
-            assembly.refused.append(error)
-            continue
-        take(assembly, entry, inner, manifest, assembly.check(entry, inner, raw))
+        if (found := assembly.read_entry(entry, inner)) is not None:
+            take(assembly, entry, inner, *found)
 
 
 def schema1(assembly: Assembly, blob: Blob, digest: str, manifest: Schema1) -> Image:

@@ -15,11 +15,11 @@ from dataclasses import replace
 
 from scanner.errors import ImageUnavailable
 from scanner.evidence import Gap, Surface
-from scanner.image import engine
 from scanner.image.blob import Blob, spool
+from scanner.image.engine.builds import Kept, kept
 from scanner.image.model import Document, Image, OpenedImage
 from scanner.image.source import open_image
-from scanner.layer.expand import sniff
+from scanner.layer.compression import sniff
 from scanner.limits import Limits
 
 #: how a report names a record, and an image; followed by the id
@@ -38,7 +38,7 @@ def open_builder(limits: Limits) -> OpenedImage:
         ImageUnavailable: there is no engine, or it does not tell.
         OSError: no spool can be written.
     """
-    found = engine.kept()
+    found = kept()
     opened = OpenedImage("the engine's build cache", found.source, ())
     opened.notes = (_HISTORY, _PODMAN) if found.source == "podman" else (_HISTORY,)
     try:
@@ -52,7 +52,7 @@ def open_builder(limits: Limits) -> OpenedImage:
     return opened
 
 
-def _records(opened: OpenedImage, found: engine.Kept) -> None:
+def _records(opened: OpenedImage, found: Kept) -> None:
     """Each record as a JSON document of its own, one after the other in one file."""
     file = spool("build cache records")
     opened.files = (*opened.files, file)

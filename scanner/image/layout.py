@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from scanner.errors import ImageUnavailable, LeakscanError, MalformedImage
+from scanner.errors import ImageUnavailable, LeakscanError
 from scanner.evidence import Gap, Surface
 from scanner.image.assembly import Assembly, stacked
 from scanner.image.blob import Blob
@@ -143,15 +143,10 @@ def _follow(visit: _Visit, entry: Descriptor, depth: int) -> None:
     if blob is None:
         assembly.absent.append(entry)
         return
-    try:
-        raw = assembly.read(blob, entry.digest)
-        manifest = read_manifest(raw, entry.digest, assembly.limits)
-    except MalformedImage as error:
-        assembly.documents.append(Document(Surface.ANNOTATION, entry.digest, blob))
-        assembly.gaps.append(Gap(entry.digest, "", "manifest.malformed", blob.size, error.what))
-        assembly.refused.append(error)
+    found = assembly.read_entry(entry, blob)
+    if found is None:
         return
-    gaps = assembly.check(entry, blob, raw)
+    manifest, gaps = found
     if isinstance(manifest, Index) and not manifest.is_cache:
         assembly.documents.append(Document(Surface.ANNOTATION, entry.digest, blob))
         assembly.gaps += gaps

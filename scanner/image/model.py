@@ -48,8 +48,8 @@ class Document:
         where: the name a person knows it by: a member or file name, or a digest.
         blob: the stored bytes.
         is_json: it was meant to be JSON; if it does not parse that is a gap.
-        compression: what its first bytes tell, as `layer.expand.sniff` names it; '' for none, or if they are not here
-            yet. A compressed document must be expanded to be searched.
+        compression: what its first bytes tell, as `layer.compression.sniff` names it; '' for none, or if they are not
+            here yet. A compressed document must be expanded to be searched.
         structure: it is a piece of an archive's own structure: bytes to match, whatever they look like.
     """
 

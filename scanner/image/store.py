@@ -88,6 +88,11 @@ class Store:
         """The manifest that a descriptor means, where manifests are kept apart from blobs; else None."""
         return None
 
+    def close(self) -> None:
+        """Close what was opened for it."""
+        for file in self.opened:
+            file.close()
+
     def unused(self) -> list[tuple[str, Blob]]:
         """Files that nothing referred to, by path."""
         return sorted((path, blob) for path, blob in self.files.items() if path not in self.used)

@@ -119,33 +119,26 @@ def _hints(findings: Sequence[Finding]) -> list[str]:
 
 
 def _accepted(findings: Sequence[Finding], setting: Setting) -> list[str]:
-    if not findings:
-        return []
-    lines = [f"{counted(len(findings), 'accepted finding')}:", ""]
-    for finding in findings[:_ACCEPTED]:
-        lines.append(f"- {_prose(finding.title)} in {_code(where(finding))}: {_prose(reason(finding.suppressed))}")
-    if len(findings) > _ACCEPTED:
-        lines.append(f"- and {len(findings) - _ACCEPTED:,} more; {_complete(setting)}")
-    return [*lines, ""]
+    lines = [f"{_prose(each.title)} in {_code(where(each))}: {_prose(reason(each.suppressed))}"
+             for each in findings[:_ACCEPTED]]  # fmt: skip
+    return _listed(f"{counted(len(findings), 'accepted finding')}:", lines, len(findings), setting)
 
 
 def _accepted_gaps(result: ScanResult, setting: Setting) -> list[str]:
     gaps = result.coverage.accepted
-    if not gaps:
-        return []
-    lines = [f"Not looked at, and accepted ({counted(len(gaps), 'gap')}):", ""]
-    lines += [f"- {_code(each.gap.reason)} {_code(accepted_gap(each))}" for each in gaps[:_GAPS]]
-    if len(gaps) > _GAPS:
-        lines.append(f"- and {len(gaps) - _GAPS:,} more; {_complete(setting)}")
-    return [*lines, ""]
+    lines = [f"{_code(each.gap.reason)} {_code(accepted_gap(each))}" for each in gaps[:_GAPS]]
+    return _listed(f"Not looked at, and accepted ({counted(len(gaps), 'gap')}):", lines, len(gaps), setting)
 
 
 def _gaps(result: ScanResult, setting: Setting) -> list[str]:
     gaps = result.coverage.gaps
-    if not gaps:
+    lines = [f"{_code(gap.reason)} {_code(gap_line(gap))}" for gap in gaps[:_GAPS]]
+    return _listed(f"Not looked at ({counted(len(gaps), 'gap')}):", lines, len(gaps), setting)
+
+
+def _listed(title: str, lines: Sequence[str], total: int, setting: Setting) -> list[str]:
+    """A list with its title, and how many of *total* are not in it; nothing without lines."""
+    if not lines:
         return []
-    lines = [f"Not looked at ({counted(len(gaps), 'gap')}):", ""]
-    lines += [f"- {_code(gap.reason)} {_code(gap_line(gap))}" for gap in gaps[:_GAPS]]
-    if len(gaps) > _GAPS:
-        lines.append(f"- and {len(gaps) - _GAPS:,} more; {_complete(setting)}")
-    return [*lines, ""]
+    more = [f"- and {total - len(lines):,} more; {_complete(setting)}"] if total > len(lines) else []
+    return [title, "", *(f"- {line}" for line in lines), *more, ""]

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from scanner.audit.overview import Image, Overview, Period, history, layers_of, leaks_of, overview
+from scanner.audit.columns import Column, history
+from scanner.audit.leaks import Image, layers_of, leaks_of
+from scanner.audit.overview import Overview, overview
 from scanner.audit.rows import built, judged
 from scanner.evidence import Severity
 from scanner.store.database import Store
@@ -25,7 +27,7 @@ class Made:
     """An overview, with what there was over time. *at*: when it was made, for people."""
 
     overview: Overview
-    seen: tuple[Period, ...]
+    seen: tuple[Column, ...]
     at: str
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from scanner import __version__
 from scanner.audit.html import STATES, STYLES
-from scanner.audit.overview import Image, Overview
+from scanner.audit.leaks import Image
+from scanner.audit.overview import Overview
 from scanner.evidence import Coverage, Finding, Gap, ScanResult
 from scanner.image.instruction import parse_created_by
 from scanner.oci import is_digest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,11 +24,11 @@ Store = Engine
 DatabaseError = SQLAlchemyError
 #: how long a server may be away
 PATIENCE_SECONDS = 60.0
-_BUSY_SECONDS, _AGAIN_SECONDS = 60.0, 0.5
+_BUSY_SECONDS, _AGAIN_SECONDS, _LOCKED_SECONDS = 60.0, 0.5, 0.05
 _SCHEMA_LOCK = 0x6C736373
 __all__ = [
-    "PATIENCE_SECONDS", "ArgumentError", "DatabaseError", "Store", "default_url", "file_of", "open_store", "parse_url",
-    "patient", "put", "text",
+    "PATIENCE_SECONDS", "ArgumentError", "DatabaseError", "Store", "conninfo_of", "default_url", "file_of",
+    "open_store", "parse_url", "patient", "put", "text",
 ]  # fmt: skip
 
 
@@ -38,10 +39,13 @@ def default_url(environment: Mapping[str, str]) -> str:
     return f"sqlite:///{state_directory(environment) / 'audit.sqlite3'}"
 
 
-def open_store(url: str, durable: bool = False) -> Store:
+def open_store(url: str, durable: bool = False, away: Callable[[], object] | None = None) -> Store:
     """The store at *url*, as SQLAlchemy writes it; a SQLite file is made if it is not there.
 
-    *durable*: what is committed outlives a loss of power, too; a killed process loses no commit in any case.
+    Args:
+        durable: what is committed outlives a loss of power, too; a killed process loses no commit in any case.
+        away: called once if the server does not answer, which then is waited for, a minute at the most; without it
+            that is an error at once.
 
     Raises:
         StoreError: it cannot be opened, or a newer leakscan made it.
@@ -53,19 +57,56 @@ def open_store(url: str, durable: bool = False) -> Store:
         engine = create_engine(parsed, pool_pre_ping=True)  # a server that was restarted is no error
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", functools.partial(_pragmas, durable))
-        with engine.begin() as connection:
-            _wait_for_others(connection)
-            _migrate(connection)
+        _bring_up_to_date(engine, away)
         return engine
     except (SQLAlchemyError, ArgumentError, ImportError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else type(error).__name__
         raise StoreError(f"the store {_shown(url)} cannot be opened: {reason}", "Check LEAKSCAN_STORE.") from None
 
 
+def _bring_up_to_date(engine: Engine, away: Callable[[], object] | None) -> None:
+    """Connect for the first time, and make what tables there are not; waits for what passes."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    told = False
+    while True:
+        try:
+            with engine.begin() as connection:
+                _wait_for_others(connection)
+                _migrate(connection)
+            return
+        except OperationalError as error:
+            gone = away is not None and engine.dialect.name == "postgresql" and _is_away(engine.url)
+            if time.monotonic() > until or not (gone or _is_locked(error)):
+                raise
+            if away is not None and gone and not told:
+                away()
+                told = True
+        time.sleep(_AGAIN_SECONDS if gone else _LOCKED_SECONDS)
+
+
+def _is_locked(error: OperationalError) -> bool:
+    """Whether another process is making the same SQLite file a store: of two that change its journal at a time one is
+    refused without a wait, whatever busy_timeout says."""
+    code = getattr(error.orig, "sqlite_errorcode", 0)
+    return code & 0xFF == sqlite3.SQLITE_BUSY  # the byte above tells what was busy
+
+
+def _is_away(url: URL) -> bool:
+    """Whether a PostgreSQL does not answer, or not yet; one that refuses a login or a database answers."""
+    from psycopg.pq import PGconn, Ping
+
+    return PGconn.ping(conninfo_of(url).encode()) in (Ping.NO_RESPONSE, Ping.REJECT)
+
+
 def parse_url(url: str) -> URL:
     """A URL with the driver that the extra `cluster` brings, if it is PostgreSQL's. Raises ArgumentError."""
     parsed = make_url(url)
     return parsed.set(drivername="postgresql+psycopg") if parsed.drivername == "postgresql" else parsed
+
+
+def conninfo_of(url: URL) -> str:
+    """The URL of a PostgreSQL as its own tools take it, with the password."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def _shown(url: str) -> str:

@@ -15,7 +15,8 @@ from multiprocessing.reduction import recv_handle
 
 from scanner.evidence import Gap
 from scanner.image.blob import Blob, BlobFile
-from scanner.layer.expand import Expansion, expand, map_blob, plain_digests, sniff
+from scanner.layer.compression import sniff
+from scanner.layer.expand import Expansion, expand, map_blob, plain_digests
 from scanner.layer.walk import WINDOW, Ledger, Piece, Walk
 from scanner.limits import Limits
 from scanner.work.isolation import isolate

@@ -1,0 +1,194 @@
+"""Advice for RUN: values in its text or its build arguments, and files that its command left behind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from scanner.advice.case import ANY_MOUNT, OWN, Advice, Case, Change, absolute, stands_in
+from scanner.advice.files import SSH, ssh
+from scanner.evidence import Secret, Surface
+from scanner.image.instruction import Step
+from scanner.image.maker import Builder
+from scanner.instead import mount_over, repository, unkept
+from scanner.rewrite import Rewritten, rewrite
+
+#: A rewritten instruction moves no more secrets than these; the rest is masked in it.
+_MOST_OTHERS = 100
+_CACHE = re.compile(r"(?:^|/)(?:\.cache|\.npm/_(?:cacache|logs)|var/cache|var/log|go/pkg/mod/cache|\.m2/repository)/")
+_LOG = re.compile(r"\.log(?:\.\d+)?$|(?:^|/)(?:\.\w+_history|\.wget-hsts|build-env[^/]*)$")
+_GIT = re.compile(r"(?:^|/)\.git(?:/|-credentials$)")
+_GIT_CLONE = re.compile(r"\bgit\b[^;&|\n]{0,400}?\b(?:clone|fetch|pull|submodule|ls-remote)\b")
+_OVER_SSH = "Or clone over ssh: RUN --mount=type=ssh git clone git@HOST:OWNER/REPO with docker build --ssh default ."
+_GIT_FIX = (
+    (
+        "Let the builder fetch the repository: ADD https://HOST/OWNER/REPO.git#REF /src with docker build --secret "
+        "id=GIT_AUTH_TOKEN,env=GIT_AUTH_TOKEN ."
+    ),
+    _OVER_SSH,
+)
+_NAMED = Advice(
+    "It stands in the name, link target or header of a file that this RUN made; layers store them as they are.",
+    ("Build file names and link targets without the value.",),
+)
+
+
+def run(case: Case) -> Advice:
+    """For a leak that a RUN brought in."""
+    in_args = any(case.holds(value) for _, value in case.step.args)
+    if in_args or case.holds(case.step.command):
+        return _inline(case, in_args)
+    if case.leak.surface is Surface.METADATA:
+        return _NAMED
+    return _written(case)
+
+
+def _inline(case: Case, in_args: bool) -> Advice:
+    leak, step = case.leak, case.step
+    secrets = (
+        leak.secret,
+        *(other for other in leak.others[:_MOST_OTHERS] if stands_in(leak.created_by or "", other)),
+    )
+    if in_args:
+        how = (
+            "It was given as a build argument. Builders record build arguments with every RUN that can see them, in "
+            "the image's history, for everyone who can pull the image."
+        )
+    else:
+        how = (
+            "It stands in the text of a RUN. That text is stored in the image's history, for everyone who can pull "
+            "the image."
+        )
+    fix: tuple[str, ...] = (
+        ("Remove the ARG: docker build --build-arg must never carry a credential.",) if in_args else ()
+    )
+    added, mounted = repository(step, secrets, case.clean, variables=leak.sets_variables)
+    if added or mounted:
+        return _cloned(case, how, fix, added, mounted)
+    if _GIT_CLONE.search(step.command) and case.holds(step.command):
+        fix = (*_GIT_FIX, *fix)
+    over = {path: mount_over(step.command, absolute(path)) for path in leak.files}
+    advice = from_mounts(case, how, fix, step, secrets, tuple(dict.fromkeys(filter(None, over.values()))))
+    kept = [case.clean(path) for path, mount in over.items() if mount]
+    left = [case.clean(path) for path, mount in over.items() if not mount]
+    notes = [f"The tool also kept it in {', '.join(kept[:3])}, which a mount keeps out of the layer."] if kept else []
+    if left:
+        notes.append(f"The command also wrote it to {', '.join(left[:3])}: make sure that it does not.")
+    return replace(advice, fix=(*advice.fix, *notes))
+
+
+def from_mounts(
+    case: Case,
+    how: str,
+    fix: tuple[str, ...],
+    step: Step,
+    secrets: Sequence[Secret],
+    mounts: tuple[str, ...] = (),
+    at: int = OWN,
+) -> Advice:
+    """The advice to take all *secrets* of a RUN from mounts, with the RUN rewritten if that can be done.
+
+    *at* is its number in a `Change`.
+    """
+
+    def written(variables: bool) -> Rewritten | None:
+        tries = (secrets, secrets[:1])
+        found = (rewrite(step, some, case.clean, variables=variables, mounts=mounts) for some in tries)
+        return next(filter(None, found), None)
+
+    variables = case.leak.sets_variables
+    rewritten = written(variables) or written(True)
+    if not rewritten:
+        return Advice(how, (*fix, f"Mount it instead: {ANY_MOUNT}"))
+    older = written(False) if variables else None
+    fix = (
+        *fix,
+        "Take it from a secret mount, as in the rewritten instruction (keep mounts that it has already).",
+        f"Rebuild with the value in the environment: {case.build(rewritten.options)}",
+    )
+    given = {name for name, _ in step.args}
+    change = Change({at: rewritten.dockerfile}, frozenset(name for name in rewritten.names if name in given))
+    if older:
+        shown = "" if "<<" in older.dockerfile else _one_line(older)
+        text = "A frontend older than 1.10 (BuildKit 0.16) has no env=; there the command reads the file"
+        fix = (*fix, f"{text}: {shown}" if shown else f'{text}: NAME="$(cat /run/secrets/ID)".')
+    return Advice(how, fix, rewritten.dockerfile, change)
+
+
+def _cloned(
+    case: Case, how: str, fix: tuple[str, ...], added: Rewritten | None, mounted: Rewritten | None
+) -> Advice:
+    """The advice for a credential in the URL of a repository."""
+    arguments = frozenset(name for name, value in case.step.args if case.holds(value))
+    if added and case.leak.builder in (Builder.BUILDKIT, Builder.UNKNOWN):
+        host = (urlsplit(added.dockerfile.split()[1]).hostname or "HOST") if added else "HOST"
+        fix = (
+            *fix,
+            "Let the builder fetch the repository, as in the rewritten instruction: its token never enters a layer.",
+            f"Rebuild with the token in the environment: {case.build(added.options)}",
+            (
+                f"Where the server wants another user than x-access-token, give the whole header: --secret "
+                f"id=GIT_AUTH_HEADER.{host},env=GIT_AUTH_HEADER with the value basic BASE64-OF-USER:TOKEN."
+            ),
+            *([f"Or let git read a mounted .netrc: {_one_line(mounted)}"] if mounted else []),
+            _OVER_SSH,
+        )
+        return Advice(how, fix, added.dockerfile, Change({OWN: added.dockerfile}, arguments))
+    assert mounted is not None
+    fix = (
+        *fix,
+        "Keep the credential out of the URL, which git stores, and let git read a mounted .netrc (machine HOST login "
+        "USER password TOKEN), as in the rewritten instruction.",
+        f"Rebuild: {case.build(mounted.options)}",
+        _OVER_SSH,
+    )
+    return Advice(how, fix, mounted.dockerfile, Change({OWN: mounted.dockerfile}, arguments))
+
+
+def _one_line(rewritten: Rewritten) -> str:
+    return " ".join(rewritten.dockerfile.replace(" \\\n", " ").split())
+
+
+def _written(case: Case) -> Advice:
+    """A RUN left it in a file although its text does not hold it: from a mount, a network, an earlier file."""
+    path = case.path
+    if SSH.search(path):
+        return ssh(case, "A RUN left a private key in the layer.")
+    if _GIT.search(path):
+        how = f"git stored it in {path} when the RUN cloned or fetched with a credential in the URL."
+        added, mounted = repository(case.step, (), case.clean, variables=case.leak.sets_variables)
+        return _cloned(case, how, (), added, mounted) if mounted else Advice(how, _GIT_FIX)
+    if _CACHE.search(path) or _LOG.search(path):
+        kept = unkept(case.step, absolute(path), case.clean)
+        return Advice(
+            f"A tool of this RUN kept it in a cache, log or history file of its own, {path}.",
+            (
+                (
+                    f"Keep such files out of the layer: RUN --mount=type=cache,target={_folder(path)} ... (a cache "
+                    "mount stays on the builder), or delete them in the same RUN."
+                ),
+                "Give the tool its credential by environment from a secret mount rather than in a URL that it logs.",
+            ),
+            kept.dockerfile if kept else None,
+            Change({OWN: kept.dockerfile}) if kept else None,
+        )
+    return Advice(
+        f"A tool of this RUN wrote it to {path}, which became part of the layer. A secret mount does not help if the "
+        "command stores what it reads.",
+        (
+            (
+                "Do not run config set, login, or env > file in a build: pass the value by environment (PIP_INDEX_URL, "
+                "NPM_TOKEN, NETRC, GIT_CONFIG_COUNT ...) in the one RUN that needs it."
+            ),
+            (
+                f"Or mount the whole file: RUN --mount=type=secret,id=config,target={absolute(path)},required=true "
+                "... with docker build --secret id=config,src=FILE ."
+            ),
+        ),
+    )
+
+
+def _folder(path: str) -> str:
+    return absolute(path).rpartition("/")[0] or "/"

@@ -1,0 +1,1 @@
+"""Docker and Podman engines, one module for each thing that is asked of them."""

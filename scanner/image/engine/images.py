@@ -1,0 +1,93 @@
+"""What an engine says of images that it has."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scanner.image.engine.connection import connected, failed, talk
+from scanner.image.reference import Form, Reference, is_image_id, matches, parse_platform
+from scanner.oci import Platform
+
+if TYPE_CHECKING:
+    from docker.api import APIClient
+
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What an engine says of an image without exporting it.
+
+    Attributes:
+        source: docker or podman.
+        name: what to give to its `save`.
+        id: the engine's id of the image.
+        layers: diffIDs.
+        rest: what else the bytes of an export depend on: the engine's version, how it stores images.
+    """
+
+    source: str
+    name: str
+    id: str
+    layers: tuple[str, ...]
+    rest: str
+
+
+def known(reference: Reference, form: Form, platform: str | None) -> Known | None:
+    """What the engine says of an image that it has; None if it has it not, or does not tell.
+
+    Raises ImageUnavailable if no engine can be asked.
+    """
+    from docker.errors import DockerException
+
+    source, api = connected(form)
+    try:
+        name = present(api, reference, platform)
+        if name is None:
+            return None
+        found, version = talk(api.inspect_image, name), talk(api.version)
+        layers = tuple(str(layer) for layer in found["RootFS"]["Layers"])
+        about = [version.get("Version"), version.get("ApiVersion"), (found.get("GraphDriver") or {}).get("Name"),
+                 found.get("Descriptor"), found.get("Os"), found.get("Architecture"), found.get("Variant")]  # fmt: skip
+        return Known(source, name, str(found["Id"]), layers, json.dumps(about, sort_keys=True))
+    except (DockerException, LookupError, TypeError, AttributeError):
+        return None
+    finally:
+        api.close()
+
+
+def present(api: APIClient, reference: Reference, platform: str | None) -> str | None:
+    """What the engine calls the image, None if it lacks it or has it for another platform only."""
+    from docker.errors import APIError, ImageNotFound, NotFound
+
+    text = str(reference)
+    name = text if is_image_id(text) else reference.exact
+    for candidate in dict.fromkeys((name, reference.repository if name.endswith(":latest") else name)):
+        try:
+            found = talk(api.inspect_image, candidate)
+        except (ImageNotFound, NotFound):
+            continue
+        except APIError as error:
+            raise failed("look the image up", error) from None
+        asked = parse_platform(platform) if platform else None
+        has = Platform(found.get("Os") or "", found.get("Architecture") or "", found.get("Variant") or "")
+        # an engine may not know the architecture of an image that was imported
+        if asked is None or matches(asked, has) or not has.architecture:
+            return candidate
+    return None
+
+
+def tags() -> tuple[str, ...]:
+    """The names of the images that the engine of this machine has; none if it cannot be asked without delay."""
+    if not os.environ.get("DOCKER_HOST", "unix://").startswith("unix://"):
+        return ()
+    try:
+        _, api = connected(Form.ANY)
+        try:
+            return tuple(str(tag) for each in talk(api.images) for tag in each.get("RepoTags") or ())
+        finally:
+            api.close()
+    except Exception:  # a suggestion is not worth an error
+        return ()

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Self
 
 from scanner.audit.targets import Filters, Target, by_repository
 from scanner.errors import RegistryFault
 from scanner.image.registry.client import Client
 
+#: repositories that are listed ahead of the one that is wanted, and tags that are asked for meanwhile
+_AHEAD, _WAITING = 8, 256
 #: tags by which what refers to a manifest is found: surfaces of that image, no images (distribution-spec; cosign)
 _REFERS = re.compile(r"(sha256)-([0-9a-f]{64})(?:\.[a-z]+)?")
 
@@ -64,44 +70,106 @@ def listed(client: Client, target: Target, filters: Filters, tell: Callable[[int
         client: of the registry.
         tell: told of images as they are found.
     """
+    with _Asking(client) as asking:
+        begun: deque[_Begun] = deque()
+        for each in _begun(asking, target, filters, tell):
+            begun.append(each)
+            while len(begun) > _AHEAD or sum(len(one.items) for one in begun) > _WAITING:
+                yield begun.popleft().done()
+        while begun:
+            yield begun.popleft().done()
+
+
+class _Asking:
+    """Asks a registry what tags point to, in a few threads: an answer takes its way there and back, and little else.
+
+    Each thread has a client of its own. Use it as a context manager.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._spare: SimpleQueue[Client] = SimpleQueue()
+        self._clients: list[Client] = []
+        self._threads = ThreadPoolExecutor(client.connections, "listing")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(cancel_futures=True)  # what is on its way has a deadline
+        for client in self._clients:
+            client.close()
+
+    def item(self, name: str, tag: str) -> Future[Item]:
+        """What a tag points to, as soon as that is known."""
+        while len(self._clients) < self.client.connections:
+            self._clients.append(self.client.apart())
+            self._spare.put(self._clients[-1])
+        return self._threads.submit(self._asked, name, tag)
+
+    def _asked(self, name: str, tag: str) -> Item:
+        client = self._spare.get()
+        try:
+            return _item(client.of(name), name, tag)
+        finally:
+            self._spare.put(client)
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A repository whose tags are known, and which of them point to what is asked."""
+
+    repository: str
+    items: list[Item | Future[Item]]
+    present: set[str]
+    whole: bool
+
+    def done(self) -> Listed:
+        items = [item if isinstance(item, Item) else item.result() for item in self.items]
+        return Listed(self.repository, items, self.present, self.whole)
+
+
+def _begun(asking: _Asking, target: Target, filters: Filters, tell: Callable[[int], None]) -> Iterator[_Begun]:
+    client = asking.client
     if target.references is not None:
         for name, references in by_repository(target.references):
             tags = [reference.tag for reference in references if not reference.digest]
             pinned = [Item(name, reference.tag, reference.digest) for reference in references if reference.digest]
-            found = _repository(client, name, filters, tags if "" not in tags else None, tell) if tags else None
-            yield Listed(name, [*pinned, *(found.items if found else ())], found.present if found else set(),
+            found = _repository(asking, name, filters, tags if "" not in tags else None, tell) if tags else None
+            yield _Begun(name, [*pinned, *(found.items if found else ())], found.present if found else set(),
                          found.whole if found else False)  # fmt: skip
         return
     seen = set()
     try:
         if target.prefix and filters.repository(target.prefix):  # it may be a repository, and the list be refused
-            own = _repository(client, target.prefix, filters, None, tell)
+            own = _repository(asking, target.prefix, filters, None, tell)
             if own.items or own.present:
                 seen.add(target.prefix)
                 yield own
         for name in client.catalog():
             if name not in seen and target.below(name) and filters.repository(name):
                 seen.add(name)
-                yield _repository(client, name, filters, None, tell)
+                yield _repository(asking, name, filters, None, tell)
     except RegistryFault as error:
         if not target.prefix or target.prefix not in seen:
-            yield Listed("", [Item("", "", "", error.what)], set(), False)
+            yield _Begun("", [Item("", "", "", error.what)], set(), False)
 
 
 def _repository(
-    client: Client, name: str, filters: Filters, tags: list[str] | None, tell: Callable[[int], None]
-) -> Listed:
+    asking: _Asking, name: str, filters: Filters, tags: list[str] | None, tell: Callable[[int], None]
+) -> _Begun:
     """One repository: every tag, or the *tags* given."""
-    own, items, present = client.of(name), [], set()
+    items: list[Item | Future[Item]] = []
+    present: set[str] = set()
     try:
-        for tag in own.tags() if tags is None else tags:
+        for tag in asking.client.of(name).tags() if tags is None else tags:
             present.add(tag)
             if filters.tag(tag):
-                items.append(_item(own, name, tag))
+                items.append(asking.item(name, tag))
                 tell(1)
     except RegistryFault as error:
-        return Listed(name, [*items, Item(name, "", "", error.what)], present, False)
-    return Listed(name, items, present, tags is None)
+        return _Begun(name, [*items, Item(name, "", "", error.what)], present, False)
+    return _Begun(name, items, present, tags is None)
 
 
 def _item(client: Client, name: str, tag: str) -> Item:

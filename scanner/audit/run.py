@@ -181,6 +181,7 @@ class Reader:
         self.kept = KeptLayers(engine, rule_set(detection, wanted.platform, wanted.limits), Seal(wanted.key))
         self._shared = Documents()
         preload()
+        detection.first_pass.claimants("")  # compiles what every process that is forked would compile
 
     def read(self, item: Item, tags: Collection[str] | None = None) -> Result:
         """Scan an image and write down what came of it. Raises DatabaseError.

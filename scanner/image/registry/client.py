@@ -87,9 +87,13 @@ class Client:
         """The same registry's client for another repository."""
         return Client(self._transport, Repository(self.repository.host, name), self._limits)
 
+    def apart(self) -> Client:
+        """The same registry's client for another thread, which two must not share. Close it."""
+        return Client(self._transport.apart(), self.repository, self._limits)
+
     @property
     def connections(self) -> int:
-        """How many processes may download at a time."""
+        """How many processes or threads may ask at a time."""
         return self._transport.settings.connections
 
     def close(self) -> None:

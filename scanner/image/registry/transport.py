@@ -102,13 +102,21 @@ class Transport:
         login: Login | None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.registry, self.settings = registry, settings
+        self.registry, self.settings, self._login = registry, settings, login
         self._guard = Guard(settings, (urlsplit(f"//{registry.api}").hostname or "").lower())
         self._wire = Wire(settings, self._guard)
         self._tokens = Tokens(registry, login, settings)
         self._sleep = sleep
         self._scheme = "http" if registry.api.lower() in settings.plain_http else "https"
         self._decided = self._scheme == "http"
+
+    def apart(self) -> Transport:
+        """One with connections, tokens and deadlines of its own, for another thread; what is known of the registry
+        it knows."""
+        other = Transport(self.registry, self.settings, self._login, self._sleep)
+        other._guard.level = self._guard.level
+        other._scheme, other._decided = self._scheme, self._decided
+        return other
 
     def close(self) -> None:
         """Close all connections."""

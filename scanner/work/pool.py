@@ -224,6 +224,7 @@ class Pool:
         self._matchers: list[_Worker] = []
         self._twins = Twins(self._jobs)
         self._fetchers: list[_Worker] = []
+        self._retired: list[_Worker] = []
         self._awaited: deque[_Job] = deque()  # blobs that are elsewhere
         self._files: dict[int, AwaitedFile] = {}  # theirs, by job
         self._here: dict[int, _Job] = {}  # whose blobs were fetched, or are just now, and take room
@@ -284,6 +285,10 @@ class Pool:
                 self._match_texts(worker, self._texts.popleft())
             else:
                 self._match(worker, self._batches.popleft())
+        if not self._awaited:
+            self._retire(self._fetchers)
+            if not (self._blobs or self._fetchers):
+                self._retire(self._readers)
 
     def _idle(self, workers: list[_Worker], new: Callable[[], _Worker], most: int = 0) -> _Worker | None:
         for worker in workers:
@@ -293,6 +298,13 @@ class Pool:
             workers.append(new())
             return workers[-1]
         return None
+
+    def _retire(self, workers: list[_Worker]) -> None:
+        """End those that have nothing to do and never will: each holds what this process held when it was forked."""
+        for worker in [worker for worker in workers if worker.task is None]:
+            workers.remove(worker)
+            worker.connection.close()
+            self._retired.append(worker)
 
     def _spawn(self, target: Callable[..., None], *args: object) -> _Worker:
         ours, theirs = _CONTEXT.Pipe()
@@ -606,7 +618,7 @@ class Pool:
             if isinstance(worker.task, _Download):
                 worker.task.spool.close()
             worker.connection.close()
-        for worker in self._workers():
+        for worker in (*self._workers(), *self._retired):
             worker.process.join(1.0)
             if worker.process.is_alive():
                 worker.process.kill()

@@ -289,6 +289,32 @@ class Stop(Display):
             raise KeyboardInterrupt
 
 
+class StopListing(Display):
+    """Presses Ctrl-C as soon as an image is listed."""
+
+    def listed(self, number: int) -> None:
+        """As `Display.listed`."""
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_waits_for_no_answer(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """While a registry keeps its answers to itself an audit ends before they come."""
+    filled(registry, 10)
+    answered, over = [], threading.Event()
+
+    def fault(_handler: Handler, request: Request) -> bool:
+        if request.method == "HEAD" and not over.wait(15):
+            answered.append(request)
+        return False
+
+    registry.fault = fault
+    stopped = run(registry, store, rules, display=StopListing())
+    over.set()
+
+    assert stopped.interrupted
+    assert not answered
+
+
 def test_ctrl_c_leaves_a_report_that_adds_up(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
     """What was not reached is counted; the next audit goes on with the rest."""
     filled(registry, 10)

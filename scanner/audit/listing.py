@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Self
 
 from scanner.audit.targets import Filters, Target, by_repository
@@ -83,36 +85,44 @@ def listed(client: Client, target: Target, filters: Filters, tell: Callable[[int
 class _Asking:
     """Asks a registry what tags point to, in a few threads: an answer takes its way there and back, and little else.
 
-    Each thread has a client of its own. Use it as a context manager.
+    Each thread has a client of its own. Use it as a context manager. Nothing waits for a thread when something went
+    wrong, or the user has had enough: an answer may be a minute away.
     """
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self._spare: SimpleQueue[Client] = SimpleQueue()
-        self._clients: list[Client] = []
-        self._threads = ThreadPoolExecutor(client.connections, "listing")
+        self._wanted: SimpleQueue[tuple[Future[Item], str, str] | None] = SimpleQueue()
+        self._threads: list[Thread] = []
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._threads.shutdown(cancel_futures=True)  # what is on its way has a deadline
-        for client in self._clients:
-            client.close()
+    def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
+        with contextlib.suppress(Empty):
+            while kind is not None:
+                self._wanted.get_nowait()
+        for _ in self._threads:
+            self._wanted.put(None)
+        for thread in self._threads if kind is None else ():
+            thread.join()
 
     def item(self, name: str, tag: str) -> Future[Item]:
         """What a tag points to, as soon as that is known."""
-        while len(self._clients) < self.client.connections:
-            self._clients.append(self.client.apart())
-            self._spare.put(self._clients[-1])
-        return self._threads.submit(self._asked, name, tag)
+        if len(self._threads) < self.client.connections:
+            self._threads.append(Thread(target=self._answer, daemon=True))
+            self._threads[-1].start()
+        future: Future[Item] = Future()
+        self._wanted.put((future, name, tag))
+        return future
 
-    def _asked(self, name: str, tag: str) -> Item:
-        client = self._spare.get()
-        try:
-            return _item(client.of(name), name, tag)
-        finally:
-            self._spare.put(client)
+    def _answer(self) -> None:
+        with contextlib.closing(self.client.apart()) as client:
+            while (wanted := self._wanted.get()) is not None:
+                future, name, tag = wanted
+                try:
+                    future.set_result(_item(client.of(name), name, tag))
+                except Exception as error:
+                    future.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,10 +97,8 @@ class Signal:
         self._ends = ends
         return iter(())
 
-    def take(self) -> Clue | None:
-        """Where the triggers fired in the last content, None if nowhere."""
-        if not self._ends:
-            return None
+    def take(self) -> Clue:
+        """Where the triggers fired in the last content; asked only if they did."""
         ends, self._ends = self._ends, ()
         return Clue(self.kind, ends, self.phase)
 

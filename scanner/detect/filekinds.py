@@ -9,9 +9,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
 
-from scanner.detect.dialect import compile_pattern, compile_set
+from scanner.detect.dialect import compile_set
 from scanner.detect.formats import Reader, read_ini, read_json, read_xml, read_yaml, rows
 from scanner.evidence import Severity
 
@@ -972,18 +971,14 @@ class FileKinds:
 
     def __init__(self, table: tuple[FileKind, ...] = TABLE) -> None:
         self._table = table
-        self._any: Any = None
-        self._each: Callable[[bytes], list[int]] | None = None
+        self._numbers: Callable[[bytes], list[int]] | None = None
 
     def claims(self, path: str) -> bool:
         """Whether any row is about *path*: one search in linear time, as it is asked for every file of an image."""
-        if self._any is None:
-            everything = dict.fromkeys(path for kind in self._table for path in kind.paths)
-            self._any = compile_pattern(f"(?i)(?:^|/)(?:{'|'.join(everything)})$")
-        return self._any.search(path.encode("utf-8", "surrogateescape")) is not None
+        return bool(self.of(path))
 
     def of(self, path: str) -> list[FileKind]:
         """The rows about *path*, in order."""
-        if self._each is None:
-            self._each = compile_set(f"(?i)(?:^|/)(?:{'|'.join(kind.paths)})$" for kind in self._table)
-        return [self._table[number] for number in self._each(path.encode("utf-8", "surrogateescape"))]
+        if self._numbers is None:
+            self._numbers = compile_set(f"(?i)(?:^|/)(?:{'|'.join(kind.paths)})$" for kind in self._table)
+        return [self._table[number] for number in self._numbers(path.encode("utf-8", "surrogateescape"))]

@@ -82,7 +82,7 @@ class Search:
         """
         found = self.first_pass.matches(data, name, structure)
         heard = sorted(self._signals.keys() & self.first_pass.fired) if self.first_pass.fired else ()
-        return found, [clue for owner in heard if (clue := self._signals[owner].take()) is not None]
+        return found, [self._signals[owner].take() for owner in heard]
 
     def ignored(self, data: memoryview, base: int, start: int, end: int) -> list[Ignored]:
         """What was set aside since this was last asked, one for each rule and reason; nothing unless that was wanted.

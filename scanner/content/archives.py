@@ -70,15 +70,7 @@ def open_ar(content: Content, room: Room) -> Iterator[Content | Fault]:
     """The members of an ar archive. They lie in it as they are, so they need no search of their own."""
     data, at, names = content.data, len(_AR), b""
     try:
-        while at < len(data):
-            header = bytes(data[at : at + _AR_HEADER])
-            digits = header[48:58].strip()
-            if len(header) < _AR_HEADER or header[58:] != b"`\n" or not digits.isdigit():
-                if header.strip(b"\0\n"):
-                    yield Fault("nested.damaged", content.inside, len(data) - at, "these bytes are no ar header")
-                return
-            name, start = header[:16].rstrip(), at + _AR_HEADER
-            end = start + int(digits)
+        for name, start, end in _ar_entries(data):
             at = end + end % 2
             if name == b"//":
                 names = bytes(data[start:end])
@@ -88,18 +80,25 @@ def open_ar(content: Content, room: Room) -> Iterator[Content | Fault]:
                 yield content.part(start + lead, min(end, len(data)), text, searched=True)
             if end > len(data):
                 yield Fault("nested.damaged", content.inside, end - len(data), "the ar archive ends within a member")
+        if bytes(data[at : at + _AR_HEADER]).strip(b"\0\n"):
+            yield Fault("nested.damaged", content.inside, len(data) - at, "these bytes are no ar header")
     except Stop as stop:
         yield Fault(stop.reason, content.inside, len(data), stop.what)
 
 
 def ar_members(data: memoryview) -> Iterator[tuple[int, int]]:
     """Where the contents of the members of an ar archive start and end."""
+    for name, start, end in _ar_entries(data):
+        yield start + _ar_name(name, b"", data[start:end])[0], min(end, len(data))
+
+
+def _ar_entries(data: memoryview) -> Iterator[tuple[bytes, int, int]]:
+    """The name of each member as its header has it, and where its data starts and ends; to where no header is."""
     at = len(_AR)
     while (header := bytes(data[at : at + _AR_HEADER]))[58:] == b"`\n" and header[48:58].strip().isdigit():
         start = at + _AR_HEADER
         end = start + int(header[48:58])
-        lead = int(header[3:16]) if header[:3] == b"#1/" and header[3:16].strip().isdigit() else 0
-        yield start + lead, min(end, len(data))
+        yield header[:16].rstrip(), start, end
         at = end + end % 2
 
 

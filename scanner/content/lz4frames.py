@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from scanner.layer.compression import PlainSink, Region, note
+from scanner.layer.compression import PlainSink, Region, is_skippable, note
 from scanner.limits import MIB
 
 _FRAME, _LEGACY = b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18"
@@ -62,9 +62,7 @@ def unlz4(sink: PlainSink, data: memoryview, outside: list[Region]) -> tuple[boo
 def _skippable(data: memoryview, at: int) -> int | None:
     """The size of the skippable frame at *at*, None if none is there."""
     head = bytes(data[at : at + 8])
-    if len(head) < 8 or head[0] >> 4 != 5 or head[1:4] != b"\x2a\x4d\x18":
-        return None
-    return 8 + int.from_bytes(head[4:], "little")
+    return 8 + int.from_bytes(head[4:], "little") if len(head) == 8 and is_skippable(head) else None
 
 
 def _header_end(head: bytes) -> int:

@@ -10,7 +10,7 @@ from scanner.content.brotlifiles import is_text, unbrotli
 from scanner.content.buffer import Buffer
 from scanner.content.lz4frames import is_behind_skippable, is_lz4, unlz4
 from scanner.content.words import Content, Fault, Room, Stop
-from scanner.layer.compression import Region, decode
+from scanner.layer.compression import Region, decode, is_skippable
 from scanner.limits import MIB
 
 _IN, _OUT = MIB, 4 * MIB
@@ -42,7 +42,7 @@ def stream_kind(head: bytes) -> str:
         return "xz"
     if head[:4] == b"\x28\xb5\x2f\xfd" and len(head) >= 9 and not head[4] & 8:
         return "zstd"
-    if head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5:  # skippable frames may come first (RFC 8878 section 3.1.2)
+    if is_skippable(head):
         return "zstd"
     if is_lz4(head):
         return "lz4"

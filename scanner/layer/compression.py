@@ -39,8 +39,12 @@ def sniff(head: bytes) -> str:
     for magic, name in _MAGICS:
         if head.startswith(magic):
             return name
-    # a zstd stream may begin with skippable frames (RFC 8878 section 3.1.2)
-    return "zstd" if head[1:4] == b"\x2a\x4d\x18" and head[:1] and head[0] >> 4 == 5 else ""
+    return "zstd" if is_skippable(head) else ""
+
+
+def is_skippable(head: bytes) -> bool:
+    """Whether these bytes, 4 or more, begin a skippable frame (RFC 8878 section 3.1.2), which LZ4 has like zstd."""
+    return head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,10 +226,6 @@ def _expand_gzip(view: memoryview, sink: PlainSink, outside: list[Region]) -> No
     _streams(b"\x1f\x8b", _gzip, _gzip_errors())(view, sink, outside)
 
 
-def _is_skippable(head: memoryview) -> bool:
-    return len(head) >= 4 and head[0] >> 4 == 5 and bytes(head[1:4]) == b"\x2a\x4d\x18"
-
-
 def _frames(view: memoryview) -> Iterator[tuple[str, int, int]]:
     """(kind, start, end) of each zstd frame by its block headers (RFC 8878 sections 3.1.1 and 3.1.2), undecoded.
 
@@ -233,7 +233,7 @@ def _frames(view: memoryview) -> Iterator[tuple[str, int, int]]:
     """
     at, size = 0, len(view)
     while at < size:
-        if _is_skippable(view[at : at + 4]):
+        if is_skippable(bytes(view[at : at + 4])):
             kind, end = "skippable", at + 8 + int.from_bytes(view[at + 4 : at + 8], "little")
             if end > size:
                 kind, end = "cut-skippable", size

@@ -24,7 +24,7 @@ import lz4.frame
 import zstandard
 
 from tests.builders import tar_of
-from tests.fuzzing import END, Failure, batches, flipped, judged, new_key, scan_layers, tar_file
+from tests.fuzzing import END, Failure, flipped, lost_in, tar_file
 
 _LEGACY = b"\x02\x21\x4c\x18"
 
@@ -193,14 +193,9 @@ def mutated_file(chance: random.Random, key: bytes) -> tuple[str, bytes, bytes |
 
 def lost_in_files(seeds: Iterable[int], jobs: int = 1) -> list[Failure]:
     """Failures among mutated files, one for each seed."""
-    failures: list[Failure] = []
-    for batch in batches(seeds):
-        cases = []
-        for seed in batch:
-            chance = random.Random(seed)
-            key = new_key(chance)
-            cases.append((seed, key, *mutated_file(chance, key)))
-        layers = [tar_file(name, stored) + END for _, _, name, stored, _ in cases]
-        for (seed, key, _, stored, plain), seen in zip(cases, scan_layers(layers, jobs), strict=True):
-            failures += judged(seed, key, stored, plain, seen)
-    return failures
+
+    def made(chance: random.Random, key: bytes) -> tuple[bytes, bytes, bytes | None]:
+        name, stored, plain = mutated_file(chance, key)
+        return tar_file(name, stored) + END, stored, plain
+
+    return lost_in(seeds, jobs, made)

@@ -483,33 +483,42 @@ def batches(seeds: Iterable[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def lost_in_tars(seeds: Iterable[int], jobs: int = 1) -> list[Failure]:
-    """Failures among mutated layers, one for each seed."""
+def lost_in(
+    seeds: Iterable[int], jobs: int, made: Callable[[random.Random, bytes], tuple[bytes, bytes, bytes | None]]
+) -> list[Failure]:
+    """Failures among layers, one for each seed. *made* gives a layer with a key in it, the stored bytes that were
+    mutated, and their plain ones as another reader sees them, None if it refuses them."""
     failures: list[Failure] = []
     for batch in batches(seeds):
         cases = []
         for seed in batch:
             chance = random.Random(seed)
             key = new_key(chance)
-            cases.append((seed, key, mutated_tar(chance, seed_layer(chance, key))))
-        for (seed, key, stored), seen in zip(cases, scan_layers([case[2] for case in cases], jobs), strict=True):
-            failures += judged(seed, key, stored, stored, seen)
+            cases.append((seed, key, *made(chance, key)))
+        for (seed, key, _, stored, plain), seen in zip(cases, scan_layers([c[2] for c in cases], jobs), strict=True):
+            failures += judged(seed, key, stored, plain, seen)
     return failures
+
+
+def lost_in_tars(seeds: Iterable[int], jobs: int = 1) -> list[Failure]:
+    """Failures among mutated layers, one for each seed."""
+
+    def made(chance: random.Random, key: bytes) -> tuple[bytes, bytes, bytes]:
+        stored = mutated_tar(chance, seed_layer(chance, key))
+        return stored, stored, stored
+
+    return lost_in(seeds, jobs, made)
 
 
 def lost_in_streams(seeds: Iterable[int], jobs: int = 1) -> list[Failure]:
     """Failures among mutated compressed layers, one for each seed."""
-    failures: list[Failure] = []
-    for batch in batches(seeds):
-        cases = []
-        for seed in batch:
-            chance = random.Random(seed)
-            key, compression = new_key(chance), chance.choice(COMPRESSIONS)
-            stored = mutated_stream(chance, compression, seed_layer(chance, key))
-            cases.append((seed, key, stored, reference_plain(compression, stored)))
-        for (seed, key, stored, plain), seen in zip(cases, scan_layers([c[2] for c in cases], jobs), strict=True):
-            failures += judged(seed, key, stored, plain, seen)
-    return failures
+
+    def made(chance: random.Random, key: bytes) -> tuple[bytes, bytes, bytes | None]:
+        compression = chance.choice(COMPRESSIONS)
+        stored = mutated_stream(chance, compression, seed_layer(chance, key))
+        return stored, stored, reference_plain(compression, stored)
+
+    return lost_in(seeds, jobs, made)
 
 
 def seed_document(chance: random.Random, key: bytes) -> bytes:

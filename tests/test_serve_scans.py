@@ -125,6 +125,7 @@ def test_a_service_that_ends_begins_nothing(registry: MemoryRegistry, tmp_path: 
     """What is asked for then waits for the next one."""
     with assembled(f"sqlite:///{tmp_path}/store.sqlite3", settings(registry), Policy()) as both:
         both.service.draining.set()
+        time.sleep(1.0)  # a look into the queue that was on its way is over
         ticket = asked(both, registry, 1)
         time.sleep(1.5)
         found = both.service.queue.ticket(ticket.id)

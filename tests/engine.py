@@ -106,14 +106,10 @@ def own_engine() -> Iterator[Docker]:
     daemon = needed("dockerd", "docker.io")
     client = client_program()
     with home_of("engine") as home:
-        # images in memory: on a disk it takes longer to remove them than to build them
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={DATA_BYTES}", "leakscan-engine", str(home)]
-        if subprocess.run(mount, stderr=subprocess.DEVNULL).returncode:
-            raise Unavailable("no file system can be mounted here, so no Docker Engine can run")
         command = [
             daemon,
             f"--host=unix://{home}/docker.sock",
-            f"--data-root={home}/data",
+            f"--data-root={memory_of(home)}",
             f"--exec-root={home}/exec",
             f"--pidfile={home}/pid",
             "--bridge=none",  # no bridge and no packet rules of its own: builds use `--network host`
@@ -129,12 +125,12 @@ def own_engine() -> Iterator[Docker]:
 def started(command: Sequence[str], home: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A background process that logs to *home*/log; it is ended politely, then firmly.
 
-    Should the tests be killed, the kernel ends it too (setpriv), and it holds the lock of *home* until it is gone.
+    Should the tests be killed, the kernel ends it too (setpriv), and it shares the lock of *home* until it is gone.
     """
     setpriv = shutil.which("setpriv")
     prefix = (setpriv, "--pdeathsig", "TERM") if setpriv else ()
-    with open(home / "log", "wb") as out, open(home / "lock", "wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with open(home / "log", "wb") as out, open(home / "lock", "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
         process = subprocess.Popen(
             [*prefix, *command],
             stdin=subprocess.DEVNULL,
@@ -156,25 +152,42 @@ def started(command: Sequence[str], home: Path) -> Iterator[subprocess.Popen[byt
 
 @contextlib.contextmanager
 def home_of(kind: str) -> Iterator[Path]:
-    """A folder for a service's files, gone afterwards; folders whose services were killed go first."""
+    """A folder for a service's files, gone afterwards; folders whose tests and services were killed go first.
+
+    It is locked from its first moment to its last: a test may stop its service and start it again, while other
+    processes of the suite look for what was left behind.
+    """
     for left in Path(tempfile.gettempdir()).glob(f"leakscan-{kind}-*"):
-        if abandoned(left):
-            remove(left)
+        remove_abandoned(left)
     home = Path(tempfile.mkdtemp(prefix=f"leakscan-{kind}-"))  # short: a socket's path has 108 bytes at most
-    try:
-        yield home
-    finally:
+    with open(home / "lock.new", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        (home / "lock.new").rename(home / "lock")  # whoever sees the lock sees it held
+        try:
+            yield home
+        finally:
+            remove(home)
+
+
+def memory_of(home: Path) -> Path:
+    """A folder in memory, for images: on a disk it takes longer to remove them than to build them.
+
+    It is below the home, not the home itself: a lock under a mounted file system would be out of sight.
+    Raises Unavailable.
+    """
+    place = home / "memory"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DATA_BYTES}", home.name, str(place)]
+    if subprocess.run(mount, stderr=subprocess.DEVNULL).returncode:
+        raise Unavailable("no file system can be mounted here, so no Docker Engine can run")
+    return place
+
+
+def remove_abandoned(home: Path) -> None:
+    """Remove a service's folder if neither a test nor a service holds its lock any more."""
+    with contextlib.suppress(OSError), open(home / "lock", "rb") as lock:  # held, not there yet, or just removed
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         remove(home)
-
-
-def abandoned(home: Path) -> bool:
-    """Whether no process holds the lock of a service's folder any more."""
-    try:
-        with open(home / "lock", "rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # held, or not there yet
-        return False
-    return True
 
 
 def remove(home: Path) -> None:

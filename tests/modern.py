@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testimages.bases import cache_folder, write_atomically
-from tests.engine import DATA_BYTES, Docker, Unavailable, client_program, home_of, needed, started, wait_until
+from tests.engine import Docker, Unavailable, client_program, home_of, memory_of, needed, started, wait_until
 
 SUITE = "sid"
 PACKAGES = ("docker.io", "docker-cli", "docker-buildx", "iptables", "ca-certificates", "git")
@@ -62,10 +62,8 @@ def own_modern_engine(containerd: bool = False) -> Iterator[Modern]:
     client, unshare, nsenter = client_program(), needed("unshare", "util-linux"), needed("nsenter", "util-linux")
     archive = root_archive()
     with home_of("modern") as home:
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={DATA_BYTES}", "leakscan-modern", str(home)]
-        if subprocess.run(mount, stderr=subprocess.DEVNULL).returncode:
-            raise Unavailable("no file system can be mounted here, so no Docker Engine can run")
-        root, state = home / "root", home / "state"
+        memory = memory_of(home)
+        root, state = memory / "root", memory / "state"
         root.mkdir()
         state.mkdir()
         subprocess.run(["tar", "-C", root, "-xf", archive], check=True)

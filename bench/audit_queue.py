@@ -1,9 +1,10 @@
-"""How many jobs a second the queue of workers hands out, and how much the ledger writes, with no image to read.
+"""How many images a second the queue hands to workers, and how much the ledger writes, with no image to read.
 
-    python -m bench.audit_queue [--jobs 2000] [--workers 1 2]
+    python -m bench.audit_queue [--images 2000] [--workers 1 2] [--alone]
 
-An auditor feeds jobs through its window into Debian's PostgreSQL (without fsync, as in the tests); workers do nothing
-but write an empty result. docs/sizing.md has the numbers.
+An auditor feeds packs through its window into Debian's PostgreSQL (without fsync, as in the tests); workers do nothing
+but write an empty result, for all images of a pack or (--alone) for the first, as if it were work enough for one job.
+docs/sizing.md has the numbers.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import multiprocessing
 import os
 import sys
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from scanner.audit.listing import Item
-from scanner.audit.queue import Priority, feeder, prepare, serve
+from scanner.audit.queue import Images, Priority, feeder, prepare, serve
 from scanner.audit.run import Display
 from scanner.store.database import open_store
 from scanner.store.ledger import Ledger, Result, State
@@ -27,25 +29,28 @@ from tests.postgres import own_postgres
 ABOUT = {"host": "registry.example", "rules": "rules", "key": "key", "platform": None, "newer_than": None}
 
 
-def work(url: str) -> None:
+def work(url: str, alone: bool) -> None:
     """A worker that writes an empty result for every image, until it is killed."""
     engine = open_store(url)
 
-    def write(job: dict[str, Any]) -> None:
-        ledger = Ledger(engine, job["host"], job["rules"], job["run"])
-        ledger.record(Result(job["digest"], State.SCANNED, True, f"{job['host']}/{job['repository']}"))
+    def write(images: Images, about: Mapping[str, Any], _: Callable[[], bool]) -> list[Images]:
+        ledger = Ledger(engine, about["host"], about["rules"], about["run"])
+        number = 1 if alone else len(images)
+        for image in images[:number]:
+            ledger.record(Result(image["digest"], State.SCANNED, True, f"{about['host']}/{image['repository']}"))
+        return [images[number:]] if images[number:] else []
 
-    serve(url, write, lambda _: None, once=False)
+    serve(url, write, lambda _, __: [], once=False)
 
 
-def rate(url: str, jobs: int, workers: int) -> float:
-    """Jobs a second, from the first that is put into the queue to the last that is done."""
+def rate(url: str, images: int, workers: int, alone: bool) -> float:
+    """Images a second, from the first that is put into the queue to the last that is done."""
     engine = open_store(url)
     prepare(engine, url)
     items = [Item(f"team/app{each % 100}", "", f"sha256:{hashlib.sha256(str(each).encode()).hexdigest()}")
-             for each in range(jobs)]  # fmt: skip
+             for each in range(images)]  # fmt: skip
     context = multiprocessing.get_context("spawn")
-    started = [context.Process(target=work, args=(url,), daemon=True) for _ in range(workers)]
+    started = [context.Process(target=work, args=(url, alone), daemon=True) for _ in range(workers)]
     for process in started:
         process.start()
     time.sleep(5.0)  # until they wait for jobs
@@ -56,20 +61,21 @@ def rate(url: str, jobs: int, workers: int) -> float:
         process.kill()
         process.join()
     engine.dispose()
-    return jobs / took
+    return images / took
 
 
 def main() -> int:
     """Print the rates."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", type=int, default=2000)
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--alone", action="store_true")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     asked = parser.parse_args()
     with own_postgres() as postgres:
         for number in asked.workers:
             reset(postgres)
-            found = rate(postgres.url, asked.jobs, number)
-            print(f"{number} workers: {found:.0f} jobs a second, load {os.getloadavg()[0]:.1f}", flush=True)
+            found = rate(postgres.url, asked.images, number, asked.alone)
+            print(f"{number} workers: {found:.0f} images a second, load {os.getloadavg()[0]:.1f}", flush=True)
     return 0
 
 

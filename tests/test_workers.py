@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from scanner.audit.queue import Images, Priority, Window, prepare, serve
+from scanner.audit.worker import PACK_BYTES, Lost, read_pack
 from scanner.errors import StoreError
 from scanner.store.database import Store, open_store
 from scanner.store.database import text as sql
@@ -129,7 +131,7 @@ def test_what_is_killed(
     """Auditor and workers killed at moments of no choice of their own, and a server that crashes: nothing is lost, and
     nothing is there twice. `bench.audit_kills` does the same with fifty kills."""
     planted = {}
-    for each in plenty(24):
+    for each in plenty(40):  # so many that jobs have more than one
         registry.put(each.name, each.tag, each.image)
         planted[f"{registry.address}/{each.name}:{each.tag}"] = each.tokens
     calm_store = f"sqlite:///{tmp_path}/calm.sqlite3"
@@ -160,6 +162,161 @@ def test_workers_share_the_work(
     assert {image["reference"] for image in report["images"] if image["verdict"] == "leaked"} == set(leaks)
     assert set(Counter(registry.paths("/blobs/")).values()) == {1}
     assert not any("/manifests/sha256-" in request.path for request in registry.seen)  # no tag is looked for in vain
+
+
+def images_of(number: int) -> list[dict[str, object]]:
+    """Images as jobs name them."""
+    return [{"repository": "team/app", "tag": str(each), "digest": f"sha256:{each:064x}", "tags": []}
+            for each in range(number)]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cost", "read"),
+    [((0, 0), 40), ((8, 0), 4), ((40, 0), 1), ((1, PACK_BYTES // 2), 2), ((1, PACK_BYTES // 2 - 1), 3)],
+    ids=["known already", "blobs", "one of many blobs", "bytes", "not quite the bytes"],
+)
+def test_a_job_ends_when_it_was_work_enough(cost: tuple[int, int], read: int) -> None:
+    """What is left of its images is another job, which somebody else may take."""
+    images, seen = images_of(40), []
+
+    def reading(job: Mapping[str, object]) -> tuple[int, int]:
+        seen.append(job["tag"])
+        return cost
+
+    left = read_pack(reading, images, {"host": "example.com"}, lambda: False)
+
+    assert seen == [image["tag"] for image in images[:read]]
+    assert left == ([images[read:]] if images[read:] else [])
+
+
+def test_an_image_that_is_lost_is_tried_alone() -> None:
+    """The others of its pack are read, and what is lost for good is that image."""
+    images = images_of(4)
+
+    def reading(job: Mapping[str, object]) -> tuple[int, int]:
+        if job["tag"] == "1":
+            raise Lost("the process that scanned it died")
+        return 1, 1
+
+    assert read_pack(reading, images, {}, lambda: False) == [[images[1]], images[2:]]
+    assert read_pack(reading, images[:2], {}, lambda: False) == [[images[1]]]
+    with pytest.raises(Lost):
+        read_pack(reading, images[1:2], {}, lambda: False)
+
+
+def test_a_worker_that_is_to_end_leaves_the_rest_of_its_pack() -> None:
+    """After the image at hand."""
+    images, seen = images_of(3), list[object]()
+
+    def reading(job: Mapping[str, object]) -> tuple[int, int]:
+        seen.append(job["tag"])
+        return 1, 1
+
+    assert read_pack(reading, images, {}, lambda: len(seen) == 2) == [images[2:]]
+
+
+def test_a_worker_ends_after_the_image_at_hand(
+    registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan, worker: Worker
+) -> None:
+    """By SIGTERM, with exit code 0; what it leaves is read by the next one."""
+    filled(registry, 40)
+    audit = audited(leakscan, registry, environment, "--distribute")
+    engine = open_store(postgres.url)
+    first = worker()
+    while not rows(engine, "results"):
+        time.sleep(0.05)
+    first.terminate()
+    assert first.wait(60) == 0
+    assert 0 < rows(engine, "results") < 40
+    assert not engine.connect().execute(sql("select 1 from procrastinate_jobs where status = 'doing'")).all()
+    engine.dispose()
+    worker()
+    out, _ = audit.communicate(timeout=280)
+
+    assert json.loads(out)["counts"]["scanned"] == 40
+
+
+def rows(engine: Store, table: str) -> int:
+    """How many rows a table has."""
+    with engine.connect() as connection:
+        return int(connection.execute(sql(f"select count(*) from {table}")).scalar_one())  # noqa: S608
+
+
+def test_what_is_left_of_a_job_is_another_job(postgres: Postgres) -> None:
+    """The one who put it into the queue waits for both; an image that nobody can read is given up in the end, alone."""
+    engine = open_store(postgres.url)
+    prepare(engine, postgres.url)
+    images, seen, tried, given_up = images_of(5), list[object](), Counter[object](), list[object]()
+
+    def work(pack: Images, about: Mapping[str, object], _: Callable[[], bool]) -> list[Images]:
+        window.settle()
+        assert window.images == {image["digest"] for image in images} - set(seen)
+        first, *rest = pack
+        if first["tag"] == "2":
+            tried["alone" if not rest else "with others"] += 1
+            raise ValueError
+        assert about["run"] == "a run"
+        seen.append(first["digest"])
+        return [rest] if rest else []
+
+    def give_up(pack: Images, _: Mapping[str, object]) -> list[Images]:
+        if len(pack) > 1:
+            return [[image] for image in pack]
+        given_up.extend(image["tag"] for image in pack)
+        return []
+
+    with Window(engine, postgres.url, Priority.AUDIT, {"run": "a run"}) as window:
+        window.put(images)
+        window.put(images)  # a server that went away had it all the same
+        until = time.monotonic() + 120
+        while window.jobs and time.monotonic() < until:
+            serve(postgres.url, work, give_up, once=True)
+            window.settle()
+
+    assert seen == [images[number]["digest"] for number in (0, 1, 3, 4)]
+    assert (tried["with others"], tried["alone"], given_up) == (5, 5, ["2"])
+    assert (window.jobs, window.images) == (0, frozenset())
+    engine.dispose()
+
+
+def test_a_pack_of_an_audit_is_left_for_an_urgent_one(postgres: Postgres) -> None:
+    """After the image at hand, and it goes on behind it."""
+    engine = open_store(postgres.url)
+    prepare(engine, postgres.url)
+    audit = Window(engine, postgres.url, Priority.AUDIT, {"run": "audit"})
+    urgent = Window(engine, postgres.url, Priority.INTERACTIVE, {"run": "urgent"})
+    done: list[tuple[object, object, bool]] = []
+
+    def work(pack: Images, about: Mapping[str, object], leave: Callable[[], bool]) -> list[Images]:
+        if not done:
+            urgent.put(images_of(2))
+        for number, image in enumerate(pack, 1):
+            done.append((about["run"], image["tag"], leave()))
+            if done[-1][2]:
+                return [pack[number:]]
+        return []
+
+    with audit, urgent:
+        audit.put(images_of(3))
+        serve(postgres.url, work, lambda _, __: [], once=True)
+    engine.dispose()
+
+    assert done == [("audit", "0", True), ("urgent", "0", False), ("urgent", "1", False), ("audit", "1", False),
+                    ("audit", "2", False)]  # fmt: skip
+
+
+def test_an_asker_that_leaves_takes_back_what_nobody_has_begun(postgres: Postgres) -> None:
+    """Its own jobs; those of others stay."""
+    engine = open_store(postgres.url)
+    prepare(engine, postgres.url)
+    with Window(engine, postgres.url, Priority.AUDIT, {"run": "stays"}) as stays:
+        stays.put(images_of(3))
+        with Window(engine, postgres.url, Priority.AUDIT, {"run": "leaves"}) as leaves:
+            leaves.put(images_of(3))
+        leaves.settle()
+        stays.settle()
+        assert (leaves.jobs, stays.jobs, len(stays.images)) == (0, 1, 3)
+    engine.dispose()
 
 
 def waiting(engine: Store, number: int) -> None:

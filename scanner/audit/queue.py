@@ -1,7 +1,8 @@
 """Images that an audit leaves to workers: a queue in the PostgreSQL of the store (the only home of `procrastinate`).
 
 The ledger is the truth, the queue only hands out work: it is fed from the ledger in a window, since it gets slow when
-it is long; a job is known by its image, so that none is there twice; jobs of workers that died are handed out again.
+it is long; a job is a pack of images and known by its first one, so that none is there twice; jobs of workers that died
+are handed out again.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ import asyncio
 import contextlib
 import importlib.util
 import math
+import signal
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from enum import IntEnum
+from functools import cache
+from threading import Event
 from typing import TYPE_CHECKING, Any, Self
 
 from scanner.audit.listing import Item
@@ -31,13 +35,16 @@ from scanner.store.database import (
 if TYPE_CHECKING:
     from procrastinate import App
 
-QUEUE, URGENT, TASK = "audit", "urgent", "leakscan.image"
+QUEUE, URGENT, TASK = "audit", "urgent", "leakscan.pack"
 _WINDOW = 500  # jobs that wait or are worked on
+_PACK = 32  # images of a job at the most; what reading them costs is known to who reads them
+_PACKS = 16  # into which what is left is divided, so that workers end together
 _TAGS = 200  # that tell what refers to an image; of a repository with more a worker looks for those of its image
 _POLL_SECONDS = 0.5
 _TRIES = 5  # of a job whose worker dies
 _SILENT_SECONDS = 20.0  # without a heartbeat, and a worker counts as dead
 _SWEEP = 1000  # the priority of looking after jobs of the dead: it must not wait behind a window of images
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SCHEMA_LOCK = 0x6C65616B  # `leak`: one process makes the tables
 
 
@@ -93,21 +100,35 @@ class StoreUnreachable(StoreError):
     """The server of the store does not answer, which may pass."""
 
 
-_LEFT = "select id from procrastinate_jobs where id = any(:numbers) and status in ('todo', 'doing')"
-_TAKE_BACK = "delete from procrastinate_jobs where id = any(:numbers) and status = 'todo' returning id"
-_BY_LOCK = "select id from procrastinate_jobs where queueing_lock = :lock and status = 'todo'"
+#: images as jobs name them: repository, tag, digest, and the tags by which something refers to it, if they are known
+Images = Sequence[Mapping[str, Any]]
+#: (images, what every job tells): deals with a pack; returns the packs that it leaves to whoever comes next
+GiveUp = Callable[[Images, Mapping[str, Any]], Sequence[Images]]
+#: the same; the last is asked after an image whether the rest of the pack shall be left
+Work = Callable[[Images, Mapping[str, Any], Callable[[], bool]], Sequence[Images]]
+
+_LEFT = """
+    select args->'images' from procrastinate_jobs
+    where task_name = :task and args->>'run' = :run and status in ('todo', 'doing')
+"""
+_TAKE_BACK = "delete from procrastinate_jobs where task_name = :task and args->>'run' = :run and status = 'todo'"
 
 
 class Window:
     """Images that one asker has put into the queue and that are not read yet. Use it as a context manager; at its end
-    the images that no worker has begun are taken back.
+    the packs that no worker has begun are taken back.
 
     Every method may raise DatabaseError or StoreUnreachable.
+
+    Attributes:
+        jobs: how many there are.
+        images: digests of theirs.
     """
 
-    def __init__(self, engine: Store, url: str, priority: Priority) -> None:
-        self._engine, self._url, self._priority = engine, url, priority
-        self._out: dict[int, str] = {}  # digests by the numbers of their jobs
+    def __init__(self, engine: Store, url: str, priority: Priority, about: Mapping[str, Any]) -> None:
+        """*about* is what every job tells its worker: host, run, rules, key, platform, newer_than."""
+        self._engine, self._url, self._priority, self._about = engine, url, priority, about
+        self.jobs, self.images = 0, frozenset[str]()
         self._closing = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -115,46 +136,48 @@ class Window:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(DatabaseError):
-            self._ask(_TAKE_BACK)
+        with contextlib.suppress(DatabaseError), self._engine.begin() as connection:
+            connection.execute(text(_TAKE_BACK), self._mine)
         self._closing.close()
 
-    def __len__(self) -> int:
-        return len(self._out)
-
-    def put(self, item: Item, about: Mapping[str, Any]) -> None:
-        """Put an image into the queue. *about* is what its worker must know: host, run, rules, key, platform,
-        newer_than, and the tags by which something refers to an image, if they are known."""
-        from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
-
-        lock = f"{about['run']} {item.digest}"
-        job = self._app.configure_task(
-            TASK, queue=self._priority.queue, queueing_lock=lock, priority=self._priority.value
-        )
-        try:
-            number: int | None = job.defer(repository=item.repository, tag=item.tag, digest=item.digest, **about)
-        except AlreadyEnqueued:  # a server that went away had it all the same
-            number = self._number(lock)
-        except ConnectorException:
-            raise StoreUnreachable("the store does not answer", "Look at its server.") from None
-        if number is not None:
-            self._out[number] = item.digest
+    def put(self, images: Images) -> None:
+        """Put a pack into the queue."""
+        _put(self._app, self._priority.queue, self._priority.value, images, self._about)
+        self.jobs += 1
+        self.images |= {image["digest"] for image in images}
 
     def settle(self) -> None:
         """Forget the images that workers are done with. Their results are in the ledger, if there are any."""
-        left = self._ask(_LEFT)
-        self._out = {number: digest for number, digest in self._out.items() if number in left}
-
-    def _number(self, lock: str) -> int | None:
         with self._engine.connect() as connection:
-            found = connection.execute(text(_BY_LOCK), {"lock": lock}).scalar_one_or_none()
-            return None if found is None else int(found)
+            left = connection.execute(text(_LEFT), self._mine).scalars().all()
+        self.jobs, self.images = len(left), frozenset(image["digest"] for images in left for image in images)
 
-    def _ask(self, statement: str) -> set[int]:
-        if not self._out:
-            return set()
-        with self._engine.begin() as connection:
-            return set(connection.execute(text(statement), {"numbers": list(self._out)}).scalars())
+    @property
+    def _mine(self) -> dict[str, str]:
+        return {"task": TASK, "run": self._about["run"]}
+
+
+def _put(app: App, queue: str, priority: int, images: Images, about: Mapping[str, Any]) -> None:
+    from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+
+    lock = f"{about['run']} {images[0]['digest']}"
+    try:
+        job = app.configure_task(TASK, queue=queue, queueing_lock=lock, priority=priority)
+        job.defer(images=[dict(image) for image in images], **about)
+    except AlreadyEnqueued:  # a server that went away had it all the same
+        return
+    except ConnectorException:
+        raise StoreUnreachable("the store does not answer", "Look at its server.") from None
+
+
+def _is_urgent_work(app: App) -> bool:
+    """Whether an urgent job waits; raises what the queue does if the store does not answer."""
+    return bool(app.job_manager.list_jobs(queue=URGENT, task=TASK, status="todo"))
+
+
+def _pack_of(left: Sequence[Item]) -> int:
+    """How many of the images that are left make the next job: fewer towards the end."""
+    return min(_PACK, max(1, len(left) // _PACKS))
 
 
 def feeder(engine: Store, url: str, about: Mapping[str, Any], priority: Priority = Priority.AUDIT) -> Elsewhere:
@@ -175,46 +198,52 @@ def feeder(engine: Store, url: str, about: Mapping[str, Any], priority: Priority
     ) -> None:
         left = list(items)[::-1]
         patient_until = time.monotonic() + PATIENCE_SECONDS
-        with Window(engine, url, priority) as out:
-            while left or len(out):
+
+        def named(item: Item) -> dict[str, Any]:
+            tags = referring.get(item.repository)
+            told = None if tags is None or len(tags) > _TAGS else sorted(tags)
+            return {"repository": item.repository, "tag": item.tag, "digest": item.digest, "tags": told}
+
+        with Window(engine, url, priority, {**about, "run": mark}) as out:
+            while left or out.jobs:
                 try:
-                    while left and len(out) < _WINDOW:
-                        tags = referring.get(left[-1].repository)
-                        told = None if tags is None or len(tags) > _TAGS else sorted(tags)
-                        out.put(left[-1], {**about, "run": mark, "tags": told})
-                        left.pop()
+                    while left and out.jobs < _WINDOW:
+                        number = _pack_of(left)
+                        out.put([named(item) for item in reversed(left[-number:])])
+                        del left[-number:]
                     out.settle()
                     patient_until = time.monotonic() + PATIENCE_SECONDS
                 except (DatabaseError, StoreUnreachable):
                     if time.monotonic() > patient_until:
                         raise StoreError("the store does not answer any more", "Look at its server.") from None
-                display.waiting(len(items) - len(left) - len(out), len(items))
-                if left or len(out):
+                display.waiting(len(items) - len(left) - len(out.images), len(items))
+                if left or out.jobs:
                     time.sleep(_POLL_SECONDS)
 
     return elsewhere
 
 
-def serve(
-    url: str, work: Callable[[dict[str, Any]], None], give_up: Callable[[dict[str, Any]], None], once: bool,
-    urgent: bool = False,
-) -> None:  # fmt: skip
-    """Take images out of the queue and work on them, one at a time, until stopped by SIGINT or SIGTERM; the most urgent
+def serve(url: str, work: Work, give_up: GiveUp, once: bool, urgent: bool = False) -> None:
+    """Take packs out of the queue and work on them, one at a time, until stopped by SIGINT or SIGTERM; the most urgent
     first, of those the one that waits longest.
 
     Args:
         work: does a job, in a thread of its own; whatever it raises has the job tried again.
-        give_up: is told of a job that was tried too often.
+        give_up: the same for a job that was tried too often.
         once: return as soon as the queue is empty.
         urgent: leave the images of audits to others.
     """
     from procrastinate.exceptions import ConnectorException
 
+
     failing_since = math.inf
     while True:
         started = time.monotonic()
         try:
-            asyncio.run(_serve(_application(url, work, give_up), once, urgent))
+            with contextlib.ExitStack() as closing:
+                ending = Event()
+                app = _application(url, work, give_up, cache(lambda: closing.enter_context(_opened(url))), ending)
+                asyncio.run(_serve(app, once, urgent, ending))
             return
         except (ConnectorException, DatabaseError, OSError):
             now = time.monotonic()
@@ -225,35 +254,55 @@ def serve(
             time.sleep(1.0)
 
 
-async def _serve(app: App, once: bool, urgent: bool) -> None:
+async def _serve(app: App, once: bool, urgent: bool, ending: Event) -> None:
+    """Work until stopped; the first signal sets *ending*, a second one has its usual effect."""
+    loop = asyncio.get_running_loop()
     async with app.open_async():
-        await app.run_worker_async(
+        working = asyncio.ensure_future(app.run_worker_async(
             queues=[URGENT] if urgent else [URGENT, QUEUE], wait=not once, concurrency=1, delete_jobs="successful",
             fetch_job_polling_interval=1.0, update_heartbeat_interval=5.0, stalled_worker_timeout=_SILENT_SECONDS,
-        )  # fmt: skip
+            install_signal_handlers=False,
+        ))  # fmt: skip
+
+        def end() -> None:
+            ending.set()
+            for each in _SIGNALS:
+                loop.remove_signal_handler(each)
+            working.cancel()  # takes nothing more; ends with the pack at hand
+
+        with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread: whoever is there decides
+            for each in _SIGNALS:
+                loop.add_signal_handler(each, end)
+        with contextlib.suppress(asyncio.CancelledError):
+            await working
 
 
-def _application(
-    url: str, work: Callable[[dict[str, Any]], None], give_up: Callable[[dict[str, Any]], None]
-) -> App:
-    """The queue with its two tasks."""
+def _application(url: str, work: Work, give_up: GiveUp, opened: Callable[[], App], ending: Event) -> App:
+    """The queue with its two tasks; *opened* opens it for looking at jobs and putting some into it."""
     from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
 
     app = App(connector=PsycopgConnector(conninfo=conninfo(url)))
 
-    def image(context: JobContext, /, **job: Any) -> None:
+    def pack(context: JobContext, /, images: Images, **about: Any) -> None:
+        job = context.job
+
+        def leave() -> bool:
+            return ending.is_set() or (job.queue != URGENT and _is_urgent_work(opened()))
+
         try:
-            work(job)
+            left = work(images, about, leave)
         except Exception:
-            if context.job.attempts + 1 < _TRIES:
+            if job.attempts + 1 < _TRIES:
                 raise
-            give_up(job)
+            left = give_up(images, about)
+        for each in left:
+            _put(opened(), job.queue, job.priority, each, about)
 
     async def stalled(timestamp: int) -> None:  # noqa: ARG001  (procrastinate tells the time)
         for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=_SILENT_SECONDS):
             await app.job_manager.retry_job(job)
 
-    app.task(name=TASK, queue=QUEUE, pass_context=True, retry=RetryStrategy(max_attempts=_TRIES, wait=1))(image)
+    app.task(name=TASK, queue=QUEUE, pass_context=True, retry=RetryStrategy(max_attempts=_TRIES, wait=1))(pack)
     sweep = app.task(name="leakscan.stalled", queue=URGENT, queueing_lock="stalled", priority=_SWEEP)(stalled)
     app.periodic(cron="* * * * * */10")(sweep)
     return app

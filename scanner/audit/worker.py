@@ -1,4 +1,5 @@
-"""A worker of an audit: takes images out of the queue, has each scanned in a process of its own, writes the ledger.
+"""A worker of an audit: takes packs of images out of the queue, has each image scanned in another process, which writes
+the ledger.
 
 The process that scans is not the one that keeps the heartbeat: what kills it (memory, a fault in a library) costs one
 try of one image.
@@ -10,15 +11,18 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
-from scanner.audit.queue import conninfo, prepare, serve
+from scanner.audit.queue import Images, conninfo, prepare, serve
 from scanner.errors import LeakscanError
+from scanner.limits import MIB
 from scanner.store.database import default_url, open_store
 from scanner.store.ledger import Ledger
 
+#: blobs and bytes that are read for one job: what is left of its images then is another job
+PACK_BLOBS, PACK_BYTES = 32, 256 * MIB
 _LOGIN_SECONDS = 300.0  # that credentials of the user's configuration are used for
 _CONTEXT = multiprocessing.get_context("spawn")  # the worker has threads, which a fork does not copy
 
@@ -38,8 +42,12 @@ class Scanner:
         self._process: Any = None
         self._connection: Connection | None = None
 
-    def work(self, job: dict[str, Any], meanwhile: Callable[[], None] | None = None, every: float = 1.0) -> None:
+    def work(
+        self, job: Mapping[str, Any], meanwhile: Callable[[], None] | None = None, every: float = 1.0
+    ) -> tuple[int, int]:
         """Have an image scanned. Raises Lost if it was not, and whatever *meanwhile* raises.
+
+        Returns how many blobs were read for it, and their bytes as they are unpacked.
 
         *meanwhile* is called each *every* seconds until it is done.
         """
@@ -56,12 +64,14 @@ class Scanner:
             self._connection.send(job)
             while meanwhile is not None and not self._connection.poll(every):
                 meanwhile()
-            reason = self._connection.recv()
+            answer = self._connection.recv()
         except (EOFError, OSError):
             self.close()
             raise Lost("the process that scanned it died") from None
-        if reason:
-            raise Lost(reason)
+        if isinstance(answer, str):
+            raise Lost(answer)
+        blobs, size = answer
+        return blobs, size
 
     def close(self) -> None:
         """End the process."""
@@ -89,22 +99,54 @@ def work(
     prepare(engine, url)
     scanner = Scanner(url, jobs)
 
-    def give_up(job: dict[str, Any]) -> None:
+    def work_on(images: Images, about: Mapping[str, Any], leave: Callable[[], bool]) -> list[Images]:
+        return read_pack(scanner.work, images, about, leave)
+
+    def give_up(images: Images, about: Mapping[str, Any]) -> list[Images]:
         from scanner.audit.run import failed
 
-        ledger = Ledger(engine, job["host"], job["rules"], job["run"])
-        repository = f"{job['host']}/{job['repository']}"
-        ledger.record(failed(job["digest"], repository, "every process that scanned it died", 1))
+        if len(images) > 1:
+            return [[image] for image in images]
+        [image] = images
+        ledger = Ledger(engine, about["host"], about["rules"], about["run"])
+        repository = f"{about['host']}/{image['repository']}"
+        ledger.record(failed(image["digest"], repository, "every process that scanned it died", 1))
+        return []
 
     try:
-        serve(url, scanner.work, give_up, once, urgent)
+        serve(url, work_on, give_up, once, urgent)
     finally:
         scanner.close()
         engine.dispose()
 
 
+def read_pack(
+    read: Callable[[Mapping[str, Any]], tuple[int, int]], images: Images, about: Mapping[str, Any],
+    leave: Callable[[], bool],
+) -> list[Images]:  # fmt: skip
+    """Have the images of a pack read one after the other. Raises Lost if it is a single image that was not.
+
+    Returns the packs that are left: the images behind those that were work enough for one job, or after which *leave*
+    said so; and an image that was lost, alone, so that the others are not tried as often as it is.
+    """
+    blobs = size = 0
+    for number, image in enumerate(images, 1):
+        rest = [images[number:]] if images[number:] else []
+        try:
+            more_blobs, more = read({**about, **image})
+        except Lost:
+            if len(images) == 1:
+                raise
+            return [[image], *rest]
+        blobs, size = blobs + more_blobs, size + more
+        if blobs >= PACK_BLOBS or size >= PACK_BYTES or leave():
+            return rest
+    return []
+
+
 def scan_jobs(connection: Connection, url: str, jobs: int, parent: int, niceness: int = 0) -> None:
-    """Scan images until the connection closes; answers each with an empty string, or with why it was not written."""
+    """Scan images until the connection closes; answers each with what `Scanner.work` returns, or with why nothing was
+    written."""
     from scanner.work.isolation import die_with, no_core
 
     die_with(parent)
@@ -120,8 +162,7 @@ def scan_jobs(connection: Connection, url: str, jobs: int, parent: int, niceness
         except EOFError:
             return
         try:
-            desk.scan(job)
-            connection.send("")
+            connection.send(desk.scan(job))
         except Exception as error:  # tried again by whoever comes next; its text could hold anything
             connection.send(type(error).__name__)
 
@@ -142,8 +183,9 @@ class _Desk:
         self._identity = Seal(self._key).identity
         self._clients: dict[str, tuple[Any, float]] = {}
 
-    def scan(self, job: dict[str, Any]) -> None:
-        """Scan the image of a job and write down what came of it. Raises DatabaseError."""
+    def scan(self, job: Mapping[str, Any]) -> tuple[int, int]:
+        """Scan the image of a job and write down what came of it; returns how many blobs were read, and their bytes as
+        they are unpacked. Raises DatabaseError."""
         from scanner.audit.listing import Item
         from scanner.audit.run import Reader, Wanted, failed, rule_set
         from scanner.audit.targets import Filters
@@ -153,24 +195,26 @@ class _Desk:
         if job["rules"] != rule_set(self._rules, job["platform"], self._limits) or job["key"] != self._identity:
             what = "a worker has other rules, limits, version or key (LEAKSCAN_KEY) than the audit"
             ledger.record(failed(item.digest, f"{job['host']}/{item.repository}", what, 1))
-            return
+            return 0, 0
         known = ledger.result(item.digest)
         if known is not None and known.final:  # by a job of another audit, or of one that was killed
-            return
+            return 0, 0
         wanted = Wanted(self._limits, self._jobs, self._key, Filters(newer_than=job["newer_than"]), job["platform"])
         login = job.get("login")
         try:
             client = self._connected(job["host"], job, login) if login else self._client(job["host"], job)
         except LeakscanError as error:
             ledger.record(failed(item.digest, f"{job['host']}/{item.repository}", error.what, 1))
-            return
+            return 0, 0
+        reader = Reader(client, self._engine, ledger, self._rules, wanted)
         try:
-            Reader(client, self._engine, ledger, self._rules, wanted).read(item, job.get("tags"))
+            reader.read(item, job.get("tags"))
         finally:
             if login:  # of this image alone
                 client.close()
+        return reader.kept.read, reader.kept.size
 
-    def _client(self, host: str, job: dict[str, Any]) -> Any:
+    def _client(self, host: str, job: Mapping[str, Any]) -> Any:
         """A client with the user's own credentials, looked up again now and then: some last for hours only."""
         client, since = self._clients.get(host, (None, 0.0))
         if client is None or time.monotonic() - since > _LOGIN_SECONDS:
@@ -180,7 +224,7 @@ class _Desk:
             self._clients[host] = client, time.monotonic()
         return client
 
-    def _connected(self, host: str, job: dict[str, Any], login: Any) -> Any:
+    def _connected(self, host: str, job: Mapping[str, Any], login: Any) -> Any:
         from dataclasses import replace
 
         from scanner.image.registry.addresses import Reach

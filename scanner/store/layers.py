@@ -23,11 +23,12 @@ class KeptLayers:
 
     Attributes:
         read: how many blobs were read because the store did not know them.
+        size: their bytes as they are unpacked.
     """
 
     def __init__(self, engine: Store, rules: str, seal: Seal) -> None:
         self._engine, self._rules, self._seal = engine, rules, seal
-        self.read = 0
+        self.read = self.size = 0
 
     @patient
     def get(self, blob: Blob, form: Form) -> BlobOutcome | None:
@@ -82,6 +83,7 @@ class KeptLayers:
     def put(self, outcome: BlobOutcome, form: Form) -> BlobOutcome:
         """Keep an outcome if it can be kept; returns it as `get` will give it, or as it is."""
         self.read += 1
+        self.size += outcome.read.size if outcome.read is not None else 0
         if not keepable(outcome):
             return outcome
         kept = sealed_outcome(outcome, self._seal)

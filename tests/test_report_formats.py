@@ -19,7 +19,7 @@ import cmarkgfm
 import jsonschema
 import pytest
 import xmlschema
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scanner.evidence import (
@@ -427,6 +427,7 @@ def test_markdown_is_a_table_with_nothing_of_the_image_s_making() -> None:
     assert not re.search(r"[@#!~]\w", prose)
 
 
+@example("0@.A")  # an address for mail, in code as well
 @given(st.text(max_size=60))
 @settings(max_examples=300)
 def test_markdown_shows_what_went_in(name: str) -> None:

@@ -16,7 +16,9 @@ _MARK = re.compile(r"##(\w*)\[")
 _FORMULA = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20|%")
 # what Markdown, its tables, autolinks and mentions are made of
 _MARKUP = re.compile(r"[&<>`*{}\[\]#!|~@^$%\\]|:(?=//)|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])|(?<=www)\.", re.IGNORECASE)
-_REFERENCE = re.compile(r"(&#(?:33|35|36|37|38|64|94|126);)(?=\w)")
+_REFERENCE = re.compile(r"(&#(?:33|35|36|37|38|94|126);)(?=\w)")
+#: what would make it a mention or an address for mail; code is no mention, but addresses are linked there too
+_ADDRESS = re.compile(r"(&#64;)(?=[\w.-])")
 
 
 def decode(raw: bytes) -> str:
@@ -93,12 +95,16 @@ def markdown(words: str) -> str:
 
     Mentions (`@name`, `#1`, `!1`, `~label`) are looked for in what is shown, after entities; a comment parts them.
     """
-    return _REFERENCE.sub(r"\1<!-- -->", _unmarked(words))
+    return _REFERENCE.sub(r"\1<!-- -->", _unaddressed(words))
 
 
 def code(words: str) -> str:
     """*words* as code within a line or a table cell of Markdown; nothing within code is a mention."""
-    return f"<code>{_unmarked(words)}</code>"
+    return f"<code>{_unaddressed(words)}</code>"
+
+
+def _unaddressed(words: str) -> str:
+    return _ADDRESS.sub(r"\1<!-- -->", _unmarked(words))
 
 
 def _unmarked(words: str) -> str:

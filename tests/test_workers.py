@@ -164,9 +164,12 @@ def test_workers_share_the_work(
     assert not any("/manifests/sha256-" in request.path for request in registry.seen)  # no tag is looked for in vain
 
 
+ABOUT = {"host": "example.com", "referring": {"team/app": ["sha256-0.sig"]}}
+
+
 def images_of(number: int) -> list[dict[str, object]]:
     """Images as jobs name them."""
-    return [{"repository": "team/app", "tag": str(each), "digest": f"sha256:{each:064x}", "tags": []}
+    return [{"repository": "team/app", "tag": str(each), "digest": f"sha256:{each:064x}"}
             for each in range(number)]  # fmt: skip
 
 
@@ -181,9 +184,10 @@ def test_a_job_ends_when_it_was_work_enough(cost: tuple[int, int], read: int) ->
 
     def reading(job: Mapping[str, object]) -> tuple[int, int]:
         seen.append(job["tag"])
+        assert (job["host"], job["tags"]) == ("example.com", ["sha256-0.sig"])
         return cost
 
-    left = read_pack(reading, images, {"host": "example.com"}, lambda: False)
+    left = read_pack(reading, images, ABOUT, lambda: False)
 
     assert seen == [image["tag"] for image in images[:read]]
     assert left == ([images[read:]] if images[read:] else [])
@@ -198,10 +202,10 @@ def test_an_image_that_is_lost_is_tried_alone() -> None:
             raise Lost("the process that scanned it died")
         return 1, 1
 
-    assert read_pack(reading, images, {}, lambda: False) == [[images[1]], images[2:]]
-    assert read_pack(reading, images[:2], {}, lambda: False) == [[images[1]]]
+    assert read_pack(reading, images, ABOUT, lambda: False) == [[images[1]], images[2:]]
+    assert read_pack(reading, images[:2], ABOUT, lambda: False) == [[images[1]]]
     with pytest.raises(Lost):
-        read_pack(reading, images[1:2], {}, lambda: False)
+        read_pack(reading, images[1:2], ABOUT, lambda: False)
 
 
 def test_a_worker_that_is_to_end_leaves_the_rest_of_its_pack() -> None:
@@ -212,7 +216,7 @@ def test_a_worker_that_is_to_end_leaves_the_rest_of_its_pack() -> None:
         seen.append(job["tag"])
         return 1, 1
 
-    assert read_pack(reading, images, {}, lambda: len(seen) == 2) == [images[2:]]
+    assert read_pack(reading, images, ABOUT, lambda: len(seen) == 2) == [images[2:]]
 
 
 def test_a_worker_ends_after_the_image_at_hand(

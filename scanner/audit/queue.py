@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from enum import IntEnum
 from functools import cache
 from threading import Event
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from scanner.audit.listing import Item
@@ -100,7 +101,7 @@ class StoreUnreachable(StoreError):
     """The server of the store does not answer, which may pass."""
 
 
-#: images as jobs name them: repository, tag, digest, and the tags by which something refers to it, if they are known
+#: images as jobs name them: repository, tag, digest
 Images = Sequence[Mapping[str, Any]]
 #: (images, what every job tells): deals with a pack; returns the packs that it leaves to whoever comes next
 GiveUp = Callable[[Images, Mapping[str, Any]], Sequence[Images]]
@@ -140,9 +141,11 @@ class Window:
             connection.execute(text(_TAKE_BACK), self._mine)
         self._closing.close()
 
-    def put(self, images: Images) -> None:
-        """Put a pack into the queue."""
-        _put(self._app, self._priority.queue, self._priority.value, images, self._about)
+    def put(self, images: Images, referring: Mapping[str, Sequence[str]] = MappingProxyType({})) -> None:
+        """Put a pack into the queue. *referring* has, by repository, the tags by which something refers to an image;
+        who reads one of another repository looks for them."""
+        about = {**self._about, "referring": dict(referring)}
+        _put(self._app, self._priority.queue, self._priority.value, images, about)
         self.jobs += 1
         self.images |= {image["digest"] for image in images}
 
@@ -199,17 +202,18 @@ def feeder(engine: Store, url: str, about: Mapping[str, Any], priority: Priority
         left = list(items)[::-1]
         patient_until = time.monotonic() + PATIENCE_SECONDS
 
-        def named(item: Item) -> dict[str, Any]:
-            tags = referring.get(item.repository)
-            told = None if tags is None or len(tags) > _TAGS else sorted(tags)
-            return {"repository": item.repository, "tag": item.tag, "digest": item.digest, "tags": told}
+        def put(pack: Sequence[Item]) -> None:
+            repositories = {item.repository for item in pack} & referring.keys()
+            told = {name: sorted(referring[name]) for name in repositories if len(referring[name]) <= _TAGS}
+            images = [{"repository": item.repository, "tag": item.tag, "digest": item.digest} for item in pack]
+            out.put(images, told)
 
         with Window(engine, url, priority, {**about, "run": mark}) as out:
             while left or out.jobs:
                 try:
                     while left and out.jobs < _WINDOW:
                         number = _pack_of(left)
-                        out.put([named(item) for item in reversed(left[-number:])])
+                        put(left[: -number - 1 : -1])
                         del left[-number:]
                     out.settle()
                     patient_until = time.monotonic() + PATIENCE_SECONDS

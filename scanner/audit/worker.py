@@ -133,7 +133,7 @@ def read_pack(
     for number, image in enumerate(images, 1):
         rest = [images[number:]] if images[number:] else []
         try:
-            more_blobs, more = read({**about, **image})
+            more_blobs, more = read({**about, **image, "tags": about["referring"].get(image["repository"])})
         except Lost:
             if len(images) == 1:
                 raise

@@ -7,7 +7,7 @@ import importlib
 import os
 import secrets
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -72,6 +72,15 @@ def render(result: ScanResult, format: str, setting: Setting) -> str:
     return _RENDER[format](result, setting)
 
 
+def pieces(result: ScanResult, format: str, setting: Setting) -> Iterable[str]:
+    """The same in pieces, where there may be much of it."""
+    if format == "json":
+        from scanner.report import json
+
+        return json.pieces(result)
+    return (render(result, format, setting),)
+
+
 def setting_of(targets: Sequence[Target], environment: Mapping[str, str], width: int, finished: float) -> Setting:
     """What reports may know besides the result: CI services name the commit in their own variables."""
     commit = next((environment[name] for name in _COMMITS if environment.get(name)), "")
@@ -79,9 +88,9 @@ def setting_of(targets: Sequence[Target], environment: Mapping[str, str], width:
     return Setting(width=width, commit=commit, finished=finished, whole=whole)
 
 
-def _print(report: str) -> None:
+def _print(report: Iterable[str]) -> None:
     try:
-        sys.stdout.write(report)
+        sys.stdout.writelines(report)
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -91,8 +100,9 @@ def _print(report: str) -> None:
         raise LeakscanError(what, "Free some space, or give a file: --format text=FILE.") from None
 
 
-def write(target: Target, report: str) -> None:
-    """Write a report. Raises LeakscanError naming the file if it cannot be written; no half report stays behind."""
+def write(target: Target, report: Iterable[str]) -> None:
+    """Write a report, given in pieces. Raises LeakscanError naming the file if it cannot be written; no half report
+    stays behind."""
     if target.file is None:
         _print(report)
         return
@@ -100,10 +110,11 @@ def write(target: Target, report: str) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         if path.exists() and not path.is_file():  # a device or a pipe is written to, never replaced
-            path.write_text(report, encoding="utf-8", errors="backslashreplace")
+            with open(path, "w", encoding="utf-8", errors="backslashreplace") as device:
+                device.writelines(report)
             return
         with open(temporary, "x", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(report)
+            file.writelines(report)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -16,7 +16,24 @@ T = TypeVar("T")
 
 def dumped(value: object) -> bytes:
     """A dataclass of strings, numbers, enumerations, tuples, mappings and dataclasses of such."""
-    return json.dumps(_plain(value), separators=(",", ":")).encode("ascii")
+    return b"".join(_parts(value))
+
+
+def _parts(value: object) -> Iterator[bytes]:
+    """The same in parts, so that of thousands of findings one at a time is there as lists."""
+    if not is_dataclass(value) or isinstance(value, type):
+        yield json.dumps(_plain(value), separators=(",", ":")).encode("ascii")
+        return
+    for number, field in enumerate(fields(value)):
+        yield b"," if number else b"["
+        inner = getattr(value, field.name)
+        if isinstance(inner, tuple) and inner:
+            for place, item in enumerate(inner):
+                yield (b"," if place else b"[") + json.dumps(_plain(item), separators=(",", ":")).encode("ascii")
+            yield b"]"
+        else:
+            yield from _parts(inner)
+    yield b"]"
 
 
 def loaded(kind: type[T], raw: bytes) -> T:

@@ -206,7 +206,7 @@ def _report(
         else:
             text = report.text(audits, least, summary)
         try:
-            write(output, text)
+            write(output, [text])
         except LeakscanError as error:
             written = False
             complain(error)
@@ -228,5 +228,5 @@ def _where(words: str, store: str | None, outputs: Sequence[Output]) -> int:
     except UnusableSecret as error:
         raise click.UsageError(f"{error.what}. {error.tip}".strip()) from None
     for output in outputs or (Output("text"),):
-        write(output, where.json(found) if output.format == "json" else "".join(map(where.text, found)))
+        write(output, [where.json(found)] if output.format == "json" else map(where.text, found))
     return EXIT_LEAKED if any(each.current for each in found) else EXIT_CLEAN

@@ -186,7 +186,7 @@ def _seen(
 def _save(path: Path, made: Baseline) -> None:
     from scanner.output import Target, write
 
-    write(Target("json", path), made.text())
+    write(Target("json", path), [made.text()])
 
 
 def _tell(path: Path, made: Baseline, new: int, gone: int, update: bool) -> None:

@@ -45,7 +45,7 @@ from scanner.cli.options import (
 )
 from scanner.cli.secrets import read_secrets, secret_options
 from scanner.errors import LeakscanError
-from scanner.output import FORMATS, Target, render, setting_of, write
+from scanner.output import FORMATS, Target, pieces, setting_of, write
 
 if TYPE_CHECKING:
     from scanner.cache.layers import CachedLayers
@@ -342,7 +342,7 @@ def report(result: ScanResult, targets: Sequence[Target], unavailable: bool) -> 
             continue  # the message on standard error says it all
         try:
             own = replace(setting, color=color and target.file is None)
-            write(target, render(result, target.format, own))
+            write(target, pieces(result, target.format, own))
         except LeakscanError as error:
             written = False
             complain(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from scanner import __version__
@@ -31,14 +31,22 @@ def render(result: ScanResult) -> str:
 
     It holds neither times nor durations: the same image and rules give the same text.
     """
-    parts = []
-    for key, value in sorted(document(result).items()):
-        if isinstance(value, list) and value:  # an item a line: thousands of findings, and the fast encoder
-            items = ",\n  ".join(_compact(item) for item in value)
-            parts.append(f'"{key}": [\n  {items}\n ]')
-        else:
-            parts.append(f'"{key}": {_compact(value)}')
-    return "{" + ",\n ".join(parts) + "}\n"
+    return "".join(pieces(result))
+
+
+def pieces(result: ScanResult) -> Iterator[str]:
+    """The same in pieces: of thousands of findings one at a time is there as a document and as text."""
+    for number, (key, value) in enumerate(sorted(_fields(result).items())):
+        yield ",\n " if number else "{"
+        if not isinstance(value, (list, Iterator)):
+            yield f'"{key}": {_compact(value)}'
+            continue
+        between = f'"{key}": [\n  '  # an item a line, and the fast encoder for each
+        for item in value:
+            yield between + _compact(item)
+            between = ",\n  "
+        yield f'"{key}": []' if between[0] == '"' else "\n ]"
+    yield "}\n"
 
 
 def _compact(value: Any) -> str:
@@ -51,6 +59,11 @@ def _compact(value: Any) -> str:
 
 def document(result: ScanResult) -> dict[str, Any]:
     """The document as a value; its strings are not made plain yet."""
+    return {key: list(value) if isinstance(value, Iterator) else value for key, value in _fields(result).items()}
+
+
+def _fields(result: ScanResult) -> dict[str, Any]:
+    """The fields of the document; its findings are an iterator."""
     several = len(result.images) > 1
     ignored = {} if result.ignored is None else {"ignored": [_ignored(place, several) for place in result.ignored]}
     return {
@@ -60,7 +73,7 @@ def document(result: ScanResult) -> dict[str, Any]:
         "tool": _tool(result),
         **_images(result),
         "verdict": result.verdict.value,
-        "findings": [finding_document(finding, several) for finding in ordered(result.findings)],
+        "findings": (finding_document(finding, several) for finding in ordered(result.findings)),
         "known_secrets": [dict(known) for known in result.known_secrets],
         "coverage": coverage_document(result.coverage),
         "notes": list(result.notes),

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -19,8 +20,10 @@ import pytest
 from scanner.store.database import file_of, open_store
 from testimages.values import github_token
 from tests.builders import image_of, layer, sha256, whiteout
+from tests.postgres import own_postgres
 from tests.registries import MemoryRegistry, memory_registry
 from tests.serving import Program, awaited, program, tokens_file
+from tests.starting import or_skip
 
 KILLS = 6
 SCOPES = ["admission", "read", "scan", "admin"]
@@ -79,6 +82,25 @@ def bytes_of(folder: Path) -> bytes:
         found += b"".join(zlib.decompress(row[0]) for row in rows)
         connection.close()
     return found
+
+
+def test_a_store_that_is_away_is_waited_for(
+    registry: MemoryRegistry, tmp_path: Path, tokens: dict[str, str]
+) -> None:  # fmt: skip
+    """A service that starts before its PostgreSQL says so, and serves once it is there."""
+    with or_skip(own_postgres()) as postgres:
+        postgres.stop()
+        starting = threading.Timer(1.0, lambda: (awaited(lambda: "waited for" in notes_of(tmp_path)), postgres.start()))
+        starting.start()
+        asked = options(tmp_path, registry, "--store", postgres.url)
+        with program(tmp_path, *asked) as service, service.client(tokens["one"]) as client:
+            assert client.get("/readyz").status_code == 200
+        starting.join()
+
+
+def notes_of(home: Path) -> str:
+    """What the program has written to standard error so far."""
+    return (home / "notes").read_text() if (home / "notes").exists() else ""
 
 
 def test_from_a_tag_to_a_verdict(registry: MemoryRegistry, tmp_path: Path, tokens: dict[str, str]) -> None:

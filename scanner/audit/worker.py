@@ -176,7 +176,7 @@ class _Desk:
         from scanner.limits import Limits
         from scanner.seal import Seal
 
-        self._engine = open_store(url)
+        self._engine = open_store(url, away=lambda: None)  # an image is not lost because its server starts again
         self._rules = detection.load(os.environ)
         self._limits, self._jobs = Limits.from_environment(os.environ), jobs
         self._key = installation_key(os.environ)

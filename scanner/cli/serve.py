@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scanner.cli.common import SEVERITIES
+from scanner.cli.common import SEVERITIES, tell_away
 from scanner.errors import InvalidReference, LeakscanError, UnusableFile
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def serve(
     _log()
     known = Tokens(tokens)
     scopes = frozenset(Scope(word) for word in client_scopes) if client_ca is not None else frozenset()
-    with assembled(store or default_url(os.environ), settings, policy) as both:
+    with assembled(store or default_url(os.environ), settings, policy, tell_away) as both:
         application = Application(both.service, DOORS, known, scopes)
         scheme = "http" if context is None else "https"
         renewal = Renewal(context, tls_cert, tls_key) if context and tls_cert and tls_key else None

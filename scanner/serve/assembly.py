@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from scanner import detection
@@ -37,8 +37,12 @@ class Assembled:
 
 
 @contextlib.contextmanager
-def assembled(url: str, settings: ServeSettings, policy: Policy) -> Iterator[Assembled]:
+def assembled(
+    url: str, settings: ServeSettings, policy: Policy, away: Callable[[], object] | None = None
+) -> Iterator[Assembled]:
     """A service on the store at *url*; its scans are begun, and are given back at the end.
+
+    *away* is called once if the store's server does not answer, which then is waited for, a minute at the most.
 
     Raises:
         StoreError: the store cannot be used, or another process serves from it.
@@ -52,7 +56,7 @@ def assembled(url: str, settings: ServeSettings, policy: Policy) -> Iterator[Ass
             if (aside := set_aside_if_damaged(file)) is not None:
                 LOG.error("the store was damaged: it is %s now, and every image is unknown until it is scanned", aside)
         rules = rule_set(detection.load(os.environ), None, limits)
-        store = open_store(url, durable=True)
+        store = open_store(url, durable=True, away=away)
         stack.callback(store.dispose)
         queue = Queue(store, rules, settings)
         if file is not None:  # nobody else is at work, so nothing need wait for a lease to end

@@ -14,8 +14,10 @@ from scanner.image.documents import JsonString, strings
 from scanner.image.instruction import parse_created_by
 from scanner.image.model import Document, Image, Layer
 from scanner.layer.expand import PROOF_SUFFIX
-from scanner.layer.tree import Trail, clean
+from scanner.layer.tree import clean
 from scanner.states import Fate, fate
+from scanner.work.called import Called, Named
+from scanner.work.keyed import keyed_tree
 from scanner.work.messages import Sighting
 from scanner.work.pool import BlobOutcome
 
@@ -84,6 +86,15 @@ def text_of(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
+def path_of(member: bytes, named: Named | None) -> str:
+    """The path of a member, of its name as stored or without the values that stood in that."""
+    return text_of(clean(member)) or "/" if named is None else named
+
+
+def _asked(member: bytes, named: Named | None) -> bytes | Called:
+    return named.about if named is not None and isinstance(named.about, Called) else member
+
+
 def layer_places(
     image: Image, outcomes: Sequence[BlobOutcome | None], number: int, platform: str | None
 ) -> Iterator[Place]:
@@ -94,10 +105,13 @@ def layer_places(
         number, platform: see `Place.image`.
     """
     trees = [outcome.read.tree if outcome and outcome.read else None for outcome in outcomes]
+    masked = (each.named for outcome in outcomes if outcome for each in outcome.sightings if each.named is not None)
+    if (name := next(masked, None)) is not None:  # it has keyed hashes only
+        trees = [None if tree is None else keyed_tree(tree, name.seal) for tree in trees]
 
     @cache
-    def fate_of(index: int, member: bytes, trail: Trail | None, place: int) -> Fate:
-        return fate(trees, index, trail or member, place)
+    def fate_of(index: int, member: bytes | Called, place: int) -> Fate:
+        return fate(trees, index, member, place)
 
     for layer, outcome in zip(image.layers, outcomes, strict=True):
         if outcome is not None and layer.blob is not None:
@@ -108,13 +122,13 @@ def layer_places(
 
 
 def _in_layer(
-    layer: Layer, outcome: BlobOutcome, sighting: Sighting, fate_of: Callable[[int, bytes, Trail | None, int], Fate],
+    layer: Layer, outcome: BlobOutcome, sighting: Sighting, fate_of: Callable[[int, bytes | Called, int], Fate],
     number: int, platform: str | None,
 ) -> Place:  # fmt: skip
     match, length = sighting.match, sighting.match.end - sighting.match.start
     state, removed_by = State.HIDDEN, None  # bytes of no member never reach the filesystem
     if sighting.member is not None:
-        end = fate_of(layer.index, sighting.member, sighting.trail, sighting.number)
+        end = fate_of(layer.index, _asked(sighting.member, sighting.named), sighting.number)
         state, removed_by = end.state, end.layer
     in_name, unpacked = sighting.part == "name", sighting.part == "inside"
     return Place(
@@ -125,7 +139,7 @@ def _in_layer(
         proof_key=outcome.read.proof_key if outcome.read else b"",
         stored=sighting.stored if unpacked or in_name else (sighting.start, length),
         offset=sighting.start if in_name or unpacked else sighting.start - sighting.base,
-        path=None if sighting.member is None else text_of(clean(sighting.member)) or "/",
+        path=None if sighting.member is None else path_of(sighting.member, sighting.named),
         member=sighting.member,
         member_offset=sighting.base if sighting.part in ("data", "inside") and sighting.member is not None else None,
         layer=layer,
@@ -165,7 +179,10 @@ def _stored(layer: Layer, outcome: BlobOutcome, sighting: Sighting) -> Place:
 def blob_places(document: Document, outcome: BlobOutcome) -> Iterator[Place]:
     """The places of sightings in a blob that is no layer and no JSON: unreferenced layers, leftovers."""
     for sighting in (*outcome.sightings, *outcome.stored_sightings):
-        inner = f"{document.where}: {text_of(clean(sighting.member))}" if sighting.member else document.where
+        inner = document.where
+        if sighting.member:
+            inner = f"{document.where}: {sighting.named or text_of(clean(sighting.member))}"
+            inner = sighting.named.again(inner, f"{document.where}: {sighting.named.mark}") if sighting.named else inner
         unpacked = sighting.part == "inside"
         yield Place(
             match=sighting.match,

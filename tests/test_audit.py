@@ -148,6 +148,25 @@ def test_every_leak_is_found_and_every_blob_read_once(
     assert all(entry.known for entry in second.entries)
 
 
+def test_a_layer_with_a_value_in_a_file_s_name_is_read_once(
+    registry: MemoryRegistry, store: Store, rules: Detection
+) -> None:
+    """Two images have it, in repositories of their own; what each of them does to the file is told."""
+    leak = layer({f"srv/{token(1)}.txt": f"GITHUB_TOKEN={token(1)}\n"})
+    registry.put("team/app", "1", image_of(leak))
+    registry.put("team/other", "1", image_of(leak, layer(whiteout(f"srv/{token(1)}.txt"))))
+
+    found = run(registry, store, rules)
+
+    asked = Counter(path.rpartition("/")[2] for path in registry.paths("/blobs/"))
+    assert asked[leak.digest] == 1
+    assert leaking(found) == {f"{registry.address}/team/app:1", f"{registry.address}/team/other:1"}
+    path = f"srv/{'*' * len(token(1))}.txt"
+    states = [{finding["state"] for finding in image["findings"] if finding["path"] == path}
+              for image in sorted(document(found)["images"], key=lambda each: str(each["reference"]))]  # fmt: skip
+    assert states == [{"live"}, {"deleted"}]
+
+
 def test_only_what_is_new_is_read(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
     """A new image on known layers costs its own blobs; a tag that moved is told from what it was."""
     shared = layer({"usr/lib/shared": "x" * 100})

@@ -560,6 +560,31 @@ def test_the_migrations_make_the_schema(store: Store) -> None:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
 
 
+def test_layers_that_an_older_program_kept_are_forgotten(
+    registry: MemoryRegistry, store: Store, rules: Detection
+) -> None:
+    """Verdicts stay; a new image on such a layer has it read once more, and the one after that does not."""
+    leak = layer({".env": f"GITHUB_TOKEN={token(1)}\n"})
+    registry.put("team/app", "1", image_of(leak))
+    run(registry, store, rules)
+    with store.begin() as connection:
+        connection.execute(sql("update layers set outcome = :old"), {"old": zlib.compress(b'{"version": 1}')})
+        connection.execute(sql("update alembic_version set version_num = '0003'"))
+    registry.seen.clear()
+
+    renewed = open_store(str(store.url))
+    with renewed.connect() as connection:
+        assert connection.execute(sql("select count(*) from layers")).scalar_one() == 0
+    run(registry, renewed, rules)
+    assert registry.paths("/blobs/") == []
+    for number in (2, 3):
+        registry.put("team/app", str(number), image_of(leak, layer({"a": str(number)})))
+        run(registry, renewed, rules)
+    renewed.dispose()
+
+    assert [path.rpartition("/")[2] for path in registry.paths("/blobs/")].count(leak.digest) == 1
+
+
 def test_a_store_of_a_newer_version(store: Store) -> None:
     """It is left alone."""
     with store.begin() as connection:

@@ -19,7 +19,7 @@ from scanner.locate import Place
 from scanner.packages.model import FileList, Installer, Package, PrivateOrigin, Record, Versions
 from scanner.packages.registries import is_public, of_environment, of_step
 from scanner.seal import Seal, SealedSecret, digest_of
-from scanner.work.called import Called, Entry, called, entry, hash_for, mark
+from scanner.work.called import Called, Entry, called, entry, key_of, mark
 from scanner.work.kept import seal_of
 from scanner.work.keyed import keyed_digest, keyed_record
 from scanner.work.pool import BlobOutcome
@@ -212,14 +212,14 @@ def attributed(image: Image, outcomes: Sequence[BlobOutcome | None], places: Ite
     everything = list(places)
     files = [_file(place) for place in everything]
     seal = seal_of(outcomes)
-    hashed = hash_for(seal)
+    key = key_of(seal)
     names = {file: place.path or "" for place, file in zip(everything, files, strict=True) if file is not None}
-    paths = {file: called(name, hashed) for file, name in names.items()}
+    paths = {file: called(name, key) for file, name in names.items()}
     inside = {mark(name): name for place in everything for name in place.inside}
-    entries = {key: entry(name, hashed) for key, name in inside.items()}
+    entries = {known: entry(name, key) for known, name in inside.items()}
     records = _Records(image, outcomes, paths.values(), seal)
     sources = _sources(records, outcomes, paths)
-    named = _values_of(everything)
+    named = _values_of(seal)
     published: dict[tuple[object, object], _Source] = {}
     for place, file in zip(everything, files, strict=True):
         source = sources[file] if file is not None else None
@@ -240,10 +240,8 @@ def attributed(image: Image, outcomes: Sequence[BlobOutcome | None], places: Ite
     return found
 
 
-def _values_of(places: Iterable[Place]) -> Callable[[Secret], object]:
-    """What stands for a value among those of *places*: of layers that were kept they are sealed, of others not."""
-    secrets = (place.match.secret for place in places)
-    seal = next((secret.seal for secret in secrets if isinstance(secret, SealedSecret)), None)
+def _values_of(seal: Seal | None) -> Callable[[Secret], object]:
+    """What stands for a value: of layers that were kept they are sealed, of others not."""
 
     def named(secret: Secret) -> object:
         if isinstance(secret, SealedSecret):
@@ -278,15 +276,16 @@ def _copies_of(called: Called, inside: Sequence[Entry], source: _Source | None) 
     for name in inside:
         yield name.path
         yield name.in_usr
-    if source is not None and source.root in called.above:
-        yield _in_tarball(source, called.below[called.above.index(source.root)])
+    for root, below in zip(called.above, called.below, strict=False):
+        if source is not None and root == source.root:
+            yield _in_tarball(source, below)
 
 
 def intact(image: Image, outcomes: Sequence[BlobOutcome | None], files: Mapping[File, str]) -> set[File]:
     """Those of *files*, given with their paths, that are untouched content of a package, public or not; only files that
     were digested."""
     seal = seal_of(outcomes)
-    paths = {file: called(path, hash_for(seal)) for file, path in files.items()}
+    paths = {file: called(path, key_of(seal)) for file, path in files.items()}
     sources = _sources(_Records(image, outcomes, paths.values(), seal), outcomes, paths)
     return {file for file, source in sources.items() if source is not None and source.intact}
 

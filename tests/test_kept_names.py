@@ -22,7 +22,7 @@ from scanner.image.source import open_image
 from scanner.layer.tree import parents, path_hash
 from scanner.limits import Limits
 from scanner.scan import Detection
-from scanner.work.called import called
+from scanner.work.called import called, key_of
 from scanner.work.messages import Form
 from scanner.work.pool import BlobOutcome
 from testimages.values import value_of
@@ -273,7 +273,7 @@ def test_nothing_to_guess_with_is_kept(kind: str, rules: Detection, tmp_path: Pa
     names = [name for each in LAYERS[kind] for name in names_of(each.plain)]
     values = [value.encode() for value in (FIRST, SECOND, PASSWORD)]
     pieces = {piece for name in names for piece in (name, *name.split(b"/"), *parents(name))} | {*values, QUOTED}
-    known = {number for name in names for number in hashes(astuple(called(name, path_hash)))}
+    known = {number for name in names for number in hashes(astuple(called(name, key_of(None))))}
     known |= {path_hash(piece) for piece in pieces}
     digests = [number.to_bytes(8, "little") for number in known - {path_hash(b"")}]  # the root is no secret
     for kind_of in ("md5", "sha1", "sha256", "sha512", "blake2b", "blake2s"):

@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 
 from scanner.content.repositories import LooseObject, repository_of
-from scanner.layer.tree import FILE, Trail, clean, effect, parents, path_hash
+from scanner.layer.tree import FILE, Trail, clean, effect, parent_hashes, parents, path_hash
 from scanner.packages.node import CONTENT
 from scanner.seal import Seal
 from scanner.work.keyed import keyed
@@ -24,7 +26,9 @@ _COMPILED = re.compile(rb"(?P<directory>(?:.*/)?)__pycache__/(?P<stem>[^/.]+)\.[
 _MERGED = (b"usr/bin/", b"usr/sbin/", b"usr/lib")  # lists may name what merged-/usr moved as it was called before
 _MASK = re.compile(r"\*+")
 
-Hash = Callable[[bytes], int]
+#: from the hash of a path to the one that is compared
+Key = Callable[[int], int]
+_DEEPEST = 64  # directories that a package's may be above its file
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Called(Trail):
     """The name of a file.
 
     Attributes:
-        below: the rest of its path under each directory above.
+        below: the rest of its path under each of the nearest directories above.
         listed: what package managers' records may call it.
         generated: it is where installing a package makes a private key.
         repository: the git repository that it is a part of, if it can be one.
@@ -105,50 +109,55 @@ def mark(name: str) -> str:
     return name.mark if isinstance(name, Named) else name
 
 
-def hash_for(seal: Seal | None) -> Hash:
-    """How to hash paths: as trees and records have them, or keyed."""
-    return path_hash if seal is None else lambda path: keyed(seal, path_hash(path))
+def key_of(seal: Seal | None) -> Key:
+    """Hashes as trees and records have them, or keyed."""
+    return _plain if seal is None else partial(keyed, seal)
 
 
-def called(name: str | bytes, hashed: Hash) -> Called:
+def _plain(hashed: int) -> int:
+    return hashed
+
+
+def called(name: str | bytes, key: Key) -> Called:
     """What is asked of the name of a file."""
     if isinstance(name, Named) and isinstance(name.about, Called):
         return name.about
     path = clean(name if isinstance(name, bytes) else _raw(name))
-    above = parents(path)
+    above = islice(parents(path), _DEEPEST)
     repository, source = repository_of(path), _compiled_from(path)
     return Called(
         effect(path)[0] == FILE,
-        hashed(path),
-        tuple(map(hashed, above)),
-        tuple(hashed(path[len(directory) + 1 if directory else 0 :]) for directory in above),
-        tuple(map(hashed, _listed(path))),
+        key(path_hash(path)),
+        tuple(map(key, parent_hashes(path))),
+        tuple(key(path_hash(path[len(directory) + 1 if directory else 0 :])) for directory in above),
+        tuple(key(path_hash(name)) for name in _listed(path)),
         _GENERATED.fullmatch(path.decode("utf-8", "surrogateescape")) is not None,
-        None if repository is None else hashed(repository),
-        None if source is None else called(source, hashed),
+        None if repository is None else key(path_hash(repository)),
+        None if source is None else called(source, key),
     )
 
 
-def entry(name: str, hashed: Hash) -> Entry:
+def entry(name: str, key: Key) -> Entry:
     """What is asked of the name of an archive's entry."""
     if isinstance(name, Named) and isinstance(name.about, Entry):
         return name.about
     raw = _raw(name)
     path = clean(raw)
-    return Entry(hashed(raw), hashed(path), hashed(b"usr/" + path), hashed(raw.partition(b"/")[2]))
+    asked = raw, path, b"usr/" + path, raw.partition(b"/")[2]
+    return Entry(*(key(path_hash(each)) for each in asked))
 
 
-def repository(name: str, hashed: Hash) -> int | None:
+def repository(name: str, key: Key) -> int | None:
     """`Called.repository` of the name of a file."""
     if isinstance(name, Named) and isinstance(name.about, Called):
         return name.about.repository
     path = repository_of(_raw(name))
-    return None if path is None else hashed(path)
+    return None if path is None else key(path_hash(path))
 
 
-def in_repository(item: LooseObject, hashed: Hash) -> int:
+def in_repository(item: LooseObject, key: Key) -> int:
     """Which repository an object is in, to compare with `Called.repository`."""
-    return item.repository if isinstance(item.repository, int) else hashed(item.repository)
+    return item.repository if isinstance(item.repository, int) else key(path_hash(item.repository))
 
 
 def _raw(name: str) -> bytes:

@@ -26,7 +26,7 @@ from scanner.limits import MIB
 from scanner.packages.model import FileDigests, Installer, Package, PrivateOrigin, Record, Versions
 from scanner.redact import Redactor
 from scanner.seal import Seal, SealedSecret, Spelling, sealed
-from scanner.work.called import Called, Entry, Named, called, entry, hash_for, hidden, in_repository, named
+from scanner.work.called import Called, Entry, Named, called, entry, hidden, in_repository, key_of, named
 from scanner.work.keyed import KeyedDigest, KeyedFiles, KeyedTree, keyed_digest, keyed_record, keyed_tree
 from scanner.work.messages import LayerRead, NestedGap, Sighting
 from scanner.work.pool import BlobOutcome
@@ -124,7 +124,7 @@ class _Cleaner:
         values = {each.match.secret.reveal() for each in found} - ids
         spelled = {each.spelled.reveal() for each in found if each.spelled is not None} - ids
         self._redactor = Redactor(values | spelled)
-        self._seal, self._hashed = seal, hash_for(seal)
+        self._seal, self._key = seal, key_of(seal)
         self.rows: list[Any] = []
         self._numbers: dict[tuple[bytes, bytes], int] = {}
         members = {(each.member, each.match.secret.reveal()) for each in found if each.member is not None}
@@ -148,14 +148,14 @@ class _Cleaner:
             stored, path = _both(member)
             row: list[Any] = [_text(self.text(stored, own).encode("utf-8", "surrogateescape"))]
             if member in self._holding:
-                row += self._held(path, own, called(member, self._hashed))
+                row += self._held(path, own, called(member, self._key))
             self._numbers[key] = len(self.rows)
             self.rows.append(row)
         return self._numbers[key]
 
     def entry(self, name: str, own: bytes) -> Any:
         """The name of an archive's entry; one that holds a value is kept without it."""
-        return self._held(name, own, entry(name, self._hashed)) if name in self._holding else name
+        return self._held(name, own, entry(name, self._key)) if name in self._holding else name
 
     def _held(self, name: str, own: bytes, about: Called | Entry) -> list[Any]:
         clear = self.text(name, own)
@@ -210,7 +210,7 @@ def _record(record: Record, clean: _Cleaner) -> Any:
 def _object(each: LooseObject, seal: Seal, clean: _Cleaner) -> Any:
     """A commit or tree of git; values are taken out of its text."""
     data = clean.text(each.data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
-    return [in_repository(each, hash_for(seal)), each.kind, _text(each.digest), _text(data)]
+    return [in_repository(each, key_of(seal)), each.kind, _text(each.digest), _text(data)]
 
 
 def _text(raw: bytes) -> str:

@@ -43,7 +43,12 @@ class Memory:
 
 def reported(image: BuiltImage, rules: Detection, path: Path, kept: Memory | None = None, show: bool = False) -> str:
     """The report on an image."""
-    opened = open_image(str(write(path / "image.tar", image.oci_archive())), limits=Limits())
+    return report_of(write(path / "image.tar", image.oci_archive()), rules, kept, show)
+
+
+def report_of(path: Path, rules: Detection, kept: Memory | None = None, show: bool = False) -> str:
+    """The report on an image in a file or a directory."""
+    opened = open_image(str(path), limits=Limits())
     try:
         return render(scan(opened, rules, Options(Limits(), 1, KEY, show_secrets=show), kept=kept))
     finally:

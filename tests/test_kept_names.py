@@ -26,8 +26,8 @@ from scanner.work.called import called, key_of
 from scanner.work.messages import Form
 from scanner.work.pool import BlobOutcome
 from testimages.values import value_of
-from tests.builders import BuiltLayer, directory, image_of, layer, opaque, tar_of, whiteout
-from tests.keeping import Memory, reported
+from tests.builders import BuiltLayer, directory, image_of, layer, layout_members, opaque, tar_of, whiteout, write_all
+from tests.keeping import Memory, report_of, reported
 
 FIRST, SECOND = (value_of("kept names", name, "github-token") for name in ("first", "second"))
 PASSWORD = value_of("kept names", "password", "password")
@@ -233,6 +233,19 @@ def test_the_report_is_the_same(kind: str, rules: Detection, tmp_path: Path) -> 
         assert reported(image, rules, tmp_path, less) == plain
         assert less.given == 1
         assert reported(image, rules, tmp_path, partly.only(*(each for each in digests if each != digest))) == plain
+
+
+def test_a_blob_that_no_manifest_names(rules: Detection, tmp_path: Path) -> None:
+    """It is walked if it looks like a layer, and its files are as distinct."""
+    left = layer({f"srv/{FIRST}.txt": QUOTED, f"srv/{SECOND}.txt": QUOTED}).plain
+    members = layout_members(image_of(layer({"a": "b"})), blobs=[left])
+    path, memory = write_all(tmp_path / "layout", members), Memory()
+    plain = report_of(path, rules)
+
+    assert plain.count(f"srv/{'*' * len(FIRST)}.txt") > 2
+    assert report_of(path, rules, memory) == plain
+    assert report_of(path, rules, memory) == plain
+    assert memory.given == 2
 
 
 def stored(memory: Memory) -> bytes:

@@ -50,6 +50,7 @@ class Place:
         content: where that content starts in the uncompressed blob; members of one path are told apart by it.
         removed_by: index of the layer that deleted, overwrote or hid it.
         inside: path through nested archives.
+        order: which of the blob's sightings it is, as they lie there.
         mac: HMAC of the stored bytes, in hex, where those are not the secret itself; empty if it was not taken.
         spelled: how the text of a document spells the secret, None if it stands there as it is.
         origin: whose file it is in, as in the report; see `origin.attributed`.
@@ -76,6 +77,7 @@ class Place:
     platform: str | None = None
     content: int = 0
     inside: tuple[str, ...] = ()
+    order: int = 0
     mac: str = ""
     spelled: Secret | None = None
     origin: Mapping[str, object] = field(default_factory=lambda: {"kind": "user"})
@@ -115,10 +117,15 @@ def layer_places(
 
     for layer, outcome in zip(image.layers, outcomes, strict=True):
         if outcome is not None and layer.blob is not None:
-            for sighting in outcome.sightings:
-                yield _in_layer(layer, outcome, sighting, fate_of, number, platform)
+            for order, sighting in enumerate(sorted(outcome.sightings, key=_lies)):
+                yield replace(_in_layer(layer, outcome, sighting, fate_of, number, platform), order=order)
             for sighting in outcome.stored_sightings:
                 yield replace(_stored(layer, outcome, sighting), image=number, platform=platform)
+
+
+def _lies(sighting: Sighting) -> tuple[object, ...]:
+    """Where a sighting lies in its blob. They come from many workers, but those within one content from one."""
+    return sighting.base, sighting.within, sighting.stored, sighting.start
 
 
 def _in_layer(
@@ -178,7 +185,7 @@ def _stored(layer: Layer, outcome: BlobOutcome, sighting: Sighting) -> Place:
 
 def blob_places(document: Document, outcome: BlobOutcome) -> Iterator[Place]:
     """The places of sightings in a blob that is no layer and no JSON: unreferenced layers, leftovers."""
-    for sighting in (*outcome.sightings, *outcome.stored_sightings):
+    for order, sighting in enumerate((*sorted(outcome.sightings, key=_lies), *outcome.stored_sightings)):
         inner = document.where
         if sighting.member:
             inner = f"{document.where}: {sighting.named or text_of(clean(sighting.member))}"
@@ -201,6 +208,7 @@ def blob_places(document: Document, outcome: BlobOutcome) -> Iterator[Place]:
             state=State.HIDDEN if sighting.member else State.LIVE,
             content=sighting.within if unpacked else sighting.base,
             inside=sighting.inside,
+            order=order,
             mac=sighting.mac or (outcome.proofs.get(sighting.stored, "") if unpacked else ""),
         )
 

@@ -307,7 +307,7 @@ def findings(
 
 def _order(place: Place, path: str | None) -> tuple[object, ...]:
     layer = -1 if place.layer is None else place.layer.index
-    return place.image, layer, path or "", place.content, place.offset, place.match.rule_id, place.stored
+    return place.image, layer, path or "", place.content, place.offset, place.match.rule_id, place.order
 
 
 def _finding(place: Place, path: str | None, image: _Image) -> Finding:

@@ -30,6 +30,7 @@ from tests.builders import BuiltLayer, directory, image_of, layer, layout_member
 from tests.keeping import Memory, report_of, reported
 
 FIRST, SECOND = (value_of("kept names", name, "github-token") for name in ("first", "second"))
+PAIR = FIRST, SECOND
 PASSWORD = value_of("kept names", "password", "password")
 SHORT = "hunter2"
 #: in every file below, so that each name that holds one of them does so beside a finding of its file
@@ -158,6 +159,9 @@ LAYERS = {
     "in archives": (
         layer({f"{FIRST}.zip": zip_of({f"a/{FIRST}.txt": QUOTED, f"a/{SECOND}.txt": QUOTED, "b": TOKENS,
                                        f"{SECOND}.zip": zip_of({f"{FIRST}/x": QUOTED, f"{SECOND}/x": QUOTED})})}),
+    ),
+    "in one compressed stream": (
+        layer({f"{FIRST}.tgz": gzip.compress(tar_of({f"{name}/{n}": TOKENS for n in range(4) for name in PAIR}))}),
     ),
     "in an archive of intact files": (
         layer({f"tmp/{FIRST}.tar": tar_of({f"./usr/share/{FIRST}/a": QUOTED, f"share/{SECOND}/a": QUOTED})}),

@@ -181,6 +181,9 @@ LAYERS = {
         layer({f"usr/share/{FIRST}.gz": BROKEN, f"usr/share/{SECOND}.gz": BROKEN}),
         dpkg({f"usr/share/{FIRST}.gz": BROKEN}),
     ),
+    "one of two in a build step": (
+        layer({f"srv/{SECOND}/{FIRST}.txt": TOKENS}, created_by=f"COPY {FIRST}.txt /srv/x/ # buildkit"),
+    ),
     "in build steps": (
         layer({f"srv/{FIRST}.txt": TOKENS}, created_by=f"COPY {FIRST}.txt /srv/{FIRST}.txt # buildkit"),
         layer(created_by=f"RUN /bin/sh -c deploy --key /srv/{FIRST}.txt # buildkit"),
@@ -199,6 +202,7 @@ SAID = {
     "in an archive of intact files": '"derived"', "in a repository": '"commit ', "broken": '"nested.damaged"',
     "in a repository of one layer": '"commit ', "in a pack of a repository": '"commit ',
     "a key made at install": '"generated-at-install"',
+    "one of two in a build step": "Delete the COPY and mount the file",
     "short": f"etc/{'*' * len(SHORT)}.yml", "in build steps": "also wrote it to",
 }  # fmt: skip
 

@@ -81,11 +81,11 @@ class Named(str):
         return _named(text, mark or self.mark, self.about, self.seal, self.hidden)
 
     def shown(self, known: Mapping[bytes, str]) -> Named:
-        """The name with what stood in it, if all of that is known by its marks; else as it is."""
-        if len(_MASK.findall(self)) != len(self.hidden) or not all(mark in known for mark in self.hidden):
+        """The name with those parts of what stood in it that are *known* by their marks."""
+        if known.keys().isdisjoint(self.hidden) or len(_MASK.findall(self)) != len(self.hidden):
             return self
         marks = iter(self.hidden)
-        return self.again(_MASK.sub(lambda _: known[next(marks)], self))
+        return self.again(_MASK.sub(lambda run: known.get(next(marks), run[0]), self))
 
 
 def _named(text: str, mark: str, about: Called | Entry, seal: Seal, hidden: tuple[bytes, ...]) -> Named:

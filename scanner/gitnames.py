@@ -6,8 +6,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from scanner.content.repositories import Names, repository_of
+from scanner.content.repositories import Names
 from scanner.locate import Place
+from scanner.work.called import Key, entry, in_repository, key_of, repository
+from scanner.work.called import named as masked
+from scanner.work.kept import seal_of
 from scanner.work.pool import BlobOutcome
 
 _BLOB = re.compile(r"blob ([0-9a-f]{40})")
@@ -19,24 +22,28 @@ def named(places: Iterable[Place], outcomes: Sequence[BlobOutcome | None]) -> It
     Args:
         outcomes: of the image's layers.
     """
-    known: dict[bytes, Names] = {}
+    seal = seal_of(outcomes)
+    key = key_of(seal)
+    known: dict[int, Names] = {}
     for place in places:
         blob = _BLOB.fullmatch(place.inside[0]) if place.inside and place.encoding[:1] == ("git",) else None
-        repository = repository_of((place.path or "").encode("utf-8", "surrogateescape")) if blob else None
-        if blob is None or repository is None:
+        at = repository(place.path or "", key) if blob else None
+        if blob is None or at is None:
             yield place
             continue
-        if repository not in known:
-            known[repository] = _names(repository, outcomes)
-        title = known[repository].title("blob", bytes.fromhex(blob[1]))
+        if at not in known:
+            known[at] = _names(at, outcomes, key)
+        title = known[at].title("blob", bytes.fromhex(blob[1]))
+        if seal is not None and "*" in title:  # other files may be called so as well without what stood there
+            title = masked(title, entry(place.inside[0], key), seal, ())
         yield replace(place, inside=(title, *place.inside[1:]))
 
 
-def _names(repository: bytes, outcomes: Sequence[BlobOutcome | None]) -> Names:
+def _names(at: int, outcomes: Sequence[BlobOutcome | None], key: Key) -> Names:
     names = Names()
     for outcome in outcomes:
         for item in outcome.objects if outcome is not None else ():
-            if item.repository == repository:
+            if in_repository(item, key) == at:
                 names.learn(item.kind, item.digest, item.data)
     names.spread()
     return names

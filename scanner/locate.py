@@ -14,8 +14,10 @@ from scanner.image.documents import JsonString, strings
 from scanner.image.instruction import parse_created_by
 from scanner.image.model import Document, Image, Layer
 from scanner.layer.expand import PROOF_SUFFIX
-from scanner.layer.tree import Trail, clean
+from scanner.layer.tree import clean
 from scanner.states import Fate, fate
+from scanner.work.called import Called, Named
+from scanner.work.keyed import keyed_tree
 from scanner.work.messages import Sighting
 from scanner.work.pool import BlobOutcome
 
@@ -48,6 +50,7 @@ class Place:
         content: where that content starts in the uncompressed blob; members of one path are told apart by it.
         removed_by: index of the layer that deleted, overwrote or hid it.
         inside: path through nested archives.
+        order: which of the blob's sightings it is, as they lie there.
         mac: HMAC of the stored bytes, in hex, where those are not the secret itself; empty if it was not taken.
         spelled: how the text of a document spells the secret, None if it stands there as it is.
         origin: whose file it is in, as in the report; see `origin.attributed`.
@@ -74,6 +77,7 @@ class Place:
     platform: str | None = None
     content: int = 0
     inside: tuple[str, ...] = ()
+    order: int = 0
     mac: str = ""
     spelled: Secret | None = None
     origin: Mapping[str, object] = field(default_factory=lambda: {"kind": "user"})
@@ -82,6 +86,15 @@ class Place:
 def text_of(raw: bytes) -> str:
     """A name from an image as a string; undecodable bytes are surrogate-escaped until a report shows them."""
     return raw.decode("utf-8", "surrogateescape")
+
+
+def path_of(member: bytes, named: Named | None) -> str:
+    """The path of a member, of its name as stored or without the values that stood in that."""
+    return text_of(clean(member)) or "/" if named is None else named
+
+
+def _asked(member: bytes, named: Named | None) -> bytes | Called:
+    return named.about if named is not None and isinstance(named.about, Called) else member
 
 
 def layer_places(
@@ -94,27 +107,35 @@ def layer_places(
         number, platform: see `Place.image`.
     """
     trees = [outcome.read.tree if outcome and outcome.read else None for outcome in outcomes]
+    masked = (each.named for outcome in outcomes if outcome for each in outcome.sightings if each.named is not None)
+    if (name := next(masked, None)) is not None:  # it has keyed hashes only
+        trees = [None if tree is None else keyed_tree(tree, name.seal) for tree in trees]
 
     @cache
-    def fate_of(index: int, member: bytes, trail: Trail | None, place: int) -> Fate:
-        return fate(trees, index, trail or member, place)
+    def fate_of(index: int, member: bytes | Called, place: int) -> Fate:
+        return fate(trees, index, member, place)
 
     for layer, outcome in zip(image.layers, outcomes, strict=True):
         if outcome is not None and layer.blob is not None:
-            for sighting in outcome.sightings:
-                yield _in_layer(layer, outcome, sighting, fate_of, number, platform)
+            for order, sighting in enumerate(sorted(outcome.sightings, key=_lies)):
+                yield replace(_in_layer(layer, outcome, sighting, fate_of, number, platform), order=order)
             for sighting in outcome.stored_sightings:
                 yield replace(_stored(layer, outcome, sighting), image=number, platform=platform)
 
 
+def _lies(sighting: Sighting) -> tuple[object, ...]:
+    """Where a sighting lies in its blob. They come from many workers, but those within one content from one."""
+    return sighting.base, sighting.within, sighting.stored, sighting.start
+
+
 def _in_layer(
-    layer: Layer, outcome: BlobOutcome, sighting: Sighting, fate_of: Callable[[int, bytes, Trail | None, int], Fate],
+    layer: Layer, outcome: BlobOutcome, sighting: Sighting, fate_of: Callable[[int, bytes | Called, int], Fate],
     number: int, platform: str | None,
 ) -> Place:  # fmt: skip
     match, length = sighting.match, sighting.match.end - sighting.match.start
     state, removed_by = State.HIDDEN, None  # bytes of no member never reach the filesystem
     if sighting.member is not None:
-        end = fate_of(layer.index, sighting.member, sighting.trail, sighting.number)
+        end = fate_of(layer.index, _asked(sighting.member, sighting.named), sighting.number)
         state, removed_by = end.state, end.layer
     in_name, unpacked = sighting.part == "name", sighting.part == "inside"
     return Place(
@@ -125,7 +146,7 @@ def _in_layer(
         proof_key=outcome.read.proof_key if outcome.read else b"",
         stored=sighting.stored if unpacked or in_name else (sighting.start, length),
         offset=sighting.start if in_name or unpacked else sighting.start - sighting.base,
-        path=None if sighting.member is None else text_of(clean(sighting.member)) or "/",
+        path=None if sighting.member is None else path_of(sighting.member, sighting.named),
         member=sighting.member,
         member_offset=sighting.base if sighting.part in ("data", "inside") and sighting.member is not None else None,
         layer=layer,
@@ -164,8 +185,11 @@ def _stored(layer: Layer, outcome: BlobOutcome, sighting: Sighting) -> Place:
 
 def blob_places(document: Document, outcome: BlobOutcome) -> Iterator[Place]:
     """The places of sightings in a blob that is no layer and no JSON: unreferenced layers, leftovers."""
-    for sighting in (*outcome.sightings, *outcome.stored_sightings):
-        inner = f"{document.where}: {text_of(clean(sighting.member))}" if sighting.member else document.where
+    for order, sighting in enumerate((*sorted(outcome.sightings, key=_lies), *outcome.stored_sightings)):
+        inner = document.where
+        if sighting.member:
+            inner = f"{document.where}: {sighting.named or text_of(clean(sighting.member))}"
+            inner = sighting.named.again(inner, f"{document.where}: {sighting.named.mark}") if sighting.named else inner
         unpacked = sighting.part == "inside"
         yield Place(
             match=sighting.match,
@@ -184,6 +208,7 @@ def blob_places(document: Document, outcome: BlobOutcome) -> Iterator[Place]:
             state=State.HIDDEN if sighting.member else State.LIVE,
             content=sighting.within if unpacked else sighting.base,
             inside=sighting.inside,
+            order=order,
             mac=sighting.mac or (outcome.proofs.get(sighting.stored, "") if unpacked else ""),
         )
 

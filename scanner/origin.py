@@ -6,7 +6,6 @@ the same image; a record of any layer will do, since equal digests mean equal by
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,13 +13,15 @@ from dataclasses import dataclass, replace
 from scanner.evidence import Confidence, Evidence, Secret, Surface
 from scanner.image.documents import strings
 from scanner.image.model import Image
-from scanner.layer.tree import clean, parents, path_hash
+from scanner.layer.tree import path_hash
 from scanner.limits import MIB
 from scanner.locate import Place
 from scanner.packages.model import FileList, Installer, Package, PrivateOrigin, Record, Versions
-from scanner.packages.node import CONTENT
 from scanner.packages.registries import is_public, of_environment, of_step
 from scanner.seal import Seal, SealedSecret, digest_of
+from scanner.work.called import Called, Entry, called, entry, key_of, mark
+from scanner.work.kept import seal_of
+from scanner.work.keyed import keyed_digest, keyed_record
 from scanner.work.pool import BlobOutcome
 
 #: rules for values that no provider's shape tells: what the author of a public package wrote into such a place
@@ -35,20 +36,13 @@ _PROVABLY_ANYBODYS = (*_ANYBODYS, "file.", "kubernetes.secret-manifest", "privat
 _NOTHING: tuple[str, ...] = ()
 _PRIVATE_KEYS = ("private-key.", "detect-secrets.private-key")
 
-#: private keys that installing a package makes, so that all who run the image share them
-_GENERATED = re.compile(
-    r"etc/(?:ssh/ssh_host_\w+_key|dropbear/dropbear_\w+_host_key|ssl/private/ssl-cert-snakeoil\.key|unbound/unbound_\w+\.key"
-    r"|pki/tls/private/localhost\.key|bind/rndc\.key|ipsec\.d/private/[^/]+)"
-)
-_COMPILED = re.compile(rb"(?P<directory>(?:.*/)?)__pycache__/(?P<stem>[^/.]+)\.[a-z]+-?[0-9][^/]*\.pyc")
-_MERGED = (b"usr/bin/", b"usr/sbin/", b"usr/lib")  # lists may name what merged-/usr moved as it was called before
 _SYSTEM = ("dpkg", "apk", "rpm")
 _EVERYWHERE = -1
 _LARGEST_CONFIG = 4 * MIB
 
 
-#: (index of the layer, member name as stored, where its data begins in the uncompressed layer)
-File = tuple[int, bytes, int]
+#: (index of the layer, where its data begins in the uncompressed layer)
+File = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +54,7 @@ class _Source:
         private: whether anything says that it may not be public.
         registry: the host it came from, where that is recorded.
         same_layer: the record lies in the file's own layer.
-        root: the package's directory, empty if its files are listed one by one.
+        root: the hash of the package's directory, 0 if its files are listed one by one.
         digested: the record has a digest of the file.
         compiled: this is no file of the record, but compiled from one that it has a digest of.
     """
@@ -71,7 +65,7 @@ class _Source:
     private: bool
     registry: str
     same_layer: bool
-    root: bytes
+    root: int
     digested: bool = False
     compiled: bool = False
 
@@ -86,19 +80,27 @@ class _Sign:
 
 
 class _Records:
-    """All that the package managers' records of one image say."""
+    """All that the package managers' records of one image say.
 
-    def __init__(self, image: Image, outcomes: Sequence[BlobOutcome | None], wanted: set[int]) -> None:
+    Args:
+        files: those that will be asked for.
+        seal: of what was kept, None if nothing was: with it, all hashes and digests are keyed.
+    """
+
+    def __init__(
+        self, image: Image, outcomes: Sequence[BlobOutcome | None], files: Iterable[Called], seal: Seal | None
+    ) -> None:
         self._versions: dict[str, dict[int, dict[str, str]]] = defaultdict(dict)
-        self._installers: dict[bytes, str] = {}
+        self._installers: dict[bytes | int, str] = {}
         self._signs = list(_signs(image))
         self._digests: list[tuple[FileList, bytes]] = []
-        self._marks: dict[bytes, Package] | None = None
         self._by_path: dict[int, list[tuple[int, FileList]]] = defaultdict(list)
-        self._by_root: dict[bytes, list[tuple[int, FileList]]] = defaultdict(list)
+        self._by_root: dict[int, list[tuple[int, FileList]]] = defaultdict(list)
+        self._seal = seal
+        wanted = {name for file in files for each in (file, file.source) if each is not None for name in each.listed}
         for layer, outcome in enumerate(outcomes):
             for record in outcome.records if outcome is not None else ():
-                self._add(layer, record, wanted)
+                self._add(layer, record if seal is None else keyed_record(record, seal), wanted)
 
     def _add(self, layer: int, record: Record, wanted: set[int]) -> None:
         if isinstance(record, Versions):
@@ -112,42 +114,33 @@ class _Records:
                 self._by_path[path].append((layer, record))
             self._digests.append((record, record.digests))
             if record.root:
-                self._by_root[record.root].append((layer, record))
+                self._by_root[_root(record)].append((layer, record))
 
     def listed(self, secret: Secret) -> Package | None:
         """The package of which the secret, as text, is the digest of a file."""
         if isinstance(secret, SealedSecret):
-            return self._sealed(secret.seal).get(secret.digest) if secret.digest else None
-        raw = digest_of(secret.reveal())
+            raw = secret.digest
+        elif (raw := digest_of(secret.reveal())) and self._seal is not None:
+            raw = self._seal.digest(raw)
         return next((files.package for files, digests in self._digests if raw in digests), None) if raw else None
 
-    def _sealed(self, seal: Seal) -> dict[bytes, Package]:
-        """The marks of all digests, made when the first value that may be one needs them."""
-        if self._marks is None:
-            self._marks = {}
-            for files, digests in self._digests:
-                width = len(digests) * 8 // len(files.hashes) if files.hashes else 0
-                for at in range(0, len(digests) if width else 0, width or 1):
-                    self._marks.setdefault(seal.digest(digests[at : at + width]), files.package)
-        return self._marks
-
-    def source(self, path: bytes, layer: int, digests: Mapping[str, bytes]) -> _Source | None:
+    def source(self, called: Called, layer: int, digests: Mapping[str, bytes]) -> _Source | None:
         """The package of a file, the best vouched for first; None if no record names the file.
 
         Args:
-            path: clean.
             layer: where the file lies.
             digests: of the file, by algorithm; empty if unknown.
         """
         found = []
-        for name in _names(path):
-            wanted = path_hash(name)
-            for at, files in self._by_path.get(wanted, ()):
-                listed = files.digest(wanted)
-                intact = bool(listed) and digests.get(files.algorithm) == listed
+        for name in called.listed:
+            for at, files in self._by_path.get(name, ()):
+                listed, own = files.digest(name), digests.get(files.algorithm)
+                if own is not None and self._seal is not None:
+                    own = keyed_digest(own, self._seal)
+                intact = bool(listed) and own == listed
                 found.append(replace(self._source(at, files, intact, layer), digested=bool(listed)))
         if not found:
-            nearest = next((self._by_root[root] for root in parents(path) if root in self._by_root), [])
+            nearest = next((self._by_root[root] for root in called.above if root in self._by_root), [])
             found = [self._source(at, files, False, layer) for at, files in nearest]
         return min(found, key=_rank, default=None)
 
@@ -161,7 +154,7 @@ class _Records:
         if files.home in self._installers:
             package = replace(package, manager=self._installers[files.home])
         label = "; ".join((str(package), *reasons[:1]))
-        return _Source(label, package, intact, bool(reasons), files.registry, at == layer, files.root)
+        return _Source(label, package, intact, bool(reasons), files.registry, at == layer, _root(files))
 
     def _version(self, manager: str, name: str, layer: int) -> str:
         """As the nearest list of versions has it: that of the same layer, else the next one below, else any."""
@@ -170,6 +163,10 @@ class _Records:
             if name in known[at]:
                 return known[at][name]
         return ""
+
+
+def _root(files: FileList) -> int:
+    return files.root if isinstance(files.root, int) else path_hash(files.root) if files.root else 0
 
 
 def _about(sign: _Sign, files: FileList, layer: int) -> bool:
@@ -184,23 +181,15 @@ def _rank(source: _Source) -> tuple[object, ...]:
     return not source.intact, source.private, not source.same_layer, not system, source.label
 
 
-def _names(path: bytes) -> Iterator[bytes]:
-    yield path
-    if path.startswith(_MERGED):
-        yield path[len(b"usr/") :]
-    elif CONTENT in path:
-        yield path[path.index(CONTENT) :]
-
-
 def _signs(image: Image) -> Iterator[_Sign]:
     """What the image's environment and history say about where packages came from."""
     yield from (_Sign(origin, _EVERYWHERE) for origin in of_environment(_environment(image)))
     if image.config is None:
         return
     layers = {layer.instruction.history_index: layer.index for layer in image.layers if layer.instruction}
-    for index, entry in enumerate(image.config.history):
+    for index, recorded in enumerate(image.config.history):
         layer = layers.get(index, _EVERYWHERE)  # ENV and ARG make no layer, but count in steps that do
-        for step in of_step(entry.created_by):
+        for step in of_step(recorded.created_by):
             yield _Sign(step.sign, layer, step.here and layer != _EVERYWHERE)
 
 
@@ -222,33 +211,37 @@ def attributed(image: Image, outcomes: Sequence[BlobOutcome | None], places: Ite
     """
     everything = list(places)
     files = [_file(place) for place in everything]
-    records = _records(image, outcomes, {file for file in files if file is not None})
-    sources = _sources(records, outcomes, {file for file in files if file is not None})
-    paths = {file: clean(file[1]) for file in sources}
-    named = _values_of(everything)
-    published: dict[tuple[bytes, object], _Source] = {}
+    seal = seal_of(outcomes)
+    key = key_of(seal)
+    names = {file: place.path or "" for place, file in zip(everything, files, strict=True) if file is not None}
+    paths = {file: called(name, key) for file, name in names.items()}
+    inside = {mark(name): name for place in everything for name in place.inside}
+    entries = {known: entry(name, key) for known, name in inside.items()}
+    records = _Records(image, outcomes, paths.values(), seal)
+    sources = _sources(records, outcomes, paths)
+    named = _values_of(seal)
+    published: dict[tuple[object, object], _Source] = {}
     for place, file in zip(everything, files, strict=True):
         source = sources[file] if file is not None else None
         if file is not None and source is not None and source.intact:
-            published[paths[file], named(place.match.secret)] = source
+            published[paths[file].path, named(place.match.secret)] = source
             if place.inside:
-                published[_in_tarball(source, place.inside[0]), named(place.match.secret)] = source
+                below = entries[mark(place.inside[0])].below
+                published[_in_tarball(source, below), named(place.match.secret)] = source
     found = []
     for place, file in zip(everything, files, strict=True):
         if file is None:
             found.append(place)
             continue
-        copies = _copies_of(paths[file], place.inside, sources[file])
+        copies = _copies_of(paths[file], [entries[mark(name)] for name in place.inside], sources[file])
         vouching = (published.get((name, named(place.match.secret))) for name in copies)
-        attributed_place = _with_origin(place, sources[file], next(filter(None, vouching), None))
-        found.append(_without_digest(attributed_place, records))
+        derived = next(filter(None, vouching), None)
+        found.append(_without_digest(_with_origin(place, paths[file], sources[file], derived), records))
     return found
 
 
-def _values_of(places: Iterable[Place]) -> Callable[[Secret], object]:
-    """What stands for a value among those of *places*: of layers that were kept they are sealed, of others not."""
-    secrets = (place.match.secret for place in places)
-    seal = next((secret.seal for secret in secrets if isinstance(secret, SealedSecret)), None)
+def _values_of(seal: Seal | None) -> Callable[[Secret], object]:
+    """What stands for a value: of layers that were kept they are sealed, of others not."""
 
     def named(secret: Secret) -> object:
         if isinstance(secret, SealedSecret):
@@ -270,31 +263,30 @@ def _without_digest(place: Place, records: _Records) -> Place:
     return replace(place, match=replace(match, evidence=(*match.evidence, evidence), confidence=Confidence.LOW))
 
 
-def _in_tarball(source: _Source, name: str) -> bytes:
+def _in_tarball(source: _Source, below: int) -> tuple[Package, int]:
     """What a file of a package is called whichever way it came: npm's tarballs have one directory on top."""
-    package = source.package
-    full = f"{package.manager} {package.name} {package.version}:{name.partition('/')[2]}"
-    return full.encode("utf-8", "surrogateescape")
+    return source.package, below
 
 
-def _copies_of(path: bytes, inside: Sequence[str], source: _Source | None) -> Iterator[bytes]:
+def _copies_of(called: Called, inside: Sequence[Entry], source: _Source | None) -> Iterator[object]:
     """The names of files that a place's content was made or copied from: a compiled file's source, what an archive
     installs, and the tarball that a package was unpacked from."""
-    if (compiled_from := _compiled_from(path)) != path:
-        yield compiled_from
+    if called.source is not None:
+        yield called.source.path
     for name in inside:
-        inner = clean(name.encode("utf-8", "surrogateescape"))
-        yield inner
-        yield b"usr/" + inner
-    if source is not None and source.root:
-        relative = path[len(source.root) :].decode("utf-8", "surrogateescape")
-        yield _in_tarball(source, relative)
+        yield name.path
+        yield name.in_usr
+    for root, below in zip(called.above, called.below, strict=False):
+        if source is not None and root == source.root:
+            yield _in_tarball(source, below)
 
 
-def intact(image: Image, outcomes: Sequence[BlobOutcome | None], files: Iterable[File]) -> set[File]:
-    """Those of *files* that are untouched content of a package, public or not; only files that were digested."""
-    wanted = set(files)
-    sources = _sources(_records(image, outcomes, wanted), outcomes, wanted)
+def intact(image: Image, outcomes: Sequence[BlobOutcome | None], files: Mapping[File, str]) -> set[File]:
+    """Those of *files*, given with their paths, that are untouched content of a package, public or not; only files that
+    were digested."""
+    seal = seal_of(outcomes)
+    paths = {file: called(path, key_of(seal)) for file, path in files.items()}
+    sources = _sources(_Records(image, outcomes, paths.values(), seal), outcomes, paths)
     return {file for file, source in sources.items() if source is not None and source.intact}
 
 
@@ -302,51 +294,35 @@ def _file(place: Place) -> File | None:
     """The file that a place lies in; None for all that is no file's content."""
     if place.surface is not Surface.LAYER or place.layer is None or place.member is None or place.member_offset is None:
         return None
-    return place.layer.index, place.member, place.member_offset
-
-
-def _records(image: Image, outcomes: Sequence[BlobOutcome | None], files: Iterable[File]) -> _Records:
-    """What the image's records say about *files*."""
-    paths = {clean(member) for _, member, _ in files}
-    named = {path for file in paths for path in (file, _compiled_from(file))}
-    return _Records(image, outcomes, {path_hash(name) for path in named for name in _names(path)})
+    return place.layer.index, place.member_offset
 
 
 def _sources(
-    records: _Records, outcomes: Sequence[BlobOutcome | None], files: Iterable[File]
+    records: _Records, outcomes: Sequence[BlobOutcome | None], files: Mapping[File, Called]
 ) -> dict[File, _Source | None]:
     """The package of each file."""
     digests = [{d.start: d.digests for d in outcome.digests} if outcome is not None else {} for outcome in outcomes]
     found = {}
     changed = set()
-    for file in files:
-        layer, member, start = file
-        path = clean(member)
-        source = found[file] = records.source(path, layer, digests[layer].get(start, {}))
+    for file, name in files.items():
+        layer, start = file
+        source = found[file] = records.source(name, layer, digests[layer].get(start, {}))
         if source is not None and not source.intact:
-            changed.add(path)
+            changed.add(name.path)
     for file in [file for file, source in found.items() if source is None]:
-        path = clean(file[1])
-        compiled_from = _compiled_from(path)
-        source = records.source(compiled_from, file[0], {}) if compiled_from != path else None
-        if source is not None:
-            found[file] = replace(source, compiled=source.digested and compiled_from not in changed)
+        compiled_from = files[file].source
+        source = records.source(compiled_from, file[0], {}) if compiled_from is not None else None
+        if source is not None and compiled_from is not None:
+            found[file] = replace(source, compiled=source.digested and compiled_from.path not in changed)
     return found
 
 
-def _compiled_from(path: bytes) -> bytes:
-    """The Python source of a compiled file (PEP 3147); any other path as it is."""
-    found = _COMPILED.fullmatch(path)
-    return found["directory"] + found["stem"] + b".py" if found else path
-
-
-def _with_origin(place: Place, source: _Source | None, derived: _Source | None) -> Place:
+def _with_origin(place: Place, called: Called, source: _Source | None, derived: _Source | None) -> Place:
     rule = place.match.rule_id
     if source is None and derived is not None:
         source = replace(derived, intact=False, registry="")
     if source is None:
-        generated = rule.startswith(_PRIVATE_KEYS) and _GENERATED.fullmatch(place.path or "")
-        return _generated(place) if generated else place
+        return _generated(place) if called.generated and rule.startswith(_PRIVATE_KEYS) else place
     result, lowers = "listed", _NOTHING
     if source.intact:
         result, lowers = "intact", _PROVABLY_ANYBODYS

@@ -44,6 +44,7 @@ from scanner.redact import Redactor, preview
 from scanner.remediation import advise
 from scanner.report.escape import plain
 from scanner.seal import SealedSecret
+from scanner.work.called import mark
 
 #: what a rebuild changes in names and in the classic builder's COPY
 _DIGEST = re.compile(r"(?:sha256:)?[0-9a-f]{64}|(?<=file:)[0-9a-f]+|(?<=dir:)[0-9a-f]+|(?<=multi:)[0-9a-f]+")
@@ -103,12 +104,12 @@ def _innermost(places: Iterable[Place]) -> list[Place]:
     entries: dict[tuple[object, ...], set[tuple[str, ...]]] = {}
     for place in everything:
         if place.inside:
-            entries.setdefault(_spot(place), set()).add(place.inside)
+            entries.setdefault(_spot(place), set()).add(tuple(map(mark, place.inside)))
     return [
         place
         for place in everything
         if not any(
-            len(inside) > len(place.inside) and inside[: len(place.inside)] == place.inside
+            len(inside) > len(place.inside) and inside[: len(place.inside)] == tuple(map(mark, place.inside))
             for inside in entries.get(_spot(place), ())
         )
     ] if entries else everything  # fmt: skip
@@ -134,8 +135,8 @@ def _without_companions(places: Sequence[Place]) -> list[Place]:
 def _whereabouts(place: Place) -> tuple[object, ...]:
     layer = -1 if place.layer is None else place.layer.index
     in_header = "tar-header" in place.encoding
-    where = place.image, place.surface.value, layer, place.path or "", place.inside, place.blob.name, in_header
-    return (*where, *_content(place))
+    names = mark(place.path or ""), tuple(map(mark, place.inside))
+    return place.image, place.surface.value, layer, *names, place.blob.name, in_header, *_content(place)
 
 
 def _content(place: Place) -> tuple[tuple[str, ...], int]:
@@ -227,14 +228,21 @@ class Steps:
     def __init__(self, places: Iterable[Place]) -> None:
         self._secrets: dict[str, dict[Secret, None]] = {}
         self._spelled: dict[str, list[Secret]] = {}
-        self._files: dict[str, dict[tuple[Secret, str], None]] = {}
+        self._files: dict[str, dict[tuple[Secret, str], str]] = {}
+        in_files = []
         for place in places:
-            if place.instruction is not None and place.surface is Surface.LAYER and place.path is not None:
-                self._files.setdefault(place.instruction.created_by, {})[place.match.secret, place.path] = None
+            if place.surface is Surface.LAYER:
+                in_files.append(place)
             if place.instruction is not None and place.surface in (Surface.HISTORY, Surface.CONFIG):
                 self._secrets.setdefault(place.instruction.created_by, {})[place.match.secret] = None
                 if place.spelled is not None:
                     self._spelled.setdefault(place.instruction.created_by, []).append(place.spelled)
+
+        # as they lie in the layer: values may have been taken out of the names
+        for place in sorted(in_files, key=lambda place: (place.image, place.content)):
+            if place.instruction is not None and place.path is not None:
+                files = self._files.setdefault(place.instruction.created_by, {})
+                files[place.match.secret, mark(place.path)] = place.path
 
     def secrets(self, created_by: str | None) -> tuple[Secret, ...]:
         """The values in a step's text; none for an unknown step."""
@@ -243,8 +251,9 @@ class Steps:
     def files(self, created_by: str | None) -> tuple[str, ...]:
         """Paths of files in which a step left a value that stands in its text as well, 100 at most."""
         inside = set(self.secrets(created_by))
-        files = self._files.get(created_by or "", ()) if inside else ()
-        return tuple(dict.fromkeys(path for secret, path in islice(files, 10_000) if secret in inside))[:100]
+        files = self._files.get(created_by or "", {}) if inside else {}
+        found = {name: path for (secret, name), path in islice(files.items(), 10_000) if secret in inside}
+        return tuple(found.values())[:100]
 
     def redacted(self, created_by: str, redactor: Redactor, *own: Secret) -> str:
         """A step's text without any of its values, however it spells them, nor those of *own*."""
@@ -262,6 +271,10 @@ class _Image:
     layers: Sequence[Sequence[Layer]]
     seen: dict[str, int]
     read: dict[str, Step]
+
+    def redacted(self, place: Place, text: str) -> str:
+        """A string of a place without any value, as reports show it."""
+        return plain(self.redactor.text(text, own=place.match.secret.reveal()))
 
     def parsed(self, step: Instruction) -> Step:
         """A build step, read once for all findings."""
@@ -286,18 +299,23 @@ def findings(
         layers: the layers of each image, for naming the step that removed a file.
     """
     shared = _Image(settings, redactor, steps, layers, {}, {})
-    ordered = sorted(places, key=lambda p: (p.image, -1 if p.layer is None else p.layer.index, p.path or "",
-                                            p.content, p.offset, p.match.rule_id))  # fmt: skip
-    return [_finding(place, shared) for place in ordered]
+    paths = [None if place.path is None else shared.redacted(place, place.path) for place in places]
+    # by paths as they are shown: names that hold values may have been taken out before
+    ordered = sorted(zip(places, paths, strict=True), key=lambda each: _order(*each))
+    return [_finding(place, path, shared) for place, path in ordered]
 
 
-def _finding(place: Place, image: _Image) -> Finding:
-    match, own = place.match, place.match.secret.reveal()
+def _order(place: Place, path: str | None) -> tuple[object, ...]:
+    layer = -1 if place.layer is None else place.layer.index
+    return place.image, layer, path or "", place.content, place.offset, place.match.rule_id, place.order
+
+
+def _finding(place: Place, path: str | None, image: _Image) -> Finding:
+    match = place.match
 
     def redacted(text: str) -> str:
-        return plain(image.redactor.text(text, own=own))
+        return image.redacted(place, text)
 
-    path = None if place.path is None else redacted(place.path)
     step = place.instruction
     if step is not None:
         step = replace(step, created_by=image.steps.redacted(step.created_by, image.redactor, match.secret))

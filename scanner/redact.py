@@ -123,7 +123,8 @@ class Redactor:
         for found in _ASSIGNED.finditer(text) if known else ():
             at = found.end()
             for length in lengths:
-                if text[at : at + length] in known and not text[at + length : at + length + 1].isalnum():
+                end = at + length
+                if end <= len(text) and text[at:end] in known and not text[end : end + 1].isalnum():
                     yield at, at + length
                     break
 

@@ -39,7 +39,7 @@ from scanner.image.model import Document, Image, Layer, OpenedImage
 from scanner.image.recipe import recipe_of
 from scanner.keys import fingerprint, key_id
 from scanner.limits import KIB, Limits
-from scanner.locate import Place, Text, blob_places, layer_places, text_of, text_places
+from scanner.locate import Place, Text, blob_places, layer_places, path_of, text_of, text_places
 from scanner.oci import is_digest
 from scanner.origin import attributed, intact
 from scanner.prove import Settings, Steps, findings, merged
@@ -324,7 +324,7 @@ def _misnamed(outcome: BlobOutcome) -> Iterator[Gap]:
 def _nested_gaps(image: Image, outcomes: Sequence[BlobOutcome | None]) -> Iterator[Gap]:
     """What could not be looked at inside files; untouched content of a package may be as broken as its author likes."""
     found = {
-        (layer, nested.member, nested.base): nested
+        (layer, nested.base): path_of(nested.member, nested.named)
         for layer, outcome in enumerate(outcomes)
         for nested in (outcome.nested if outcome is not None else ())
         if nested.member is not None
@@ -332,7 +332,7 @@ def _nested_gaps(image: Image, outcomes: Sequence[BlobOutcome | None]) -> Iterat
     fine = intact(image, outcomes, found) if found else set()
     for layer, outcome in enumerate(outcomes):
         for nested in outcome.nested if outcome is not None else ():
-            if nested.member is None or (layer, nested.member, nested.base) not in fine:
+            if nested.member is None or (layer, nested.base) not in fine:
                 yield nested.gap
 
 

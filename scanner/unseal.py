@@ -1,7 +1,8 @@
 """Finds sealed values in what an image says in clear, so that they can be taken out of it.
 
 A value from a store is not known, but whoever built the image may have written it into a build step or a name as
-well. There it stands in clear, and its marks tell that it is the one.
+well. There it stands in clear, and its marks tell that it is the one. Names of files that were kept without it get it
+back: advice compares them with build steps.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from urllib.parse import unquote_plus
 from scanner.evidence import Secret
 from scanner.locate import Place
 from scanner.seal import HEAD, Seal, SealedSecret
+from scanner.work.called import Named
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +36,20 @@ def unsealed(places: Iterable[Place], texts: Iterable[str]) -> Unsealed:
     index = _Index(wanted)
     found: dict[str, Secret] = {}
     spellings = []
+    spelled: dict[bytes, str] = {}
     for secret, text in index.occurrences(texts):
+        spelled[secret.seal.spelling(text)] = text
         value = next((raw for raw in _values(text) if secret.is_value(raw)), None)
         if value is None:
             spellings.append(text.encode("utf-8", "surrogateescape"))
         else:
             found[secret.print] = Secret(value)
-    return Unsealed([_opened(place, found) for place in everything] if found else everything, spellings)
+    return Unsealed([_opened(place, found, spelled) for place in everything] if spelled else everything, spellings)
 
 
-def _opened(place: Place, found: dict[str, Secret]) -> Place:
+def _opened(place: Place, found: dict[str, Secret], texts: dict[bytes, str]) -> Place:
+    if isinstance(place.path, Named):
+        place = replace(place, path=place.path.shown(texts))
     secret, spelled = place.match.secret, place.spelled
     if isinstance(secret, SealedSecret) and secret.print in found:
         place = replace(place, match=replace(place.match, secret=found[secret.print]))

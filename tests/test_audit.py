@@ -148,6 +148,25 @@ def test_every_leak_is_found_and_every_blob_read_once(
     assert all(entry.known for entry in second.entries)
 
 
+def test_a_layer_with_a_value_in_a_file_s_name_is_read_once(
+    registry: MemoryRegistry, store: Store, rules: Detection
+) -> None:
+    """Two images have it, in repositories of their own; what each of them does to the file is told."""
+    leak = layer({f"srv/{token(1)}.txt": f"GITHUB_TOKEN={token(1)}\n"})
+    registry.put("team/app", "1", image_of(leak))
+    registry.put("team/other", "1", image_of(leak, layer(whiteout(f"srv/{token(1)}.txt"))))
+
+    found = run(registry, store, rules)
+
+    asked = Counter(path.rpartition("/")[2] for path in registry.paths("/blobs/"))
+    assert asked[leak.digest] == 1
+    assert leaking(found) == {f"{registry.address}/team/app:1", f"{registry.address}/team/other:1"}
+    path = f"srv/{'*' * len(token(1))}.txt"
+    states = [{finding["state"] for finding in image["findings"] if finding["path"] == path}
+              for image in sorted(document(found)["images"], key=lambda each: str(each["reference"]))]  # fmt: skip
+    assert states == [{"live"}, {"deleted"}]
+
+
 def test_only_what_is_new_is_read(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
     """A new image on known layers costs its own blobs; a tag that moved is told from what it was."""
     shared = layer({"usr/lib/shared": "x" * 100})
@@ -539,6 +558,31 @@ def test_the_migrations_make_the_schema(store: Store) -> None:
     """What Alembic made is what the code expects."""
     with store.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+
+
+def test_layers_that_an_older_program_kept_are_forgotten(
+    registry: MemoryRegistry, store: Store, rules: Detection
+) -> None:
+    """Verdicts stay; a new image on such a layer has it read once more, and the one after that does not."""
+    leak = layer({".env": f"GITHUB_TOKEN={token(1)}\n"})
+    registry.put("team/app", "1", image_of(leak))
+    run(registry, store, rules)
+    with store.begin() as connection:
+        connection.execute(sql("update layers set outcome = :old"), {"old": zlib.compress(b'{"version": 1}')})
+        connection.execute(sql("update alembic_version set version_num = '0003'"))
+    registry.seen.clear()
+
+    renewed = open_store(str(store.url))
+    with renewed.connect() as connection:
+        assert connection.execute(sql("select count(*) from layers")).scalar_one() == 0
+    run(registry, renewed, rules)
+    assert registry.paths("/blobs/") == []
+    for number in (2, 3):
+        registry.put("team/app", str(number), image_of(leak, layer({"a": str(number)})))
+        run(registry, renewed, rules)
+    renewed.dispose()
+
+    assert [path.rpartition("/")[2] for path in registry.paths("/blobs/")].count(leak.digest) == 1
 
 
 def test_a_store_of_a_newer_version(store: Store) -> None:

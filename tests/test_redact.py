@@ -94,6 +94,11 @@ def test_short_values_are_replaced_where_they_are_assigned():
     assert redactor.text("RUN PASS=hunter USER=hunters u:'hunter'@h") == "RUN PASS=****** USER=hunters u:'******'@h"
 
 
+def test_a_short_value_at_the_end_beside_a_longer_one():
+    """As many stars as it has characters, not as many as the longest short value."""
+    assert Redactor([b"s3cr3t", b"hunter2"]).text("P=s3cr3t") == "P=******"
+
+
 def test_very_short_values_spare_words():
     """A value of three characters is replaced only where it stands alone."""
     assert Redactor([]).text("RUN P=abc cat abcd", own=b"abc") == "RUN P=*** cat abcd"

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from scanner.evidence import State
-from scanner.layer.tree import Tree
+from scanner.layer.tree import Tree, parent_hashes, parents, path_hash
 from scanner.layer.walk import Walk
 from scanner.limits import Limits
 from scanner.states import Fate, fate
@@ -87,3 +87,9 @@ def test_a_whiteout_s_own_bytes_are_hidden() -> None:
 def test_an_unreadable_layer_changes_nothing() -> None:
     """What a layer that could not be read would have done is unknown; its gap says so."""
     assert fate([tree(*BASE), None], 0, b"app/conf/.env", 2) == Fate(State.LIVE)
+
+
+@pytest.mark.parametrize("path", [b"", b"a", b"a/b", b"usr/lib/x/y.so", b"\xff/\xfe/..x"])
+def test_directories_above_are_hashed_as_each_by_itself(path: bytes) -> None:
+    """Though the path is read once."""
+    assert parent_hashes(path) == tuple(map(path_hash, parents(path)))

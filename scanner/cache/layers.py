@@ -18,7 +18,7 @@ from scanner.image.model import OpenedImage
 from scanner.limits import MIB, Limits
 from scanner.oci import is_digest
 from scanner.seal import Seal
-from scanner.work.kept import keepable, packed_exactly, unpacked
+from scanner.work.kept import keepable, packed, unpacked
 from scanner.work.messages import Form
 from scanner.work.pool import BlobJob, BlobOutcome
 
@@ -76,10 +76,7 @@ class CachedLayers:
         if not keepable(outcome, named=False):
             return outcome
         assert outcome.read is not None
-        raw = packed_exactly(outcome, self._seal)
-        if raw is None:
-            return outcome
-        self._entries.put(_LAYER, self._key(outcome.read.digest, form), raw)
+        self._entries.put(_LAYER, self._key(outcome.read.digest, form), packed(outcome, self._seal))
         self._remember(outcome.blob, outcome.read.digest)
         return outcome
 

@@ -73,12 +73,13 @@ class LooseObject:
     """A commit or tree that is a file of its own: it names blobs that are other files.
 
     Attributes:
-        repository: the path of the directory that `objects` is in, with `/` at its end unless it is the root.
+        repository: the path of the directory that `objects` is in, with `/` at its end unless it is the root; its
+            hash where paths are not kept.
         digest: its id.
         data: without its header.
     """
 
-    repository: bytes
+    repository: bytes | int
     kind: str
     digest: bytes
     data: bytes = field(repr=False)

@@ -54,6 +54,18 @@ def parents(path: bytes) -> list[bytes]:
     return found
 
 
+def parent_hashes(path: bytes) -> tuple[int, ...]:
+    """The hashes of `parents`, each byte of the path read once."""
+    if not path:
+        return ()
+    state = hashlib.blake2b(digest_size=8)
+    found = [path_hash(b"")]
+    for number, part in enumerate(path.split(b"/")[:-1]):
+        state.update(b"/" + part if number else part)
+        found.append(int.from_bytes(state.digest(), "little"))
+    return tuple(reversed(found))
+
+
 @dataclass(frozen=True, slots=True)
 class Trail:
     """A member's name as the trees know it: hashes of its path and of every directory above, nearest first."""
@@ -66,7 +78,7 @@ class Trail:
 def trail_of(member: bytes) -> Trail:
     """The trail of a member's name as stored. What is no file is a whiteout."""
     path = clean(member)
-    return Trail(effect(path)[0] == FILE, path_hash(path), tuple(path_hash(parent) for parent in parents(path)))
+    return Trail(effect(path)[0] == FILE, path_hash(path), parent_hashes(path))
 
 
 @dataclass(frozen=True)

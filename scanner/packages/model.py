@@ -29,7 +29,8 @@ class FileList:
         hashes: `path_hash` of each path that has a digest, packed native 64-bit integers.
         digests: one for each of *hashes*, in the same order, all of the same width.
         bare: hashes of paths that are listed without a digest.
-        root: a directory (clean path) whose whole content is the package's; empty if files are listed one by one.
+        root: a directory (clean path) whose whole content is the package's; empty if files are listed one by one. Of
+            what was kept, hashes of paths are keyed, and this and *home* are such hashes.
         registry: the host that the package was fetched from, where the record tells.
         home: what other records call it: the directory of the list, or the package's name.
     """
@@ -39,9 +40,9 @@ class FileList:
     hashes: bytes = field(default=b"", repr=False)
     digests: bytes = field(default=b"", repr=False)
     bare: bytes = field(default=b"", repr=False)
-    root: bytes = b""
+    root: bytes | int = b""
     registry: str = ""
-    home: bytes = b""
+    home: bytes | int = b""
 
     def digest(self, path: int) -> bytes | None:
         """The digest of a path given by its hash: empty if it is listed without one, None if it is not listed."""
@@ -69,7 +70,7 @@ class Versions:
 class Installer:
     """Which program installed the package whose list lies in *home* (PEP 627)."""
 
-    home: bytes
+    home: bytes | int
     name: str
 
 
@@ -85,7 +86,7 @@ class PrivateOrigin:
 
     manager: str
     reason: str
-    home: bytes = b""
+    home: bytes | int = b""
 
 
 Record = FileList | Versions | Installer | PrivateOrigin

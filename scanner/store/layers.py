@@ -86,10 +86,7 @@ class KeptLayers:
         self.size += outcome.read.size if outcome.read is not None else 0
         if not keepable(outcome):
             return outcome
-        kept = sealed_outcome(outcome, self._seal)
-        if kept is None:  # a name of a file holds a value: without it, nobody could tell exactly whose file that is
-            return outcome
-        found, raw = kept
+        found, raw = sealed_outcome(outcome, self._seal)
         self._keep(outcome.blob.name, form, raw)
         return found
 

@@ -7,10 +7,11 @@ from enum import StrEnum
 
 from scanner.content.repositories import LooseObject
 from scanner.evidence import Gap, Match, Secret
-from scanner.layer.tree import Trail, Tree
+from scanner.layer.tree import Tree
 from scanner.layer.walk import Ledger, Piece
 from scanner.limits import Limits
 from scanner.packages.model import FileDigests, Record
+from scanner.work.called import Named
 
 
 class Form(StrEnum):
@@ -149,7 +150,7 @@ class Sighting:
         within: for *inside*, where the stored bytes of the innermost content start.
         spelled: for *inside*, how the text around it spells the secret.
         mac: the HMAC of its proof, in hex, where the value is not here any more (see `kept`).
-        trail: the member's name for the layers' trees, where the name held a value and was changed.
+        named: the member's path, where its name held a value and is not here any more.
     """
 
     member: bytes | None
@@ -166,7 +167,7 @@ class Sighting:
     within: int = 0
     spelled: Secret | None = None
     mac: str = ""
-    trail: Trail | None = None
+    named: Named | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +198,13 @@ class NestedGap:
     Attributes:
         base: where the member's data starts in the extent.
         gap: its blob is not named yet.
+        named: as in `Sighting`.
     """
 
     member: bytes | None
     base: int
     gap: Gap
+    named: Named | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from scanner.audit.queue import Images, Priority, Window, prepare, serve
+from scanner.audit.run import failed, note_failure
 from scanner.audit.worker import PACK_BYTES, Lost, read_pack
 from scanner.errors import StoreError
 from scanner.store.database import Store, open_store
 from scanner.store.database import text as sql
+from scanner.store.ledger import Ledger, Result
 from scanner.store.schema import METADATA
 from tests.kills import disturbed, rows_of
 from tests.plenty import plenty
@@ -378,6 +381,42 @@ def test_a_worker_with_another_key(
 
     [image] = json.loads(out)["images"]
     assert image["state"] == "failed" and "LEAKSCAN_KEY" in image["reason"]
+
+
+def test_what_is_known_is_not_taken_back(
+    registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan
+) -> None:
+    """A worker that cannot read an image leaves what another one found in it."""
+    filled(registry, 4)
+    assert leakscan("audit", registry.address, env=environment).returncode == 1
+    engine = open_store(postgres.url)
+    prepare(engine, postgres.url)
+    with engine.connect() as connection:
+        known = connection.execute(sql("select digest, rules, state, document from results order by digest")).all()
+    about = {"host": registry.address, "run": "another", "rules": known[0].rules, "key": "another", "platform": None,
+             "newer_than": None, "referring": {}}  # fmt: skip
+    with Window(engine, postgres.url, Priority.AUDIT, about) as window:
+        window.put([{"repository": "team3/app3", "tag": "1", "digest": row.digest} for row in known])
+        assert leakscan("worker", "--once", env=environment).returncode == 0
+        window.settle()
+        assert window.jobs == 0
+    with engine.connect() as connection:
+        again = connection.execute(sql("select digest, rules, state, document from results order by digest")).all()
+        assert (again, len(known)) == (known, 4)
+    assert rows(engine, "sightings") == 1
+
+    ledger = Ledger(engine, registry.address, known[0].rules, "another")
+    known_part = replace(require(ledger.result(known[0].digest)), final=False)
+    ledger.record(known_part)
+    note_failure(ledger, failed(known[0].digest, "team3/app3", "the registry is away", 1))
+    assert ledger.result(known[0].digest) == replace(known_part, reason="the registry is away")
+    engine.dispose()
+
+
+def require(result: Result | None) -> Result:
+    """A result that must be there."""
+    assert result is not None
+    return result
 
 
 def test_workers_need_postgres(leakscan: Leakscan, tmp_path: Path, registry: MemoryRegistry) -> None:

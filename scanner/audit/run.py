@@ -203,8 +203,8 @@ class Reader:
             result = failed(item.digest, repository, what, attempts)
         except Exception as error:  # a fault of ours must cost one image, never the audit, and show no bytes
             result = failed(item.digest, repository, f"a fault of leakscan itself ({type(error).__name__})", attempts)
-        if result.state is State.FAILED and before is not None and before.images:
-            result = replace(before, reason=result.reason)  # what was found once is not forgotten
+        if result.state is State.FAILED:
+            return note_failure(self._ledger, result)
         self._ledger.record(result)
         return result
 
@@ -234,6 +234,18 @@ class Reader:
 def failed(digest: str, repository: str, reason: str, attempts: int, final: bool = False) -> Result:
     """The result of an image that could not be read."""
     return Result(digest, State.FAILED, final, repository, reason=reason, attempts=attempts)
+
+
+def note_failure(ledger: Ledger, result: Result) -> Result:
+    """Write down that an image could not be read, and keep what was found in it once; returns what the ledger has now.
+    Raises DatabaseError."""
+    before = ledger.result(result.digest)
+    if before is not None and before.final:  # somebody else could
+        return before
+    if before is not None and before.images:
+        result = replace(before, reason=result.reason)
+    ledger.record(result)
+    return result
 
 
 class _Run:

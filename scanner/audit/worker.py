@@ -103,14 +103,14 @@ def work(
         return read_pack(scanner.work, images, about, leave)
 
     def give_up(images: Images, about: Mapping[str, Any]) -> list[Images]:
-        from scanner.audit.run import failed
+        from scanner.audit.run import failed, note_failure
 
         if len(images) > 1:
             return [[image] for image in images]
         [image] = images
         ledger = Ledger(engine, about["host"], about["rules"], about["run"])
         repository = f"{about['host']}/{image['repository']}"
-        ledger.record(failed(image["digest"], repository, "every process that scanned it died", 1))
+        note_failure(ledger, failed(image["digest"], repository, "every process that scanned it died", 1))
         return []
 
     try:
@@ -187,24 +187,24 @@ class _Desk:
         """Scan the image of a job and write down what came of it; returns how many blobs were read, and their bytes as
         they are unpacked. Raises DatabaseError."""
         from scanner.audit.listing import Item
-        from scanner.audit.run import Reader, Wanted, failed, rule_set
+        from scanner.audit.run import Reader, Wanted, failed, note_failure, rule_set
         from scanner.audit.targets import Filters
 
         ledger = Ledger(self._engine, job["host"], job["rules"], job["run"])
         item = Item(job["repository"], job["tag"], job["digest"])
-        if job["rules"] != rule_set(self._rules, job["platform"], self._limits) or job["key"] != self._identity:
-            what = "a worker has other rules, limits, version or key (LEAKSCAN_KEY) than the audit"
-            ledger.record(failed(item.digest, f"{job['host']}/{item.repository}", what, 1))
-            return 0, 0
         known = ledger.result(item.digest)
         if known is not None and known.final:  # by a job of another audit, or of one that was killed
+            return 0, 0
+        if job["rules"] != rule_set(self._rules, job["platform"], self._limits) or job["key"] != self._identity:
+            what = "a worker has other rules, limits, version or key (LEAKSCAN_KEY) than the audit"
+            note_failure(ledger, failed(item.digest, f"{job['host']}/{item.repository}", what, 1))
             return 0, 0
         wanted = Wanted(self._limits, self._jobs, self._key, Filters(newer_than=job["newer_than"]), job["platform"])
         login = job.get("login")
         try:
             client = self._connected(job["host"], job, login) if login else self._client(job["host"], job)
         except LeakscanError as error:
-            ledger.record(failed(item.digest, f"{job['host']}/{item.repository}", error.what, 1))
+            note_failure(ledger, failed(item.digest, f"{job['host']}/{item.repository}", error.what, 1))
             return 0, 0
         reader = Reader(client, self._engine, ledger, self._rules, wanted)
         try:

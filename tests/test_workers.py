@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -417,6 +418,28 @@ def require(result: Result | None) -> Result:
     """A result that must be there."""
     assert result is not None
     return result
+
+
+def test_an_audit_that_is_stopped_tells_what_workers_have_read(
+    registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan, worker: Worker
+) -> None:
+    """By Ctrl-C: the rest is not reached."""
+    filled(registry, 40)
+    audit = audited(leakscan, registry, environment, "--distribute")
+    engine = open_store(postgres.url)
+    first = worker()
+    while rows(engine, "results") < 2:
+        time.sleep(0.05)
+    first.kill()
+    first.wait()
+    read = rows(engine, "results")
+    audit.send_signal(signal.SIGINT)
+    out, _ = audit.communicate(timeout=120)
+    engine.dispose()
+
+    counts = json.loads(out)["counts"]
+    assert counts == {"scanned": read, "incomplete": 0, "failed": 0, "not_reached": 40 - read}
+    assert 0 < read < 40
 
 
 def test_workers_need_postgres(leakscan: Leakscan, tmp_path: Path, registry: MemoryRegistry) -> None:

@@ -121,6 +121,62 @@ def test_a_store_that_is_away_is_waited_for(
     assert (waiting.returncode, json.loads(report)["counts"]["scanned"]) == (0, 3), errors
 
 
+def test_a_server_that_goes_away_is_waited_for(
+    registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan, worker: Worker,
+) -> None:  # fmt: skip
+    """A worker that has nothing to do while its server is restarted is there afterwards."""
+    filled(registry, 3)
+    idle = worker()
+    until_there_is(postgres, "procrastinate_workers")
+    postgres.stop()
+    time.sleep(1.0)  # whatever listens has seen it
+    postgres.start()
+    out, _ = audited(leakscan, registry, environment, "--distribute").communicate(timeout=120)
+
+    assert json.loads(out)["counts"]["scanned"] == 3
+    assert idle.poll() is None
+
+
+def until_there_is(postgres: Postgres, table: str) -> None:
+    """Return when a table has a row."""
+    engine = open_store(postgres.url)
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        with engine.connect() as connection:
+            made = connection.execute(sql("select to_regclass(:name)"), {"name": table}).scalar_one() is not None
+        if made and rows(engine, table):
+            break
+        time.sleep(0.05)
+    engine.dispose()
+
+
+def test_the_end_of_a_job_that_cannot_be_written(
+    registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan, worker: Worker,
+) -> None:  # fmt: skip
+    """The queue says that a worker which lives has a job which it has not: nobody waits for that for ever."""
+    filled(registry, 3)
+    engine = open_store(postgres.url)
+    prepare(engine, postgres.url)
+    with engine.begin() as connection:
+        connection.execute(sql("create sequence ends"))
+        connection.execute(sql("""
+            create function fails_once() returns trigger language plpgsql as $$
+            begin
+                if old.task_name = 'leakscan.pack' and nextval('ends') = 1 then raise 'the server went away'; end if;
+                return old;
+            end $$
+        """))
+        connection.execute(sql("create trigger once before delete on procrastinate_jobs for each row "
+                               "execute function fails_once()"))  # fmt: skip
+    worker()
+    out, _ = audited(leakscan, registry, environment, "--distribute").communicate(timeout=120)
+
+    assert json.loads(out)["counts"]["scanned"] == 3
+    with engine.connect() as connection:
+        assert connection.execute(sql("select last_value from ends")).scalar_one() > 1
+    engine.dispose()
+
+
 def test_a_wrong_name_is_not_waited_for(postgres: Postgres) -> None:
     """A server that refuses a database is there: that is an error at once, and nobody is told to wait."""
     told: list[str] = []
@@ -221,6 +277,15 @@ def test_a_worker_that_is_to_end_leaves_the_rest_of_its_pack() -> None:
         return 1, 1
 
     assert read_pack(reading, images, ABOUT, lambda: len(seen) == 2) == [images[2:]]
+
+
+def test_nobody_is_asked_for_the_rest_of_a_pack_that_has_none() -> None:
+    """Its image is read, whatever becomes of the server."""
+
+    def leave() -> bool:
+        raise ConnectionError
+
+    assert read_pack(lambda _: (1, 1), images_of(1), ABOUT, leave) == []
 
 
 def test_a_worker_ends_after_the_image_at_hand(

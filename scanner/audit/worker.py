@@ -139,7 +139,7 @@ def read_pack(
                 raise
             return [[image], *rest]
         blobs, size = blobs + more_blobs, size + more
-        if blobs >= PACK_BLOBS or size >= PACK_BYTES or leave():
+        if rest and (blobs >= PACK_BLOBS or size >= PACK_BYTES or leave()):
             return rest
     return []
 

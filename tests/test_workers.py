@@ -352,6 +352,63 @@ def test_what_is_left_of_a_job_is_another_job(postgres: Postgres) -> None:
     engine.dispose()
 
 
+def test_a_pack_stands_for_no_other(postgres: Postgres) -> None:
+    """One that waits is no reason to leave out another that begins with the same image."""
+    engine = open_store(postgres.url)
+    prepare(engine, postgres.url)
+    with Window(engine, postgres.url, Priority.AUDIT, {"run": "a run"}) as window:
+        window.put(images_of(1))
+        window.put(images_of(3))
+        window.settle()
+        assert window.images == {image["digest"] for image in images_of(3)}
+    engine.dispose()
+
+
+def test_jobs_of_the_dead_are_handed_out_again(postgres: Postgres) -> None:
+    """All of them, even if one waits already: of that there is one then."""
+    engine = open_store(postgres.url)
+    prepare(engine, postgres.url)
+    first, second = [[image] for image in images_of(2)]
+    with Window(engine, postgres.url, Priority.AUDIT, {"run": "a run"}) as window:
+        for pack in (first, second):
+            window.put(pack)
+        with engine.begin() as connection:  # by workers that are gone
+            connection.execute(sql("update procrastinate_jobs set status = 'doing'"))
+        window.put(first)
+        until = time.monotonic() + 60
+        while rows(engine, "procrastinate_jobs where status = 'doing'") and time.monotonic() < until:
+            serve(postgres.url, lambda *_: [], lambda *_: [], once=True, urgent=True)  # which takes none of these
+        window.settle()
+        assert (window.jobs, len(window.images)) == (2, 2)
+        assert rows(engine, "procrastinate_jobs where status = 'todo' and queue_name = 'audit'") == 2
+    engine.dispose()
+
+
+def test_an_image_that_takes_its_worker_with_it_is_given_up(postgres: Postgres) -> None:
+    """Nobody lives to say so: it is seen by how often the job was handed out."""
+    engine = open_store(postgres.url)
+    prepare(engine, postgres.url)
+    given_up, worked = list[object](), list[object]()
+
+    def work(pack: Images, *_: object) -> list[Images]:
+        worked.extend(image["tag"] for image in pack)
+        return []
+
+    def give_up(pack: Images, _: Mapping[str, object]) -> list[Images]:
+        given_up.extend(image["tag"] for image in pack)
+        return []
+
+    with Window(engine, postgres.url, Priority.AUDIT, {"run": "a run"}) as window:
+        window.put(images_of(1))
+        with engine.begin() as connection:
+            connection.execute(sql("update procrastinate_jobs set attempts = 5"))
+        serve(postgres.url, work, give_up, once=True)
+        window.settle()
+    engine.dispose()
+
+    assert (given_up, worked, window.jobs) == (["0"], [], 0)
+
+
 def test_a_pack_of_an_audit_is_left_for_an_urgent_one(postgres: Postgres) -> None:
     """After the image at hand, and it goes on behind it."""
     engine = open_store(postgres.url)

@@ -1,19 +1,21 @@
 """Images that an audit leaves to workers: a queue in the PostgreSQL of the store (the only home of `procrastinate`).
 
 The ledger is the truth, the queue only hands out work: it is fed from the ledger in a window, since it gets slow when
-it is long; a job is a pack of images and known by its first one, so that none is there twice; jobs of workers that died
-are handed out again.
+it is long; a job is a pack of images and known by them, so that none is there twice; jobs of workers that died are
+handed out again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import importlib.util
 import math
 import signal
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from enum import IntEnum
 from functools import cache
 from threading import Event
@@ -35,6 +37,7 @@ from scanner.store.database import (
 
 if TYPE_CHECKING:
     from procrastinate import App, PsycopgConnector
+    from procrastinate.jobs import Job
 
 QUEUE, URGENT, TASK = "audit", "urgent", "leakscan.pack"
 _WINDOW = 500  # jobs that wait or are worked on
@@ -122,6 +125,7 @@ _URGENT_WAITS = """
     select exists (select from procrastinate_jobs where queue_name = %(queue)s and task_name = %(task)s and
                    status = 'todo') as waits
 """
+_DROP = "delete from procrastinate_jobs where id = %(number)s and status = 'doing'"
 _TAKE_BACK = "delete from procrastinate_jobs where task_name = :task and args->>'run' = :run and status = 'todo'"
 
 
@@ -173,7 +177,8 @@ class Window:
 def _put(app: App, queue: str, priority: int, images: Images, about: Mapping[str, Any]) -> None:
     from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 
-    lock = f"{about['run']} {images[0]['digest']}"
+    # equal only for the very same images: what is there already stands for all that is put
+    lock = hashlib.sha256(" ".join([about["run"], *(image["digest"] for image in images)]).encode()).hexdigest()
     try:
         job = app.configure_task(TASK, queue=queue, queueing_lock=lock, priority=priority)
         job.defer(images=[dict(image) for image in images], **about)
@@ -331,20 +336,23 @@ class _Turn:
                 ends = self._ending.is_set() or self.broken.is_set()
                 return ends or (job.queue != URGENT and _is_urgent_work(opened()))
 
-            try:
-                left = self._work(images, about, leave)
-            except Exception:
-                if job.attempts + 1 < _TRIES:
-                    raise
+            if job.attempts >= _TRIES:  # whoever had it died of it
                 left = self._give_up(images, about)
+            else:
+                try:
+                    left = self._work(images, about, leave)
+                except Exception:
+                    if job.attempts + 1 < _TRIES:
+                        raise
+                    left = self._give_up(images, about)
             for each in left:
                 _put(opened(), job.queue, job.priority, each, about)
 
         async def stalled(timestamp: int) -> None:  # noqa: ARG001  (procrastinate tells the time)
-            for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=_SILENT_SECONDS):
-                await app.job_manager.retry_job(job)
+            jobs = await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=_SILENT_SECONDS)
+            await asyncio.to_thread(lambda: _hand_out_again(opened(), jobs))
 
-        app.task(name=TASK, queue=QUEUE, pass_context=True, retry=RetryStrategy(max_attempts=_TRIES, wait=1))(pack)
+        app.task(name=TASK, queue=QUEUE, pass_context=True, retry=RetryStrategy(wait=1))(pack)
         sweep = app.task(name="leakscan.stalled", queue=URGENT, queueing_lock="stalled", priority=_SWEEP)(stalled)
         app.periodic(cron="* * * * * */10")(sweep)
         return app
@@ -377,3 +385,17 @@ def _connector(url: str, broken: Callable[[], object]) -> PsycopgConnector:
                 raise
 
     return Connector(conninfo=conninfo(url), min_size=1, max_size=_CONNECTIONS)
+
+
+def _hand_out_again(app: App, jobs: Iterable[Job]) -> None:
+    """Let others have the jobs of workers that died. One that cannot be had now is left for the next time."""
+    from procrastinate.exceptions import ConnectorException, UniqueViolation
+
+    for job in jobs:
+        assert job.id is not None
+        try:
+            app.job_manager.retry_job_by_id(job.id, retry_at=datetime.now(UTC))
+        except UniqueViolation:  # the very same images wait already
+            app.connector.execute_query(_DROP, number=job.id)
+        except ConnectorException:  # somebody else was faster
+            continue

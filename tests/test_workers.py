@@ -224,6 +224,20 @@ def test_workers_share_the_work(
     assert not any("/manifests/sha256-" in request.path for request in registry.seen)  # no tag is looked for in vain
 
 
+def test_a_worker_holds_few_connections(
+    registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan, worker: Worker
+) -> None:
+    """A server has a hundred for all of them: one to listen, two for the queue, one for packs that are put back, and
+    three of the process that scans."""
+    filled(registry, 12)
+    worker()
+    audited(leakscan, registry, environment, "--distribute").communicate(timeout=120)
+
+    engine = open_store(postgres.url)
+    assert rows(engine, "pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()") <= 7
+    engine.dispose()
+
+
 ABOUT = {"host": "example.com", "referring": {"team/app": ["sha256-0.sig"]}}
 
 

@@ -46,6 +46,7 @@ _PACKS = 16  # into which what is left is divided, so that workers end together
 _TAGS = 200  # that tell what refers to an image; of a repository with more a worker looks for those of its image
 _POLL_SECONDS, _AGAIN_SECONDS = 0.5, 1.0
 _TRIES = 5  # of a job whose worker dies
+_NEVER_SECONDS = 86400.0  # nobody asks for the end of a job
 _CONNECTIONS = 2  # of a worker to its queue, besides the one that listens: a server has some hundred for all of them
 _SILENT_SECONDS = 20.0  # without a heartbeat, and a worker counts as dead
 _SWEEP = 1000  # the priority of looking after jobs of the dead: it must not wait behind a window of images
@@ -303,6 +304,7 @@ class _Turn:
                     queues=[URGENT] if self._urgent else [URGENT, QUEUE], wait=not self._once, concurrency=1,
                     delete_jobs="successful", fetch_job_polling_interval=1.0, update_heartbeat_interval=5.0,
                     stalled_worker_timeout=_SILENT_SECONDS, install_signal_handlers=False,
+                    abort_job_polling_interval=_NEVER_SECONDS,
                 ))  # fmt: skip
 
                 def end() -> None:

@@ -97,6 +97,7 @@ def work(
     conninfo(url)
     engine = open_store(url, away=away)
     prepare(engine, url)
+    engine.dispose()  # its connection: this process needs one again only when it gives something up
     scanner = Scanner(url, jobs)
 
     def work_on(images: Images, about: Mapping[str, Any], leave: Callable[[], bool]) -> list[Images]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -17,13 +20,15 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from scanner.audit.queue import Images, Priority, Window, prepare, serve
+from scanner.audit.display import Line
+from scanner.audit.listing import Item
+from scanner.audit.queue import Images, Priority, Window, feeder, prepare, serve
 from scanner.audit.run import failed, note_failure
 from scanner.audit.worker import PACK_BYTES, Lost, read_pack
 from scanner.errors import StoreError
 from scanner.store.database import Store, open_store
 from scanner.store.database import text as sql
-from scanner.store.ledger import Ledger, Result
+from scanner.store.ledger import Ledger, Result, State
 from scanner.store.schema import METADATA
 from tests.kills import disturbed, rows_of
 from tests.plenty import plenty
@@ -364,6 +369,38 @@ def test_what_is_left_of_a_job_is_another_job(postgres: Postgres) -> None:
     assert (tried["with others"], tried["alone"], given_up) == (5, 5, ["2"])
     assert (window.jobs, window.images) == (0, frozenset())
     engine.dispose()
+
+
+def test_an_audit_tells_how_far_its_workers_are(postgres: Postgres) -> None:
+    """How many images are read and leak, the rate, and the time left."""
+    engine = open_store(postgres.url)
+    about = {"host": "example.com", "rules": "some", "key": "", "platform": None, "newer_than": None}
+    ledger, images = Ledger(engine, "example.com", "some", "a run"), images_of(4)
+    screen = io.StringIO()
+    finding = {"secret": {"fingerprint": "f"}, "rule_id": "r", "severity": "high", "layer": None}
+
+    def work(pack: Images, *_: object) -> list[Images]:
+        for image in pack:
+            found = [{**finding, "gated": image["tag"] == "1"}] * (int(image["tag"]) % 2)
+            document = {"manifest_digest": image["digest"], "findings": found}
+            ledger.record(Result(image["digest"], State.SCANNED, True, "team/app", images=[document]))
+        return []
+
+    def others() -> None:
+        while rows(engine, "results") < 4:
+            serve(postgres.url, work, lambda *_: [], once=True)
+
+    items = [Item(str(each["repository"]), str(each["tag"]), str(each["digest"])) for each in images]
+    elsewhere = feeder(engine, postgres.url, about)
+    working = threading.Thread(target=others)
+    working.start()
+    elsewhere("a run", items, {}, Line(screen, interval=0.0))
+    working.join()
+    engine.dispose()
+
+    first, *_, last = screen.getvalue().split("\r\x1b[K")[1:]
+    assert re.fullmatch(r"[0-4] of 4 images read by workers, [01] leak, [0-9.]+/s.*", first)
+    assert re.fullmatch(r"4 of 4 images read by workers, 1 leak, [0-9.]+/s, 0:00:00 left", last)
 
 
 def test_a_pack_stands_for_no_other(postgres: Postgres) -> None:

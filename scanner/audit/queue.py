@@ -34,6 +34,7 @@ from scanner.store.database import (
     parse_url,
     text,
 )
+from scanner.store.ledger import leaking
 
 if TYPE_CHECKING:
     from procrastinate import App, PsycopgConnector
@@ -217,6 +218,7 @@ def feeder(engine: Store, url: str, about: Mapping[str, Any], priority: Priority
     ) -> None:
         left = list(items)[::-1]
         patient_until = time.monotonic() + PATIENCE_SECONDS
+        ended, leaks = set[str](), 0  # images that were not asked about yet; leaking ones of the others
 
         def put(pack: Sequence[Item]) -> None:
             repositories = {item.repository for item in pack} & referring.keys()
@@ -231,12 +233,17 @@ def feeder(engine: Store, url: str, about: Mapping[str, Any], priority: Priority
                         number = _pack_of(left)
                         put(left[: -number - 1 : -1])
                         del left[-number:]
+                    before = out.images
                     out.settle()
+                    ended |= before - out.images
+                    if ended:
+                        leaks += leaking(engine, about["rules"], ended)
+                        ended.clear()
                     patient_until = time.monotonic() + PATIENCE_SECONDS
                 except (DatabaseError, StoreUnreachable):
                     if time.monotonic() > patient_until:
                         raise StoreError("the store does not answer any more", "Look at its server.") from None
-                display.waiting(len(items) - len(left) - len(out.images), len(items))
+                display.waiting(len(items) - len(left) - len(out.images), len(items), leaks)
                 if left or out.jobs:
                     time.sleep(_POLL_SECONDS)
 

@@ -124,8 +124,8 @@ class Display:
     def listed(self, number: int) -> None:
         """*number* more images were found."""
 
-    def waiting(self, done: int, total: int) -> None:
-        """Others have read *done* of *total* images."""
+    def waiting(self, done: int, total: int, leaks: int) -> None:
+        """Others have read *done* of *total* images, of which *leaks* leak."""
 
     def done(self, entry: Entry, total: int) -> None:
         """One of *total* images is done."""

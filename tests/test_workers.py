@@ -229,6 +229,22 @@ def test_workers_share_the_work(
     assert not any("/manifests/sha256-" in request.path for request in registry.seen)  # no tag is looked for in vain
 
 
+def test_an_audit_without_workers_says_so(
+    registry: MemoryRegistry, environment: dict[str, str], worker: Worker
+) -> None:
+    """Once, and waits for one."""
+    filled(registry, 3)
+    command = [sys.executable, "-m", "scanner", "audit", registry.address, "--distribute", "--format", "json"]
+    audit = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert audit.stderr is not None
+    told = audit.stderr.readline().decode()
+    worker()
+    out, more = audit.communicate(timeout=120)
+
+    assert "no worker is there" in told and b"no worker" not in more
+    assert json.loads(out)["counts"]["scanned"] == 3
+
+
 def test_a_worker_holds_few_connections(
     registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan, worker: Worker
 ) -> None:

@@ -50,6 +50,7 @@ _TRIES = 5  # of a job whose worker dies
 _NEVER_SECONDS = 86400.0  # nobody asks for the end of a job
 _CONNECTIONS = 2  # of a worker to its queue, besides the one that listens: a server has some hundred for all of them
 _SILENT_SECONDS = 20.0  # without a heartbeat, and a worker counts as dead
+_ALONE_SECONDS = 10.0  # that an audit waits for its first worker, and says nothing
 _SWEEP = 1000  # the priority of looking after jobs of the dead: it must not wait behind a window of images
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SCHEMA_LOCK = 0x6C65616B  # `leak`: one process makes the tables
@@ -128,6 +129,9 @@ _URGENT_WAITS = """
                    status = 'todo') as waits
 """
 _DROP = "delete from procrastinate_jobs where id = %(number)s and status = 'doing'"
+_WORKERS = """
+    select exists (select from procrastinate_workers where last_heartbeat > now() - make_interval(secs => :silent))
+"""
 _TAKE_BACK = "delete from procrastinate_jobs where task_name = :task and args->>'run' = :run and status = 'todo'"
 
 
@@ -171,6 +175,11 @@ class Window:
             left = connection.execute(text(_LEFT), self._mine).scalars().all()
         self.jobs, self.images = len(left), frozenset(image["digest"] for images in left for image in images)
 
+    def is_alone(self) -> bool:
+        """Whether no worker of any kind has been heard of lately."""
+        with self._engine.connect() as connection:
+            return not connection.execute(text(_WORKERS), {"silent": _SILENT_SECONDS}).scalar_one()
+
     @property
     def _mine(self) -> dict[str, str]:
         return {"task": TASK, "run": self._about["run"]}
@@ -200,12 +209,16 @@ def _pack_of(left: Sequence[Item]) -> int:
     return min(_PACK, max(1, len(left) // _PACKS))
 
 
-def feeder(engine: Store, url: str, about: Mapping[str, Any], priority: Priority = Priority.AUDIT) -> Elsewhere:
+def feeder(
+    engine: Store, url: str, about: Mapping[str, Any], priority: Priority = Priority.AUDIT,
+    alone: Callable[[], object] = lambda: None,
+) -> Elsewhere:  # fmt: skip
     """What `audit` takes as *elsewhere*: puts images into the queue, a window at a time, until all are read.
 
     Args:
         about: what every job tells its worker: host, rules, key, platform, newer_than.
         priority: of its images among those of all audits.
+        alone: called once if no worker is there; the audit waits for one.
 
     Raises:
         StoreError: it is no PostgreSQL, or cannot be used.
@@ -218,13 +231,14 @@ def feeder(engine: Store, url: str, about: Mapping[str, Any], priority: Priority
     ) -> None:
         left = list(items)[::-1]
         patient_until = time.monotonic() + PATIENCE_SECONDS
+        alone_since, told = math.inf, False
         ended, leaks = set[str](), 0  # images that were not asked about yet; leaking ones of the others
 
         def put(pack: Sequence[Item]) -> None:
             repositories = {item.repository for item in pack} & referring.keys()
-            told = {name: sorted(referring[name]) for name in repositories if len(referring[name]) <= _TAGS}
+            tags = {name: sorted(referring[name]) for name in repositories if len(referring[name]) <= _TAGS}
             images = [{"repository": item.repository, "tag": item.tag, "digest": item.digest} for item in pack]
-            out.put(images, told)
+            out.put(images, tags)
 
         with Window(engine, url, priority, {**about, "run": mark}) as out:
             while left or out.jobs:
@@ -239,7 +253,12 @@ def feeder(engine: Store, url: str, about: Mapping[str, Any], priority: Priority
                     if ended:
                         leaks += leaking(engine, about["rules"], ended)
                         ended.clear()
-                    patient_until = time.monotonic() + PATIENCE_SECONDS
+                    now = time.monotonic()
+                    alone_since = min(alone_since, now) if out.jobs and out.is_alone() else math.inf
+                    if now - alone_since > _ALONE_SECONDS and not told:
+                        alone()
+                        told = True
+                    patient_until = now + PATIENCE_SECONDS
                 except (DatabaseError, StoreUnreachable):
                     if time.monotonic() > patient_until:
                         raise StoreError("the store does not answer any more", "Look at its server.") from None

@@ -38,7 +38,7 @@ from tests.starting import or_skip
 from tests.test_audit import filled
 
 Leakscan = Callable[..., "subprocess.CompletedProcess[str]"]
-Worker = Callable[[], "subprocess.Popen[bytes]"]
+Worker = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
@@ -66,9 +66,9 @@ def worker(environment: dict[str, str]) -> Iterator[Worker]:
     """Start workers; those that live are stopped in the end."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start() -> subprocess.Popen[bytes]:
+    def start(stderr: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "scanner", "worker", "--jobs", "1"]
-        started.append(subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL))
+        started.append(subprocess.Popen(command, env={**os.environ, **environment}, stderr=stderr))
         return started[-1]
 
     yield start
@@ -129,9 +129,10 @@ def test_a_store_that_is_away_is_waited_for(
 def test_a_server_that_goes_away_is_waited_for(
     registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan, worker: Worker,
 ) -> None:  # fmt: skip
-    """A worker that has nothing to do while its server is restarted is there afterwards."""
+    """A worker that has nothing to do while its server is restarted is there afterwards, and has no more to say than
+    that it waits."""
     filled(registry, 3)
-    idle = worker()
+    idle = worker(subprocess.PIPE)
     until_there_is(postgres, "procrastinate_workers")
     postgres.stop()
     time.sleep(1.0)  # whatever listens has seen it
@@ -140,6 +141,9 @@ def test_a_server_that_goes_away_is_waited_for(
 
     assert json.loads(out)["counts"]["scanned"] == 3
     assert idle.poll() is None
+    idle.terminate()
+    _, said = idle.communicate(timeout=60)
+    assert all(b"is waited for" in line for line in said.splitlines())
 
 
 def until_there_is(postgres: Postgres, table: str) -> None:

@@ -269,7 +269,9 @@ def feeder(
     return elsewhere
 
 
-def serve(url: str, work: Work, give_up: GiveUp, once: bool, urgent: bool = False) -> None:
+def serve(
+    url: str, work: Work, give_up: GiveUp, once: bool, urgent: bool = False, away: Callable[[], object] = lambda: None
+) -> None:
     """Take packs out of the queue and work on them, one at a time, until stopped by SIGINT or SIGTERM; the most urgent
     first, of those the one that waits longest. A server that goes away is waited for.
 
@@ -278,6 +280,7 @@ def serve(url: str, work: Work, give_up: GiveUp, once: bool, urgent: bool = Fals
         give_up: the same for a job that was tried too often.
         once: return as soon as the queue is empty.
         urgent: leave the images of audits to others.
+        away: called once if the server goes away for longer than a worker does not notice.
 
     Raises:
         StoreError: the server is away for longer than a minute.
@@ -298,6 +301,8 @@ def serve(url: str, work: Work, give_up: GiveUp, once: bool, urgent: bool = Fals
             return  # what it had at hand and could not put back is handed out again
         now = time.monotonic()
         served = turn.reached and now - started > _SILENT_SECONDS  # it worked meanwhile
+        if served or failing_since == math.inf:
+            away()
         failing_since = now if served else min(failing_since, started)
         if now - failing_since > PATIENCE_SECONDS:
             raise StoreError("the store does not answer any more", "Look at its server.") from None

@@ -91,7 +91,7 @@ def work(
 
     Args:
         urgent: leave the images of audits to others.
-        away: called once if the store does not answer when the worker starts; it is waited for, a minute at the most.
+        away: called if the store does not answer; it is waited for.
     """
     url = url or default_url(os.environ)
     conninfo(url)
@@ -115,7 +115,7 @@ def work(
         return []
 
     try:
-        serve(url, work_on, give_up, once, urgent)
+        serve(url, work_on, give_up, once, urgent, away)
     finally:
         scanner.close()
         engine.dispose()

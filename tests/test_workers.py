@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from scanner.audit.queue import Images, Priority, Window, prepare, serve
+from scanner.audit.display import Line
+from scanner.audit.listing import Item
+from scanner.audit.queue import Images, Priority, Window, feeder, prepare, serve
+from scanner.audit.run import failed, note_failure
 from scanner.audit.worker import PACK_BYTES, Lost, read_pack
 from scanner.errors import StoreError
 from scanner.store.database import Store, open_store
 from scanner.store.database import text as sql
+from scanner.store.ledger import Ledger, Result, State
 from scanner.store.schema import METADATA
 from tests.kills import disturbed, rows_of
 from tests.plenty import plenty
@@ -29,7 +38,7 @@ from tests.starting import or_skip
 from tests.test_audit import filled
 
 Leakscan = Callable[..., "subprocess.CompletedProcess[str]"]
-Worker = Callable[[], "subprocess.Popen[bytes]"]
+Worker = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
@@ -57,9 +66,9 @@ def worker(environment: dict[str, str]) -> Iterator[Worker]:
     """Start workers; those that live are stopped in the end."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start() -> subprocess.Popen[bytes]:
+    def start(stderr: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "scanner", "worker", "--jobs", "1"]
-        started.append(subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL))
+        started.append(subprocess.Popen(command, env={**os.environ, **environment}, stderr=stderr))
         return started[-1]
 
     yield start
@@ -117,6 +126,66 @@ def test_a_store_that_is_away_is_waited_for(
     assert (waiting.returncode, json.loads(report)["counts"]["scanned"]) == (0, 3), errors
 
 
+def test_a_server_that_goes_away_is_waited_for(
+    registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan, worker: Worker,
+) -> None:  # fmt: skip
+    """A worker that has nothing to do while its server is restarted is there afterwards, and has no more to say than
+    that it waits."""
+    filled(registry, 3)
+    idle = worker(subprocess.PIPE)
+    until_there_is(postgres, "procrastinate_workers")
+    postgres.stop()
+    time.sleep(1.0)  # whatever listens has seen it
+    postgres.start()
+    out, _ = audited(leakscan, registry, environment, "--distribute").communicate(timeout=120)
+
+    assert json.loads(out)["counts"]["scanned"] == 3
+    assert idle.poll() is None
+    idle.terminate()
+    _, said = idle.communicate(timeout=60)
+    assert all(b"is waited for" in line for line in said.splitlines())
+
+
+def until_there_is(postgres: Postgres, table: str) -> None:
+    """Return when a table has a row."""
+    engine = open_store(postgres.url)
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        with engine.connect() as connection:
+            made = connection.execute(sql("select to_regclass(:name)"), {"name": table}).scalar_one() is not None
+        if made and rows(engine, table):
+            break
+        time.sleep(0.05)
+    engine.dispose()
+
+
+def test_the_end_of_a_job_that_cannot_be_written(
+    registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan, worker: Worker,
+) -> None:  # fmt: skip
+    """The queue says that a worker which lives has a job which it has not: nobody waits for that for ever."""
+    filled(registry, 3)
+    engine = open_store(postgres.url)
+    prepare(engine, postgres.url)
+    with engine.begin() as connection:
+        connection.execute(sql("create sequence ends"))
+        connection.execute(sql("""
+            create function fails_once() returns trigger language plpgsql as $$
+            begin
+                if old.task_name = 'leakscan.pack' and nextval('ends') = 1 then raise 'the server went away'; end if;
+                return old;
+            end $$
+        """))
+        connection.execute(sql("create trigger once before delete on procrastinate_jobs for each row "
+                               "execute function fails_once()"))  # fmt: skip
+    worker()
+    out, _ = audited(leakscan, registry, environment, "--distribute").communicate(timeout=120)
+
+    assert json.loads(out)["counts"]["scanned"] == 3
+    with engine.connect() as connection:
+        assert connection.execute(sql("select last_value from ends")).scalar_one() > 1
+    engine.dispose()
+
+
 def test_a_wrong_name_is_not_waited_for(postgres: Postgres) -> None:
     """A server that refuses a database is there: that is an error at once, and nobody is told to wait."""
     told: list[str] = []
@@ -162,6 +231,36 @@ def test_workers_share_the_work(
     assert {image["reference"] for image in report["images"] if image["verdict"] == "leaked"} == set(leaks)
     assert set(Counter(registry.paths("/blobs/")).values()) == {1}
     assert not any("/manifests/sha256-" in request.path for request in registry.seen)  # no tag is looked for in vain
+
+
+def test_an_audit_without_workers_says_so(
+    registry: MemoryRegistry, environment: dict[str, str], worker: Worker
+) -> None:
+    """Once, and waits for one."""
+    filled(registry, 3)
+    command = [sys.executable, "-m", "scanner", "audit", registry.address, "--distribute", "--format", "json"]
+    audit = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert audit.stderr is not None
+    told = audit.stderr.readline().decode()
+    worker()
+    out, more = audit.communicate(timeout=120)
+
+    assert "no worker is there" in told and b"no worker" not in more
+    assert json.loads(out)["counts"]["scanned"] == 3
+
+
+def test_a_worker_holds_few_connections(
+    registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan, worker: Worker
+) -> None:
+    """A server has a hundred for all of them: one to listen, two for the queue, one for packs that are put back, and
+    three of the process that scans."""
+    filled(registry, 12)
+    worker()
+    audited(leakscan, registry, environment, "--distribute").communicate(timeout=120)
+
+    engine = open_store(postgres.url)
+    assert rows(engine, "pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()") <= 7
+    engine.dispose()
 
 
 ABOUT = {"host": "example.com", "referring": {"team/app": ["sha256-0.sig"]}}
@@ -217,6 +316,15 @@ def test_a_worker_that_is_to_end_leaves_the_rest_of_its_pack() -> None:
         return 1, 1
 
     assert read_pack(reading, images, ABOUT, lambda: len(seen) == 2) == [images[2:]]
+
+
+def test_nobody_is_asked_for_the_rest_of_a_pack_that_has_none() -> None:
+    """Its image is read, whatever becomes of the server."""
+
+    def leave() -> bool:
+        raise ConnectionError
+
+    assert read_pack(lambda _: (1, 1), images_of(1), ABOUT, leave) == []
 
 
 def test_a_worker_ends_after_the_image_at_hand(
@@ -281,6 +389,95 @@ def test_what_is_left_of_a_job_is_another_job(postgres: Postgres) -> None:
     assert (tried["with others"], tried["alone"], given_up) == (5, 5, ["2"])
     assert (window.jobs, window.images) == (0, frozenset())
     engine.dispose()
+
+
+def test_an_audit_tells_how_far_its_workers_are(postgres: Postgres) -> None:
+    """How many images are read and leak, the rate, and the time left."""
+    engine = open_store(postgres.url)
+    about = {"host": "example.com", "rules": "some", "key": "", "platform": None, "newer_than": None}
+    ledger, images = Ledger(engine, "example.com", "some", "a run"), images_of(4)
+    screen = io.StringIO()
+    finding = {"secret": {"fingerprint": "f"}, "rule_id": "r", "severity": "high", "layer": None}
+
+    def work(pack: Images, *_: object) -> list[Images]:
+        for image in pack:
+            found = [{**finding, "gated": image["tag"] == "1"}] * (int(image["tag"]) % 2)
+            document = {"manifest_digest": image["digest"], "findings": found}
+            ledger.record(Result(image["digest"], State.SCANNED, True, "team/app", images=[document]))
+        return []
+
+    def others() -> None:
+        while rows(engine, "results") < 4:
+            serve(postgres.url, work, lambda *_: [], once=True)
+
+    items = [Item(str(each["repository"]), str(each["tag"]), str(each["digest"])) for each in images]
+    elsewhere = feeder(engine, postgres.url, about)
+    working = threading.Thread(target=others)
+    working.start()
+    elsewhere("a run", items, {}, Line(screen, interval=0.0))
+    working.join()
+    engine.dispose()
+
+    first, *_, last = screen.getvalue().split("\r\x1b[K")[1:]
+    assert re.fullmatch(r"[0-4] of 4 images read by workers, [01] leak, [0-9.]+/s.*", first)
+    assert re.fullmatch(r"4 of 4 images read by workers, 1 leak, [0-9.]+/s, 0:00:00 left", last)
+
+
+def test_a_pack_stands_for_no_other(postgres: Postgres) -> None:
+    """One that waits is no reason to leave out another that begins with the same image."""
+    engine = open_store(postgres.url)
+    prepare(engine, postgres.url)
+    with Window(engine, postgres.url, Priority.AUDIT, {"run": "a run"}) as window:
+        window.put(images_of(1))
+        window.put(images_of(3))
+        window.settle()
+        assert window.images == {image["digest"] for image in images_of(3)}
+    engine.dispose()
+
+
+def test_jobs_of_the_dead_are_handed_out_again(postgres: Postgres) -> None:
+    """All of them, even if one waits already: of that there is one then."""
+    engine = open_store(postgres.url)
+    prepare(engine, postgres.url)
+    first, second = [[image] for image in images_of(2)]
+    with Window(engine, postgres.url, Priority.AUDIT, {"run": "a run"}) as window:
+        for pack in (first, second):
+            window.put(pack)
+        with engine.begin() as connection:  # by workers that are gone
+            connection.execute(sql("update procrastinate_jobs set status = 'doing'"))
+        window.put(first)
+        until = time.monotonic() + 60
+        while rows(engine, "procrastinate_jobs where status = 'doing'") and time.monotonic() < until:
+            serve(postgres.url, lambda *_: [], lambda *_: [], once=True, urgent=True)  # which takes none of these
+        window.settle()
+        assert (window.jobs, len(window.images)) == (2, 2)
+        assert rows(engine, "procrastinate_jobs where status = 'todo' and queue_name = 'audit'") == 2
+    engine.dispose()
+
+
+def test_an_image_that_takes_its_worker_with_it_is_given_up(postgres: Postgres) -> None:
+    """Nobody lives to say so: it is seen by how often the job was handed out."""
+    engine = open_store(postgres.url)
+    prepare(engine, postgres.url)
+    given_up, worked = list[object](), list[object]()
+
+    def work(pack: Images, *_: object) -> list[Images]:
+        worked.extend(image["tag"] for image in pack)
+        return []
+
+    def give_up(pack: Images, _: Mapping[str, object]) -> list[Images]:
+        given_up.extend(image["tag"] for image in pack)
+        return []
+
+    with Window(engine, postgres.url, Priority.AUDIT, {"run": "a run"}) as window:
+        window.put(images_of(1))
+        with engine.begin() as connection:
+            connection.execute(sql("update procrastinate_jobs set attempts = 5"))
+        serve(postgres.url, work, give_up, once=True)
+        window.settle()
+    engine.dispose()
+
+    assert (given_up, worked, window.jobs) == (["0"], [], 0)
 
 
 def test_a_pack_of_an_audit_is_left_for_an_urgent_one(postgres: Postgres) -> None:
@@ -378,6 +575,64 @@ def test_a_worker_with_another_key(
 
     [image] = json.loads(out)["images"]
     assert image["state"] == "failed" and "LEAKSCAN_KEY" in image["reason"]
+
+
+def test_what_is_known_is_not_taken_back(
+    registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan
+) -> None:
+    """A worker that cannot read an image leaves what another one found in it."""
+    filled(registry, 4)
+    assert leakscan("audit", registry.address, env=environment).returncode == 1
+    engine = open_store(postgres.url)
+    prepare(engine, postgres.url)
+    with engine.connect() as connection:
+        known = connection.execute(sql("select digest, rules, state, document from results order by digest")).all()
+    about = {"host": registry.address, "run": "another", "rules": known[0].rules, "key": "another", "platform": None,
+             "newer_than": None, "referring": {}}  # fmt: skip
+    with Window(engine, postgres.url, Priority.AUDIT, about) as window:
+        window.put([{"repository": "team3/app3", "tag": "1", "digest": row.digest} for row in known])
+        assert leakscan("worker", "--once", env=environment).returncode == 0
+        window.settle()
+        assert window.jobs == 0
+    with engine.connect() as connection:
+        again = connection.execute(sql("select digest, rules, state, document from results order by digest")).all()
+        assert (again, len(known)) == (known, 4)
+    assert rows(engine, "sightings") == 1
+
+    ledger = Ledger(engine, registry.address, known[0].rules, "another")
+    known_part = replace(require(ledger.result(known[0].digest)), final=False)
+    ledger.record(known_part)
+    note_failure(ledger, failed(known[0].digest, "team3/app3", "the registry is away", 1))
+    assert ledger.result(known[0].digest) == replace(known_part, reason="the registry is away")
+    engine.dispose()
+
+
+def require(result: Result | None) -> Result:
+    """A result that must be there."""
+    assert result is not None
+    return result
+
+
+def test_an_audit_that_is_stopped_tells_what_workers_have_read(
+    registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan, worker: Worker
+) -> None:
+    """By Ctrl-C: the rest is not reached."""
+    filled(registry, 40)
+    audit = audited(leakscan, registry, environment, "--distribute")
+    engine = open_store(postgres.url)
+    first = worker()
+    while rows(engine, "results") < 2:
+        time.sleep(0.05)
+    first.kill()
+    first.wait()
+    read = rows(engine, "results")
+    audit.send_signal(signal.SIGINT)
+    out, _ = audit.communicate(timeout=120)
+    engine.dispose()
+
+    counts = json.loads(out)["counts"]
+    assert counts == {"scanned": read, "incomplete": 0, "failed": 0, "not_reached": 40 - read}
+    assert 0 < read < 40
 
 
 def test_workers_need_postgres(leakscan: Leakscan, tmp_path: Path, registry: MemoryRegistry) -> None:

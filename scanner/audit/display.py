@@ -17,6 +17,7 @@ class Line(Display):
     def __init__(self, stream: TextIO, interval: float = _INTERVAL) -> None:
         self._stream, self._interval = stream, interval
         self._started = self._drawn = time.monotonic()
+        self._waits = False
         self._listed = self._done = self._read = self._failed = self._leaking = 0
 
     def listed(self, number: int) -> None:
@@ -24,9 +25,11 @@ class Line(Display):
         self._listed += number
         self._draw(f"{self._listed} images listed")
 
-    def waiting(self, done: int, total: int) -> None:
-        """Workers have read *done* of *total* images."""
-        self._draw(f"{done} of {total} images read by workers")
+    def waiting(self, done: int, total: int, leaks: int) -> None:
+        """Workers have read *done* of *total* images, of which *leaks* leak."""
+        if not self._waits:
+            self._started, self._waits = time.monotonic(), True
+        self._draw(f"{done} of {total} images read by workers, {leaks} leak, {self._pace(done, total)}")
 
     def done(self, entry: Entry, total: int) -> None:
         """One of *total* images is done."""
@@ -36,12 +39,16 @@ class Line(Display):
         self._read += not entry.known
         self._failed += entry.state is State.FAILED
         self._leaking += entry.leaks > 0
-        seconds = max(time.monotonic() - self._started, 0.001)
-        rate = self._done / seconds
-        left = int((total - self._done) / rate)
         counts = f"{self._leaking} leak, {self._read} read, {self._failed} failed"
-        self._draw(f"{self._done} of {total} images, {counts}, {rate:.1f}/s, "
-                   f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left")  # fmt: skip
+        self._draw(f"{self._done} of {total} images, {counts}, {self._pace(self._done, total)}")
+
+    def _pace(self, done: int, total: int) -> str:
+        """The rate since the first image, and the time left if it stays."""
+        rate = done / max(time.monotonic() - self._started, 0.001)
+        if not done:
+            return f"{rate:.1f}/s"
+        left = int((total - done) / rate)
+        return f"{rate:.1f}/s, {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
 
     def clear(self) -> None:
         """Leave nothing behind."""

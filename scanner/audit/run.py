@@ -124,8 +124,8 @@ class Display:
     def listed(self, number: int) -> None:
         """*number* more images were found."""
 
-    def waiting(self, done: int, total: int) -> None:
-        """Others have read *done* of *total* images."""
+    def waiting(self, done: int, total: int, leaks: int) -> None:
+        """Others have read *done* of *total* images, of which *leaks* leak."""
 
     def done(self, entry: Entry, total: int) -> None:
         """One of *total* images is done."""
@@ -203,8 +203,8 @@ class Reader:
             result = failed(item.digest, repository, what, attempts)
         except Exception as error:  # a fault of ours must cost one image, never the audit, and show no bytes
             result = failed(item.digest, repository, f"a fault of leakscan itself ({type(error).__name__})", attempts)
-        if result.state is State.FAILED and before is not None and before.images:
-            result = replace(before, reason=result.reason)  # what was found once is not forgotten
+        if result.state is State.FAILED:
+            return note_failure(self._ledger, result)
         self._ledger.record(result)
         return result
 
@@ -236,6 +236,18 @@ def failed(digest: str, repository: str, reason: str, attempts: int, final: bool
     return Result(digest, State.FAILED, final, repository, reason=reason, attempts=attempts)
 
 
+def note_failure(ledger: Ledger, result: Result) -> Result:
+    """Write down that an image could not be read, and keep what was found in it once; returns what the ledger has now.
+    Raises DatabaseError."""
+    before = ledger.result(result.digest)
+    if before is not None and before.final:  # somebody else could
+        return before
+    if before is not None and before.images:
+        result = replace(before, reason=result.reason)
+    ledger.record(result)
+    return result
+
+
 class _Run:
     """One audit on its way."""
 
@@ -263,9 +275,11 @@ class _Run:
                 items += repository.items
             # what refers to an image by its tag comes last: by then it is known which images there are
             items.sort(key=lambda item: bool(item.subject))
-            read = self._read_elsewhere(items) if self._elsewhere is not None else frozenset()
+            read = frozenset[str]()
+            if self._elsewhere is not None:
+                read, stopped = self._read_elsewhere(items)
             for item in items:
-                entry = self._entry(item, read)
+                entry = self._entry(item, read, stopped)
                 if entry is not None:
                     entries.append(entry)
                     self._display.done(entry, len(items))
@@ -286,8 +300,8 @@ class _Run:
                 self._referring[repository.repository] = {tag for tag in repository.present if refers(tag)}
                 self._ledger.gone(repository.repository, repository.present)
 
-    def _read_elsewhere(self, items: Sequence[Item]) -> frozenset[str]:
-        """Let others read what is not known; the digests of what they read."""
+    def _read_elsewhere(self, items: Sequence[Item]) -> tuple[frozenset[str], bool]:
+        """Let others read what is not known; the digests of what they were to read, and whether Ctrl-C ended it."""
         assert self._elsewhere is not None
         wanted: dict[str, Item] = {}
         for item in items:
@@ -295,14 +309,18 @@ class _Run:
                 result = self._ledger.result(item.digest)
                 if result is None or not (result.final or self._filters.is_older(result.created)):
                     wanted[item.digest] = item
-        self._elsewhere(self._mark, list(wanted.values()), self._referring, self._display)
-        return frozenset(wanted)
+        try:
+            self._elsewhere(self._mark, list(wanted.values()), self._referring, self._display)
+        except KeyboardInterrupt:
+            return frozenset(wanted), True
+        return frozenset(wanted), False
 
     def _made(self, item: Item, state: State, reason: str = "", known: bool = False) -> Entry:
         return Entry(item.reference(self._host), item.repository, item.digest, state, reason, known)
 
-    def _entry(self, item: Item, read: Collection[str]) -> Entry | None:
-        """What comes of an item; None if it is no image, or none that counts. *read* were read elsewhere."""
+    def _entry(self, item: Item, read: Collection[str], stopped: bool) -> Entry | None:
+        """What comes of an item; None if it is no image, or none that counts. *read* were read elsewhere. Of an audit
+        that was *stopped* it is what is known."""
         if item.reason:
             return self._made(item, State.FAILED, item.reason)
         if item.subject in self._seen:
@@ -311,6 +329,8 @@ class _Run:
         known = result is not None and (result.final or item.digest in self._seen)
         if result is not None and self._filters.is_older(result.created):
             known = True
+        if stopped and not known:
+            return None if item.subject else self._made(item, State.NOT_REACHED, "the audit was stopped")
         if result is None or not (known or item.digest in read):
             result = self._reader.read(item, self._referring.get(item.repository))
         if self._filters.is_older(result.created):

@@ -91,30 +91,31 @@ def work(
 
     Args:
         urgent: leave the images of audits to others.
-        away: called once if the store does not answer when the worker starts; it is waited for, a minute at the most.
+        away: called if the store does not answer; it is waited for.
     """
     url = url or default_url(os.environ)
     conninfo(url)
     engine = open_store(url, away=away)
     prepare(engine, url)
+    engine.dispose()  # its connection: this process needs one again only when it gives something up
     scanner = Scanner(url, jobs)
 
     def work_on(images: Images, about: Mapping[str, Any], leave: Callable[[], bool]) -> list[Images]:
         return read_pack(scanner.work, images, about, leave)
 
     def give_up(images: Images, about: Mapping[str, Any]) -> list[Images]:
-        from scanner.audit.run import failed
+        from scanner.audit.run import failed, note_failure
 
         if len(images) > 1:
             return [[image] for image in images]
         [image] = images
         ledger = Ledger(engine, about["host"], about["rules"], about["run"])
         repository = f"{about['host']}/{image['repository']}"
-        ledger.record(failed(image["digest"], repository, "every process that scanned it died", 1))
+        note_failure(ledger, failed(image["digest"], repository, "every process that scanned it died", 1))
         return []
 
     try:
-        serve(url, work_on, give_up, once, urgent)
+        serve(url, work_on, give_up, once, urgent, away)
     finally:
         scanner.close()
         engine.dispose()
@@ -139,7 +140,7 @@ def read_pack(
                 raise
             return [[image], *rest]
         blobs, size = blobs + more_blobs, size + more
-        if blobs >= PACK_BLOBS or size >= PACK_BYTES or leave():
+        if rest and (blobs >= PACK_BLOBS or size >= PACK_BYTES or leave()):
             return rest
     return []
 
@@ -187,24 +188,24 @@ class _Desk:
         """Scan the image of a job and write down what came of it; returns how many blobs were read, and their bytes as
         they are unpacked. Raises DatabaseError."""
         from scanner.audit.listing import Item
-        from scanner.audit.run import Reader, Wanted, failed, rule_set
+        from scanner.audit.run import Reader, Wanted, failed, note_failure, rule_set
         from scanner.audit.targets import Filters
 
         ledger = Ledger(self._engine, job["host"], job["rules"], job["run"])
         item = Item(job["repository"], job["tag"], job["digest"])
-        if job["rules"] != rule_set(self._rules, job["platform"], self._limits) or job["key"] != self._identity:
-            what = "a worker has other rules, limits, version or key (LEAKSCAN_KEY) than the audit"
-            ledger.record(failed(item.digest, f"{job['host']}/{item.repository}", what, 1))
-            return 0, 0
         known = ledger.result(item.digest)
         if known is not None and known.final:  # by a job of another audit, or of one that was killed
+            return 0, 0
+        if job["rules"] != rule_set(self._rules, job["platform"], self._limits) or job["key"] != self._identity:
+            what = "a worker has other rules, limits, version or key (LEAKSCAN_KEY) than the audit"
+            note_failure(ledger, failed(item.digest, f"{job['host']}/{item.repository}", what, 1))
             return 0, 0
         wanted = Wanted(self._limits, self._jobs, self._key, Filters(newer_than=job["newer_than"]), job["platform"])
         login = job.get("login")
         try:
             client = self._connected(job["host"], job, login) if login else self._client(job["host"], job)
         except LeakscanError as error:
-            ledger.record(failed(item.digest, f"{job['host']}/{item.repository}", error.what, 1))
+            note_failure(ledger, failed(item.digest, f"{job['host']}/{item.repository}", error.what, 1))
             return 0, 0
         reader = Reader(client, self._engine, ledger, self._rules, wanted)
         try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, complain, tell_away
+from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, complain, still_pools, tell_alone, tell_away
 from scanner.cli.common import platform as platform_option
 from scanner.cli.options import allow_incomplete_option, fail_on_option, jobs_option, no_progress_option, quiet_option
 from scanner.errors import InvalidReference, LeakscanError
@@ -161,7 +161,7 @@ def _run(
     for target in targets:
         client = Client.connect(target.registry, from_environment(os.environ), wanted.limits, os.environ)
         try:
-            elsewhere = _elsewhere(engine, url, target, rules, wanted, urgent) if distribute else None
+            elsewhere = _elsewhere(engine, url, target, rules, wanted, urgent, quiet) if distribute else None
             audits.append(run(client, target, engine, rules, wanted, display, elsewhere))
         finally:
             client.close()
@@ -173,7 +173,7 @@ def _run(
 
 
 def _elsewhere(
-    engine: Store, url: str, target: Target, rules: Detection, wanted: Wanted, urgent: bool
+    engine: Store, url: str, target: Target, rules: Detection, wanted: Wanted, urgent: bool, quiet: bool
 ) -> Elsewhere:
     """Has images of one registry read by workers."""
     from scanner.audit.queue import Priority, feeder
@@ -184,7 +184,9 @@ def _elsewhere(
         "host": target.registry.host, "rules": rule_set(rules, wanted.platform, wanted.limits),
         "key": Seal(wanted.key).identity, "platform": wanted.platform, "newer_than": wanted.filters.newer_than,
     }  # fmt: skip
-    return feeder(engine, url, about, Priority.INTERACTIVE if urgent else Priority.AUDIT)
+    still_pools()
+    alone = (lambda: None) if quiet else tell_alone
+    return feeder(engine, url, about, Priority.INTERACTIVE if urgent else Priority.AUDIT, alone)
 
 
 def _report(

@@ -77,6 +77,18 @@ def tell_away() -> None:
     click.echo("leakscan: the store does not answer; it is waited for, a minute at the most", err=True)
 
 
+def still_pools() -> None:
+    """Have connections to PostgreSQL not say on standard error whenever they try in vain: this is told once."""
+    import logging
+
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
+
+
+def tell_alone() -> None:
+    """Say on standard error that an audit waits for a worker."""
+    click.echo("leakscan: no worker is there to read the images; start one: leakscan worker", err=True)
+
+
 def complain(error: LeakscanError) -> None:
     """Say on standard error what failed and what to try."""
     from scanner.report.escape import text

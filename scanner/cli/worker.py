@@ -20,6 +20,7 @@ def worker(store: str | None, jobs: int, urgent: bool, once: bool) -> None:
     credentials for the registry. SIGTERM and Ctrl-C end it after the image at hand; killed, its image goes to another.
     """  # fmt: skip
     from scanner.audit.worker import work
-    from scanner.cli.common import tell_away
+    from scanner.cli.common import still_pools, tell_away
 
+    still_pools()
     work(store, jobs, once, urgent, tell_away)

@@ -181,6 +181,14 @@ def spans(engine: Store, rules: str, registry: int | None = None) -> list[Span]:
                 for row in connection.execute(query)]  # fmt: skip
 
 
+def leaking(engine: Store, rules: str, digests: Iterable[str]) -> int:
+    """How many of some manifests leak, by a rule set. Raises DatabaseError."""
+    found = select(func.count(SIGHTINGS.c.digest.distinct()))
+    found = found.where(SIGHTINGS.c.digest.in_(list(digests)), SIGHTINGS.c.rules == rules, SIGHTINGS.c.gated)
+    with engine.connect() as connection:
+        return int(connection.execute(found).scalar_one())
+
+
 @dataclass(frozen=True, slots=True)
 class Appearance:
     """A reference whose image holds a secret.

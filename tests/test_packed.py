@@ -178,6 +178,10 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "lz4_behind_a_skippable_frame": (WHOLE, lambda key: skippable(b"toc") + lz4_legacy(text(key))),
     "lz4_behind_zstd": (WHOLE, lambda key: zstd(b"nothing") + lz4_legacy(text(key))),
     "zstd_behind_lz4": (WHOLE, lambda key: lz4_frame(b"nothing") + zstd(text(key))),
+    "gzip_of_reserved_flags": (FOUND, lambda key: tar_of(file("e.gz", _flagged(gz(text(key)), 0xE0)))),
+    "gzip_of_reserved_flags_in_a_program": (FOUND, lambda key: tar_of(file("e", ELF + _flagged(gz(text(key)), 0x80)))),
+    "gzip_with_a_wrong_checksum_of_its_header": (FOUND, lambda key: tar_of(file("e", _flagged(
+        gzip_with_fields(2, gz(text(key))), 2, level=1)))),
     "gzip_in_a_skippable_frame_of_lz4": (WHOLE, lambda key: lz4_frame(b"x") + skippable(gz(text(key)))),
     "lz4_in_lz4_in_zip": (WHOLE, lambda key: zipped(("e.lz4", lz4_frame(tar_of(file("e", lz4_legacy(text(key)))))))),
     "initramfs_of_lz4": (WHOLE, lambda key: cpio_binary(("a", b"x")) + bytes(512)
@@ -239,6 +243,11 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
                                             + zipped(("e", b"x"))),
     "encrypted_zip_entry_in_a_program": (SAID, lambda key: ELF + _encrypted(zipped(("k", text(key)))) + ELF),
 }  # fmt: skip
+
+
+def _flagged(stream: bytes, flags: int, level: int = 0) -> bytes:
+    """A gzip member with flags, of which some are reserved, and a level."""
+    return stream[:3] + bytes([stream[3] | flags]) + stream[4:8] + bytes([level]) + stream[9:]
 
 
 def _extra(stored: bytes, data: bytes) -> bytes:

@@ -20,8 +20,11 @@ from scanner.limits import KIB, MIB
 #: by length, the magics of what can be packed amid a file, as expressions of the first pass; zlib's is followed by a
 #: block that is packed or by an empty one: what its stored blocks hold stands in the file as it is
 MAGICS: dict[int, tuple[bytes, ...]] = {
-    3: (rb"x[\x01\x5e\x9c\xda][%s]" % b"".join(b"\\x%02x" % byte for byte in range(256) if byte & 6 in (2, 4)),),
-    4: (rb"\x1f\x8b\x08[\x00-\x1f]", rb"\x28\xb5\x2f\xfd", rb"PK\x03\x04"),
+    3: (
+        rb"\x1f\x8b\x08",
+        rb"x[\x01\x5e\x9c\xda][%s]" % b"".join(b"\\x%02x" % byte for byte in range(256) if byte & 6 in (2, 4)),
+    ),
+    4: (rb"\x28\xb5\x2f\xfd", rb"PK\x03\x04"),
     5: (rb"\x04\x22\x4d\x18[\x40-\x7f]", rb"LZIP\x01"),
     6: (rb"\xfd7zXZ\x00", rb"7z\xbc\xaf\x27\x1c"),
     7: (rb"Rar!\x1a\x07[\x00\x01]", rb"x[\x01\x5e\x9c\xda]\x00\x00\x00\xff\xff"),

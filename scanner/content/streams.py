@@ -34,8 +34,8 @@ def stream_kind(head: bytes) -> str:
     Sources: RFC 1952 section 2.3, xz-file-format section 2.1.1, RFC 8878 section 3.1.1.1, lzma-file-format section 1,
     and those of `lz4frames`.
     """
-    if head[:3] == b"\x1f\x8b\x08" and len(head) >= 18 and not head[3] & 0xE0:
-        return "gzip" if head[8] in (0, 2, 4) or _inflates(head) else ""
+    if head[:3] == b"\x1f\x8b\x08" and len(head) >= 18:
+        return "gzip" if (head[3] < 0x20 and head[8] in (0, 2, 4)) or _inflates(head) else ""
     if head[:3] == b"BZh" and head[3:4] in b"123456789" and head[4:10] in _BZIP2_BLOCK:
         return "bzip2"
     if head[:6] == b"\xfd7zXZ\0" and zlib.crc32(head[6:8]).to_bytes(4, "little") == head[8:12]:
@@ -87,9 +87,16 @@ def is_refused_lzma(head: bytes) -> bool:
 
 
 def _inflates(head: bytes) -> bool:
-    """Whether the start of a gzip file inflates: decompressors do not look at its level, which may be anything."""
+    """Whether the start of a gzip file inflates, as far as it goes. Decompressors do not look at its level, which may
+    be anything; Go's and Python's do not look at reserved flags, and Python's not at the header's checksum."""
+    at = 10
+    if head[3] & 4:
+        at += 2 + int.from_bytes(head[10:12], "little")
+    for _ in range((head[3] >> 3 & 1) + (head[3] >> 4 & 1)):
+        end = head.find(b"\0", at)
+        at = end + 1 if end >= 0 else len(head)
     try:
-        zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(head)
+        zlib.decompressobj(-zlib.MAX_WBITS).decompress(head[at + (head[3] & 2) :])
     except zlib.error:
         return False
     return True

@@ -26,8 +26,11 @@ from scanner.audit.queue import Images, Priority, Window, feeder, prepare, serve
 from scanner.audit.run import failed, note_failure
 from scanner.audit.worker import PACK_BYTES, Lost, read_pack
 from scanner.errors import StoreError
+from scanner.image.blob import Blob, BlobFile
+from scanner.seal import Seal
 from scanner.store.database import Store, open_store
 from scanner.store.database import text as sql
+from scanner.store.layers import KeptLayers
 from scanner.store.ledger import Ledger, Result, State
 from scanner.store.schema import METADATA
 from tests.kills import disturbed, rows_of
@@ -644,6 +647,29 @@ def test_workers_need_postgres(leakscan: Leakscan, tmp_path: Path, registry: Mem
         assert (done.returncode, "PostgreSQL" in done.stderr) == (3, True)
     with pytest.raises(StoreError):
         open_store("nonsense://")
+
+
+def test_a_claim_that_fails_half_way_is_let_go(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection lives on among those of the store, and would keep layers from all others."""
+    engine = open_store(postgres.url)
+    kept = KeptLayers(engine, "rules", Seal(b"k" * 32))
+    nothing = BlobFile(os.open(os.devnull, os.O_RDONLY), "nothing")
+    blobs = [Blob(f"sha256:{number:064x}", nothing, 0, 0) for number in (1, 2)]
+    answers = iter([False, False])
+
+    def known(_: object, name: str) -> bool:
+        answer = next(answers, None)
+        if answer is None:
+            raise ValueError(name)
+        return answer
+
+    monkeypatch.setattr(KeptLayers, "_known", known)
+    with pytest.raises(ValueError, match="sha256"), kept.claimed(blobs):
+        pass
+    with engine.connect() as connection:
+        locks = sql("select count(*) from pg_locks where locktype = 'advisory'")
+        assert connection.execute(locks).scalar_one() == 0
+    engine.dispose()
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

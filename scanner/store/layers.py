@@ -59,14 +59,15 @@ class KeptLayers:
             yield
             return
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            for name in names:
-                key = int.from_bytes(hashlib.sha256(f"{self._rules} {name}".encode()).digest()[:8], "big", signed=True)
-                if self._known(name):
-                    continue
-                connection.execute(select(func.pg_advisory_lock(key)))
-                if self._known(name):  # somebody else has read it meanwhile
-                    connection.execute(select(func.pg_advisory_unlock(key)))
             try:
+                for name in names:
+                    digest = hashlib.sha256(f"{self._rules} {name}".encode()).digest()
+                    key = int.from_bytes(digest[:8], "big", signed=True)
+                    if self._known(name):
+                        continue
+                    connection.execute(select(func.pg_advisory_lock(key)))
+                    if self._known(name):  # somebody else has read it meanwhile
+                        connection.execute(select(func.pg_advisory_unlock(key)))
                 yield
             finally:
                 with contextlib.suppress(DatabaseError):  # a connection that is gone has let go of them

@@ -655,12 +655,12 @@ def test_a_claim_that_fails_half_way_is_let_go(postgres: Postgres, monkeypatch: 
     kept = KeptLayers(engine, "rules", Seal(b"k" * 32))
     nothing = BlobFile(os.open(os.devnull, os.O_RDONLY), "nothing")
     blobs = [Blob(f"sha256:{number:064x}", nothing, 0, 0) for number in (1, 2)]
-    answers = iter([False, False])
+    answers = iter([frozenset[str]()])
 
-    def known(_: object, name: str) -> bool:
+    def known(_: object, names: list[str]) -> frozenset[str]:
         answer = next(answers, None)
         if answer is None:
-            raise ValueError(name)
+            raise ValueError(names)
         return answer
 
     monkeypatch.setattr(KeptLayers, "_known", known)

@@ -180,8 +180,7 @@ class Reader:
         self._client, self._ledger, self._detection, self._wanted = client, ledger, detection, wanted
         self.kept = KeptLayers(engine, rule_set(detection, wanted.platform, wanted.limits), Seal(wanted.key))
         self._shared = Documents()
-        preload()
-        detection.first_pass.claimants("")  # compiles what every process that is forked would compile
+        ready(detection)
 
     def read(self, item: Item, tags: Collection[str] | None = None) -> Result:
         """Scan an image and write down what came of it. Raises DatabaseError.
@@ -229,6 +228,12 @@ class Reader:
         state = State.SCANNED if found.coverage.complete else State.INCOMPLETE
         final = not any(gap.reason.startswith(_PASSING) for gap in gaps)
         return Result(item.digest, state, final, repository, created, _reasons(gaps), 0, _images(found, item.digest))
+
+
+def ready(detection: Detection) -> None:
+    """Make what every process that is forked for an image would make."""
+    preload()
+    detection.first_pass.claimants("")
 
 
 def failed(digest: str, repository: str, reason: str, attempts: int, final: bool = False) -> Result:
@@ -295,10 +300,9 @@ class _Run:
         """Write down what tags point to."""
         if repository.repository:
             found = [(item.tag, item.digest) for item in repository.items if item.tag and item.digest]
-            self._ledger.point(repository.repository, found)
+            self._ledger.point(repository.repository, found, repository.present if repository.whole else None)
             if repository.whole:
                 self._referring[repository.repository] = {tag for tag in repository.present if refers(tag)}
-                self._ledger.gone(repository.repository, repository.present)
 
     def _read_elsewhere(self, items: Sequence[Item]) -> tuple[frozenset[str], bool]:
         """Let others read what is not known; the digests of what they were to read, and whether Ctrl-C ended it."""

@@ -7,19 +7,23 @@ try of one image.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
 import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scanner.audit.queue import Images, conninfo, prepare, serve
 from scanner.errors import LeakscanError
 from scanner.limits import MIB
 from scanner.store.database import default_url, open_store
 from scanner.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from scanner.audit.run import Reader
 
 #: blobs and bytes that are read for one job: what is left of its images then is another job
 PACK_BLOBS, PACK_BYTES = 32, 256 * MIB
@@ -51,14 +55,7 @@ class Scanner:
 
         *meanwhile* is called each *every* seconds until it is done.
         """
-        if self._process is None or not self._process.is_alive():
-            ours, theirs = _CONTEXT.Pipe()
-            # not a daemon: those may have no processes of their own; it ends with this one all the same
-            self._process = _CONTEXT.Process(target=scan_jobs, args=(theirs, self._url, self._jobs, os.getpid(),
-                                                                         self._niceness))  # fmt: skip
-            self._process.start()
-            theirs.close()
-            self._connection = ours
+        self.start()
         assert self._connection is not None
         try:
             self._connection.send(job)
@@ -72,6 +69,18 @@ class Scanner:
             raise Lost(answer)
         blobs, size = answer
         return blobs, size
+
+    def start(self) -> None:
+        """Start the process unless it is there."""
+        if self._process is not None and self._process.is_alive():
+            return
+        ours, theirs = _CONTEXT.Pipe()
+        # not a daemon: those may have no processes of their own; it ends with this one all the same
+        self._process = _CONTEXT.Process(target=scan_jobs, args=(theirs, self._url, self._jobs, os.getpid(),
+                                                                     self._niceness))  # fmt: skip
+        self._process.start()
+        theirs.close()
+        self._connection = ours
 
     def close(self) -> None:
         """End the process."""
@@ -114,6 +123,7 @@ def work(
         note_failure(ledger, failed(image["digest"], repository, "every process that scanned it died", 1))
         return []
 
+    scanner.start()  # it makes ready while the first job is waited for
     try:
         serve(url, work_on, give_up, once, urgent, away)
     finally:
@@ -157,6 +167,8 @@ def scan_jobs(connection: Connection, url: str, jobs: int, parent: int, niceness
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker decides how a Ctrl-C ends
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     desk = _Desk(url, jobs)
+    gc.collect()
+    gc.freeze()  # what is there now stays, and is shared with the processes that are forked for each image
     while True:
         try:
             job = connection.recv()
@@ -173,16 +185,21 @@ class _Desk:
 
     def __init__(self, url: str, jobs: int) -> None:
         from scanner import detection
+        from scanner.audit.run import ready
         from scanner.keys import installation_key
         from scanner.limits import Limits
         from scanner.seal import Seal
 
         self._engine = open_store(url, away=lambda: None)  # an image is not lost because its server starts again
         self._rules = detection.load(os.environ)
+        ready(self._rules)
         self._limits, self._jobs = Limits.from_environment(os.environ), jobs
         self._key = installation_key(os.environ)
         self._identity = Seal(self._key).identity
         self._clients: dict[str, tuple[Any, float]] = {}
+        # of the image before, which most are like
+        self._ledger: tuple[object, Ledger] | None = None
+        self._reader: tuple[object, Reader] | None = None
 
     def scan(self, job: Mapping[str, Any]) -> tuple[int, int]:
         """Scan the image of a job and write down what came of it; returns how many blobs were read, and their bytes as
@@ -191,7 +208,7 @@ class _Desk:
         from scanner.audit.run import Reader, Wanted, failed, note_failure, rule_set
         from scanner.audit.targets import Filters
 
-        ledger = Ledger(self._engine, job["host"], job["rules"], job["run"])
+        ledger = self._ledger_of(job)
         item = Item(job["repository"], job["tag"], job["digest"])
         known = ledger.result(item.digest)
         if known is not None and known.final:  # by a job of another audit, or of one that was killed
@@ -207,13 +224,23 @@ class _Desk:
         except LeakscanError as error:
             note_failure(ledger, failed(item.digest, f"{job['host']}/{item.repository}", error.what, 1))
             return 0, 0
-        reader = Reader(client, self._engine, ledger, self._rules, wanted)
+        kind = client, ledger, wanted
+        if self._reader is None or self._reader[0] != kind:
+            self._reader = kind, Reader(client, self._engine, ledger, self._rules, wanted)
+        reader = self._reader[1]
+        blobs, size = reader.kept.read, reader.kept.size
         try:
             reader.read(item, job.get("tags"))
         finally:
             if login:  # of this image alone
                 client.close()
-        return reader.kept.read, reader.kept.size
+        return reader.kept.read - blobs, reader.kept.size - size
+
+    def _ledger_of(self, job: Mapping[str, Any]) -> Ledger:
+        kind = job["host"], job["rules"], job["run"]
+        if self._ledger is None or self._ledger[0] != kind:
+            self._ledger = kind, Ledger(self._engine, *kind)
+        return self._ledger[1]
 
     def _client(self, host: str, job: Mapping[str, Any]) -> Any:
         """A client with the user's own credentials, looked up again now and then: some last for hours only."""

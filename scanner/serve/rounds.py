@@ -83,10 +83,9 @@ class Rounds:
         try:
             for found in listed(client, Target(registry), Filters(), self._tell):
                 if found.repository:
-                    ledger.point(found.repository, [(item.tag, item.digest) for item in found.items
-                                                    if item.tag and item.digest and not item.subject])  # fmt: skip
-                    if found.whole:
-                        ledger.gone(found.repository, found.present)
+                    tags = [(item.tag, item.digest) for item in found.items
+                            if item.tag and item.digest and not item.subject]  # fmt: skip
+                    ledger.point(found.repository, tags, found.present if found.whole else None)
                 for item in found.items:
                     failures += bool(item.reason)
                     if item.digest and not item.subject:

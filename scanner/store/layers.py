@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from sqlalchemy import func, select
 
@@ -29,12 +29,13 @@ class KeptLayers:
     def __init__(self, engine: Store, rules: str, seal: Seal) -> None:
         self._engine, self._rules, self._seal = engine, rules, seal
         self.read = self.size = 0
+        self._claimed = frozenset[str]()  # what nobody can have read but who has this
 
     @patient
     def get(self, blob: Blob, form: Form) -> BlobOutcome | None:
         """What is kept of *blob*, None if it is not known. What was read as a layer answers for a blob that only looks
         like one."""
-        if not is_digest(blob.name):
+        if not is_digest(blob.name) or blob.name in self._claimed:
             return None
         forms = [form.value, *([Form.LAYER.value] if form is Form.GUESS else ())]
         wanted = select(LAYERS.c.outcome).where(
@@ -60,26 +61,28 @@ class KeptLayers:
             return
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             try:
-                for name in names:
+                known = self._known(names)
+                unknown = [name for name in names if name not in known]
+                for name in unknown:
                     digest = hashlib.sha256(f"{self._rules} {name}".encode()).digest()
-                    key = int.from_bytes(digest[:8], "big", signed=True)
-                    if self._known(name):
-                        continue
-                    connection.execute(select(func.pg_advisory_lock(key)))
-                    if self._known(name):  # somebody else has read it meanwhile
-                        connection.execute(select(func.pg_advisory_unlock(key)))
+                    connection.execute(select(func.pg_advisory_lock(int.from_bytes(digest[:8], "big", signed=True))))
+                self._claimed = frozenset(unknown) - self._known(unknown)  # others may have read some meanwhile
                 yield
             finally:
+                self._claimed = frozenset()
                 with contextlib.suppress(DatabaseError):  # a connection that is gone has let go of them
                     connection.execute(select(func.pg_advisory_unlock_all()))
 
     @patient
-    def _known(self, name: str) -> bool:
+    def _known(self, names: Sequence[str]) -> frozenset[str]:
+        """Those of *names* that the store knows."""
+        if not names:
+            return frozenset()
         wanted = select(LAYERS.c.digest).where(
-            LAYERS.c.digest == name, LAYERS.c.rules == self._rules, LAYERS.c.key == self._seal.identity
+            LAYERS.c.digest.in_(names), LAYERS.c.rules == self._rules, LAYERS.c.key == self._seal.identity
         )
         with self._engine.connect() as connection:
-            return connection.execute(wanted.limit(1)).first() is not None
+            return frozenset(connection.execute(wanted).scalars())
 
     def put(self, outcome: BlobOutcome, form: Form) -> BlobOutcome:
         """Keep an outcome if it can be kept; returns it as `get` will give it, or as it is."""

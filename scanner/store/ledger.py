@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import bindparam, delete, exists, func, select, update
 
 from scanner.store.database import Store, patient, put
 from scanner.store.schema import CHILDREN, REGISTRIES, RESULTS, SIGHTINGS, TAGS
 
+_ASKED = 500  # tags that are asked for by name, and not with all of their repository
 _SPANS = 20_000  # of a history, which is drawn in a few columns
 
 
@@ -66,27 +67,27 @@ class Ledger:
             self._registry: int = found.scalar_one()
 
     @patient
-    def point(self, repository: str, tags: Iterable[tuple[str, str]]) -> None:
-        """Note that tags point to digests now; where one pointed to something else before, that is history."""
-        time = now()
-        mine = (TAGS.c.registry == self._registry) & (TAGS.c.repository == repository)
-        with self._engine.begin() as connection:
-            for tag, digest in tags:
-                connection.execute(
-                    update(TAGS).where(mine, TAGS.c.tag == tag, TAGS.c.digest != digest).values(current=False)
-                )
-                row = {"registry": self._registry, "repository": repository, "tag": tag, "digest": digest,
-                       "seen_first": time, "seen_last": time, "current": True}  # fmt: skip
-                put(connection, TAGS, [row], update=("seen_last", "current"))
+    def point(
+        self, repository: str, tags: Iterable[tuple[str, str]], present: Collection[str] | None = None
+    ) -> None:  # fmt: skip
+        """Note that tags point to digests now; where one pointed to something else before, that is history.
 
-    @patient
-    def gone(self, repository: str, present: set[str]) -> None:
-        """Note that a repository has no other tags than *present*."""
+        *present* are all tags that the repository has, if they are known: it has no others any more.
+        """
+        time, new = now(), dict(tags)
         mine = (TAGS.c.registry == self._registry) & (TAGS.c.repository == repository)
+        before = select(TAGS.c.tag, TAGS.c.digest).where(mine, TAGS.c.current)
+        if present is None and len(new) <= _ASKED:
+            before = before.where(TAGS.c.tag.in_(new))
+        rows = [{"registry": self._registry, "repository": repository, "tag": tag, "digest": digest,
+                 "seen_first": time, "seen_last": time, "current": True} for tag, digest in new.items()]  # fmt: skip
         with self._engine.begin() as connection:
-            known = set(connection.execute(select(TAGS.c.tag).where(mine, TAGS.c.current)).scalars())
-            for tag in known - present:
-                connection.execute(update(TAGS).where(mine, TAGS.c.tag == tag).values(current=False))
+            left = [{"old_tag": tag, "old_digest": digest} for tag, digest in connection.execute(before)
+                    if (new[tag] != digest if tag in new else present is not None and tag not in present)]  # fmt: skip
+            if left:
+                old = (TAGS.c.tag == bindparam("old_tag")) & (TAGS.c.digest == bindparam("old_digest"))
+                connection.execute(update(TAGS).where(mine, old).values(current=False), left)
+            put(connection, TAGS, rows, update=("seen_last", "current"))
 
     @patient
     def result(self, digest: str) -> Result | None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from scanner.audit.targets import Filters, Target, by_repository
 from scanner.errors import RegistryFault
 from scanner.image.registry.client import Client
+
+T = TypeVar("T")
 
 #: repositories that are listed ahead of the one that is wanted, and tags that are asked for meanwhile
 _AHEAD, _WAITING = 8, 256
@@ -74,16 +77,16 @@ def listed(client: Client, target: Target, filters: Filters, tell: Callable[[int
     """
     with _Asking(client) as asking:
         begun: deque[_Begun] = deque()
-        for each in _begun(asking, target, filters, tell):
+        for each in _begun(asking, target, filters):
             begun.append(each)
-            while len(begun) > _AHEAD or sum(len(one.items) for one in begun) > _WAITING:
-                yield begun.popleft().done()
+            while len(begun) > _AHEAD or sum(one.known for one in begun) > _WAITING:
+                yield begun.popleft().done(tell)
         while begun:
-            yield begun.popleft().done()
+            yield begun.popleft().done(tell)
 
 
 class _Asking:
-    """Asks a registry what tags point to, in a few threads: an answer takes its way there and back, and little else.
+    """Asks a registry in a few threads: an answer takes its way there and back, and little else.
 
     Each thread has a client of its own. Use it as a context manager. Nothing waits for a thread when something went
     wrong, or the user has had enough: an answer may be a minute away.
@@ -91,10 +94,12 @@ class _Asking:
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self._wanted: SimpleQueue[tuple[Future[Item], str, str] | None] = SimpleQueue()
-        self._threads: list[Thread] = []
+        self._wanted: SimpleQueue[tuple[Future[Any], Callable[[Client], Any]] | None] = SimpleQueue()
+        self._threads = [Thread(target=self._answer, daemon=True) for _ in range(client.connections)]
 
     def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
@@ -106,83 +111,103 @@ class _Asking:
         for thread in self._threads if kind is None else ():
             thread.join()
 
-    def item(self, name: str, tag: str) -> Future[Item]:
-        """What a tag points to, as soon as that is known."""
-        if len(self._threads) < self.client.connections:
-            self._threads.append(Thread(target=self._answer, daemon=True))
-            self._threads[-1].start()
-        future: Future[Item] = Future()
-        self._wanted.put((future, name, tag))
+    def ask(self, question: Callable[[Client], T]) -> Future[T]:
+        """The answer to a question, which may ask others, as soon as it is known."""
+        future: Future[T] = Future()
+        self._wanted.put((future, question))
         return future
 
     def _answer(self) -> None:
         with contextlib.closing(self.client.apart()) as client:
             while (wanted := self._wanted.get()) is not None:
-                future, name, tag = wanted
+                future, question = wanted
                 try:
-                    future.set_result(_item(client.of(name), name, tag))
+                    future.set_result(question(client))
                 except Exception as error:
                     future.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True)
-class _Begun:
-    """A repository whose tags are known, and which of them point to what is asked."""
+class _Tags:
+    """The tags of a repository, and which of them point to what is asked."""
 
-    repository: str
     items: list[Item | Future[Item]]
     present: set[str]
     whole: bool
 
-    def done(self) -> Listed:
-        items = [item if isinstance(item, Item) else item.result() for item in self.items]
-        return Listed(self.repository, items, self.present, self.whole)
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A repository whose tags are asked for, and images of it that are named by their digests."""
+
+    repository: str
+    pinned: list[Item]
+    tags: Future[_Tags]
+
+    @property
+    def known(self) -> int:
+        """Tags that wait for an answer, or have one."""
+        return len(self.tags.result().items) if self.tags.done() else 0
+
+    def done(self, tell: Callable[[int], None]) -> Listed:
+        found = self.tags.result()
+        tell(len(found.items))
+        items = [item if isinstance(item, Item) else item.result() for item in found.items]
+        return Listed(self.repository, [*self.pinned, *items], found.present, found.whole)
 
 
-def _begun(asking: _Asking, target: Target, filters: Filters, tell: Callable[[int], None]) -> Iterator[_Begun]:
-    client = asking.client
+def _begun(asking: _Asking, target: Target, filters: Filters) -> Iterator[_Begun]:
     if target.references is not None:
         for name, references in by_repository(target.references):
             tags = [reference.tag for reference in references if not reference.digest]
             pinned = [Item(name, reference.tag, reference.digest) for reference in references if reference.digest]
-            found = _repository(asking, name, filters, tags if "" not in tags else None, tell) if tags else None
-            yield _Begun(name, [*pinned, *(found.items if found else ())], found.present if found else set(),
-                         found.whole if found else False)  # fmt: skip
+            yield _Begun(name, pinned, _tags(asking, name, filters, None if "" in tags else tags))
         return
     seen = set()
     try:
         if target.prefix and filters.repository(target.prefix):  # it may be a repository, and the list be refused
-            own = _repository(asking, target.prefix, filters, None, tell)
-            if own.items or own.present:
+            own = _Begun(target.prefix, [], _tags(asking, target.prefix, filters, None))
+            found = own.tags.result()
+            if found.items or found.present:
                 seen.add(target.prefix)
                 yield own
-        for name in client.catalog():
+        for name in asking.client.catalog():
             if name not in seen and target.below(name) and filters.repository(name):
                 seen.add(name)
-                yield _repository(asking, name, filters, None, tell)
+                yield _Begun(name, [], _tags(asking, name, filters, None))
     except RegistryFault as error:
         if not target.prefix or target.prefix not in seen:
-            yield _Begun("", [Item("", "", "", error.what)], set(), False)
+            yield _Begun("", [], _known(_Tags([Item("", "", "", error.what)], set(), False)))
 
 
-def _repository(
-    asking: _Asking, name: str, filters: Filters, tags: list[str] | None, tell: Callable[[int], None]
-) -> _Begun:
-    """One repository: every tag, or the *tags* given."""
-    items: list[Item | Future[Item]] = []
-    present: set[str] = set()
-    try:
-        for tag in asking.client.of(name).tags() if tags is None else tags:
-            present.add(tag)
-            if filters.tag(tag):
-                items.append(asking.item(name, tag))
-                tell(1)
-    except RegistryFault as error:
-        return _Begun(name, [*items, Item(name, "", "", error.what)], present, False)
-    return _Begun(name, items, present, tags is None)
+def _known(answer: T) -> Future[T]:
+    future: Future[T] = Future()
+    future.set_result(answer)
+    return future
+
+
+def _tags(asking: _Asking, name: str, filters: Filters, tags: list[str] | None) -> Future[_Tags]:
+    """What tags of a repository point to: of all, or of the *tags* given."""
+
+    def told(found: Iterable[str], whole: bool) -> _Tags:
+        items: list[Item | Future[Item]] = []
+        present: set[str] = set()
+        try:
+            for tag in found:
+                present.add(tag)
+                if filters.tag(tag):
+                    items.append(asking.ask(partial(_item, name=name, tag=tag)))
+        except RegistryFault as error:
+            return _Tags([*items, Item(name, "", "", error.what)], present, False)
+        return _Tags(items, present, whole)
+
+    if tags is not None:
+        return _known(told(tags, False))
+    return asking.ask(lambda client: told(client.of(name).tags(), True))
 
 
 def _item(client: Client, name: str, tag: str) -> Item:
+    client = client.of(name)
     try:
         found = client.pointer(tag)
         digest = found.digest if found is not None else ""

@@ -17,9 +17,9 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from scanner.audit.queue import Images, conninfo, prepare, serve
-from scanner.errors import LeakscanError
+from scanner.errors import LeakscanError, StoreError
 from scanner.limits import MIB
-from scanner.store.database import default_url, open_store
+from scanner.store.database import DatabaseError, default_url, open_store
 from scanner.store.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -166,7 +166,10 @@ def scan_jobs(connection: Connection, url: str, jobs: int, parent: int, niceness
         os.nice(niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker decides how a Ctrl-C ends
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    desk = _Desk(url, jobs)
+    try:
+        desk = _Desk(url, jobs)
+    except (StoreError, DatabaseError):  # whoever has a job for it sees that it is gone, and starts another
+        return
     gc.collect()
     gc.freeze()  # what is there now stays, and is shared with the processes that are forked for each image
     while True:

@@ -92,6 +92,8 @@ def _inflates(head: bytes) -> bool:
     at = 10
     if head[3] & 4:
         at += 2 + int.from_bytes(head[10:12], "little")
+        if head[3] > 0x1F and int.from_bytes(head[14:16], "little") + 14 > at - 2:  # a part is larger than the whole
+            return False
     for _ in range((head[3] >> 3 & 1) + (head[3] >> 4 & 1)):
         end = head.find(b"\0", at)
         at = end + 1 if end >= 0 else len(head)

@@ -20,7 +20,7 @@ from pathlib import Path
 from bench.measure import Measure, run
 from bench.results import keep
 from scanner.layer.tree import DIRECTORY, FILE, clean, effect, path_hash
-from scanner.layer.walk import Piece, Walk
+from scanner.layer.walk import Piece, ViewFile, Walk
 from scanner.work import reader
 
 OPTIONS = ("--no-cache", "--quiet", "--format", "json")
@@ -30,7 +30,7 @@ class Trusting(Walk):
     """A walk that believes tarfile."""
 
     def _pieces(self) -> Iterator[Piece]:
-        with tarfile.open(fileobj=_Bytes(self.view), mode="r:", errorlevel=0) as tar:  # type: ignore[call-overload]
+        with tarfile.open(fileobj=ViewFile(self.view), mode="r:", errorlevel=0) as tar:  # type: ignore[call-overload]
             while (member := tar.next()) is not None:
                 tar.members.clear()
                 name = member.name.encode("utf-8", "surrogateescape")
@@ -43,25 +43,6 @@ class Trusting(Walk):
                     yield from (piece._replace(header=piece.data)
                                 for piece in self._windows(name, index, data, size, data))  # fmt: skip
         self.ledger.data = len(self.view)
-
-
-class _Bytes:
-    """What tarfile reads from."""
-
-    def __init__(self, view: memoryview) -> None:
-        self._view, self._at = view, 0
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int) -> int:
-        self._at = offset
-        return offset
-
-    def read(self, size: int) -> bytes:
-        part = bytes(self._view[self._at : self._at + size])
-        self._at += len(part)
-        return part
 
 
 def trusting(archive: str) -> None:

@@ -231,18 +231,19 @@ class Steps:
         self._files: dict[str, dict[tuple[Secret, str], str]] = {}
         in_files = []
         for place in places:
-            if place.surface is Surface.LAYER:
-                in_files.append(place)
-            if place.instruction is not None and place.surface in (Surface.HISTORY, Surface.CONFIG):
-                self._secrets.setdefault(place.instruction.created_by, {})[place.match.secret] = None
+            if place.instruction is None:
+                continue
+            created_by, secret = place.instruction.created_by, place.match.secret
+            if place.surface is Surface.LAYER and place.path is not None:
+                in_files.append((place.image, place.content, created_by, secret, place.path))
+            if place.surface in (Surface.HISTORY, Surface.CONFIG):
+                self._secrets.setdefault(created_by, {})[secret] = None
                 if place.spelled is not None:
-                    self._spelled.setdefault(place.instruction.created_by, []).append(place.spelled)
+                    self._spelled.setdefault(created_by, []).append(place.spelled)
 
         # as they lie in the layer: values may have been taken out of the names
-        for place in sorted(in_files, key=lambda place: (place.image, place.content)):
-            if place.instruction is not None and place.path is not None:
-                files = self._files.setdefault(place.instruction.created_by, {})
-                files[place.match.secret, mark(place.path)] = place.path
+        for _, _, created_by, secret, path in sorted(in_files, key=lambda each: each[:2]):
+            self._files.setdefault(created_by, {})[secret, mark(path)] = path
 
     def secrets(self, created_by: str | None) -> tuple[Secret, ...]:
         """The values in a step's text; none for an unknown step."""

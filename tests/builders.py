@@ -10,12 +10,14 @@ image.oci_dir(tmp_path / "layout")
 
 from __future__ import annotations
 
+import base64
 import bz2
 import gzip
 import hashlib
 import io
 import json
 import lzma
+import random
 import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -342,3 +344,13 @@ def write_all(path: Path, content: Iterable[Member]) -> Path:
         else:
             target.write_bytes(member.data)
     return path
+
+
+def private_key(seed: str) -> bytes:
+    """A private key as a file: RFC 5915's ECPrivateKey on P-256 in PKCS#8."""
+    number = b"\x11" + random.Random(seed).randbytes(31)
+    inner = bytes.fromhex("30250201010420") + number
+    algorithm = bytes.fromhex("301306072a8648ce3d020106082a8648ce3d030107")
+    content = bytes.fromhex("020100") + algorithm + b"\x04" + bytes([len(inner)]) + inner
+    body = base64.encodebytes(b"\x30" + bytes([len(content)]) + content)
+    return b"\n".join((b"-----BEGIN " + b"PRIVATE KEY-----", body.strip(), b"-----END " + b"PRIVATE KEY-----", b""))

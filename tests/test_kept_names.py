@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import io
 import json
-import random
 import struct
 import tarfile
 import zipfile
@@ -26,7 +25,18 @@ from scanner.work.called import called, key_of
 from scanner.work.messages import Form
 from scanner.work.pool import BlobOutcome
 from testimages.values import value_of
-from tests.builders import BuiltLayer, directory, image_of, layer, layout_members, opaque, tar_of, whiteout, write_all
+from tests.builders import (
+    BuiltLayer,
+    directory,
+    image_of,
+    layer,
+    layout_members,
+    opaque,
+    private_key,
+    tar_of,
+    whiteout,
+    write_all,
+)
 from tests.keeping import Memory, report_of, reported
 
 FIRST, SECOND = (value_of("kept names", name, "github-token") for name in ("first", "second"))
@@ -37,16 +47,6 @@ SHORT = "hunter2"
 TOKENS = f"GITHUB_TOKEN={FIRST}\nGITHUB_TOKEN={SECOND}\n"
 QUOTED = f'settings = {{"password": "{PASSWORD}"}}\n# {TOKENS}'.encode()
 SITE = "opt/venv/lib/python3.11/site-packages"
-
-
-def private_key() -> bytes:
-    """A private key as a file: RFC 5915's ECPrivateKey on P-256 in PKCS#8."""
-    number = b"\x11" + random.Random("kept names key").randbytes(31)
-    inner = bytes.fromhex("30250201010420") + number
-    algorithm = bytes.fromhex("301306072a8648ce3d020106082a8648ce3d030107")
-    content = bytes.fromhex("020100") + algorithm + b"\x04" + bytes([len(inner)]) + inner
-    body = base64.encodebytes(b"\x30" + bytes([len(content)]) + content)
-    return b"\n".join((b"-----BEGIN " + b"PRIVATE KEY-----", body.strip(), b"-----END " + b"PRIVATE KEY-----", b""))
 
 
 def dpkg(files: Mapping[str, bytes]) -> BuiltLayer:
@@ -171,7 +171,7 @@ LAYERS = {
     "in a repository": (layer(BLOBS), layer(NAMING)),
     "in a repository of one layer": (layer({**BLOBS, **NAMING}),),
     "in a pack of a repository": (layer(PACKED), layer(NAMING)),
-    "a key made at install": (layer({f"etc/ssh/ssh_host_{FIRST}_key": private_key() + TOKENS.encode()}),),
+    "a key made at install": (layer({f"etc/ssh/ssh_host_{FIRST}_key": private_key("kept names") + TOKENS.encode()}),),
     "short": (
         layer({f"etc/{SHORT}.yml": f"login: admin\npassword: {SHORT}\n{TOKENS}",
                f"etc/{SHORT}/{FIRST}.yml": f"login: admin\npassword: {SHORT}\n{TOKENS}"}),

@@ -18,7 +18,7 @@ from scanner.image.source import open_image
 from scanner.limits import Limits
 from scanner.scan import Detection, Options, scan
 from testimages.values import github_token, value_of
-from tests.builders import BuiltImage, BuiltLayer, image_of, layer, tar_of, write
+from tests.builders import BuiltImage, BuiltLayer, image_of, layer, private_key, tar_of, write
 
 SITE = "opt/venv/lib/python3.11/site-packages"
 PASSWORD = value_of("origin", "password", "password")
@@ -28,13 +28,8 @@ TOKEN = f"token: {github_token(random.Random('origin'))}\n".encode()
 
 @pytest.fixture(scope="module")
 def key() -> bytes:
-    """A private key as a file: RFC 5915's ECPrivateKey on P-256 in PKCS#8."""
-    number = b"\x11" + random.Random("origin key").randbytes(31)
-    inner = bytes.fromhex("30250201010420") + number
-    algorithm = bytes.fromhex("301306072a8648ce3d020106082a8648ce3d030107")
-    content = bytes.fromhex("020100") + algorithm + b"\x04" + bytes([len(inner)]) + inner
-    body = base64.encodebytes(b"\x30" + bytes([len(content)]) + content)
-    return b"\n".join((b"-----BEGIN " + b"PRIVATE KEY-----", body.strip(), b"-----END " + b"PRIVATE KEY-----", b""))
+    """A private key as a file."""
+    return private_key("origin key")
 
 
 def found(tmp_path: Path, rules: Detection, image: BuiltImage) -> list[Finding]:

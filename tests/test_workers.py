@@ -334,12 +334,8 @@ def test_a_worker_ends_after_the_image_at_hand(
     registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan, worker: Worker
 ) -> None:
     """By SIGTERM, with exit code 0; what it leaves is read by the next one."""
-    filled(registry, 40)
-    audit = audited(leakscan, registry, environment, "--distribute")
     engine = open_store(postgres.url)
-    first = worker()
-    while not rows(engine, "results"):
-        time.sleep(0.05)
+    audit, first = begun(leakscan, registry, environment, worker, engine, 1)
     first.terminate()
     assert first.wait(60) == 0
     assert 0 < rows(engine, "results") < 40
@@ -350,6 +346,18 @@ def test_a_worker_ends_after_the_image_at_hand(
     out, _ = audit.communicate(timeout=280)
 
     assert json.loads(out)["counts"]["scanned"] == 40
+
+
+def begun(
+    leakscan: Leakscan, registry: MemoryRegistry, environment: dict[str, str], worker: Worker, engine: Store, read: int
+) -> tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]:
+    """An audit of 40 images and its worker, which has *read* some of them."""
+    filled(registry, 40)
+    audit = audited(leakscan, registry, environment, "--distribute")
+    first = worker()
+    while rows(engine, "results") < read:
+        time.sleep(0.05)
+    return audit, first
 
 
 def rows(engine: Store, table: str) -> int:
@@ -621,12 +629,8 @@ def test_an_audit_that_is_stopped_tells_what_workers_have_read(
     registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan, worker: Worker
 ) -> None:
     """By Ctrl-C: the rest is not reached."""
-    filled(registry, 40)
-    audit = audited(leakscan, registry, environment, "--distribute")
     engine = open_store(postgres.url)
-    first = worker()
-    while rows(engine, "results") < 2:
-        time.sleep(0.05)
+    audit, first = begun(leakscan, registry, environment, worker, engine, 2)
     first.kill()
     first.wait()
     read = rows(engine, "results")

@@ -182,12 +182,12 @@ class Reader:
         self._shared = Documents()
         ready(detection)
 
-    def read(self, item: Item, tags: Collection[str] | None = None) -> Result:
+    def read(self, item: Item, before: Result | None, tags: Collection[str] | None = None) -> Result:
         """Scan an image and write down what came of it. Raises DatabaseError.
 
+        *before* is what the ledger has of it.
         *tags* are those of its repository by which something refers to an image, if they are known.
         """
-        before = self._ledger.result(item.digest)
         repository = f"{self._client.repository.host}/{item.repository}"
         attempts = 1 + (before.attempts if before is not None else 0)
         try:
@@ -336,7 +336,7 @@ class _Run:
         if stopped and not known:
             return None if item.subject else self._made(item, State.NOT_REACHED, "the audit was stopped")
         if result is None or not (known or item.digest in read):
-            result = self._reader.read(item, self._referring.get(item.repository))
+            result = self._reader.read(item, result, self._referring.get(item.repository))
         if self._filters.is_older(result.created):
             self._older += 1
             return None

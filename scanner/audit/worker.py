@@ -233,7 +233,7 @@ class _Desk:
         reader = self._reader[1]
         blobs, size = reader.kept.read, reader.kept.size
         try:
-            reader.read(item, job.get("tags"))
+            reader.read(item, known, job.get("tags"))
         finally:
             if login:  # of this image alone
                 client.close()

@@ -22,18 +22,22 @@ def dumped(value: object) -> bytes:
 def _parts(value: object) -> Iterator[bytes]:
     """The same in parts, so that of thousands of findings one at a time is there as lists."""
     if not is_dataclass(value) or isinstance(value, type):
-        yield json.dumps(_plain(value), separators=(",", ":")).encode("ascii")
+        yield _encoded(value)
         return
     for number, field in enumerate(fields(value)):
         yield b"," if number else b"["
         inner = getattr(value, field.name)
         if isinstance(inner, tuple) and inner:
             for place, item in enumerate(inner):
-                yield (b"," if place else b"[") + json.dumps(_plain(item), separators=(",", ":")).encode("ascii")
+                yield (b"," if place else b"[") + _encoded(item)
             yield b"]"
         else:
             yield from _parts(inner)
     yield b"]"
+
+
+def _encoded(value: object) -> bytes:
+    return json.dumps(_plain(value), separators=(",", ":")).encode("ascii")
 
 
 def loaded(kind: type[T], raw: bytes) -> T:

@@ -259,7 +259,7 @@ class LayerTar(tarfile.TarFile):
         self.ending = ""
         #: why walking ended at bytes that are no header
         self.stop: _Unreadable | None = None
-        super().__init__(fileobj=_Reader(view),  # type: ignore[arg-type]  # reading needs no write
+        super().__init__(fileobj=ViewFile(view),  # type: ignore[arg-type]  # reading needs no write
                          mode="r")
 
     def header(self, at: int) -> bytes:
@@ -304,8 +304,8 @@ class LayerTar(tarfile.TarFile):
         return at, [(number(offset) or 0, number(length) or 0) for offset, length in fields]
 
 
-class _Reader:
-    """The little of a file that `TarFile.next` asks for, over a map: it seeks and reads one byte before each header."""
+class ViewFile:
+    """The little of a file that `tarfile` asks for when it reads, over a map."""
 
     def __init__(self, view: memoryview) -> None:
         self._view = view

@@ -41,11 +41,12 @@ def pieces(result: ScanResult) -> Iterator[str]:
         if not isinstance(value, (list, Iterator)):
             yield f'"{key}": {_compact(value)}'
             continue
-        between = f'"{key}": [\n  '  # an item a line, and the fast encoder for each
-        for item in value:
+        yield f'"{key}": ['
+        between, end = "\n  ", "]"
+        for item in value:  # a line each, and the fast encoder
             yield between + _compact(item)
-            between = ",\n  "
-        yield f'"{key}": []' if between[0] == '"' else "\n ]"
+            between, end = ",\n  ", "\n ]"
+        yield end
     yield "}\n"
 
 

@@ -165,7 +165,8 @@ def until_there_is(postgres: Postgres, table: str) -> None:
 def test_the_end_of_a_job_that_cannot_be_written(
     registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan, worker: Worker,
 ) -> None:  # fmt: skip
-    """The queue says that a worker which lives has a job which it has not: nobody waits for that for ever."""
+    """The queue says that a worker which lives has a job which it has not: nobody waits for that for ever, and the
+    worker has no more to say than that it waits."""
     filled(registry, 3)
     engine = open_store(postgres.url)
     prepare(engine, postgres.url)
@@ -180,13 +181,16 @@ def test_the_end_of_a_job_that_cannot_be_written(
         """))
         connection.execute(sql("create trigger once before delete on procrastinate_jobs for each row "
                                "execute function fails_once()"))  # fmt: skip
-    worker()
+    unlucky = worker(subprocess.PIPE)
     out, _ = audited(leakscan, registry, environment, "--distribute").communicate(timeout=120)
 
     assert json.loads(out)["counts"]["scanned"] == 3
     with engine.connect() as connection:
         assert connection.execute(sql("select last_value from ends")).scalar_one() > 1
     engine.dispose()
+    unlucky.terminate()
+    _, said = unlucky.communicate(timeout=60)
+    assert [line for line in said.splitlines() if b"is waited for" not in line] == []
 
 
 def test_a_wrong_name_is_not_waited_for(postgres: Postgres) -> None:

@@ -327,6 +327,7 @@ class _Turn:
     async def serve(self) -> None:
         """Work until stopped; the first signal sets *ending*, a second one has its usual effect."""
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_say_unless_known)
         with contextlib.ExitStack() as closing:
             app = self._application(cache(lambda: closing.enter_context(_opened(self._url))))
             async with app.open_async():
@@ -389,6 +390,14 @@ class _Turn:
         sweep = app.task(name="leakscan.stalled", queue=URGENT, queueing_lock="stalled", priority=_SWEEP)(stalled)
         app.periodic(cron="* * * * * */10")(sweep)
         return app
+
+
+def _say_unless_known(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What no task waits for: a job whose end could not be written fails in nobody's hands, and the worker knows."""
+    from procrastinate.exceptions import ConnectorException
+
+    if not isinstance(context.get("exception"), ConnectorException):
+        loop.default_exception_handler(context)
 
 
 def _connector(url: str, broken: Callable[[], object]) -> PsycopgConnector:

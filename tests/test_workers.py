@@ -193,6 +193,24 @@ def test_the_end_of_a_job_that_cannot_be_written(
     assert [line for line in said.splitlines() if b"is waited for" not in line] == []
 
 
+def test_a_server_that_comes_back_while_it_is_asked_for(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was away when it was connected to, and is there when its absence is looked into: no refusal."""
+    from scanner.store import database
+
+    asked = []
+
+    def comes_back(url: object) -> bool:
+        if not asked:
+            postgres.start()
+        asked.append(url)
+        return False
+
+    monkeypatch.setattr(database, "_is_away", comes_back)
+    postgres.stop()
+    open_store(postgres.url, away=lambda: None).dispose()
+    assert len(asked) == 1
+
+
 def test_a_wrong_name_is_not_waited_for(postgres: Postgres) -> None:
     """A server that refuses a database is there: that is an error at once, and nobody is told to wait."""
     told: list[str] = []

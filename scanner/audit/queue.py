@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 import importlib.util
+import logging
 import math
 import signal
 import time
@@ -314,7 +315,7 @@ class _Turn:
 
     Attributes:
         reached: the server answered.
-        broken: something was not written: what the queue says of the job at hand may be wrong, and is put right when
+        broken: the server did not answer: what the queue says of the job at hand may be wrong, and is put right when
             this worker is gone.
     """
 
@@ -360,6 +361,7 @@ class _Turn:
     def _application(self, opened: Callable[[], App]) -> App:
         """The queue with its two tasks; *opened* opens it for looking at jobs and putting some into it."""
         from procrastinate import App, JobContext, RetryStrategy
+        from procrastinate.exceptions import ConnectorException
 
         app = App(connector=_connector(self._url, lambda: self._leave(self.broken)))
 
@@ -383,8 +385,9 @@ class _Turn:
                 _put(opened(), job.queue, job.priority, each, about)
 
         async def stalled(timestamp: int) -> None:  # noqa: ARG001  (procrastinate tells the time)
-            jobs = await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=_SILENT_SECONDS)
-            await asyncio.to_thread(lambda: _hand_out_again(opened(), jobs))
+            with contextlib.suppress(ConnectorException, StoreUnreachable):  # it is done again in ten seconds
+                jobs = await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=_SILENT_SECONDS)
+                await asyncio.to_thread(lambda: _hand_out_again(opened(), jobs))
 
         app.task(name=TASK, queue=QUEUE, pass_context=True, retry=RetryStrategy(wait=1))(pack)
         sweep = app.task(name="leakscan.stalled", queue=URGENT, queueing_lock="stalled", priority=_SWEEP)(stalled)
@@ -394,16 +397,29 @@ class _Turn:
 
 def _say_unless_known(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """What no task waits for: a job whose end could not be written fails in nobody's hands, and the worker knows."""
-    from procrastinate.exceptions import ConnectorException
-
-    if not isinstance(context.get("exception"), ConnectorException):
+    if not _is_absence(context.get("exception")):
         loop.default_exception_handler(context)
 
 
-def _connector(url: str, broken: Callable[[], object]) -> PsycopgConnector:
-    """The way of a worker to its queue; *broken* is called when something was not written."""
-    from procrastinate import PsycopgConnector
+def _is_absence(error: object) -> bool:
+    """Whether an exception says that the server is away, which is waited for and told in one line."""
     from procrastinate.exceptions import ConnectorException
+
+    return isinstance(error, ConnectorException | StoreUnreachable | DatabaseError)
+
+
+def still_queue() -> None:
+    """Have the queue's own log on standard error leave out that the server is away."""
+    log = logging.StreamHandler()
+    log.setLevel(logging.WARNING)
+    log.addFilter(lambda record: not (record.exc_info and _is_absence(record.exc_info[1])))
+    logging.getLogger("procrastinate").addHandler(log)
+
+
+def _connector(url: str, broken: Callable[[], object]) -> PsycopgConnector:
+    """The way of a worker to its queue; *broken* is called when the server does not answer."""
+    from procrastinate import PsycopgConnector
+    from procrastinate.exceptions import ConnectorException, NoResult, UniqueViolation
     from procrastinate.psycopg_connector import wrap_exceptions
 
     class Connector(PsycopgConnector):
@@ -420,11 +436,23 @@ def _connector(url: str, broken: Callable[[], object]) -> PsycopgConnector:
                 await asyncio.sleep(_AGAIN_SECONDS)
 
         async def execute_query_async(self, query: Any, **arguments: Any) -> None:
-            try:
+            with told():
                 await super().execute_query_async(query, **arguments)
-            except ConnectorException:  # nobody else hears of it if it is the end of a job
-                broken()
-                raise
+
+        async def execute_query_one_async(self, query: Any, **arguments: Any) -> dict[str, Any]:
+            with told():
+                row: dict[str, Any] = await super().execute_query_one_async(query, **arguments)
+                return row
+
+    @contextlib.contextmanager
+    def told() -> Iterator[None]:
+        try:
+            yield
+        except (NoResult, UniqueViolation):  # answers
+            raise
+        except ConnectorException:  # nobody else hears of it if it is the end of a job, or a task beside them
+            broken()
+            raise
 
     return Connector(conninfo=conninfo(url), min_size=1, max_size=_CONNECTIONS)
 

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, complain, still_pools, tell_alone, tell_away
+from scanner.cli.common import (
+    EXIT_CLEAN,
+    EXIT_INCOMPLETE,
+    EXIT_LEAKED,
+    complain,
+    still_connections,
+    tell_alone,
+    tell_away,
+)
 from scanner.cli.common import platform as platform_option
 from scanner.cli.options import allow_incomplete_option, fail_on_option, jobs_option, no_progress_option, quiet_option
 from scanner.errors import InvalidReference, LeakscanError
@@ -184,7 +192,7 @@ def _elsewhere(
         "host": target.registry.host, "rules": rule_set(rules, wanted.platform, wanted.limits),
         "key": Seal(wanted.key).identity, "platform": wanted.platform, "newer_than": wanted.filters.newer_than,
     }  # fmt: skip
-    still_pools()
+    still_connections()
     alone = (lambda: None) if quiet else tell_alone
     return feeder(engine, url, about, Priority.INTERACTIVE if urgent else Priority.AUDIT, alone)
 

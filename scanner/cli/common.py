@@ -77,11 +77,11 @@ def tell_away() -> None:
     click.echo("leakscan: the store does not answer; it is waited for, a minute at the most", err=True)
 
 
-def still_pools() -> None:
+def still_connections() -> None:
     """Have connections to PostgreSQL not say on standard error whenever they try in vain: this is told once."""
     import logging
 
-    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 
 def tell_alone() -> None:

@@ -19,8 +19,10 @@ def worker(store: str | None, jobs: int, urgent: bool, once: bool) -> None:
     Start as many as you like, on as many machines, all with the same version, rules and LEAKSCAN_KEY, and each with
     credentials for the registry. SIGTERM and Ctrl-C end it after the image at hand; killed, its image goes to another.
     """  # fmt: skip
+    from scanner.audit.queue import still_queue
     from scanner.audit.worker import work
-    from scanner.cli.common import still_pools, tell_away
+    from scanner.cli.common import still_connections, tell_away
 
-    still_pools()
+    still_connections()
+    still_queue()
     work(store, jobs, once, urgent, tell_away)

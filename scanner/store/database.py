@@ -68,6 +68,7 @@ def _bring_up_to_date(engine: Engine, away: Callable[[], object] | None) -> None
     """Connect for the first time, and make what tables there are not; waits for what passes."""
     until = time.monotonic() + PATIENCE_SECONDS
     told = False
+    answers = False  # what refuses while it answers is no server that comes back
     while True:
         try:
             with engine.begin() as connection:
@@ -75,9 +76,11 @@ def _bring_up_to_date(engine: Engine, away: Callable[[], object] | None) -> None
                 _migrate(connection)
             return
         except OperationalError as error:
-            gone = away is not None and engine.dialect.name == "postgresql" and _is_away(engine.url)
-            if time.monotonic() > until or not (gone or _is_locked(error)):
+            waits = away is not None and engine.dialect.name == "postgresql"
+            gone = waits and _is_away(engine.url)
+            if time.monotonic() > until or not (gone or (waits and not answers) or _is_locked(error)):
                 raise
+            answers = not gone  # it may have come back since it was asked
             if away is not None and gone and not told:
                 away()
                 told = True

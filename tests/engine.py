@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import socket
@@ -16,11 +17,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 BUILD_SECONDS = 900.0
 DATA_BYTES = 8 << 30
+#: where `.ci/engine` unpacks an engine of a later series than the distribution's
+NEWER = Path("/opt/leakscan-engine")
 
 
 class Unavailable(Exception):
@@ -101,13 +105,34 @@ def free_port() -> int:
 @contextlib.contextmanager
 def own_engine() -> Iterator[Docker]:
     """A Docker Engine of one's own, gone afterwards with all its data. Raises Unavailable with the reason."""
+    with _engine(needed("dockerd", "docker.io"), {}) as docker:
+        yield docker
+
+
+@contextlib.contextmanager
+def newer_engine(containerd: bool) -> Iterator[Docker]:
+    """The same of a later series, with images in containerd's store or in a graph driver's.
+
+    It is used for loading and saving: its programs lie beside the system's, whose runc and network tools it has.
+    """
+    daemon = NEWER / "usr/sbin/dockerd"
+    if not daemon.exists():
+        raise Unavailable(f"{daemon} is not there (.ci/engine unpacks it)")
+    path = f"{NEWER}/usr/bin:{NEWER}/usr/sbin:{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    with _engine(str(daemon), {"features": {"containerd-snapshotter": containerd}}, PATH=path) as docker:
+        yield docker
+
+
+@contextlib.contextmanager
+def _engine(daemon: str, settings: Mapping[str, object], **environment: str) -> Iterator[Docker]:
     if os.geteuid() != 0:
         raise Unavailable("only root can start a Docker Engine")
-    daemon = needed("dockerd", "docker.io")
     client = client_program()
     with home_of("engine") as home:
+        (home / "daemon.json").write_text(json.dumps(settings), encoding="utf-8")
         command = [
             daemon,
+            f"--config-file={home}/daemon.json",
             f"--host=unix://{home}/docker.sock",
             f"--data-root={memory_of(home)}",
             f"--exec-root={home}/exec",
@@ -116,13 +141,15 @@ def own_engine() -> Iterator[Docker]:
             "--iptables=false",
         ]
         docker = Docker(client, f"unix://{home}/docker.sock")
-        with started(command, home) as process:
+        with started(command, home, environment) as process:
             wait_until(docker.answers, process, home)
             yield docker
 
 
 @contextlib.contextmanager
-def started(command: Sequence[str], home: Path) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    command: Sequence[str], home: Path, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[subprocess.Popen[bytes]]:
     """A background process that logs to *home*/log; it is ended politely, then firmly.
 
     Should the tests be killed, the kernel ends it too (setpriv), and it shares the lock of *home* until it is gone.
@@ -133,6 +160,7 @@ def started(command: Sequence[str], home: Path) -> Iterator[subprocess.Popen[byt
         fcntl.flock(lock, fcntl.LOCK_SH)
         process = subprocess.Popen(
             [*prefix, *command],
+            env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,

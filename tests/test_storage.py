@@ -9,18 +9,40 @@ import json
 import os
 import tarfile
 from base64 import b64encode
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 
 from scanner.errors import ImageUnavailable
-from scanner.image import saved, storage, tarsplit
-from scanner.image.storage import Place, StoredLayer, stored
+from scanner.image import storage, tarsplit
+from scanner.image.engine import export
+from scanner.image.golike import go_json
+from scanner.image.storage import Kept, Place, stored
+from scanner.image.store import Store
 from scanner.limits import Limits
-from tests.builders import directory, file, hardlink, symlink, tar_of, write
-from tests.conftest import Leakscan
-from tests.engine import Docker
+from tests.builders import (
+    OCI_INDEX,
+    descriptor_of,
+    directory,
+    dumps,
+    file,
+    hardlink,
+    image_index,
+    image_of,
+    layer,
+    layout_members,
+    symlink,
+    tar_of,
+    write,
+    write_all,
+)
+from tests.conftest import Leakscan, or_skip
+from tests.engine import Docker, newer_engine
+
+LIMITS = Limits()
 
 
 def split_of(tar: bytes) -> bytes:
@@ -125,15 +147,16 @@ def test_damage_is_told(damage: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("driver", "version", "id"),
-    [("btrfs", "20.10.24", "sha256:" + "0" * 64), ("overlay2", "28.5.2", "sha256:" + "0" * 64),
+    [("btrfs", "20.10.24", "sha256:" + "0" * 64), ("overlay2", "31.0.1", "sha256:" + "0" * 64),
      ("overlay2", "x", "sha256:" + "0" * 64), ("overlay2", "20.10.24", "../../x"),
-     ("overlay2", "20.10.24", "sha256:" + "0" * 64)],
+     ("overlay2", "20.10.24", "sha256:" + "0" * 64), ("overlayfs", "28.5.2", "sha256:" + "0" * 64)],
 )  # fmt: skip
+@pytest.mark.parametrize("containerd", [False, True])
 def test_storage_that_is_not_known_or_not_here_is_left_to_the_export(
-    driver: str, version: str, id: str, tmp_path: Path
+    driver: str, version: str, id: str, containerd: bool, tmp_path: Path
 ) -> None:
     """Other drivers, other versions, an engine on another machine."""
-    assert stored(Place(tmp_path, driver, version), id, "x:1", "x:1", Limits()) is None
+    assert stored(Place(tmp_path, driver, version, containerd), Kept(id, "x:1", annotations={}), "x:1", LIMITS) is None
 
 
 def test_a_config_with_another_digest_is_not_believed(tmp_path: Path) -> None:
@@ -142,12 +165,65 @@ def test_a_config_with_another_digest_is_not_believed(tmp_path: Path) -> None:
     id = f"sha256:{hashlib.sha256(raw).hexdigest()}"
     write(tmp_path / "image" / "overlay2" / "imagedb" / "content" / "sha256" / id[7:], raw + b" ")
 
-    assert stored(Place(tmp_path, "overlay2", "20.10.24"), id, "x:1", "x:1", Limits()) is None
+    assert stored(Place(tmp_path, "overlay2", "20.10.24"), Kept(id, "x:1"), "x:1", LIMITS) is None
+
+
+IMAGE = image_of(layer({"app/a": b"a"}, compression="gz"), layer({"app/b": b"b"}, compression="zst"))
+ID = descriptor_of(IMAGE.manifest(), "")["digest"]
+CONTENT = "containerd/daemon/io.containerd.content.v1.content"
+SNAPSHOTS = "overlayfs"
+
+
+def content_store(root: Path) -> Path:
+    """A content store below an engine's data directory, with one image."""
+    write_all(root / CONTENT, [each for each in layout_members(IMAGE) if each.name.startswith("blobs/")])
+    return root / CONTENT / "blobs" / "sha256"
+
+
+def test_blobs_of_a_content_store_are_taken_as_they_are(tmp_path: Path) -> None:
+    """Compressed as they were pulled, and read where they lie."""
+    content_store(tmp_path)
+    store = stored(Place(tmp_path, SNAPSHOTS, "28.5.2", True), Kept(ID, "x:1", annotations={}), "x:1", LIMITS)
+
+    assert store is not None
+    for each in IMAGE.layers:
+        assert store.files[f"blobs/sha256/{each.digest[7:]}"].read() == each.stored
+    [entry] = json.loads(store.files["index.json"].read())["manifests"]
+    assert entry["annotations"]["io.containerd.image.name"] == "docker.io/library/x:1"
+    store.close()
+
+
+@pytest.mark.parametrize("trouble", ["manifest", "gone", "linked", "silent"])
+def test_a_content_store_in_doubt_is_left_to_the_export(trouble: str, tmp_path: Path) -> None:
+    """A manifest that is another one, is not here, or lies elsewhere; an engine that does not tell all of its entry."""
+    blobs = content_store(tmp_path)
+    if trouble == "manifest":
+        write(blobs / ID[7:], IMAGE.manifest(annotations={"a": "b"}))
+    elif trouble == "gone":
+        (blobs / ID[7:]).unlink()
+    elif trouble == "linked":
+        (blobs / ID[7:]).rename(tmp_path / "manifest")
+        (blobs / ID[7:]).symlink_to(tmp_path / "manifest")
+    image = Kept(ID, "x:1", annotations=None if trouble == "silent" else {})
+
+    assert stored(Place(tmp_path, SNAPSHOTS, "28.5.2", True), image, "x:1", LIMITS) is None
+
+
+def test_a_layer_that_is_not_here_is_not_in_the_archive(tmp_path: Path) -> None:
+    """As in the engine's export: the image opens, and whoever reads it sees that the layer is missing."""
+    blobs = content_store(tmp_path)
+    (blobs / IMAGE.layers[0].digest[7:]).unlink()
+    store = stored(Place(tmp_path, SNAPSHOTS, "28.5.2", True), Kept(ID, annotations={}), "x", LIMITS)
+
+    assert store is not None
+    names = [each for each in store.files if each.startswith("blobs/")]
+    assert len(names) == 3 and f"blobs/sha256/{IMAGE.layers[0].digest[7:]}" not in names
+    store.close()
 
 
 def test_go_writes_characters_that_html_minds_as_escapes() -> None:
     """As the documents of an export have them."""
-    assert saved._go({"a": "<&>\u2028\b\n\"\\é"}) == '{"a":"\\u003c\\u0026\\u003e\\u2028\\u0008\\n\\"\\\\é"}'
+    assert go_json({"a": "<&>\u2028\b\n\"\\é"}) == '{"a":"\\u003c\\u0026\\u003e\\u2028\\u0008\\n\\"\\\\é"}'
 
 
 # --- a real engine ----------------------------------------------------------------------------------------------------
@@ -180,11 +256,58 @@ COPY x /x
 @pytest.fixture(scope="module")
 def local(engine: Docker) -> Docker:
     """An engine whose storage can be read; skips where it is of a kind that is exported."""
+    return with_known_storage(engine)
+
+
+@pytest.fixture(scope="module", params=["graph driver", "containerd"])
+def newer(request: pytest.FixtureRequest) -> Iterator[Docker]:
+    """An engine since 25, with each of its ways to keep images."""
+    with or_skip(newer_engine(request.param == "containerd")) as docker:
+        yield with_known_storage(docker)
+
+
+def with_known_storage(engine: Docker) -> Docker:
+    """The engine; skips where its images are exported."""
     about = json.loads(engine.run("info", "--format", "{{json .}}"))
     major = int(about["ServerVersion"].partition(".")[0])
-    if about["Driver"] != "overlay2" or major not in storage._KNOWN or not os.access(about["DockerRootDir"], os.R_OK):
+    known = about["Driver"] == "overlayfs" or (about["Driver"] == "overlay2" and major in storage.KNOWN)
+    if not known or not os.access(about["DockerRootDir"], os.R_OK):
         pytest.skip(f"storage {about['Driver']} of version {about['ServerVersion']}")
     return engine
+
+
+def out_of_storage(engine: Docker, name: str) -> Store:
+    """The archive of an image, as the storage has it."""
+    found: list[Store | None] = []
+
+    def take(place: Place, image: Kept, name: str) -> bool:
+        found.append(stored(place, image, name, LIMITS))
+        return True
+
+    client = docker.DockerClient(base_url=engine.host or None, version="auto")
+    assert export._local(client.api, name, take)
+    client.close()
+    [store] = found
+    assert store is not None
+    return store
+
+
+def assert_exported(engine: Docker, name: str, tmp_path: Path) -> None:
+    """The archive out of the storage is the exported one, but for the times of what is made by exporting."""
+    engine.run("save", "-o", str(tmp_path / "image.tar"), name)
+    exported = (tmp_path / "image.tar").read_bytes()
+    store = out_of_storage(engine, name)
+    whole = bytearray(store.opened[0].read(0, store.opened[0].size()))
+    with tarfile.open(fileobj=io.BytesIO(exported)) as members:
+        for member in members:
+            if member.issym() or member.name in ("blobs/sha256", "index.json"):
+                at = member.offset + 136
+                whole[at : at + 20] = exported[at : at + 20]
+            if member.isfile() and (member.name.endswith("layer.tar") or member.name.startswith("blobs/")):
+                blob = store.files[member.name]
+                whole[member.offset_data : member.offset_data + member.size] = blob.read()
+    store.close()
+    assert bytes(whole) == exported
 
 
 @pytest.mark.parametrize("buildkit", ["0", "1"])
@@ -201,31 +324,74 @@ def test_the_archive_is_the_one_that_the_engine_exports(
     write(tmp_path / "c" / "x", b"x" * 200_000)
     tag = f"leakscan-storage-{case.replace(' ', '-')}:{buildkit}"
     local.run("build", "-q", "--network", "none", "-t", tag, str(tmp_path / "c"), env={"DOCKER_BUILDKIT": buildkit})
-    about = json.loads(local.run("info", "--format", "{{json .}}"))
-    id = local.run("inspect", "--format", "{{.Id}}", tag).strip()
-    local.run("save", "-o", str(tmp_path / "image.tar"), tag)
-    exported = (tmp_path / "image.tar").read_bytes()
 
-    store = stored(Place(Path(about["DockerRootDir"]), about["Driver"], about["ServerVersion"]), id, tag, tag, Limits())
+    assert_exported(local, tag, tmp_path)
 
-    assert store is not None
-    whole = bytearray(store.opened[0].read(0, store.opened[0].size()))
-    with tarfile.open(fileobj=io.BytesIO(exported)) as members:
-        for member in members:
-            if member.issym():  # the time of a link is that of the export
-                at = member.offset + 136
-                whole[at : at + 20] = exported[at : at + 20]
-            if member.isfile() and member.name.endswith("layer.tar"):
-                blob = store.files[member.name]
-                assert isinstance(blob.file, StoredLayer) and blob.file.awaited
-                whole[member.offset_data : member.offset_data + member.size] = blob.read()
-    for opened in store.opened:
-        opened.close()
-    assert bytes(whole) == exported
+
+SETTINGS = (
+    'ENV A="<&>" C=\xe9', 'LABEL z=1 a="two words"', "HEALTHCHECK --interval=5s --start-interval=2s CMD true",
+    "EXPOSE 80 443/udp", "VOLUME /data", "ONBUILD RUN echo x", "STOPSIGNAL 9", "WORKDIR /w", "USER 12:13",
+    'ENTRYPOINT ["/bin/sh"]', "CMD echo hello",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("by_id", [False, True])
+@pytest.mark.parametrize("case", ["settings", "twice the same"])
+def test_so_it_is_for_newer_engines(case: str, by_id: bool, newer: Docker, tmp_path: Path) -> None:
+    """By name and by id."""
+    tag = f"leakscan-newer-{case.replace(' ', '-')}:{by_id}"
+    if case == "settings":
+        changes = [word for each in SETTINGS for word in ("-c", each)]
+        newer.run("import", *changes, "-", tag, stdin=tar_of(directory("a"), file("a/b", b"x" * 200_000)))
+    else:
+        same = layer({"app/x": b"x" * 100_000})
+        image = image_of(layer({"app/y": b"y"}), same, same, tag=tag)
+        newer.run("load", "-q", stdin=image.docker_archive())
+    name = newer.run("inspect", "--format", "{{.Id}}", tag).strip() if by_id else tag
+
+    assert_exported(newer, name, tmp_path)
+
+
+def test_all_platforms_and_attestations_of_a_content_store(newer: Docker, tmp_path: Path) -> None:
+    """Whatever the index leads to and is here, with what its entry says."""
+    if "io.containerd.snapshotter" not in newer.run("info"):
+        return  # a graph driver has room for one platform
+    tag = "leakscan-platforms:1"
+    images = [image_of(layer({"app/x": each}, compression="gz"), tag=tag, platform=each)
+              for each in ("linux/amd64", "linux/arm64/v8")]  # fmt: skip
+    statement = image_of(layer({"x": b"{}"}), platform="unknown/unknown")
+    absent = image_of(layer({"x": b"absent"}), platform="linux/s390x")
+    index = json.loads(image_index(*images, absent))
+    mark = {"vnd.docker.reference.type": "attestation-manifest"}
+    index["manifests"].append(descriptor_of(statement.manifest(), index["manifests"][0]["mediaType"], annotations=mark,
+                                            platform={"os": "unknown", "architecture": "unknown"}))  # fmt: skip
+    named = {"io.containerd.image.name": f"docker.io/library/{tag}", "org.opencontainers.image.ref.name": "1",
+             "org.example.note": "kept"}  # fmt: skip
+    top = dumps({"schemaVersion": 2, "manifests": [descriptor_of(dumps(index), OCI_INDEX, annotations=named)]})
+    newer.run("load", "-q", stdin=tar_of(
+        *layout_members(*images, statement, index=top, blobs=[dumps(index)])))  # fmt: skip
+
+    assert_exported(newer, tag, tmp_path)
+    store = out_of_storage(newer, tag)
+    assert {descriptor_of(each.manifest(), "")["digest"] for each in (*images, statement)} <= {
+        path.replace("blobs/sha256/", "sha256:") for path in store.files
+    }
+    assert b"org.example.note" in store.files["index.json"].read()
+    store.close()
 
 
 def test_a_scan_from_storage_reports_what_an_export_gives(local: Docker, leakscan: Leakscan, tmp_path: Path) -> None:
     """The engine is not asked to export; a second scan reads nothing and says whom it believes."""
+    assert_reported(local, leakscan, tmp_path)
+
+
+def test_so_it_does_for_newer_engines(newer: Docker, leakscan: Leakscan, tmp_path: Path) -> None:
+    """With both of their ways to keep images."""
+    assert_reported(newer, leakscan, tmp_path)
+
+
+def assert_reported(local: Docker, leakscan: Leakscan, tmp_path: Path) -> None:
+    """A scan through the engine reports what a scan of its export does."""
     secret = "hunter2-" + hashlib.sha256(b"storage").hexdigest()[:20]
     tar = tar_of(file("app/.env", f"DB_PASSWORD={secret}\n"))
     local.run("import", "-c", f"ENV PIP_INDEX_URL=https://bob:{secret}@pypi.example.org/", "-", "leakscan-stored:1",

@@ -1,42 +1,46 @@
 """The archive that `docker save` writes, without its layers: every header, every document, byte for byte.
 
-Engines before 25 write one form: for each layer a directory named by an id that is made up for this purpose, with the
-config of an image as of Docker 1.9; then the config, `manifest.json` and `repositories`, all in order of their names.
+Engines before 25 write for each layer a directory named by an id that is made up for this purpose, with the config of
+an image as of Docker 1.9; then the config, `manifest.json` and `repositories`, all in order of their names. From 25 on
+it is an OCI layout that holds these documents, too.
 
-Source: moby v20.10 image/tarexport/save.go, image/v1/imagev1.go, image/image.go, api/types/container/config.go;
-encoding/json.
+Source: moby v20.10 and v28.5 image/tarexport/save.go, image/v1/imagev1.go, image/image.go,
+api/types/container/config.go.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import re
-import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-_BLOCK = 512
+from scanner.image.golike import Hole, blob_path, go_json, header, hole, index_of, member, ordered
+from scanner.image.layout import CONTAINERD_NAME, REF_NAME
+
 _EPOCH = "1970-01-01T00:00:00Z"
 _NO_TIME = "0001-01-01T00:00:00Z"
-_GO = re.compile('[\x00-\x1f"\\\\<>&\u2028\u2029\ud800-\udfff]')
-_SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_OCI = "application/vnd.oci.image."
+_MANIFEST, _CONFIG, _LAYER = f"{_OCI}manifest.v1+json", f"{_OCI}config.v1+json", f"{_OCI}layer.v1.tar"
 
 
 @dataclass(frozen=True, slots=True)
-class SavedLayer:
-    """Where the bytes of a layer belong: the number of the layer, and how many they are."""
+class _Form:
+    """What differs in the config of an image as of Docker 1.9: a time not told, the fields of a health check."""
 
-    index: int
-    size: int
+    no_time: str | None
+    health: tuple[str, ...]
+
+
+_OLD = _Form(_NO_TIME, ("Test", "Interval", "Timeout", "StartPeriod", "Retries"))
+_NEW = _Form(None, ("Test", "Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"))
 
 
 def archive(
     raw: bytes, config: Mapping[str, Any], tags: Sequence[str], sizes: Sequence[int]
-) -> Iterator[bytes | SavedLayer]:
-    """The pieces of the archive of one image, in order.
+) -> Iterator[bytes | Hole]:
+    """The pieces of the archive of one image as engines before 25 write it, in order.
 
     Args:
         raw, config: the image's config as it is stored, and as a value.
@@ -46,51 +50,111 @@ def archive(
     Raises KeyError, TypeError, ValueError if the config is not one that an engine makes.
     """
     diff_ids = [str(each) for each in config["rootfs"]["diff_ids"]]
-    ids, documents = _layers(config, diff_ids)
+    ids, documents = _layers(config, diff_ids, _OLD)
     time = _seconds(config.get("created", _NO_TIME))
     config_name = f"{hashlib.sha256(raw).hexdigest()}.json"
-    made: dict[str, list[bytes | SavedLayer]] = {}
+    made: dict[str, list[bytes | Hole]] = {}
     first: dict[str, str] = {}
+
+    def add(name: str, content: bytes, time: int) -> None:
+        made[name] = [*member(_header(name, len(content), time, 0o100644), content)]
+
     for index, (id_, document) in enumerate(zip(ids, documents, strict=True)):
         name = f"{id_}/layer.tar"
         made[f"{id_}/"] = [_header(f"{id_}/", 0, time, 0o40755, b"5")]
-        made[f"{id_}/VERSION"] = _member(f"{id_}/VERSION", b"1.0", time)
-        made[f"{id_}/json"] = _member(f"{id_}/json", document, time)
+        add(f"{id_}/VERSION", b"1.0", time)
+        add(f"{id_}/json", document, time)
         if diff_ids[index] in first:
             made[name] = [_header(name, 0, time, 0o120777, b"2", f"../{first[diff_ids[index]]}/layer.tar")]
         else:
             first[diff_ids[index]] = id_
-            size = sizes[index]
-            made[name] = [_header(name, size, time, 0o100644, b"0"), SavedLayer(index, size), bytes(-size % _BLOCK)]
-    made[config_name] = _member(config_name, raw, time)
+            made[name] = hole(_header(name, sizes[index], time, 0o100644), index, sizes[index])
+    add(config_name, raw, time)
     manifest = [{"Config": config_name, "RepoTags": list(tags) or None, "Layers": [f"{id_}/layer.tar" for id_ in ids]}]
-    made["manifest.json"] = _member("manifest.json", _go(manifest).encode() + b"\n", 0)
+    add("manifest.json", go_json(manifest).encode() + b"\n", 0)
     if tags:
-        repositories: dict[str, dict[str, str]] = {}
-        for tag in tags:
-            repository, _, version = tag.rpartition(":")
-            repositories.setdefault(repository, {})[version] = ids[-1]
-        ordered = {each: dict(sorted(found.items())) for each, found in sorted(repositories.items())}
-        made["repositories"] = _member("repositories", _go(ordered).encode() + b"\n", 0)
-    for name in sorted(made, key=lambda name: name.encode().split(b"/")):
-        yield from made[name]
-    yield bytes(2 * _BLOCK)
+        add("repositories", _repositories(tags, ids[-1]), 0)
+    yield from ordered(made)
 
 
-def _layers(config: Mapping[str, Any], diff_ids: Sequence[str]) -> tuple[list[str], list[bytes]]:
+def layout(
+    raw: bytes, config: Mapping[str, Any], tags: Sequence[str], sizes: Sequence[int]
+) -> Iterator[bytes | Hole]:
+    """The same as engines from 25 on write it out of the storage of a graph driver: an OCI layout with Docker's
+    documents beside it, and what was each layer's document as a blob that nothing refers to."""
+    diff_ids = [str(each) for each in config["rootfs"]["diff_ids"]]
+    _, documents = _layers(config, diff_ids, _NEW)
+    time = _seconds(config.get("created", _NO_TIME))
+    made: dict[str, list[bytes | Hole]] = {
+        name: [header(name, 0, time, 0o755, b"5")] for name in ("blobs/", "blobs/sha256/")
+    }
+
+    def add(name: str, content: bytes, time: int) -> None:
+        made[name] = [*member(header(name, len(content), time, 0o644), content)]
+
+    def add_blob(content: bytes, time: int) -> dict[str, object]:
+        digest = hashlib.sha256(content).hexdigest()
+        add(f"blobs/sha256/{digest}", content, time)
+        return {"digest": f"sha256:{digest}", "size": len(content)}
+
+    for document in documents:
+        add_blob(document, time)
+    for index, diff_id in enumerate(diff_ids):
+        name = blob_path(diff_id)
+        made.setdefault(name, hole(header(name, sizes[index], time, 0o644), index, sizes[index]))
+    sources = dict(zip(diff_ids, sizes, strict=True))
+    layers = [{"mediaType": _LAYER, "digest": each, "size": sources[each]} for each in diff_ids]
+    kept = add_blob(raw, time)
+    manifest = {"schemaVersion": 2, "mediaType": _MANIFEST, "config": {"mediaType": _CONFIG, **kept}, "layers": layers}
+    entry = {"mediaType": _MANIFEST, **add_blob(go_json(manifest).encode(), 0)}
+    entries = [{**entry, "annotations": naming(each)} for each in tags] or [entry]
+    add("index.json", index_of(entries), 0)
+    named = {"Config": blob_path(str(kept["digest"])), "RepoTags": list(tags) or None,
+             "Layers": [blob_path(each) for each in diff_ids],
+             "LayerSources": {each: {"mediaType": _LAYER, "size": sources[each], "digest": each}
+                              for each in sorted(sources)}}  # fmt: skip
+    add("manifest.json", go_json([named]).encode() + b"\n", 0)
+    add("oci-layout", b'{"imageLayoutVersion": "1.0.0"}', 0)
+    if tags:
+        add("repositories", _repositories(tags, diff_ids[-1].removeprefix("sha256:")), 0)
+    yield from ordered(made)
+
+
+def naming(tag: str) -> dict[str, str]:
+    """What index.json says of an image by the name `name:tag`, with the registry and folder that are left out in it."""
+    first, slash, _ = tag.partition("/")
+    known = slash and ("." in first or ":" in first or first == "localhost")
+    full = tag if known else f"docker.io/{tag}" if slash else f"docker.io/library/{tag}"
+    return {CONTAINERD_NAME: full, REF_NAME: tag.rpartition(":")[2]}
+
+
+def _repositories(tags: Sequence[str], id: str) -> bytes:
+    """The document that names the last layer of each tag."""
+    found: dict[str, dict[str, str]] = {}
+    for tag in tags:
+        repository, _, version = tag.rpartition(":")
+        found.setdefault(repository, {})[version] = id
+    return go_json({each: dict(sorted(found[each].items())) for each in sorted(found)}).encode() + b"\n"
+
+
+def _header(name: str, size: int, time: int, mode: int, kind: bytes = b"0", link: str = "") -> bytes:
+    return header(name, size, time, mode, kind, link, "root")
+
+
+def _layers(config: Mapping[str, Any], diff_ids: Sequence[str], form: _Form) -> tuple[list[str], list[bytes]]:
     """The id of each layer, and the document in its directory."""
     ids, documents = [], []
     chain = parent = ""
     for index, diff_id in enumerate(diff_ids):
         chain = diff_id if not chain else f"sha256:{hashlib.sha256(f'{chain} {diff_id}'.encode()).hexdigest()}"
         last = index == len(diff_ids) - 1
-        fields = _v1(config) if last else {"created": _EPOCH, "container_config": _container({})}
+        fields = _v1(config, form) if last else {"created": _EPOCH, "container_config": _container({}, form)}
         named = {**fields, "layer_id": chain, **({"parent": parent} if parent else {})}
-        id_ = hashlib.sha256(_go(dict(sorted(named.items()))).encode()).hexdigest()
+        id_ = hashlib.sha256(go_json(dict(sorted(named.items()))).encode()).hexdigest()
         told = {**fields, "id": id_, "parent": parent.removeprefix("sha256:"), "os": config.get("os")}
-        document = {key: told[key] for key in _FIELDS if told.get(key)}
+        document = {key: told[key] for key in _FIELDS if told.get(key) or key == "created"}
         ids.append(id_)
-        documents.append(_go(document).encode())
+        documents.append(go_json(document).encode())
         parent = f"sha256:{id_}"
     return ids, documents
 
@@ -100,24 +164,24 @@ _FIELDS = ("id", "parent", "comment", "created", "container", "container_config"
            "architecture", "variant", "os", "Size")  # fmt: skip
 
 
-def _v1(config: Mapping[str, Any]) -> dict[str, Any]:
+def _v1(config: Mapping[str, Any], form: _Form) -> dict[str, Any]:
     """The part of a config that Docker 1.9 knew."""
     found: dict[str, Any] = {}
     for key in _FIELDS[2:]:
         value = config.get(key)
         if key == "created":
-            found[key] = value or _NO_TIME
+            found[key] = value or form.no_time
         elif key == "container_config":
-            found[key] = _container(value or {})
+            found[key] = _container(value or {}, form)
         elif key == "config":
             if value is not None:
-                found[key] = _container(value)
+                found[key] = _container(value, form)
         elif value:
             found[key] = value
     return found
 
 
-def _container(value: Mapping[str, Any]) -> dict[str, Any]:
+def _container(value: Mapping[str, Any], form: _Form) -> dict[str, Any]:
     """A container's config with every field that an engine writes."""
     found: dict[str, Any] = {}
     for key, empty in _CONTAINER:
@@ -125,7 +189,7 @@ def _container(value: Mapping[str, Any]) -> dict[str, Any]:
         if key in ("Cmd", "Entrypoint", "Shell") and isinstance(given, str):
             given = [given]
         if key == "Healthcheck" and given is not None:
-            given = {name: given[name] for name in _HEALTH if given.get(name)}
+            given = {name: given[name] for name in form.health if given.get(name)}
         elif isinstance(given, Mapping):
             given = dict(sorted(given.items(), key=lambda item: str(item[0]).encode("utf-8", "surrogatepass")))
         if empty is _OMITTED:
@@ -137,7 +201,6 @@ def _container(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _OMITTED = object()
-_HEALTH = ("Test", "Interval", "Timeout", "StartPeriod", "Retries")
 _CONTAINER: tuple[tuple[str, object], ...] = (
     ("Hostname", ""), ("Domainname", ""), ("User", ""), ("AttachStdin", False), ("AttachStdout", False),
     ("AttachStderr", False), ("ExposedPorts", _OMITTED), ("Tty", False), ("OpenStdin", False), ("StdinOnce", False),
@@ -148,45 +211,6 @@ _CONTAINER: tuple[tuple[str, object], ...] = (
 )  # fmt: skip
 
 
-def _go(value: object) -> str:
-    """JSON as Go writes it: no spaces, keys as they come, characters that HTML minds as escapes."""
-    if isinstance(value, str):
-        return f'"{_GO.sub(_escaped, value)}"'
-    if isinstance(value, Mapping):
-        return f"{{{','.join(f'{_go(str(key))}:{_go(item)}' for key, item in value.items())}}}"
-    if isinstance(value, (list, tuple)):
-        return f"[{','.join(map(_go, value))}]"
-    return json.dumps(value)
-
-
-def _escaped(found: re.Match[str]) -> str:
-    char = found[0]
-    if "\ud800" <= char <= "\udfff":
-        return "\ufffd"
-    return _SHORT.get(char) or f"\\u{ord(char):04x}"
-
-
 def _seconds(created: str) -> int:
     time = datetime.fromisoformat(f"{created[:19]}+00:00") if created.endswith("Z") else datetime.fromisoformat(created)
     return int(time.astimezone(UTC).timestamp())
-
-
-def _member(name: str, content: bytes, time: int) -> list[bytes | SavedLayer]:
-    return [_header(name, len(content), time, 0o100644, b"0"), content, bytes(-len(content) % _BLOCK)]
-
-
-def _header(name: str, size: int, time: int, mode: int, kind: bytes, link: str = "") -> bytes:
-    """A header as Go writes it: the mode with the bits for the kind of file, numbers of devices as zeros."""
-    if size >= 8 << 30:
-        raise ValueError("larger than a plain header can tell")
-    member = tarfile.TarInfo(name)
-    member.size, member.mtime, member.type, member.linkname = size, max(0, time), kind, link
-    member.uname = member.gname = "root"
-    block = bytearray(member.tobuf(tarfile.USTAR_FORMAT))
-    if kind == b"5":
-        block[: len(name)] = name.encode()
-    block[100:108] = b"%07o\0" % mode
-    block[329:345] = b"0000000\0" * 2
-    block[148:156] = b" " * 8
-    block[148:156] = b"%06o\0 " % sum(block)
-    return bytes(block)

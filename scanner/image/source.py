@@ -143,8 +143,8 @@ def _from_engine(request: _Request, files: ExitStack, form: Form, name: str) -> 
     exported = None
     local: list[Store] = []
 
-    def instead(place: storage.Place, id: str, tag: str, name: str) -> bool:
-        found = storage.stored(place, id, tag, shown(name), request.limits)
+    def instead(place: storage.Place, image: storage.Kept, name: str) -> bool:
+        found = storage.stored(place, image, shown(name), request.limits)
         if found is not None:
             local.append(found)
             files.callback(found.close)

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,12 +19,14 @@ from scanner.image.engine.connection import connected, talk
 from scanner.image.engine.images import present
 from scanner.image.engine.pull import pull
 from scanner.image.reference import Form, Reference, is_image_id, shown
-from scanner.image.storage import Place
+from scanner.image.storage import Kept, Place
 from scanner.limits import MIB
+from scanner.oci import Platform
 
 if TYPE_CHECKING:
     from docker.api import APIClient
 
+_SNAPSHOTTER = "io.containerd.snapshotter.v1"
 _EXPORT_SECONDS = 600  # an engine may write the whole image to disk before it sends the first byte
 
 
@@ -43,13 +45,13 @@ def export(
     *,
     platform: str | None,
     progress: Callable[[int], None],
-    instead: Callable[[Place, str, str, str], bool] = lambda *_: False,
+    instead: Callable[[Place, Kept, str], bool] = lambda *_: False,
 ) -> Export | None:
     """Write the archive of an image to *target*; docker and podman pull the image first if the engine lacks it.
 
     Args:
-        instead: (where the engine's storage is, id of the image, `name:tag` or empty, its name) → whether the image
-            was had from there, so that it need not be exported.
+        instead: (where the engine's storage is, what the engine says of the image, its name) → whether the image was
+            had from there, so that it need not be exported.
         form: docker or podman for that engine, any for whichever runs here if it has the image.
         platform: os/architecture[/variant] for the pull; None leaves it to the engine.
         progress: told of bytes as they arrive.
@@ -76,20 +78,25 @@ def export(
     return Export(source, name)
 
 
-def _local(api: APIClient, name: str, instead: Callable[[Place, str, str, str], bool]) -> bool:
+def _local(api: APIClient, name: str, instead: Callable[[Place, Kept, str], bool]) -> bool:
     """Whether the image was had from the engine's storage."""
     from docker.errors import DockerException
 
     try:
         about, found = talk(api.info), talk(api.inspect_image, name)
-        place = Place(Path(about["DockerRootDir"]), str(about["Driver"]), str(about["ServerVersion"]))
-        id, tags = str(found["Id"]), [str(tag) for tag in found["RepoTags"] or ()]
-    except (DockerException, LeakscanError, LookupError, TypeError):
+        containerd = ["driver-type", _SNAPSHOTTER] in (about.get("DriverStatus") or ())
+        place = Place(Path(about["DockerRootDir"]), str(about["Driver"]), str(about["ServerVersion"]), containerd)
+        tags = [str(tag) for tag in found["RepoTags"] or ()]
+        platform = Platform(found.get("Os") or "", found.get("Architecture") or "", found.get("Variant") or "")
+        descriptor = found.get("Descriptor")
+        annotations = dict(descriptor.get("annotations") or {}) if descriptor else None
+        image = Kept(str(found["Id"]), "", platform, annotations)
+    except (DockerException, LeakscanError, LookupError, TypeError, ValueError, AttributeError):
         return False
     if is_image_id(name):  # exported by its id an image has no name
-        return instead(place, id, "", name)
+        return instead(place, image, name)
     familiar = re.sub(r"^(?:(?:index\.)?docker\.io/)(?:library/)?", "", name)
-    return familiar in tags and instead(place, id, familiar, name)
+    return familiar in tags and instead(place, replace(image, tag=familiar), name)
 
 
 def _receive(api: APIClient, name: str, target: BlobFile, progress: Callable[[int], None]) -> None:

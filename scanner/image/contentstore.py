@@ -1,0 +1,143 @@
+"""Images in containerd's content store: blobs by digest, of which an image is whatever its manifest or index leads to.
+
+Engines of 28 and later keep images there if the feature `containerd-snapshotter` is on, as it is by default from 29 on.
+Blobs are as they were pulled or built, so that nothing is put together; a blob is what it is called or is not taken.
+
+Source: containerd core/images/archive/exporter.go, plugins/content/local; moby daemon/containerd/image_exporter.go.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from scanner.image.directory import DirectoryFile
+from scanner.image.golike import Hole, blob_path, go_json, header, hole, index_of, member, ordered
+from scanner.image.manifests import Index, Manifest, read_manifest
+from scanner.limits import Limits
+from scanner.oci import Platform, is_digest
+
+_CONTENT = "io.containerd.content.v1.content/blobs"
+#: of a containerd that the engine starts itself, below its data directory; of one that runs beside it
+_OWN, _SHARED = "containerd/daemon", Path("/var/lib/containerd")
+_ALL_MANIFESTS = 4  # times `limits.index_manifests`, as for layouts
+
+
+def find(root: Path, digest: str, shared: Path = _SHARED) -> Path | None:
+    """The content store that has a blob, of those where an engine with this data directory has it."""
+    for store in (root / _OWN / _CONTENT, shared / _CONTENT):
+        if is_digest(digest) and (store / _relative(digest)).is_file():
+            return store
+    return None
+
+
+def archive(
+    store: Path, digest: str, names: Mapping[str, str], tag: str, platform: Platform, limits: Limits
+) -> tuple[Iterator[bytes | Hole], list[DirectoryFile]]:
+    """The pieces of the archive of one image as the engine writes it, and the files of its holes.
+
+    Args:
+        digest: of the image's manifest or index.
+        names: the annotations of its descriptor in index.json.
+        tag: `name:tag`, empty if it has none.
+        platform: whose manifest `manifest.json` is of.
+
+    Raises LeakscanError, OSError, LookupError, ValueError if it is not as it should be.
+    """
+    found = _Image(store, limits)
+    found.follow(digest)
+    top = found.manifests[digest]
+    if not top.media_type:
+        raise ValueError
+    files = list(found.sizes)
+    made: dict[str, list[bytes | Hole]] = {
+        name: [header(name, 0, 0, 0o755, b"5")] for name in ("blobs/", "blobs/sha256/")
+    }
+    for index, each in enumerate(files):
+        size = found.sizes[each]
+        made[blob_path(each)] = hole(header(blob_path(each), size, 0, 0o444), index, size)
+    entry = {"mediaType": top.media_type, "digest": digest, "size": found.sizes[digest]}
+    named = {"annotations": dict(sorted(names.items()))} if names else {}
+    texts = {
+        "index.json": index_of([{**entry, **named}]),
+        "manifest.json": go_json([_docker(found.of_platform(top, platform), tag)]).encode(),
+        "oci-layout": b'{"imageLayoutVersion":"1.0.0"}',
+    }
+    for name, content in texts.items():
+        mode = 0o444 if name == "oci-layout" else 0o644
+        made[name] = [*member(header(name, len(content), 0, mode), content)]
+    return ordered(made), [DirectoryFile(store, _relative(each)) for each in files]
+
+
+class _Image:
+    """What an image is made of.
+
+    Attributes:
+        sizes: of each blob that is here, by digest, in the order in which they are reached.
+        manifests: manifests and indexes among them.
+    """
+
+    def __init__(self, store: Path, limits: Limits) -> None:
+        self._store, self._limits = store, limits
+        self.sizes: dict[str, int] = {}
+        self.manifests: dict[str, Manifest | Index] = {}
+
+    def follow(self, digest: str) -> None:
+        """Read whatever a manifest or index leads to. Raises ValueError if that is more than the limit."""
+        todo = [digest]
+        while todo:
+            if len(self.manifests) > _ALL_MANIFESTS * self._limits.index_manifests:
+                raise ValueError
+            each = todo.pop()
+            if each in self.manifests or not self._has(each):
+                continue
+            manifest = self.manifests[each] = self._read(each)
+            if isinstance(manifest, Index):
+                todo += [inner.digest for inner in manifest.manifests]
+            else:
+                for part in (manifest.config, *manifest.layers):
+                    self._has(part.digest)
+
+    def of_platform(self, top: Manifest | Index, platform: Platform) -> Manifest:
+        """The manifest for a platform. Raises LookupError if none is, or more than one."""
+        if isinstance(top, Manifest):
+            return top
+        [found] = [each for each in top.manifests if each.platform == platform and each.digest in self.manifests]
+        manifest = self.manifests[found.digest]
+        if not isinstance(manifest, Manifest):
+            raise LookupError
+        return manifest
+
+    def _has(self, digest: str) -> bool:
+        """Note a blob if it is here; an image for other platforms, an attestation or a foreign layer may not be."""
+        if digest not in self.sizes and is_digest(digest):
+            file = self._store / _relative(digest)
+            if file.is_file():
+                self.sizes[digest] = file.stat().st_size
+        return digest in self.sizes
+
+    def _read(self, digest: str) -> Manifest | Index:
+        if self.sizes[digest] > self._limits.document_bytes:
+            raise ValueError
+        file = DirectoryFile(self._store, _relative(digest))
+        try:
+            raw = file.read(0, self._limits.document_bytes)
+        finally:
+            file.close()
+        manifest = read_manifest(raw, digest, self._limits)
+        if hashlib.new(digest.partition(":")[0], raw).hexdigest() != digest.partition(":")[2]:
+            raise ValueError
+        if not isinstance(manifest, (Manifest, Index)):
+            raise ValueError
+        return manifest
+
+
+def _relative(digest: str) -> str:
+    return digest.replace(":", "/")
+
+
+def _docker(manifest: Manifest, tag: str) -> dict[str, object]:
+    """The entry of manifest.json for an image."""
+    return {"Config": blob_path(manifest.config.digest), "RepoTags": [tag] if tag else None,
+            "Layers": [blob_path(each.digest) for each in manifest.layers]}  # fmt: skip

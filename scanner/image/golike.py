@@ -1,0 +1,87 @@
+"""JSON and tar headers as programs in Go write them, byte for byte.
+
+Source: encoding/json (HTML's characters become escapes), archive/tar (USTAR headers).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+BLOCK = 512
+_GO = re.compile('[\x00-\x1f"\\\\<>&\u2028\u2029\ud800-\udfff]')
+_SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Bytes of an archive that come from elsewhere: the number of where from, and how many they are."""
+
+    index: int
+    size: int
+
+
+def go_json(value: object) -> str:
+    """JSON: no spaces, keys as they come, characters that HTML minds as escapes."""
+    if isinstance(value, str):
+        return f'"{_GO.sub(_escaped, value)}"'
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{go_json(str(key))}:{go_json(item)}' for key, item in value.items())}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(go_json, value))}]"
+    return json.dumps(value)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    char = found[0]
+    if "\ud800" <= char <= "\udfff":
+        return "\ufffd"
+    return _SHORT.get(char) or f"\\u{ord(char):04x}"
+
+
+def member(header: bytes, content: bytes) -> list[bytes]:
+    """The pieces of a member, padding included."""
+    return [header, content, bytes(-len(content) % BLOCK)]
+
+
+def header(name: str, size: int, time: int, mode: int, kind: bytes = b"0", link: str = "", owner: str = "") -> bytes:
+    """A header: *mode* as it shall stand there, numbers of devices as zeros. Raises ValueError if it is too large."""
+    if size >= 8 << 30:
+        raise ValueError("larger than a plain header can tell")
+    member = tarfile.TarInfo(name)
+    member.size, member.mtime, member.type, member.linkname = size, max(0, time), kind, link
+    member.uname = member.gname = owner
+    block = bytearray(member.tobuf(tarfile.USTAR_FORMAT))
+    if kind == tarfile.DIRTYPE:
+        block[: len(name)] = name.encode()
+    block[100:108] = b"%07o\0" % mode
+    block[329:345] = b"0000000\0" * 2
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def hole(header: bytes, index: int, size: int) -> list[bytes | Hole]:
+    """The pieces of a member whose content comes from elsewhere."""
+    return [header, Hole(index, size), bytes(-size % BLOCK)]
+
+
+def ordered(made: Mapping[str, list[bytes | Hole]]) -> Iterator[bytes | Hole]:
+    """The pieces of an archive of some members, in the order in which an engine finds them in a directory."""
+    for name in sorted(made, key=lambda name: name.encode().split(b"/")):
+        yield from made[name]
+    yield bytes(2 * BLOCK)
+
+
+def blob_path(digest: str) -> str:
+    """The path of a blob in an OCI layout (image-layout.md#blobs)."""
+    return f"blobs/{digest.replace(':', '/')}"
+
+
+def index_of(entries: Sequence[Mapping[str, object]]) -> bytes:
+    """The index.json of some descriptors."""
+    document = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": entries}
+    return go_json(document).encode()

@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install test check fix images image first manifests docs rules-page rules-report bench bench-growth fuzz clean
+.PHONY: install test check fix images image first manifests docs rules-page rules-report bench bench-growth fuzz properties clean
 
 install: .venv/complete  ## leakscan and all that its tests need, in .venv
 
@@ -51,6 +51,9 @@ bench-growth: install  ## cost by bytes and by members, with a plot
 
 fuzz: install  ## ten minutes of mutants; failures are kept in build/fuzz
 	$(BIN)/python -m bench.fuzz
+
+properties: install  ## the properties of the suite with examples drawn anew, five times as many
+	$(BIN)/python -m pytest --quiet --numprocesses 2 --hypothesis-profile drawn $$(grep --files-with-matches "^from hypothesis import.* given" tests/*.py)
 
 clean:  ## what the targets above leave behind
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -36,7 +36,7 @@ _CACHES = re.compile(
 )
 _SCRATCH = re.compile(r"/(?:var/log|var/tmp|tmp)(?=/)")
 _SEPARATOR = re.compile(r"(&&|;)")
-_REMOVES = re.compile(r"(?:rm|chmod|shred)(?:\s+-{1,2}\w+|\s+0?[0-7]{3})*((?:\s+[^\s;&|<>$`'\"*?]+)+)")
+_REMOVES = re.compile(r"(?:rm|chmod|shred)(?:\s+-{1,2}\w+|\s+0?[0-7]{3})*((?:\s+[^\s;&|<>$`'\"*?\\]+)+)")
 #: Longer commands, or parts of a chain, are left alone; nobody wrote them by hand.
 _LONGEST, _LONGEST_PART = 16384, 2000
 #: So many steps after the one that leaked are searched for the one that needs its file.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
@@ -32,6 +33,11 @@ ENGINE_FILES = (
     "test_fuzz_engine.py", "test_own_image.py", "test_story.py",
 )  # fmt: skip
 SCAN_SECONDS = 300.0
+
+# A change is judged by the same examples each time; `make properties` draws others.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("drawn", max_examples=500)
+settings.load_profile("same")
 
 Leakscan = Callable[..., "subprocess.CompletedProcess[str]"]
 Builder = Callable[[str, str], Built]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scanner.advice.case import Leak
@@ -252,6 +252,7 @@ SHELL = st.text(alphabet="rm -f/ac.&;|'\"$\\\n", max_size=40)
 
 
 @given(SHELL, SHELL)
+@example(";", " \\")
 def test_quotes_and_chains_are_not_cut(before: str, after: str) -> None:
     """Whatever the command, what is proposed is the command or some of the parts between its separators."""
     command = f"{before}rm /a/c{after}"

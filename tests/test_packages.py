@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scanner.layer.tree import path_hash
@@ -205,6 +205,7 @@ def test_an_rpm_database_that_never_ends_gives_nothing() -> None:
 
 
 @given(st.binary(max_size=300), st.integers(0, 6000))
+@example(b"\0\0\0\x80", 4017)
 def test_a_damaged_rpm_database_does_no_harm(noise: bytes, at: int) -> None:
     """Whatever bytes are in it."""
     data = rpm_database(rpm_package("demo"))

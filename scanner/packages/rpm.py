@@ -41,7 +41,8 @@ def _rows(data: bytes) -> Iterator[bytes]:
     """The headers. A database is hostile input: nothing but a plain table is asked, with a bound on the work."""
     if data[:16] != b"SQLite format 3\0":
         return
-    with contextlib.closing(sqlite3.connect(":memory:")) as connection, contextlib.suppress(sqlite3.Error, MemoryError):
+    damage = (sqlite3.Error, MemoryError, UnicodeDecodeError)  # the last: of a message that quotes a broken schema
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection, contextlib.suppress(*damage):
         # bytes 18 and 19 say that a write-ahead log belongs to it, which a database in memory cannot have
         connection.deserialize(data[:18] + b"\1\1" + data[20:])
         connection.execute("PRAGMA trusted_schema = OFF")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from scanner.content.signals import aligned, signals
@@ -252,6 +252,7 @@ def test_signals_are_what_base64_makes_of_a_word(lead: int) -> None:
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200), st.sampled_from(list(ENCODERS)), st.binary(max_size=200))
+@example(b"", "base64", b"LZIP\1")
 def test_whatever_stands_around_it(search: Search, before: bytes, name: str, after: bytes) -> None:
     """Bytes of any kind, apart from the encoded text by a line or a zero byte, change nothing."""
     encode, encoding = ENCODERS[name]

@@ -23,10 +23,11 @@ import lz4.block
 import lz4.frame
 import pytest
 
+from scanner.content.words import Content, Fault
 from tests import fuzzing
 from tests.builders import Member, file, image_of, layer, tar_of, write
 from tests.fuzzing import gzip_with_fields
-from tests.test_content_formats import rpm
+from tests.test_content_formats import opened, rpm
 from tests.test_hostile import ACCEPTED, CLEAN, FOUND, SAID, WHOLE, outcome, skippable, zstd
 
 SCRIPT = b"#!/bin/sh\nskip=20\ntail -n +20 \"$0\" | tar xz\nexit 0\n"
@@ -319,6 +320,17 @@ def test_what_is_packed_anywhere_is_found_or_said(name: str, tmp_path: Path) -> 
     path = write(tmp_path / "image.tar", image_of(layer({"opt/file": data})).docker_archive())
 
     assert outcome(path, key) in ACCEPTED[expected]
+
+
+@pytest.mark.parametrize("name", [*FILES, "sqlite", "compress"])
+def test_a_file_may_end_anywhere(name: str) -> None:
+    """Within its header, too, where readers look at bytes that are not there."""
+    more = {"sqlite": b"SQLite format 3\0\x10\0\1\1\0" + bytes(200), "compress": b"\x1f\x9d\x90" + bytes(60)}
+    data = more[name] if name in more else FILES[name][1](fuzzing.new_key(random.Random(name)))
+
+    for end in range(1, min(len(data), 300)):
+        for each in (data[:end], b"\n" + data[:end]):
+            assert all(isinstance(inner, Content | Fault) for inner in opened(each))
 
 
 def test_what_only_looks_like_an_entry_in_front_of_a_zip_is_no_gap(tmp_path: Path) -> None:

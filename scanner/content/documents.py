@@ -94,7 +94,7 @@ def _unescaped(found: re.Match[bytes]) -> bytes:
 # --- SQLite -------------------------------------------------------------------------------------------------------
 
 _TABLE_LEAF, _INDEX_LEAF, _INDEX_INNER = 0x0D, 0x0A, 0x02
-_LARGEST_VALUE = 64 << 20
+_LARGEST_VALUE, _FILE_HEADER = 64 << 20, 100
 
 
 def open_sqlite(content: Content, room: Room) -> Iterator[Content | Fault]:
@@ -102,12 +102,12 @@ def open_sqlite(content: Content, room: Room) -> Iterator[Content | Fault]:
     data = content.data
     size = int.from_bytes(data[16:18], "big")
     size = 65536 if size == 1 else size
-    if size < 512 or size & (size - 1):
+    if size < 512 or size & (size - 1) or len(data) < _FILE_HEADER:
         return
     usable = size - data[20]
     try:
         for page in range(0, len(data), size):
-            header = page + (100 if page == 0 else 0)
+            header = page + (_FILE_HEADER if page == 0 else 0)
             if header + 12 > len(data) or data[header] not in (_TABLE_LEAF, _INDEX_LEAF, _INDEX_INNER):
                 continue
             for cell in _cells(data, page, header, size):

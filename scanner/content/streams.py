@@ -46,7 +46,7 @@ def stream_kind(head: bytes) -> str:
         return "zstd"
     if is_lz4(head):
         return "lz4"
-    if head[:5] == _LZIP and 12 <= head[5] & 0x1F <= 29:
+    if head[:5] == _LZIP and len(head) > 5 and 12 <= head[5] & 0x1F <= 29:
         return "lzip"
     if _is_usual_lzma(head):
         return "lzma"

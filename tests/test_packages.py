@@ -224,6 +224,8 @@ def test_a_damaged_rpm_database_does_no_harm(noise: bytes, at: int) -> None:
     lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(st.sampled_from(["packages", "files", "url", "name", "node_modules/a"]), inner, max_size=3),
 ).map(lambda value: json.dumps(value).encode())))  # fmt: skip
+@example(data=b'"b\r",c\rd,e\n')
+@example(data=b'"' + b"b" * 140_000 + b'",,\n')
 def test_hostile_records_do_no_harm(path: str, data: bytes) -> None:
     """Whatever is in them, values come back or nothing."""
     for record in read(path, data):

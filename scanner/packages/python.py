@@ -40,9 +40,12 @@ def record(path: bytes, data: bytes) -> Iterator[Record]:
 
 
 def _quoted_rows(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Rows whose path holds a comma or a quotation mark."""
-    lines = [line.decode("utf-8", "surrogateescape") for line in _QUOTED.findall(data)]
-    for row in csv.reader(lines):
+    """Rows whose path holds a comma or a quotation mark; what is no row names no file."""
+    for line in _QUOTED.findall(data):
+        try:
+            row = next(csv.reader([line.decode("utf-8", "surrogateescape")]), [])
+        except csv.Error:
+            continue
         if len(row) > 1:
             digest = row[1].removeprefix("sha256=").encode("utf-8", "surrogateescape")
             known = row[1].startswith("sha256=") and re.fullmatch(rb"[A-Za-z0-9_-]{43}", digest)

@@ -172,6 +172,11 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "lzma_odd_dictionary": (WHOLE, lambda key: lzma_alone(text(key) * 3, dictionary=100_000)),
     "lzma_small_dictionary": (WHOLE, lambda key: lzma_alone(text(key) * 3, dictionary=0)),
     "lzma_of_a_size": (WHOLE, lambda key: lzma_alone(text(key) * 3, 1, 1, 1, sized=True)),
+    "lzma_of_a_huge_dictionary": (WHOLE, lambda key: _huge(lzma_alone(text(key) * 3, 0, 3, 1))),
+    "lzma_of_a_huge_dictionary_and_a_size": (WHOLE, lambda key: _huge(lzma_alone(text(key) * 3, 0, 3, 1, sized=True))),
+    "usual_lzma_of_a_huge_dictionary": (WHOLE, lambda key: _huge(lzma_alone(text(key) * 3, sized=True))),
+    "gzip_behind_lzma_of_a_huge_dictionary": (FOUND, lambda key: _huge(lzma_alone(b"nothing " * 99, sized=True))
+                                              + gz(text(key))),
     "lzma_of_many_context_bits": (SAID, lambda key: b"\x08\0\0\1\0" + b"\xff" * 8 + b"\0" + gz(text(key))[20:]),
     "lzip": (WHOLE, lambda key: lzip(text(key))),
     "lzip_of_two_members": (WHOLE, lambda key: lzip(b"nothing") + lzip(text(key))),
@@ -249,6 +254,11 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 def _flagged(stream: bytes, flags: int, level: int = 0) -> bytes:
     """A gzip member with flags, of which some are reserved, and a level."""
     return stream[:3] + bytes([stream[3] | flags]) + stream[4:8] + bytes([level]) + stream[9:]
+
+
+def _huge(stream: bytes) -> bytes:
+    """The stream with 3 GiB for the size of its dictionary, which a decoder need not have for less than that."""
+    return stream[:1] + struct.pack("<I", 3 << 30) + stream[5:]
 
 
 def _extra(stored: bytes, data: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import math
 import zlib
 from collections.abc import Iterator, Sequence
 
@@ -15,6 +16,7 @@ from scanner.limits import MIB
 
 _IN, _OUT = MIB, 4 * MIB
 _LZMA_MEMORY = 256 * MIB
+_UNTOLD = (1 << 64) - 1  # in place of the size of lzma's plain bytes
 _BZIP2_BLOCK = (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")  # a block, or the end of an empty stream
 _LZIP = b"LZIP\1"
 _WINDOWS = tuple(bytes([byte]) for byte in range(0x08, 0x78, 0x10))  # first bytes of zlib streams
@@ -229,37 +231,46 @@ def inflate(buffer: Buffer, data: memoryview, wbits: int) -> tuple[int, bool]:
 def _unlzma(buffer: Buffer, data: memoryview, kind: str) -> tuple[tuple[str, str] | None, int]:
     """The legacy format, as a file of its own, in zip (method 14) or in lzip, which have short headers of their own."""
     at = end = 0
+    left: float
     try:
         while True:
-            decoder, at = _lzma_decoder(data, at, kind)
-            while not decoder.eof and (at < len(data) or not decoder.needs_input):
+            decoder, at, left = _lzma_decoder(data, at, kind)
+            begin = at
+            while left and not decoder.eof and (at < len(data) or not decoder.needs_input):
                 chunk = bytes(data[at : at + _IN]) if decoder.needs_input else b""
                 at += len(chunk)
-                buffer.write(decoder.decompress(chunk, _OUT))
-            end = at - len(decoder.unused_data)
+                plain = decoder.decompress(chunk, int(min(left, _OUT)))
+                left -= len(plain)
+                buffer.write(plain)
+            # a stream of a told size need not mark its end: whatever is behind its header may follow it
+            end = at - len(decoder.unused_data) if left or decoder.eof else begin
             if kind != "lzip" or not decoder.eof or bytes(data[end + 20 : end + 24]) != _LZIP[:4]:
                 break
             at = end + 20  # lzip's trailer, and another member
     except (lzma.LZMAError, ValueError, EOFError, IndexError):
         return _DAMAGED, at
-    ended = decoder.eof or kind == "lzma-raw"  # a raw stream need not mark its end
+    ended = decoder.eof or not left or kind == "lzma-raw"  # a raw stream need not mark its end
     return (None if ended else _DAMAGED), min(len(data), end + 20) if kind == "lzip" else end
 
 
-def _lzma_decoder(data: memoryview, at: int, kind: str) -> tuple[lzma.LZMADecompressor, int]:
-    """A decoder for a stream whose header is at *at*, and where what it takes begins. Raises ValueError, IndexError."""
+def _lzma_decoder(data: memoryview, at: int, kind: str) -> tuple[lzma.LZMADecompressor, int, float]:
+    """A decoder for a stream whose header is at *at*, where what it takes begins, and how many bytes come out at the
+    most. Raises ValueError, IndexError."""
     if kind == "lzip":  # "Lzip file format": magic, version, a power of two and how many sixteenths of it to take off
         power, off = data[at + 5] & 0x1F, data[at + 5] >> 5
         size = (1 << power) - off * (1 << power >> 4)
         lzip = _lzma1(3, 0, 2, min(size, _LZMA_MEMORY))
-        return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[lzip]), at + 6
-    if kind == "lzma" and _is_lzma(bytes(data[:24])):
-        return lzma.LZMADecompressor(format=lzma.FORMAT_ALONE, memlimit=_LZMA_MEMORY), at
-    # a dictionary of a size that liblzma refuses and others write; or, in zip, APPNOTE.TXT section 5.8.8: version,
-    # size of properties, properties
+        return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[lzip]), at + 6, math.inf
+    if kind == "lzma" and _is_lzma(bytes(data[:24])) and int.from_bytes(data[1:5], "little") < _LZMA_MEMORY - MIB:
+        return lzma.LZMADecompressor(format=lzma.FORMAT_ALONE, memlimit=_LZMA_MEMORY), at, math.inf
+    # a dictionary of a size that liblzma refuses and others write, or that is larger than all that it may have to hold;
+    # or, in zip, APPNOTE.TXT section 5.8.8: version, size of properties, properties
     start, length = (0, 5) if kind == "lzma" else (4, int.from_bytes(data[2:4], "little"))
     decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[_filter(bytes(data[start : start + length]))])
-    return decoder, 13 if kind == "lzma" else start + length
+    if kind != "lzma":
+        return decoder, start + length, math.inf
+    size = int.from_bytes(data[5:13], "little")
+    return decoder, 13, math.inf if size == _UNTOLD else size
 
 
 def _filter(properties: bytes) -> dict[str, int]:

@@ -10,8 +10,9 @@ import resource
 import signal
 import sys
 
-from scanner.limits import Limits
+from scanner.limits import KIB, Limits
 
+_M_MMAP_THRESHOLD, _LARGE_BUFFER = -3, 512 * KIB  # malloc.h
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # linux/prctl.h
 
 
@@ -31,8 +32,20 @@ def isolate(limits: Limits, parent: int) -> None:
         with contextlib.suppress(OSError, ValueError):
             wanted = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(what, (wanted, wanted))
+    _give_back()
     die_with(parent)
     no_core()
+
+
+def _give_back() -> None:
+    """Have large buffers leave this process when they are freed.
+
+    glibc keeps ever larger ones in its heap once it has seen them freed, up to 32 MiB, between small values that pin
+    them there (mallopt(3), "dynamic mmap threshold"). Other libraries have no such call.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError):
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BUFFER)
 
 
 def no_core() -> None:

@@ -10,9 +10,11 @@ import resource
 import signal
 import sys
 
-from scanner.limits import KIB, Limits
+from scanner.limits import MIB, Limits
 
-_M_MMAP_THRESHOLD, _LARGE_BUFFER = -3, 512 * KIB  # malloc.h
+# malloc.h: what is larger is a map of its own; what may stay free at the end of the heap
+_M_MMAP_THRESHOLD, _LARGE_BUFFER = -3, MIB
+_M_TRIM_THRESHOLD, _SPARE = -1, 8 * MIB
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # linux/prctl.h
 
 
@@ -45,7 +47,9 @@ def _give_back() -> None:
     """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError):
-            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BUFFER)
+            library = ctypes.CDLL(None)
+            library.mallopt(_M_MMAP_THRESHOLD, _LARGE_BUFFER)
+            library.mallopt(_M_TRIM_THRESHOLD, _SPARE)
 
 
 def no_core() -> None:

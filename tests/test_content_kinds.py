@@ -37,6 +37,7 @@ from scanner.limits import Limits
 from scanner.scan import Options, scan
 from testimages.values import github_token
 from tests.builders import file, image_of, layer, tar_of, write
+from tests.sevenzips import Block, seven
 from tests.test_content_formats import ar, cpio, rpm, zipped
 
 Pack = Callable[[bytes], bytes]
@@ -123,6 +124,7 @@ KINDS: dict[str, Pack] = {
     "rpm": lambda text: rpm(gzip.compress(cpio(("./etc/app.conf", text)))),
     "ar": lambda text: ar(("settings.o", text)),
     "cpio": lambda text: cpio(("etc/app.conf", text)),
+    "7z": lambda text: seven(Block([("a/settings", text)]), times=1),
     "SQLite": _sqlite,
     "pickle": lambda text: pickle.dumps({"headers": {"Authorization": text.decode()}}, protocol=4),
     "pyc": lambda text: bytes(16) + marshal.dumps(compile(f"TOKEN = {text.decode()!r}", "a.py", "exec")),

@@ -1,6 +1,6 @@
 """Formats that hold something packed and are not understood, told by their first bytes.
 
-Sources: the 7-Zip archive format (signature header), the RAR 5.0 archive format and unrar's notes on the older one, the
+Sources: the RAR 5.0 archive format and unrar's notes on the older one, the
 squashfs superblock, the cabinet format (CFHEADER), lzop, WIM and xar.
 """
 
@@ -27,10 +27,6 @@ class _Format:
     magic: bytes
     name: str
     sound: Callable[[bytes], bool]
-
-
-def _seven_zip(head: bytes) -> bool:
-    return head[6:7] == b"\0" and zlib.crc32(head[12:32]).to_bytes(4, "little") == head[8:12]
 
 
 def _rar(head: bytes) -> bool:
@@ -61,7 +57,6 @@ def _always(head: bytes) -> bool:
 
 
 _FORMATS = (
-    _Format(b"7z\xbc\xaf\x27\x1c", "7z", _seven_zip),
     _Format(b"Rar!\x1a\x07\0", "RAR", _rar),
     _Format(b"Rar!\x1a\x07\1\0", "RAR", _rar),
     _Format(b"hsqs", "squashfs", _squashfs),
@@ -73,7 +68,7 @@ _FORMATS = (
     _Format(b"\xff\x06\0\0sNaPpY", "Snappy", _always),
 )
 #: a magic that is no word and no code of any machine: at the start of a file it tells enough
-_SURE = ("7z", "RAR", "cabinet", "lzop", "WIM", "xar", "Snappy")
+_SURE = ("RAR", "cabinet", "lzop", "WIM", "xar", "Snappy")
 
 
 def unread(head: bytes, start: bool) -> str:

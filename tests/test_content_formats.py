@@ -38,10 +38,6 @@ from tests.fuzzing import tar_file, tar_header
 MARK = b"a mark that somebody packed\n"
 
 
-#: the first bytes of a squashfs: magic, inodes, time, block size, fragments, compression, its logarithm, version 4.0
-SQUASHFS = struct.pack("<4s4I4H2H", b"hsqs", 9, 0, 1 << 17, 1, 1, 17, 0, 1, 4, 0) + b"\0" * 64
-
-
 def opened(data: bytes, name: str = "file", limits: Limits = Limits()) -> Iterator[Content | Fault]:  # noqa: B008
     """Everything inside *data* at any depth, as formats alone tell it; no clues of encoded text."""
     room = Room(Budget(limits), len(data), time.monotonic() + 60)
@@ -681,13 +677,14 @@ def test_files_of_wide_characters_are_searched(encoding: str) -> None:
     "data",
     [
         b"Rar!\x1a\x07\1\0" + b"\0" * 24,
-        SQUASHFS,
+        struct.pack(">4s4I4H2H", b"sqsh", 9, 0, 1 << 17, 1, 1, 17, 0, 1, 4, 0) + b"\0" * 64,
+        struct.pack("<4s6I4H", b"hsqs", 9, 1, 2, 3, 4, 5, 3, 1, 0, 16) + b"\0" * 64,
         b"\x89LZO\0\r\n\x1a\n\x10\x40\x20\xa0\x09\x40\1\5" + b"\0" * 24,
         b"MSWIM\0\0\0\xd0\0\0\0" + b"\0" * 24,
         b"xar!\0\x1c\0\1" + b"\0" * 24,
         b"\xff\x06\0\0sNaPpY" + b"\0" * 24,
     ],
-    ids=["rar", "squashfs", "lzop", "wim", "xar", "snappy"],
+    ids=["rar", "squashfs in another order", "old squashfs", "lzop", "wim", "xar", "snappy"],
 )
 def test_formats_that_are_not_understood_are_gaps(data: bytes) -> None:
     """Never silently clean."""

@@ -38,6 +38,7 @@ from scanner.scan import Options, scan
 from testimages.values import github_token
 from tests.builders import file, image_of, layer, tar_of, write
 from tests.sevenzips import Block, seven
+from tests.squashimages import Image
 from tests.test_content_formats import ar, cpio, rpm, zipped
 
 Pack = Callable[[bytes], bytes]
@@ -125,6 +126,7 @@ KINDS: dict[str, Pack] = {
     "ar": lambda text: ar(("settings.o", text)),
     "cpio": lambda text: cpio(("etc/app.conf", text)),
     "7z": lambda text: seven(Block([("a/settings", text)]), times=1),
+    "squashfs": lambda text: Image({"etc": {"settings": text}}).build(),
     "SQLite": _sqlite,
     "pickle": lambda text: pickle.dumps({"headers": {"Authorization": text.decode()}}, protocol=4),
     "pyc": lambda text: bytes(16) + marshal.dumps(compile(f"TOKEN = {text.decode()!r}", "a.py", "exec")),

@@ -10,7 +10,7 @@ import re
 import zlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
 
-from scanner.content import sevenzip, zips
+from scanner.content import sevenzip, squashblocks, squashfs, zips
 from scanner.content.buffer import Buffer
 from scanner.content.streams import fill_from, plain_name, stream_kind
 from scanner.content.unread import unread
@@ -90,6 +90,8 @@ def open_packed(content: Content, starts: Sequence[int], room: Room) -> Iterator
                 reached = yield from _open_stream(content, at, kind, room, whole=seen)
             elif not seen and sevenzip.is_sound(head):
                 reached = yield from sevenzip.open_seven(content, at, room)
+            elif not seen and squashblocks.is_sound(head):
+                reached = yield from squashfs.open_squash(content, at, room)
             elif not seen and (name := unread(head, start=False)):
                 text = f"{name} is not understood"
                 yield Fault("nested.unknown", content.inside, len(content.data) - at, text)

@@ -6,7 +6,7 @@ import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from scanner.content import archives, documents, embedded, repositories, sevenzip, zips
+from scanner.content import archives, documents, embedded, repositories, sevenzip, squashblocks, squashfs, zips
 from scanner.content.brotlifiles import is_named_brotli
 from scanner.content.encoded import Clue, decode_runs, open_wide, wide_text
 from scanner.content.streams import is_refused_lzma, odd_kind, open_stream, stream_kind
@@ -207,6 +207,8 @@ def _by_magic(content: Content, head: bytes, room: Room) -> _Format | None:
         return _Format(archives.open_rpm(content, room))
     if head[:6] == sevenzip.MAGIC:
         return _Format(sevenzip.open_seven(content, 0, room))
+    if squashblocks.is_like(head):
+        return _Format(squashfs.open_squash(content, 0, room))
     if archives.is_cpio(head):
         return _Format(archives.open_cpio(content, room))
     if head[:16] == b"SQLite format 3\0":

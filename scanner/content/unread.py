@@ -1,7 +1,7 @@
 """Formats that hold something packed and are not understood, told by their first bytes.
 
 Sources: the RAR 5.0 archive format and unrar's notes on the older one, the
-squashfs superblock, the cabinet format (CFHEADER), lzop, WIM and xar.
+squashfs superblocks of Linux before 2.6.29 and of big machines, the cabinet format (CFHEADER), lzop, WIM and xar.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_BLOCKS = range(12, 21)  # logarithms of the block sizes that squashfs allows
+_BLOCKS = range(9, 21)  # logarithms of the block sizes that squashfs allows
 _SHORTEST = 16
 
 
@@ -39,9 +39,12 @@ def _rar(head: bytes) -> bool:
 
 def _squashfs(head: bytes) -> bool:
     order = "little" if head[:1] == b"h" else "big"
-    version, power = int.from_bytes(head[28:30], order), int.from_bytes(head[22:24], order)  # type: ignore[arg-type]
-    size = int.from_bytes(head[12:16], order)  # type: ignore[arg-type]
-    return version == 4 and power in _BLOCKS and size == 1 << power
+    version = int.from_bytes(head[28:30], order)  # type: ignore[arg-type]
+    if version == 4 and order == "big":
+        power, size = int.from_bytes(head[22:24], "big"), int.from_bytes(head[12:16], "big")
+        return power in _BLOCKS and size == 1 << power
+    minor, power = (int.from_bytes(head[at : at + 2], order) for at in (30, 34))  # type: ignore[arg-type]
+    return version in (1, 2, 3) and minor <= 1 and power in _BLOCKS
 
 
 def _cabinet(head: bytes) -> bool:
@@ -59,8 +62,8 @@ def _always(head: bytes) -> bool:
 _FORMATS = (
     _Format(b"Rar!\x1a\x07\0", "RAR", _rar),
     _Format(b"Rar!\x1a\x07\1\0", "RAR", _rar),
-    _Format(b"hsqs", "squashfs", _squashfs),
-    _Format(b"sqsh", "squashfs", _squashfs),
+    _Format(b"hsqs", "squashfs of an old version", _squashfs),
+    _Format(b"sqsh", "squashfs of an old version or another order", _squashfs),
     _Format(b"MSCF\0\0\0\0", "cabinet", _cabinet),
     _Format(b"\x89LZO\0\r\n\x1a\n", "lzop", _lzop),
     _Format(b"MSWIM\0\0\0", "WIM", _always),

@@ -274,11 +274,6 @@ def test_a_million_frames_that_hold_nothing_end_at_the_time_limit() -> None:
     assert [inner.reason for inner in unfold(content, (), room) if isinstance(inner, Fault)] == ["limit.time"]
 
 
-def test_a_file_of_compress_is_a_gap() -> None:
-    """It is not understood, and says so."""
-    assert reasons(b"\x1f\x9d\x90" + random.Random(3).randbytes(500)) == ["nested.unknown"]
-
-
 def test_the_oldest_form_of_tar_is_opened() -> None:
     """It has no magic, only a checksum."""
     head = bytearray(512)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from scanner.content.brotlifiles import is_text, unbrotli
 from scanner.content.buffer import Buffer
 from scanner.content.lz4frames import is_behind_skippable, is_lz4, unlz4
+from scanner.content.lzwfiles import unlzw
 from scanner.content.words import Content, Fault, Room, Stop
 from scanner.layer.compression import Region, decode, is_skippable
 from scanner.limits import MIB
@@ -193,6 +194,9 @@ def _filled(
             return (None if ended else _DAMAGED), used
         if kind in ("lzma", "lzma-raw", "lzip"):
             return _unlzma(buffer, data, kind)
+        if kind == "compress":
+            sound, used = unlzw(buffer, data)
+            return (None if sound else _DAMAGED), used
         if kind in ("lz4", "brotli"):
             outside = [] if outside is None else outside
             ended, used = (unlz4 if kind == "lz4" else unbrotli)(buffer, data, outside)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from scanner.content import archives, documents, embedded, repositories, sevenzip, squashblocks, squashfs, zips
 from scanner.content.brotlifiles import is_named_brotli
 from scanner.content.encoded import Clue, decode_runs, open_wide, wide_text
+from scanner.content.lzwfiles import is_compress
 from scanner.content.streams import is_refused_lzma, odd_kind, open_stream, stream_kind
 from scanner.content.unread import unread
 from scanner.content.words import Content, Fault, Room
@@ -205,6 +206,8 @@ def _by_magic(content: Content, head: bytes, room: Room) -> _Format | None:
         return _Format(archives.open_ar(content, room), apart=False)
     if head[:4] == b"\xed\xab\xee\xdb" and head[4:5] in b"\3\4":
         return _Format(archives.open_rpm(content, room))
+    if is_compress(head):
+        return _Format(open_stream(content, "compress", room))
     if head[:6] == sevenzip.MAGIC:
         return _Format(sevenzip.open_seven(content, 0, room))
     if squashblocks.is_like(head):

@@ -82,6 +82,4 @@ def unread(head: bytes, start: bool) -> str:
     for each in _FORMATS if len(head) >= _SHORTEST else ():
         if head.startswith(each.magic) and ((start and each.name in _SURE) or each.sound(head)):
             return each.name
-    if start and head[:2] == b"\x1f\x9d" and len(head) > 2 and not head[2] & 0x60 and 9 <= head[2] & 0x1F <= 16:
-        return "compress"
     return ""

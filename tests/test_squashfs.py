@@ -201,11 +201,27 @@ def test_bombs_of_squashfs_end_at_the_limits() -> None:
     """In what comes out of blocks, in files and in names."""
     zeros = b"\1" + bytes(99)
     bomb = Image({"a": zeros * (1 << 20)}, ends=False, block_size=1 << 20).build()
-    many = Image({str(at): b"x" for at in range(50)}).build()
+    many = Image({str(at): MARK for at in range(50)}).build()
 
     assert "nested.ratio" in reasons(bomb)
     assert "nested.bytes" in reasons(Image(TREE).build(), replace(Limits(), nested_bytes=KIB))
-    assert reasons(many, replace(Limits(), nested_entries=20)) == ["nested.entries"]
+    few = replace(Limits(), nested_entries=20)
+    assert reasons(many, few) == ["nested.entries"]
+    assert sum(isinstance(inner, Content) and bytes(inner.data) == MARK for inner in opened(many, limits=few)) == 20
+
+
+def test_very_deep_directories_are_read() -> None:
+    """Of their paths, the last names are told."""
+    tree: dict[str, object] = {"note": MARK}
+    for at in range(400):
+        tree = {f"d{at}": tree}
+    data = Image(tree, packed=False).build()  # type: ignore[arg-type]
+
+    [(path,)] = [inside for inside, _ in marks(data)]
+
+    assert path.startswith("d254/d253/")
+    assert path.endswith("d0/note")
+    assert faults(data) == []
 
 
 def test_squashfs_images_nest_like_others() -> None:

@@ -171,6 +171,9 @@ def _liblzma(pieces: Iterator[bytes], chain: dict[str, int]) -> Iterator[bytes]:
             if decoder.eof:
                 _refuse_rest(decoder.unused_data, pieces)
     except (lzma.LZMAError, ValueError, EOFError, MemoryError):
+        if chain["dict_size"] == _MEMORY:
+            text = f"damaged, or packed with a dictionary of more than {_MEMORY >> 20} MiB, which is not kept"
+            raise Broken("nested.damaged", text) from None
         raise Broken(*_DAMAGED) from None
 
 

@@ -15,7 +15,8 @@ _END, _HEADER, _PROPERTIES, _ADDITIONAL, _MAIN, _FILES = range(6)
 _PACK, _FOLDERS, _SUBSTREAMS, _SIZE, _CRC, _FOLDER, _UNPACKED, _COUNT, _EMPTY = range(6, 15)
 _NAMES, _ENCODED = 0x11, 0x17
 _MOST_CODERS = 32  # of a folder; writers use four at most
-_ITEMS = 8  # folders, coders, inputs, packed streams and files, and CRCs: as many of each as archives may have entries
+_ITEMS = 10  # folders, coders, inputs, packed streams and files, and CRCs: as many of each as archives may have entries
+_HEAVY = 3  # what a folder counts for: it takes some hundreds of bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,10 +220,11 @@ def _packs(reader: _Reader) -> list[tuple[int, int]]:
 def _folders(reader: _Reader) -> list[Folder]:
     if reader.number() != _FOLDER:
         raise Broken("nested.damaged", "the header of the 7z archive has no folders where they should be")
-    numbers = reader.items(reader.number())
+    count = reader.number()
+    reader.items(_HEAVY * count)
     reader.embedded()
     joined, first = [], 0
-    for _ in numbers:
+    for _ in range(count):
         joined.append((*_joined(reader), first))
         first += len(joined[-1][2])
     if reader.number() != _UNPACKED:

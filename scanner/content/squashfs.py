@@ -23,11 +23,11 @@ from scanner.content.squashinodes import (
     read_inode,
 )
 from scanner.content.words import Broken, Content, Fault, Room, Stop
-from scanner.limits import KIB, MIB
+from scanner.limits import MIB
 
 _DAMAGED = "nested.damaged"
 _ENTRIES = 2  # names for each inode: most have one
-_PATH = 16 * KIB  # bytes of the longest path that is told
+_DEEP = 256  # names of the longest path that is told
 _HOLE = 16 * MIB  # zeros that a longer hole is given as
 _ENDS = 8  # fragments that are kept
 _NONE = 0xFFFFFFFFFFFFFFFF
@@ -38,14 +38,29 @@ class _Tree:
     """What an image has, by the place of the inode.
 
     Attributes:
-        names: all paths, in the order of their directories, and the targets of links.
-        faults: what could not be read, and which path it is about.
+        parents: the directory that names it first, None for one that nothing names, and that name.
+        names: lines: the targets of links, and all paths.
+        faults: what could not be read, and which directory it is about, None for none.
     """
 
     inodes: dict[Place, Inode]
-    paths: dict[Place, bytes]
-    names: list[bytes]
-    faults: list[tuple[Broken, bytes]]
+    parents: dict[Place, tuple[Place | None, bytes]]
+    names: Buffer
+    faults: list[tuple[Broken, Place | None]]
+
+    def path(self, place: Place | None) -> bytes:
+        """The path of an inode, of what is very deep the last names; empty if nothing names it."""
+        names: list[bytes] = []
+        while place is not None and len(names) < _DEEP:
+            place, name = self.parents.get(place, (None, b""))
+            names.append(name)
+        return b"/".join(reversed(names)).lstrip(b"/")
+
+    def add(self, place: Place, inode: Inode) -> None:
+        """Keep an inode. Raises Stop or OSError."""
+        self.inodes[place] = inode
+        if inode.kind == LINK:
+            self.names.write(inode.target + b"\n")
 
 
 def open_squash(content: Content, at: int, room: Room) -> Generator[Content | Fault, None, int]:
@@ -72,22 +87,31 @@ def open_squash(content: Content, at: int, room: Room) -> Generator[Content | Fa
 def _everything(content: Content, blocks: Blocks, room: Room) -> Iterator[Content | Fault]:
     """Names, attributes and files. Raises Stop or OSError."""
     head = blocks.head
-    tree = _Tree({}, {}, [], [])
-    _read_table(blocks, tree, room)
-    _read_directories(blocks, tree, room)
-    for broken, path in tree.faults:
-        yield Fault(broken.reason, _inside(content, path), None, broken.what)
-    if tree.names:
-        lines = b"\n".join(tree.names)
-        room.take(len(lines))
-        place = _range(content, head, head.directory_table, head.after(head.directory_table))
-        tables = _range(content, head, min(head.inode_table, head.directory_table), head.size)  # all of them are read
-        yield replace(content.made(lines, *place, "", (head.compressor,), covers=(tables,)), closed=True)
+    tree = _Tree({}, {}, Buffer(room), [])
+    stopped: Stop | None = None
+    try:
+        try:
+            _read_table(blocks, tree, room)
+            _read_directories(blocks, tree, room)
+        except Stop as stop:  # what is known by then is looked at
+            stopped = stop
+        for broken, directory in tree.faults:
+            yield Fault(broken.reason, _inside(content, tree.path(directory)), None, broken.what)
+        tree.names.settle()
+        if tree.names.size:
+            place = _range(content, head, head.directory_table, head.after(head.directory_table))
+            tables = _range(content, head, min(head.inode_table, head.directory_table), head.size)  # all are read
+            made = content.made(tree.names.view(), *place, "", (head.compressor,), covers=(tables,))
+            yield replace(made, closed=True)
+    finally:
+        tree.names.close()
     yield from _attributes(content, blocks, room)
     ends = _Ends(blocks)
     for place, inode in tree.inodes.items():
         if inode.kind == FILE and inode.size:
-            yield from _file(content, blocks, ends, inode, tree.paths.get(place, b""), room)
+            yield from _file(content, blocks, ends, inode, tree.path(place), room)
+    if stopped is not None:
+        raise stopped
 
 
 def _range(content: Content, head: Super, start: int, end: int) -> tuple[int, int]:
@@ -105,58 +129,51 @@ def _text(raw: bytes) -> str:
 
 
 def _read_table(blocks: Blocks, tree: _Tree, room: Room) -> None:
-    """All inodes, one after the other: what no directory names is read too. Raises Stop."""
+    """All inodes, one after the other: what no directory names is read too. Raises Stop or OSError."""
     head = blocks.head
     end, cursor = head.after(head.inode_table), Cursor(blocks, head.inode_table, 0)
     try:
         while (place := cursor.place())[0] < end:
             room.entry()
-            inode = tree.inodes[place] = read_inode(cursor, head.block_size)
-            if inode.kind == LINK:
-                tree.names.append(inode.target)
+            tree.add(place, read_inode(cursor, head.block_size))
         if len(tree.inodes) < head.inodes:
             raise Broken(_DAMAGED, "the squashfs image has fewer inodes than it says")
     except Broken as broken:
-        tree.faults.append((broken, b""))
+        tree.faults.append((broken, None))
 
 
 def _read_directories(blocks: Blocks, tree: _Tree, room: Room) -> None:
-    """The paths of all that directories name, from the root on, and then of those that hang on nothing. Raises Stop."""
+    """The names of all, from the root on, and then in those directories that nothing names. Raises Stop or OSError."""
     head = blocks.head
     root = head.inode_table + (head.root >> 16), head.root & 0xFFFF
     left = _ENTRIES * room.budget.limits.nested_entries
     seen: set[Place] = set()
     for start in (root, *[place for place, inode in tree.inodes.items() if inode.kind == DIRECTORY]):
+        tree.parents.setdefault(start, (None, b""))  # so that no directory is in itself
         waiting = deque([start])
         while waiting:
             place = waiting.popleft()
             if place in seen:
                 continue
             seen.add(place)
-            path = tree.paths.get(place, b"")
+            room.take(0)
             try:
-                inode = _inode(blocks, tree, place, room)
-                for name, child in entries_of(blocks, inode) if inode.kind == DIRECTORY else ():
+                if place not in tree.inodes:
+                    room.entry()
+                    tree.add(place, read_inode(Cursor(blocks, *place), head.block_size))
+                inode = tree.inodes[place]
+                if inode.kind != DIRECTORY:
+                    continue
+                path = tree.path(place)
+                for name, child in entries_of(blocks, inode):
                     left -= 1
                     if left < 0:
                         raise Stop("nested.entries", "the squashfs image has more names than archives have entries")
-                    whole = (path + b"/" + name if path else name)[:_PATH]
-                    tree.names.append(whole)
-                    tree.paths.setdefault(child, whole)
+                    tree.names.write((path + b"/" + name if path else name) + b"\n")
+                    tree.parents.setdefault(child, (place, name))
                     waiting.append(child)
             except Broken as broken:
-                tree.faults.append((broken, path))
-
-
-def _inode(blocks: Blocks, tree: _Tree, place: Place, room: Room) -> Inode:
-    """The inode at *place*, read now if it was not met in its table. Raises Broken or Stop."""
-    inode = tree.inodes.get(place)
-    if inode is None:
-        room.entry()
-        inode = tree.inodes[place] = read_inode(Cursor(blocks, *place), blocks.head.block_size)
-        if inode.kind == LINK:
-            tree.names.append(inode.target)
-    return inode
+                tree.faults.append((broken, place))
 
 
 def _attributes(content: Content, blocks: Blocks, room: Room) -> Iterator[Content | Fault]:

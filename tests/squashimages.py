@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 import lz4.block
 import zstandard
 
+from tests.test_lzofiles import lzo
+
 _NONE = 0xFFFFFFFFFFFFFFFF
 _TABLE = 8192
 
@@ -22,6 +24,7 @@ def _lz4(data: bytes) -> bytes:
 COMPRESSORS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
     "gzip": (1, zlib.compress),
     "lzma": (2, lambda data: lzma.compress(data, lzma.FORMAT_ALONE)),
+    "lzo": (3, lzo),
     "xz": (4, lambda data: lzma.compress(data, check=lzma.CHECK_CRC32)),
     "lz4": (5, _lz4),
     "zstd": (6, zstandard.ZstdCompressor().compress),

@@ -40,6 +40,7 @@ from tests.builders import file, image_of, layer, tar_of, write
 from tests.sevenzips import Block, seven
 from tests.squashimages import Image
 from tests.test_content_formats import ar, cpio, rpm, zipped
+from tests.test_lzofiles import lzop
 from tests.test_lzwfiles import compressed
 
 Pack = Callable[[bytes], bytes]
@@ -114,6 +115,7 @@ KINDS: dict[str, Pack] = {
     "xz": lzma.compress,
     "zstd": zstandard.ZstdCompressor().compress,
     "compress": compressed,
+    "lzop": lambda text: lzop(split(text)),
     "LZ4": lambda text: lz4.frame.compress(split(text), compression_level=9),
     "brotli.br": brotli.compress,
     "zip": lambda text: zipped(("a/settings", text)),

@@ -123,10 +123,9 @@ def test_tables_of_many_blocks_are_read() -> None:
     assert faults(data) == []
 
 
-@pytest.mark.parametrize("name", [3, 7])
-def test_a_compressor_that_is_not_understood_is_a_gap(name: int) -> None:
-    """LZO, and what may come."""
-    data = Image(TREE, fields={20: struct.pack("<H", name)}).build()
+def test_a_compressor_that_is_not_understood_is_a_gap() -> None:
+    """One that may come."""
+    data = Image(TREE, fields={20: struct.pack("<H", 7)}).build()
 
     assert reasons(data) == ["nested.unknown"]
 
@@ -286,3 +285,14 @@ def test_a_squashfs_image_may_say_anything(which: int, changes: list[tuple[int, 
 
     for inner in opened(bytes(data)):
         assert isinstance(inner, Content | Fault)
+
+
+@pytest.mark.parametrize("compressor", COMPRESSORS)
+def test_a_block_with_a_wrong_end_is_a_gap(compressor: str) -> None:
+    """Whatever it is packed with; files behind it are whole."""
+    data = bytearray(Image({"a": TEXT[:4096], "b": OTHER}, compressor).build())
+    size = len(COMPRESSORS[compressor][1](TEXT[:4096]))
+    data[96 + size - 30 : 96 + size] = bytes(30)
+
+    assert [(reason, inside) for reason, inside, _ in faults(bytes(data))] == [("nested.damaged", ("a",))]
+    assert files(bytes(data))["b"] == OTHER

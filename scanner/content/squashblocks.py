@@ -12,6 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from scanner.content.lz4frames import unlz4_block
+from scanner.content.lzofiles import unlzo
 from scanner.content.words import Broken, Room
 from scanner.layer.compression import decode
 from scanner.limits import KIB, MIB
@@ -206,7 +207,8 @@ def _xz(data: bytes, most: int, form: int = lzma.FORMAT_XZ) -> tuple[bytes, bool
     decoder, plain = lzma.LZMADecompressor(format=form, memlimit=_LZMA_MEMORY), b""
     try:
         plain = decoder.decompress(data, most)
-        return plain, decoder.eof or not decoder.decompress(b"", 1)
+        more = b"" if decoder.eof else decoder.decompress(b"", 1)
+        return plain, decoder.eof and not more
     except (lzma.LZMAError, EOFError):
         return plain, False
 
@@ -230,4 +232,4 @@ def _lz4(data: bytes, most: int) -> tuple[bytes, bool]:
 
 
 #: by the names of compressors: what a block holds, and whether that is all and no more than it may be
-_DECODERS = {"gzip": _zlib, "lzma": _lzma, "xz": _xz, "lz4": _lz4, "zstd": _zstd}
+_DECODERS = {"gzip": _zlib, "lzma": _lzma, "lzo": unlzo, "xz": _xz, "lz4": _lz4, "zstd": _zstd}

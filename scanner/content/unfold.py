@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from scanner.content import archives, documents, embedded, repositories, zips
 from scanner.content.brotlifiles import is_named_brotli
 from scanner.content.encoded import Clue, decode_runs, open_wide, wide_text
+from scanner.content.lzofiles import is_lzop
 from scanner.content.lzwfiles import is_compress
 from scanner.content.streams import is_refused_lzma, odd_kind, open_stream, stream_kind
 from scanner.content.unread import unread
@@ -208,6 +209,8 @@ def _by_magic(content: Content, head: bytes, room: Room) -> _Format | None:
         return _Format(archives.open_rpm(content, room))
     if is_compress(head):
         return _Format(open_stream(content, "compress", room))
+    if is_lzop(head):
+        return _Format(open_stream(content, "lzo", room))
     if head[:6] == b"7z\xbc\xaf\x27\x1c":
         from scanner.content.sevenzip import open_seven  # costs an import only where there is one; so does the next
 

@@ -1,7 +1,7 @@
 """Formats that hold something packed and are not understood, told by their first bytes.
 
 Sources: the RAR 5.0 archive format and unrar's notes on the older one, the
-squashfs superblocks of Linux before 2.6.29 and of big machines, the cabinet format (CFHEADER), lzop, WIM and xar.
+squashfs superblocks of Linux before 2.6.29 and of big machines, the cabinet format (CFHEADER), WIM and xar.
 """
 
 from __future__ import annotations
@@ -51,10 +51,6 @@ def _cabinet(head: bytes) -> bool:
     return head[4:8] == bytes(4) and head[12:16] == bytes(4) and head[24:26] in (b"\3\1", b"\2\1", b"\4\1")
 
 
-def _lzop(head: bytes) -> bool:
-    return head[9:10] in b"\0\x10\x20" and head[15:16] in b"\1\2\3" and len(head) > 38
-
-
 def _always(head: bytes) -> bool:
     return len(head) >= _SHORTEST
 
@@ -65,13 +61,12 @@ _FORMATS = (
     _Format(b"hsqs", "squashfs of an old version", _squashfs),
     _Format(b"sqsh", "squashfs of an old version or another order", _squashfs),
     _Format(b"MSCF\0\0\0\0", "cabinet", _cabinet),
-    _Format(b"\x89LZO\0\r\n\x1a\n", "lzop", _lzop),
     _Format(b"MSWIM\0\0\0", "WIM", _always),
     _Format(b"xar!\0\x1c\0\1", "xar", _always),
     _Format(b"\xff\x06\0\0sNaPpY", "Snappy", _always),
 )
 #: a magic that is no word and no code of any machine: at the start of a file it tells enough
-_SURE = ("RAR", "cabinet", "lzop", "WIM", "xar", "Snappy")
+_SURE = ("RAR", "cabinet", "WIM", "xar", "Snappy")
 
 
 def unread(head: bytes, start: bool) -> str:

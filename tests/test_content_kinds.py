@@ -37,7 +37,11 @@ from scanner.limits import Limits
 from scanner.scan import Options, scan
 from testimages.values import github_token
 from tests.builders import file, image_of, layer, tar_of, write
+from tests.sevenzips import Block, seven
+from tests.squashimages import Image
 from tests.test_content_formats import ar, cpio, rpm, zipped
+from tests.test_lzofiles import lzop
+from tests.test_lzwfiles import compressed
 
 Pack = Callable[[bytes], bytes]
 
@@ -110,6 +114,8 @@ KINDS: dict[str, Pack] = {
     "bzip2": bz2.compress,
     "xz": lzma.compress,
     "zstd": zstandard.ZstdCompressor().compress,
+    "compress": compressed,
+    "lzop": lambda text: lzop(split(text)),
     "LZ4": lambda text: lz4.frame.compress(split(text), compression_level=9),
     "brotli.br": brotli.compress,
     "zip": lambda text: zipped(("a/settings", text)),
@@ -123,6 +129,8 @@ KINDS: dict[str, Pack] = {
     "rpm": lambda text: rpm(gzip.compress(cpio(("./etc/app.conf", text)))),
     "ar": lambda text: ar(("settings.o", text)),
     "cpio": lambda text: cpio(("etc/app.conf", text)),
+    "7z": lambda text: seven(Block([("a/settings", text)]), times=1),
+    "squashfs": lambda text: Image({"etc": {"settings": text}}).build(),
     "SQLite": _sqlite,
     "pickle": lambda text: pickle.dumps({"headers": {"Authorization": text.decode()}}, protocol=4),
     "pyc": lambda text: bytes(16) + marshal.dumps(compile(f"TOKEN = {text.decode()!r}", "a.py", "exec")),

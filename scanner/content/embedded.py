@@ -88,11 +88,24 @@ def open_packed(content: Content, starts: Sequence[int], room: Room) -> Iterator
                 reached = yield from zips.open_entry(content, at, room, whole=seen)
             elif (kind := stream_kind(head)) and not (kind == "zlib" and content.data[max(0, at - 4) : at] in _PIXELS):
                 reached = yield from _open_stream(content, at, kind, room, whole=seen)
+            elif not seen and head[:2] in (b"7z", b"hs") and (opened := _open_archive(content, at, head, room)):
+                reached = yield from opened
             elif not seen and (name := unread(head, start=False)):
                 text = f"{name} is not understood"
                 yield Fault("nested.unknown", content.inside, len(content.data) - at, text)
     except Stop as stop:
         yield Fault(stop.reason, content.inside, len(content.data), stop.what)
+
+
+def _open_archive(
+    content: Content, at: int, head: bytes, room: Room
+) -> Generator[Content | Fault, None, int] | None:
+    """A 7z archive or a squashfs image at *at*, None if the header is not sound: their readers cost an import."""
+    from scanner.content import sevenzip, squashblocks, squashfs
+
+    if sevenzip.is_sound(head):
+        return sevenzip.open_seven(content, at, room)
+    return squashfs.open_squash(content, at, room) if squashblocks.is_sound(head) else None
 
 
 def _open_stream(

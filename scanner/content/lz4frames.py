@@ -126,6 +126,16 @@ def _legacy(sink: PlainSink, data: memoryview, start: int) -> tuple[bool, int]:
     return at > start + 4, at
 
 
+def unlz4_block(data: bytes, most: int) -> bytes:
+    """What a block without a frame holds; nothing if it is damaged or holds more than *most* bytes."""
+    from lz4.block import LZ4BlockError, decompress
+
+    plain = b""
+    with suppress(LZ4BlockError, ValueError, MemoryError):
+        plain = decompress(data, uncompressed_size=most)
+    return plain
+
+
 def _xxh32(data: bytes) -> int:
     """XXH32 of less than 16 bytes with seed 0."""
     first, second, third, fourth, fifth = 0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from scanner.content.brotlifiles import is_text, unbrotli
 from scanner.content.buffer import Buffer
 from scanner.content.lz4frames import is_behind_skippable, is_lz4, unlz4
+from scanner.content.lzofiles import unlzop
+from scanner.content.lzwfiles import unlzw
 from scanner.content.words import Content, Fault, Room, Stop
 from scanner.layer.compression import Region, decode, is_skippable
 from scanner.limits import MIB
@@ -25,7 +27,7 @@ _EVEN = 0x7FFFFC00  # below it, the first bit that a range coder gives out is 0
 _TELLING = 4096  # plain bytes that come out of no such file by chance
 _DAMAGED = "nested.damaged", "the compressed stream is damaged or cut off"
 _SUFFIXES = (
-    ".gz", ".bz2", ".xz", ".zst", ".br", ".lzma", ".lz", ".lz4", ".z", ".tgz", ".tbz2", ".txz", ".tzst", ".tlz",
+    ".gz", ".bz2", ".xz", ".zst", ".br", ".lzma", ".lz", ".lz4", ".lzo", ".z", ".tgz", ".tbz2", ".txz", ".tzst", ".tlz",
 )  # fmt: skip
 
 
@@ -193,6 +195,9 @@ def _filled(
             return (None if ended else _DAMAGED), used
         if kind in ("lzma", "lzma-raw", "lzip"):
             return _unlzma(buffer, data, kind)
+        if kind in ("compress", "lzo"):
+            sound, used = (unlzw if kind == "compress" else unlzop)(buffer, data)
+            return (None if sound else _DAMAGED), used
         if kind in ("lz4", "brotli"):
             outside = [] if outside is None else outside
             ended, used = (unlz4 if kind == "lz4" else unbrotli)(buffer, data, outside)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from scanner.content import archives, documents, embedded, repositories, zips
 from scanner.content.brotlifiles import is_named_brotli
 from scanner.content.encoded import Clue, decode_runs, open_wide, wide_text
+from scanner.content.lzofiles import is_lzop
+from scanner.content.lzwfiles import is_compress
 from scanner.content.streams import is_refused_lzma, odd_kind, open_stream, stream_kind
 from scanner.content.unread import unread
 from scanner.content.words import Content, Fault, Room
@@ -205,6 +207,16 @@ def _by_magic(content: Content, head: bytes, room: Room) -> _Format | None:
         return _Format(archives.open_ar(content, room), apart=False)
     if head[:4] == b"\xed\xab\xee\xdb" and head[4:5] in b"\3\4":
         return _Format(archives.open_rpm(content, room))
+    if is_compress(head):
+        return _Format(open_stream(content, "compress", room))
+    if is_lzop(head):
+        return _Format(open_stream(content, "lzo", room))
+    if head[:6] == b"7z\xbc\xaf\x27\x1c":
+        from scanner.content.sevenzip import open_seven  # costs an import only where there is one; so does the next
+
+        return _Format(open_seven(content, 0, room))
+    if head[:4] == b"hsqs" and (opened := _squashfs(content, head, room)):
+        return opened
     if archives.is_cpio(head):
         return _Format(archives.open_cpio(content, room))
     if head[:16] == b"SQLite format 3\0":
@@ -214,6 +226,13 @@ def _by_magic(content: Content, head: bytes, room: Room) -> _Format | None:
     if repositories.is_pack(head):
         return _Format(repositories.open_pack(content, room))
     return _closed(content, head)
+
+
+def _squashfs(content: Content, head: bytes, room: Room) -> _Format | None:
+    from scanner.content.squashblocks import is_like
+    from scanner.content.squashfs import open_squash
+
+    return _Format(open_squash(content, 0, room)) if is_like(head) else None
 
 
 def _closed(content: Content, head: bytes) -> _Format | None:

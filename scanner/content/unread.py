@@ -1,7 +1,7 @@
 """Formats that hold something packed and are not understood, told by their first bytes.
 
-Sources: the 7-Zip archive format (signature header), the RAR 5.0 archive format and unrar's notes on the older one, the
-squashfs superblock, the cabinet format (CFHEADER), lzop, WIM and xar.
+Sources: the RAR 5.0 archive format and unrar's notes on the older one, the
+squashfs superblocks of Linux before 2.6.29 and of big machines, the cabinet format (CFHEADER), WIM and xar.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_BLOCKS = range(12, 21)  # logarithms of the block sizes that squashfs allows
+_BLOCKS = range(9, 21)  # logarithms of the block sizes that squashfs allows
 _SHORTEST = 16
 
 
@@ -29,10 +29,6 @@ class _Format:
     sound: Callable[[bytes], bool]
 
 
-def _seven_zip(head: bytes) -> bool:
-    return head[6:7] == b"\0" and zlib.crc32(head[12:32]).to_bytes(4, "little") == head[8:12]
-
-
 def _rar(head: bytes) -> bool:
     if head[6:7] == b"\0":  # the main header: checksum, type 0x73, flags, size
         size = int.from_bytes(head[12:14], "little")
@@ -43,17 +39,16 @@ def _rar(head: bytes) -> bool:
 
 def _squashfs(head: bytes) -> bool:
     order = "little" if head[:1] == b"h" else "big"
-    version, power = int.from_bytes(head[28:30], order), int.from_bytes(head[22:24], order)  # type: ignore[arg-type]
-    size = int.from_bytes(head[12:16], order)  # type: ignore[arg-type]
-    return version == 4 and power in _BLOCKS and size == 1 << power
+    version = int.from_bytes(head[28:30], order)  # type: ignore[arg-type]
+    if version == 4 and order == "big":
+        power, size = int.from_bytes(head[22:24], "big"), int.from_bytes(head[12:16], "big")
+        return power in _BLOCKS and size == 1 << power
+    minor, power = (int.from_bytes(head[at : at + 2], order) for at in (30, 34))  # type: ignore[arg-type]
+    return version in (1, 2, 3) and minor <= 1 and power in _BLOCKS
 
 
 def _cabinet(head: bytes) -> bool:
     return head[4:8] == bytes(4) and head[12:16] == bytes(4) and head[24:26] in (b"\3\1", b"\2\1", b"\4\1")
-
-
-def _lzop(head: bytes) -> bool:
-    return head[9:10] in b"\0\x10\x20" and head[15:16] in b"\1\2\3" and len(head) > 38
 
 
 def _always(head: bytes) -> bool:
@@ -61,19 +56,17 @@ def _always(head: bytes) -> bool:
 
 
 _FORMATS = (
-    _Format(b"7z\xbc\xaf\x27\x1c", "7z", _seven_zip),
     _Format(b"Rar!\x1a\x07\0", "RAR", _rar),
     _Format(b"Rar!\x1a\x07\1\0", "RAR", _rar),
-    _Format(b"hsqs", "squashfs", _squashfs),
-    _Format(b"sqsh", "squashfs", _squashfs),
+    _Format(b"hsqs", "squashfs of an old version", _squashfs),
+    _Format(b"sqsh", "squashfs of an old version or another order", _squashfs),
     _Format(b"MSCF\0\0\0\0", "cabinet", _cabinet),
-    _Format(b"\x89LZO\0\r\n\x1a\n", "lzop", _lzop),
     _Format(b"MSWIM\0\0\0", "WIM", _always),
     _Format(b"xar!\0\x1c\0\1", "xar", _always),
     _Format(b"\xff\x06\0\0sNaPpY", "Snappy", _always),
 )
 #: a magic that is no word and no code of any machine: at the start of a file it tells enough
-_SURE = ("7z", "RAR", "cabinet", "lzop", "WIM", "xar", "Snappy")
+_SURE = ("RAR", "cabinet", "WIM", "xar", "Snappy")
 
 
 def unread(head: bytes, start: bool) -> str:
@@ -84,6 +77,4 @@ def unread(head: bytes, start: bool) -> str:
     for each in _FORMATS if len(head) >= _SHORTEST else ():
         if head.startswith(each.magic) and ((start and each.name in _SURE) or each.sound(head)):
             return each.name
-    if start and head[:2] == b"\x1f\x9d" and len(head) > 2 and not head[2] & 0x60 and 9 <= head[2] & 0x1F <= 16:
-        return "compress"
     return ""

@@ -144,6 +144,14 @@ class Stop(LeakscanError):
         self.reason = reason
 
 
+class Broken(LeakscanError):
+    """A part cannot be read, others may be; carries the reason of the fault."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
 @dataclass(slots=True)
 class Budget:
     """What may still be made of the nested content of one layer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import random
 import struct
 from dataclasses import replace
@@ -296,3 +297,14 @@ def test_a_block_with_a_wrong_end_is_a_gap(compressor: str) -> None:
 
     assert [(reason, inside) for reason, inside, _ in faults(bytes(data))] == [("nested.damaged", ("a",))]
     assert files(bytes(data))["b"] == OTHER
+
+
+@pytest.mark.parametrize("front", [b"", b"\x7fELF\2\1\1" + bytes(500)])
+def test_an_image_that_says_it_is_larger_hides_nothing(front: bytes, tmp_path: Path) -> None:
+    """What is packed behind its files is looked at, whatever its superblock counts in."""
+    key = fuzzing.new_key(random.Random(1))
+    image = Image(TREE, fields={40: struct.pack("<Q", 20_000)}).build().ljust(12_000, b"\0")
+    data = front + image + gzip.compress(b"token = " + key + b"\n" + OTHER, mtime=0) + bytes(20_000)
+    path = write(tmp_path / "image.tar", image_of(layer({"a": data})).docker_archive())
+
+    assert outcome(path, key) == WHOLE

@@ -77,10 +77,10 @@ def among(starts: Sequence[int], ranges: Iterable[tuple[int, int]]) -> Iterator[
 
 def open_packed(content: Content, starts: Sequence[int], room: Room) -> Iterator[Content | Fault]:
     """What is packed at *starts*, ascending; what begins within something else that was opened is part of that."""
-    reached = 0
+    reached, left = 0, set(starts)
     try:
         for at in starts:
-            if at < reached:
+            if at < reached or at not in left:
                 continue
             head = bytes(content.data[at : at + _HEAD])
             seen = content.stands(at, _TELLING)  # it was looked at there, so here it counts only if it is whole
@@ -89,7 +89,8 @@ def open_packed(content: Content, starts: Sequence[int], room: Room) -> Iterator
             elif (kind := stream_kind(head)) and not (kind == "zlib" and content.data[max(0, at - 4) : at] in _PIXELS):
                 reached = yield from _open_stream(content, at, kind, room, whole=seen)
             elif not seen and head[:2] in (b"7z", b"hs") and (opened := _open_archive(content, at, head, room)):
-                reached = yield from opened
+                covered = yield from _covering(opened)
+                left.intersection_update(among(starts, uncovered(covered, len(content.data))))
             elif not seen and (name := unread(head, start=False)):
                 text = f"{name} is not understood"
                 yield Fault("nested.unknown", content.inside, len(content.data) - at, text)
@@ -97,9 +98,17 @@ def open_packed(content: Content, starts: Sequence[int], room: Room) -> Iterator
         yield Fault(stop.reason, content.inside, len(content.data), stop.what)
 
 
-def _open_archive(
-    content: Content, at: int, head: bytes, room: Room
-) -> Generator[Content | Fault, None, int] | None:
+def _covering(opened: Iterator[Content | Fault]) -> Generator[Content | Fault, None, list[tuple[int, int]]]:
+    """All of *opened*; returns what that was made of. What lies between may be anything, whatever a header says."""
+    covered: list[tuple[int, int]] = []
+    for inner in opened:
+        if isinstance(inner, Content):
+            covered += inner.covers
+        yield inner
+    return covered
+
+
+def _open_archive(content: Content, at: int, head: bytes, room: Room) -> Iterator[Content | Fault] | None:
     """A 7z archive or a squashfs image at *at*, None if the header is not sound: their readers cost an import."""
     from scanner.content import sevenzip, squashblocks, squashfs
 

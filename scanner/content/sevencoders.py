@@ -21,7 +21,7 @@ from scanner.limits import KIB, MIB
 
 _IN, _OUT, _STEP = MIB, 4 * MIB, 64 * KIB
 _MEMORY = 256 * MIB  # of a dictionary: liblzma takes it at once
-_SMALLEST = 4 * KIB
+_SMALLEST = _FEW = 4 * KIB
 _DAMAGED = "nested.damaged", "the entry is damaged or cut off"
 
 _NAMES = {
@@ -145,7 +145,7 @@ def _lzma(pieces: Iterator[bytes], properties: bytes, size: int, _room: Room) ->
         raise Broken("nested.unknown", "lzma with properties of this kind is not understood")
     dictionary = _dictionary(int.from_bytes(properties[1:5], "little"), size)
     chain = {"id": lzma.FILTER_LZMA1, "dict_size": dictionary, "lc": lc, "lp": lp, "pb": pb}
-    return _liblzma(pieces, chain)
+    return _liblzma(pieces, chain, size)
 
 
 def _lzma2(pieces: Iterator[bytes], properties: bytes, size: int, _room: Room) -> Iterator[bytes]:
@@ -153,7 +153,7 @@ def _lzma2(pieces: Iterator[bytes], properties: bytes, size: int, _room: Room) -
     if bits > 40:
         raise Broken(*_DAMAGED)
     dictionary = 0xFFFFFFFF if bits == 40 else (2 | bits & 1) << bits // 2 + 11
-    return _liblzma(pieces, {"id": lzma.FILTER_LZMA2, "dict_size": _dictionary(dictionary, size)})
+    return _liblzma(pieces, {"id": lzma.FILTER_LZMA2, "dict_size": _dictionary(dictionary, size)}, size)
 
 
 def _dictionary(size: int, plain: int) -> int:
@@ -161,13 +161,26 @@ def _dictionary(size: int, plain: int) -> int:
     return max(_SMALLEST, min(size, plain, _MEMORY))
 
 
-def _liblzma(pieces: Iterator[bytes], chain: dict[str, int]) -> Iterator[bytes]:
+def _slices(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes, a few at a time: a decoder that meets damage gives nothing of what it was called for."""
+    for piece in pieces:
+        for at in range(0, len(piece), _FEW):
+            yield piece[at : at + _FEW]
+
+
+def _liblzma(pieces: Iterator[bytes], chain: dict[str, int], size: int) -> Iterator[bytes]:
+    """What LZMA gives. It is asked for all of *size* but a byte, then for that byte, behind which it may look for a
+    mark of its end, and then for what follows, which may be damage: see `_slices`."""
+    pieces = _slices(pieces)
     try:
         decoder = lzma.LZMADecompressor(format=lzma.FORMAT_RAW, filters=[chain])
         for piece in pieces:
-            yield decoder.decompress(piece, _OUT)
-            while not decoder.eof and not decoder.needs_input:
-                yield decoder.decompress(b"", _OUT)
+            while True:
+                plain = decoder.decompress(piece, min(_OUT, max(1, size - 1)) if size else _OUT)
+                size, piece = max(0, size - len(plain)), b""
+                yield plain
+                if decoder.eof or decoder.needs_input:
+                    break
             if decoder.eof:
                 _refuse_rest(decoder.unused_data, pieces)
     except (lzma.LZMAError, ValueError, EOFError, MemoryError):
@@ -206,7 +219,7 @@ def _filtered(pieces: Iterator[bytes], chain: dict[str, int]) -> Iterator[bytes]
 
 
 def _deflate(pieces: Iterator[bytes], _properties: bytes, _size: int, _room: Room) -> Iterator[bytes]:
-    decoder = zlib.decompressobj(-zlib.MAX_WBITS)
+    decoder, pieces = zlib.decompressobj(-zlib.MAX_WBITS), _slices(pieces)
     try:
         for piece in pieces:
             yield decoder.decompress(piece, _OUT)

@@ -6,7 +6,7 @@ Sources: 7zFormat.txt of the LZMA SDK, and those of `sevenheader` and `sevencode
 from __future__ import annotations
 
 import zlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from scanner.content.buffer import Buffer
@@ -16,6 +16,7 @@ from scanner.content.words import Broken, Content, Fault, Room, Stop
 
 MAGIC = b"7z\xbc\xaf\x27\x1c"
 _SIGNATURE = 32
+_FLUSHED = 64  # plain bytes: eight bits, of which a sure zero takes a fiftieth at least
 _NAME = 4096  # letters of the longest name that is told
 _DAMAGED = "nested.damaged"
 
@@ -49,8 +50,8 @@ def is_sound(head: bytes) -> bool:
     return len(head) >= _SIGNATURE and head[:6] == MAGIC and head[6] == 0 and right
 
 
-def open_seven(content: Content, at: int, room: Room) -> Generator[Content | Fault, None, int]:
-    """Everything in the archive that begins at *at*; returns where it ends."""
+def open_seven(content: Content, at: int, room: Room) -> Iterator[Content | Fault]:
+    """Everything in the archive that begins at *at*."""
     data = content.data
     head = bytes(data[at : at + _SIGNATURE])
     start, size = (int.from_bytes(head[place : place + 8], "little") for place in (12, 20))
@@ -61,9 +62,9 @@ def open_seven(content: Content, at: int, room: Room) -> Generator[Content | Fau
     if len(head) < _SIGNATURE or end > len(data):
         if size:
             yield Fault(_DAMAGED, content.inside, len(data) - at, "the 7z archive ends before its header")
-        return len(data)
+        return
     if not size:
-        return at + _SIGNATURE
+        return
     if zlib.crc32(data[start:end]).to_bytes(4, "little") != head[28:32]:
         yield Fault(_DAMAGED, content.inside, size, "the checksum of the header of the 7z archive is wrong")
     try:
@@ -75,7 +76,6 @@ def open_seven(content: Content, at: int, room: Room) -> Generator[Content | Fau
     except OSError as error:
         text = f"no temporary file can hold what is packed in it: {error.strerror}"
         yield Fault("nested.bytes", content.inside, len(data) - at, text)
-    return end
 
 
 def _headers(content: Content, room: Room, at: int, start: int, end: int) -> Iterator[Content | Fault]:
@@ -258,24 +258,32 @@ def _files(
 def _behind(
     content: Content, block: _Block, source: _Source, steps: tuple[str, ...], room: Room
 ) -> Iterator[Content | Fault]:
-    """What comes out of a block behind its last file. LZMA does not tell where it ends, so that a few bytes that are
-    none may come out of the last bytes of its stream; of all others it is damage. Raises Stop or OSError."""
+    """What comes out of a block behind its last file: that is damage. Raises Stop or OSError."""
     (start, end), buffer = block.span, Buffer(room)
     try:
+        text = ""
         try:
             while piece := source.more():
                 buffer.write(piece)
         except Broken as broken:
-            if "lzma" not in steps:
-                yield Fault(broken.reason, content.inside, end - start, broken.what)
+            text = broken.what
         buffer.settle()
+        if not text and _is_flush(buffer, steps):
+            return
         if buffer.size:
             yield content.made(buffer.view(), start, end, "", steps, covers=tuple(block.spans))
-            if "lzma" not in steps:
-                text = "more comes out of a block of the 7z archive than its files take"
-                yield Fault(_DAMAGED, content.inside, end - start, text)
+        text = text or "more comes out of a block of the 7z archive than its files take"
+        yield Fault(_DAMAGED, content.inside, end - start, text)
     finally:
         buffer.close()
+
+
+def _is_flush(buffer: Buffer, steps: tuple[str, ...]) -> bool:
+    """Whether that is nothing, or what LZMA reads out of the last bits of its stream, whose end it is not told: a few
+    literals of nothing but zero bits, which a filter may make others of."""
+    if not buffer.size or "lzma" not in steps:
+        return not buffer.size
+    return buffer.size <= _FLUSHED and (steps[-1] != "lzma" or not any(bytes(buffer.view())))
 
 
 class _Source:

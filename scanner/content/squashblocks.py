@@ -93,6 +93,8 @@ class Blocks:
     def __init__(self, data: memoryview, head: Super, room: Room) -> None:
         self._data, self.head, self._room = data, head, room
         self._kept: OrderedDict[int, tuple[bytes, int]] = OrderedDict()
+        #: where the blocks of tables lie that were read
+        self.tables: set[tuple[int, int]] = set()
 
     def stored(self, start: int, size: int) -> memoryview:
         """Bytes of the image as they lie there."""
@@ -117,6 +119,7 @@ class Blocks:
             if not plain or not sound:
                 raise Broken("nested.damaged", "a table of the squashfs image is damaged")
             self._room.take(len(plain))
+            self.tables.add((start, start + 2 + size))
             kept = self._kept[start] = plain, start + 2 + size
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)

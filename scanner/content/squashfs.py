@@ -6,7 +6,7 @@ Source: that of `squashblocks`.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from scanner.content.buffer import Buffer
@@ -63,15 +63,14 @@ class _Tree:
             self.names.write(inode.target + b"\n")
 
 
-def open_squash(content: Content, at: int, room: Room) -> Generator[Content | Fault, None, int]:
-    """Everything in the image that begins at *at*; returns where it ends."""
+def open_squash(content: Content, at: int, room: Room) -> Iterator[Content | Fault]:
+    """Everything in the image that begins at *at*."""
     size = len(content.data)
     try:
         head = read_super(content.data, at)
     except Broken as broken:
         yield Fault(broken.reason, content.inside, size - at, broken.what)
-        return at + 4
-    end = min(size, at + head.size)
+        return
     if at + head.size > size:
         yield Fault(_DAMAGED, content.inside, at + head.size - size, "the squashfs image is cut off")
     try:
@@ -81,7 +80,6 @@ def open_squash(content: Content, at: int, room: Room) -> Generator[Content | Fa
     except OSError as error:
         text = f"no temporary file can hold what is packed in it: {error.strerror}"
         yield Fault("nested.bytes", content.inside, size - at, text)
-    return end
 
 
 def _everything(content: Content, blocks: Blocks, room: Room) -> Iterator[Content | Fault]:
@@ -100,8 +98,8 @@ def _everything(content: Content, blocks: Blocks, room: Room) -> Iterator[Conten
         tree.names.settle()
         if tree.names.size:
             place = _range(content, head, head.directory_table, head.after(head.directory_table))
-            tables = _range(content, head, min(head.inode_table, head.directory_table), head.size)  # all are read
-            made = content.made(tree.names.view(), *place, "", (head.compressor,), covers=(tables,))
+            tables = tuple(_range(content, head, *each) for each in sorted(blocks.tables))
+            made = content.made(tree.names.view(), *place, "", (head.compressor,), covers=tables)
             yield replace(made, closed=True)
     finally:
         tree.names.close()
@@ -195,8 +193,9 @@ def _attributes(content: Content, blocks: Blocks, room: Room) -> Iterator[Conten
             fault = broken
         buffer.settle()
         if buffer.size:
-            made = content.made(buffer.view(), *_range(content, head, start, end), "", (head.compressor,))
-            yield replace(made, closed=True)
+            tables = tuple(_range(content, head, *each) for each in sorted(blocks.tables))
+            place = _range(content, head, start, end)
+            yield replace(content.made(buffer.view(), *place, "", (head.compressor,), covers=tables), closed=True)
         if fault is not None:
             yield Fault(fault.reason, content.inside, None, "the attributes of the squashfs image are damaged")
     finally:

@@ -20,11 +20,10 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from scanner.audit import queue
 from scanner.audit.display import Line
 from scanner.audit.listing import Item
 from scanner.audit.queue import Images, Priority, Window, feeder, prepare, serve
-from scanner.audit.run import Display, failed, note_failure
+from scanner.audit.run import failed, note_failure
 from scanner.audit.worker import PACK_BYTES, Lost, read_pack
 from scanner.errors import StoreError
 from scanner.image.blob import Blob, BlobFile
@@ -70,9 +69,9 @@ def worker(environment: dict[str, str]) -> Iterator[Worker]:
     """Start workers; those that live are stopped in the end."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(stderr: int = subprocess.DEVNULL, **more: str) -> subprocess.Popen[bytes]:
+    def start(stderr: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "scanner", "worker", "--jobs", "1"]
-        started.append(subprocess.Popen(command, env={**os.environ, **environment, **more}, stderr=stderr))
+        started.append(subprocess.Popen(command, env={**os.environ, **environment}, stderr=stderr))
         return started[-1]
 
     yield start
@@ -599,64 +598,17 @@ def test_urgent_is_a_word_for_workers(leakscan: Leakscan) -> None:
     assert leakscan("audit", "127.0.0.1:1", "--urgent").returncode == 2
 
 
-def test_a_worker_with_another_key_leaves_images_to_others(
+def test_a_worker_with_another_key(
     registry: MemoryRegistry, environment: dict[str, str], leakscan: Leakscan, worker: Worker
 ) -> None:
-    """As while workers are replaced: its fingerprints would be of no use, but no image is lost by it."""
-    filled(registry, 12)
-    other = worker(subprocess.PIPE)
-    mine = {**environment, "LEAKSCAN_KEY": "another"}
-    audit = audited(leakscan, registry, mine, "--distribute")
-    assert other.stderr is not None
-    told = other.stderr.readline().decode()
-    worker(LEAKSCAN_KEY="another")
+    """Its fingerprints would be of no use: the images fail, and the reason says what to do."""
+    filled(registry, 1)
+    worker()
+    audit = audited(leakscan, registry, {**environment, "LEAKSCAN_KEY": "another"}, "--distribute")
     out, _ = audit.communicate(timeout=120)
 
-    assert "LEAKSCAN_KEY are left to other workers" in told
-    assert json.loads(out)["counts"]["scanned"] == 12
-    other.terminate()
-    assert other.communicate(timeout=60)[1] == b""
-
-
-def test_a_worker_that_can_do_nothing_of_what_waits_ends_with_once(
-    registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan
-) -> None:
-    """For others the queue is not empty, and whoever asked sees it."""
-    engine = open_store(postgres.url)
-    prepare(engine, postgres.url)
-    about = {"host": registry.address, "run": "another", "rules": "others", "key": "another", "platform": None,
-             "newer_than": None, "referring": {}}  # fmt: skip
-    with Window(engine, postgres.url, Priority.AUDIT, about) as window:
-        window.put(images_of(3))
-        done = leakscan("worker", "--once", env=environment)
-        window.settle()
-        assert (done.returncode, window.jobs, len(window.images), window.unfit) == (0, 1, 3, True)
-    engine.dispose()
-
-
-def test_an_audit_says_that_no_worker_can_do_its_jobs(
-    registry: MemoryRegistry, postgres: Postgres, worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Once, after a while without an image read; it waits for one that can."""
-    monkeypatch.setattr(queue, "_UNREAD_SECONDS", 1.0)
-    engine = open_store(postgres.url)
-    about = {"host": registry.address, "run": "another", "rules": "others", "key": "another", "platform": None,
-             "newer_than": None}  # fmt: skip
-    told: list[bool] = []
-
-    class Enough(Exception):
-        pass
-
-    def alone(unfit: bool) -> None:
-        told.append(unfit)
-        raise Enough
-
-    worker()
-    items = [Item("team/app", str(each), f"sha256:{each:064x}") for each in range(3)]
-    with pytest.raises(Enough):
-        feeder(engine, postgres.url, about, alone=alone)("mark", items, {}, Display())
-    engine.dispose()
-    assert told == [True]
+    [image] = json.loads(out)["images"]
+    assert image["state"] == "failed" and "LEAKSCAN_KEY" in image["reason"]
 
 
 def test_what_is_known_is_not_taken_back(

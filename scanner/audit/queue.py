@@ -50,8 +50,6 @@ _POLL_SECONDS, _AGAIN_SECONDS = 0.5, 1.0
 _TRIES = 5  # of a job whose worker dies
 _NEVER_SECONDS = 86400.0  # nobody asks for the end of a job
 _CONNECTIONS = 2  # of a worker to its queue, besides the one that listens: a server has some hundred for all of them
-_UNFIT_SECONDS = 2.0  # that a worker leaves the queue to others when it cannot do a job
-_UNREAD_SECONDS = 60.0  # without an image read, and an audit says that workers which are there cannot do its jobs
 _SILENT_SECONDS = 20.0  # without a heartbeat, and a worker counts as dead
 _ALONE_SECONDS = 10.0  # that an audit waits for its first worker, and says nothing
 _SWEEP = 1000  # the priority of looking after jobs of the dead: it must not wait behind a window of images
@@ -116,10 +114,6 @@ class StoreUnreachable(StoreError):
     """The server of the store does not answer, which may pass."""
 
 
-class Unfit(Exception):
-    """A worker cannot do a job: it has another version, other rules, limits or another key than whoever asks."""
-
-
 #: images as jobs name them: repository, tag, digest
 Images = Sequence[Mapping[str, Any]]
 #: (images, what every job tells): deals with a pack; returns the packs that it leaves to whoever comes next
@@ -128,7 +122,7 @@ GiveUp = Callable[[Images, Mapping[str, Any]], Sequence[Images]]
 Work = Callable[[Images, Mapping[str, Any], Callable[[], bool]], Sequence[Images]]
 
 _LEFT = """
-    select args->'images', args ? 'unfit' from procrastinate_jobs
+    select args->'images' from procrastinate_jobs
     where task_name = :task and args->>'run' = :run and status in ('todo', 'doing')
 """
 _URGENT_WAITS = """
@@ -151,13 +145,12 @@ class Window:
     Attributes:
         jobs: how many there are.
         images: digests of theirs.
-        unfit: whether some were put back by workers that cannot do them.
     """
 
     def __init__(self, engine: Store, url: str, priority: Priority, about: Mapping[str, Any]) -> None:
         """*about* is what every job tells its worker: host, run, rules, key, platform, newer_than."""
         self._engine, self._url, self._priority, self._about = engine, url, priority, about
-        self.jobs, self.images, self.unfit = 0, frozenset[str](), False
+        self.jobs, self.images = 0, frozenset[str]()
         self._closing = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -180,9 +173,8 @@ class Window:
     def settle(self) -> None:
         """Forget the images that workers are done with. Their results are in the ledger, if there are any."""
         with self._engine.connect() as connection:
-            left = connection.execute(text(_LEFT), self._mine).all()
-        self.jobs, self.images = len(left), frozenset(image["digest"] for images, _ in left for image in images)
-        self.unfit = any(unfit for _, unfit in left)
+            left = connection.execute(text(_LEFT), self._mine).scalars().all()
+        self.jobs, self.images = len(left), frozenset(image["digest"] for images in left for image in images)
 
     def is_alone(self) -> bool:
         """Whether no worker of any kind has been heard of lately."""
@@ -220,14 +212,14 @@ def _pack_of(left: Sequence[Item]) -> int:
 
 def feeder(
     engine: Store, url: str, about: Mapping[str, Any], priority: Priority = Priority.AUDIT,
-    alone: Callable[[bool], object] = lambda _: None,
+    alone: Callable[[], object] = lambda: None,
 ) -> Elsewhere:  # fmt: skip
     """What `audit` takes as *elsewhere*: puts images into the queue, a window at a time, until all are read.
 
     Args:
         about: what every job tells its worker: host, rules, key, platform, newer_than.
         priority: of its images among those of all audits.
-        alone: called once if no worker is there, or (True) none that can do its jobs; the audit waits for one.
+        alone: called once if no worker is there; the audit waits for one.
 
     Raises:
         StoreError: it is no PostgreSQL, or cannot be used.
@@ -240,7 +232,7 @@ def feeder(
     ) -> None:
         left = list(items)[::-1]
         patient_until = time.monotonic() + PATIENCE_SECONDS
-        alone_since, read_at, told = math.inf, time.monotonic(), False
+        alone_since, told = math.inf, False
         ended, leaks = set[str](), 0  # images that were not asked about yet; leaking ones of the others
 
         def put(pack: Sequence[Item]) -> None:
@@ -258,16 +250,14 @@ def feeder(
                         del left[-number:]
                     before = out.images
                     out.settle()
-                    now = time.monotonic()
-                    read_at = now if before - out.images else read_at
                     ended |= before - out.images
                     if ended:
                         leaks += leaking(engine, about["rules"], ended)
                         ended.clear()
+                    now = time.monotonic()
                     alone_since = min(alone_since, now) if out.jobs and out.is_alone() else math.inf
-                    unfit = out.unfit and now - read_at > _UNREAD_SECONDS
-                    if (unfit or now - alone_since > _ALONE_SECONDS) and not told:
-                        alone(unfit)
+                    if now - alone_since > _ALONE_SECONDS and not told:
+                        alone()
                         told = True
                     patient_until = now + PATIENCE_SECONDS
                 except (DatabaseError, StoreUnreachable):
@@ -281,20 +271,17 @@ def feeder(
 
 
 def serve(
-    url: str, work: Work, give_up: GiveUp, once: bool, urgent: bool = False, away: Callable[[], object] = lambda: None,
-    unfit: Callable[[], object] = lambda: None,
-) -> None:  # fmt: skip
+    url: str, work: Work, give_up: GiveUp, once: bool, urgent: bool = False, away: Callable[[], object] = lambda: None
+) -> None:
     """Take packs out of the queue and work on them, one at a time, until stopped by SIGINT or SIGTERM; the most urgent
     first, of those the one that waits longest. A server that goes away is waited for.
 
     Args:
-        work: does a job, in a thread of its own; whatever it raises has the job tried again, and Unfit leaves it to
-            other workers.
+        work: does a job, in a thread of its own; whatever it raises has the job tried again.
         give_up: the same for a job that was tried too often.
         once: return as soon as the queue is empty.
         urgent: leave the images of audits to others.
         away: called once if the server goes away for longer than a worker does not notice.
-        unfit: called whenever *work* raises Unfit.
 
     Raises:
         StoreError: the server is away for longer than a minute.
@@ -305,7 +292,7 @@ def serve(
     ending = Event()
     while True:
         started = time.monotonic()
-        turn = _Turn(url, work, give_up, once, urgent, ending, unfit)
+        turn = _Turn(url, work, give_up, once, urgent, ending)
         try:
             asyncio.run(turn.serve())
             done = once and not turn.broken.is_set()
@@ -332,12 +319,9 @@ class _Turn:
             this worker is gone.
     """
 
-    def __init__(
-        self, url: str, work: Work, give_up: GiveUp, once: bool, urgent: bool, ending: Event,
-        unfit: Callable[[], object],
-    ) -> None:  # fmt: skip
+    def __init__(self, url: str, work: Work, give_up: GiveUp, once: bool, urgent: bool, ending: Event) -> None:
         self._url, self._work, self._give_up = url, work, give_up
-        self._once, self._urgent, self._ending, self._unfit = once, urgent, ending, unfit
+        self._once, self._urgent, self._ending = once, urgent, ending
         self._working: asyncio.Future[None] | None = None
         self.reached, self.broken = False, Event()
 
@@ -346,7 +330,7 @@ class _Turn:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(_say_unless_known)
         with contextlib.ExitStack() as closing:
-            app = self._application(cache(lambda: closing.enter_context(_opened(self._url))), loop)
+            app = self._application(cache(lambda: closing.enter_context(_opened(self._url))))
             async with app.open_async():
                 self.reached = True
                 self._working = asyncio.ensure_future(app.run_worker_async(
@@ -374,7 +358,7 @@ class _Turn:
         if first and self._working is not None:  # a second time would not wait for the image
             self._working.cancel()
 
-    def _application(self, opened: Callable[[], App], loop: asyncio.AbstractEventLoop) -> App:
+    def _application(self, opened: Callable[[], App]) -> App:
         """The queue with its two tasks; *opened* opens it for looking at jobs and putting some into it."""
         from procrastinate import App, JobContext, RetryStrategy
         from procrastinate.exceptions import ConnectorException
@@ -383,31 +367,22 @@ class _Turn:
 
         def pack(context: JobContext, /, images: Images, **about: Any) -> None:
             job = context.job
-            about.pop("unfit", None)  # for another worker it was
 
             def leave() -> bool:
                 ends = self._ending.is_set() or self.broken.is_set()
                 return ends or (job.queue != URGENT and _is_urgent_work(opened()))
 
-            unfit = False
             if job.attempts >= _TRIES:  # whoever had it died of it
                 left = self._give_up(images, about)
             else:
                 try:
                     left = self._work(images, about, leave)
-                except Unfit:
-                    left, about, unfit = [images], {**about, "unfit": True}, True
                 except Exception:
                     if job.attempts + 1 < _TRIES:
                         raise
                     left = self._give_up(images, about)
             for each in left:
                 _put(opened(), job.queue, job.priority, each, about)
-            if unfit:
-                self._unfit()
-                if self._once:  # for others the queue is not empty
-                    loop.call_soon_threadsafe(self._leave, self._ending)
-                self._ending.wait(_UNFIT_SECONDS)
 
         async def stalled(timestamp: int) -> None:  # noqa: ARG001  (procrastinate tells the time)
             with contextlib.suppress(ConnectorException, StoreUnreachable):  # it is done again in ten seconds

@@ -13,11 +13,10 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from functools import cache
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from scanner.audit.queue import Images, Unfit, conninfo, prepare, serve
+from scanner.audit.queue import Images, conninfo, prepare, serve
 from scanner.errors import LeakscanError, StoreError
 from scanner.limits import MIB
 from scanner.store.database import DatabaseError, default_url, open_store
@@ -50,7 +49,7 @@ class Scanner:
     def work(
         self, job: Mapping[str, Any], meanwhile: Callable[[], None] | None = None, every: float = 1.0
     ) -> tuple[int, int]:
-        """Have an image scanned. Raises Lost if it was not, Unfit if it is for others, and whatever *meanwhile* raises.
+        """Have an image scanned. Raises Lost if it was not, and whatever *meanwhile* raises.
 
         Returns how many blobs were read for it, and their bytes as they are unpacked.
 
@@ -67,7 +66,7 @@ class Scanner:
             self.close()
             raise Lost("the process that scanned it died") from None
         if isinstance(answer, str):
-            raise Unfit if answer == Unfit.__name__ else Lost(answer)
+            raise Lost(answer)
         blobs, size = answer
         return blobs, size
 
@@ -95,15 +94,13 @@ class Scanner:
 
 
 def work(
-    url: str | None, jobs: int, once: bool, urgent: bool = False, away: Callable[[], object] = lambda: None,
-    unfit: Callable[[], object] = lambda: None,
-) -> None:  # fmt: skip
+    url: str | None, jobs: int, once: bool, urgent: bool = False, away: Callable[[], object] = lambda: None
+) -> None:
     """Serve the queue of the store until stopped, or until it is empty if *once*. Raises StoreError.
 
     Args:
         urgent: leave the images of audits to others.
         away: called if the store does not answer; it is waited for.
-        unfit: called once if there are images that only a worker with other rules, limits, version or key can read.
     """
     url = url or default_url(os.environ)
     conninfo(url)
@@ -128,7 +125,7 @@ def work(
 
     scanner.start()  # it makes ready while the first job is waited for
     try:
-        serve(url, work_on, give_up, once, urgent, away, cache(unfit))
+        serve(url, work_on, give_up, once, urgent, away)
     finally:
         scanner.close()
         engine.dispose()
@@ -209,7 +206,7 @@ class _Desk:
 
     def scan(self, job: Mapping[str, Any]) -> tuple[int, int]:
         """Scan the image of a job and write down what came of it; returns how many blobs were read, and their bytes as
-        they are unpacked. Raises DatabaseError, Unfit."""
+        they are unpacked. Raises DatabaseError."""
         from scanner.audit.listing import Item
         from scanner.audit.run import Reader, Wanted, failed, note_failure, rule_set
         from scanner.audit.targets import Filters
@@ -220,7 +217,9 @@ class _Desk:
         if known is not None and known.final:  # by a job of another audit, or of one that was killed
             return 0, 0
         if job["rules"] != rule_set(self._rules, job["platform"], self._limits) or job["key"] != self._identity:
-            raise Unfit
+            what = "a worker has other rules, limits, version or key (LEAKSCAN_KEY) than the audit"
+            note_failure(ledger, failed(item.digest, f"{job['host']}/{item.repository}", what, 1))
+            return 0, 0
         wanted = Wanted(self._limits, self._jobs, self._key, Filters(newer_than=job["newer_than"]), job["platform"])
         login = job.get("login")
         try:

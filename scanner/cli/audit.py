@@ -193,7 +193,7 @@ def _elsewhere(
         "key": Seal(wanted.key).identity, "platform": wanted.platform, "newer_than": wanted.filters.newer_than,
     }  # fmt: skip
     still_connections()
-    alone = (lambda _: None) if quiet else tell_alone
+    alone = (lambda: None) if quiet else tell_alone
     return feeder(engine, url, about, Priority.INTERACTIVE if urgent else Priority.AUDIT, alone)
 
 

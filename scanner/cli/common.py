@@ -72,9 +72,6 @@ def platform(ctx: click.Context, param: click.Parameter, value: str | None) -> s
     return value
 
 
-_OTHERS = "another version, other rules, other limits or another LEAKSCAN_KEY"
-
-
 def tell_away() -> None:
     """Say on standard error that a store does not answer and is waited for."""
     click.echo("leakscan: the store does not answer; it is waited for, a minute at the most", err=True)
@@ -87,17 +84,9 @@ def still_connections() -> None:
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 
-def tell_alone(unfit: bool) -> None:
-    """Say on standard error that an audit waits for a worker, or for one that can do its jobs."""
-    if unfit:
-        click.echo(f"leakscan: no image was read for a minute: there are workers, but with {_OTHERS}", err=True)
-    else:
-        click.echo("leakscan: no worker is there to read the images; start one: leakscan worker", err=True)
-
-
-def tell_unfit() -> None:
-    """Say on standard error that a worker leaves images to others."""
-    click.echo(f"leakscan: images of audits with {_OTHERS} are left to other workers", err=True)
+def tell_alone() -> None:
+    """Say on standard error that an audit waits for a worker."""
+    click.echo("leakscan: no worker is there to read the images; start one: leakscan worker", err=True)
 
 
 def complain(error: LeakscanError) -> None:

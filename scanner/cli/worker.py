@@ -21,8 +21,8 @@ def worker(store: str | None, jobs: int, urgent: bool, once: bool) -> None:
     """  # fmt: skip
     from scanner.audit.queue import still_queue
     from scanner.audit.worker import work
-    from scanner.cli.common import still_connections, tell_away, tell_unfit
+    from scanner.cli.common import still_connections, tell_away
 
     still_connections()
     still_queue()
-    work(store, jobs, once, urgent, tell_away, tell_unfit)
+    work(store, jobs, once, urgent, tell_away)

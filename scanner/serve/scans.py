@@ -13,7 +13,6 @@ import threading
 import time
 from typing import Any
 
-from scanner.audit.queue import Unfit
 from scanner.audit.run import failed
 from scanner.audit.worker import Lost, Scanner
 from scanner.errors import LeakscanError
@@ -118,9 +117,6 @@ class Scans:
             service.counters.add("leakscan_scans_total", result="died")
             service.queue.back(ticket, worker, died=True)
             self._give_up()
-            return
-        except Unfit:  # rules, key or program on disk are not those any more that this service has in memory
-            service.queue.failed(ticket, worker, "rules, limits or key changed since the service was started")
             return
         except DatabaseError:  # while the lease was renewed
             scanner.close()

@@ -177,6 +177,9 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "usual_lzma_of_a_huge_dictionary": (WHOLE, lambda key: _huge(lzma_alone(text(key) * 3, sized=True))),
     "gzip_behind_lzma_of_a_huge_dictionary": (FOUND, lambda key: _huge(lzma_alone(b"nothing " * 99, sized=True))
                                               + gz(text(key))),
+    "lzma_of_a_huge_dictionary_and_a_wrong_size": (FOUND, lambda key: _huge(lzma_alone(
+        repeated(text(key)) + random.Random(1).randbytes(9000), sized=True))[:5] + bytes(8)
+        + _huge(lzma_alone(repeated(text(key)) + random.Random(1).randbytes(9000), sized=True))[13:]),
     "lzma_of_many_context_bits": (SAID, lambda key: b"\x08\0\0\1\0" + b"\xff" * 8 + b"\0" + gz(text(key))[20:]),
     "lzip": (WHOLE, lambda key: lzip(text(key))),
     "lzip_of_two_members": (WHOLE, lambda key: lzip(b"nothing") + lzip(text(key))),

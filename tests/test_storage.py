@@ -17,7 +17,7 @@ import docker
 import pytest
 
 from scanner.errors import ImageUnavailable
-from scanner.image import storage, tarsplit
+from scanner.image import saved, storage, tarsplit
 from scanner.image.engine import export
 from scanner.image.golike import go_json
 from scanner.image.storage import Kept, Place, stored
@@ -170,6 +170,7 @@ def test_a_config_with_another_digest_is_not_believed(tmp_path: Path) -> None:
 
 IMAGE = image_of(layer({"app/a": b"a"}, compression="gz"), layer({"app/b": b"b"}, compression="zst"))
 ID = descriptor_of(IMAGE.manifest(), "")["digest"]
+WHOLE = frozenset([ID])
 CONTENT = "containerd/daemon/io.containerd.content.v1.content"
 SNAPSHOTS = "overlayfs"
 
@@ -183,7 +184,8 @@ def content_store(root: Path) -> Path:
 def test_blobs_of_a_content_store_are_taken_as_they_are(tmp_path: Path) -> None:
     """Compressed as they were pulled, and read where they lie."""
     content_store(tmp_path)
-    store = stored(Place(tmp_path, SNAPSHOTS, "28.5.2", True), Kept(ID, "x:1", annotations={}), "x:1", LIMITS)
+    image = Kept(ID, "x:1", annotations={}, whole=WHOLE)
+    store = stored(Place(tmp_path, SNAPSHOTS, "28.5.2", True), image, "x:1", LIMITS)
 
     assert store is not None
     for each in IMAGE.layers:
@@ -193,37 +195,62 @@ def test_blobs_of_a_content_store_are_taken_as_they_are(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("trouble", ["manifest", "gone", "linked", "silent"])
+@pytest.mark.parametrize(
+    "trouble", ["manifest", "gone", "linked", "no layer", "linked layer", "not told", "parts not told", "other parts"]
+)
 def test_a_content_store_in_doubt_is_left_to_the_export(trouble: str, tmp_path: Path) -> None:
-    """A manifest that is another one, is not here, or lies elsewhere; an engine that does not tell all of its entry."""
+    """Something is another one, is not here, or lies elsewhere; the engine does not tell all, or tells of more than is
+    here: what it exports of a part of an image is its own affair, and this may be another one's storage."""
     blobs = content_store(tmp_path)
+    told: frozenset[str] | None = WHOLE
+    one = blobs / (IMAGE.layers[0].digest if "layer" in trouble else ID)[7:]
     if trouble == "manifest":
-        write(blobs / ID[7:], IMAGE.manifest(annotations={"a": "b"}))
-    elif trouble == "gone":
-        (blobs / ID[7:]).unlink()
-    elif trouble == "linked":
-        (blobs / ID[7:]).rename(tmp_path / "manifest")
-        (blobs / ID[7:]).symlink_to(tmp_path / "manifest")
-    image = Kept(ID, "x:1", annotations=None if trouble == "silent" else {})
+        write(one, IMAGE.manifest(annotations={"a": "b"}))
+    elif trouble in ("gone", "no layer"):
+        one.unlink()
+    elif trouble.startswith("linked"):
+        one.rename(tmp_path / "elsewhere")
+        one.symlink_to(tmp_path / "elsewhere")
+    elif trouble == "parts not told":
+        told = None
+    elif trouble == "other parts":
+        told = WHOLE | {IMAGE.config_digest}
+    image = Kept(ID, "x:1", annotations=None if trouble == "not told" else {}, whole=told)
 
     assert stored(Place(tmp_path, SNAPSHOTS, "28.5.2", True), image, "x:1", LIMITS) is None
 
 
-def test_a_layer_that_is_not_here_is_not_in_the_archive(tmp_path: Path) -> None:
-    """As in the engine's export: the image opens, and whoever reads it sees that the layer is missing."""
-    blobs = content_store(tmp_path)
-    (blobs / IMAGE.layers[0].digest[7:]).unlink()
-    store = stored(Place(tmp_path, SNAPSHOTS, "28.5.2", True), Kept(ID, annotations={}), "x", LIMITS)
+@pytest.mark.parametrize("kind", ["application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+                                  "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"])  # fmt: skip
+def test_layers_that_are_not_to_be_exported_are_left_to_the_engine(kind: str, tmp_path: Path) -> None:
+    """It knows which of them it leaves out."""
+    image = image_of(layer({"a": b"a"}, compression="gz", media_type=kind))
+    id = descriptor_of(image.manifest(), "")["digest"]
+    write_all(tmp_path / CONTENT, [each for each in layout_members(image) if each.name.startswith("blobs/")])
 
-    assert store is not None
-    names = [each for each in store.files if each.startswith("blobs/")]
-    assert len(names) == 3 and f"blobs/sha256/{IMAGE.layers[0].digest[7:]}" not in names
-    store.close()
+    kept = Kept(id, "x:1", annotations={}, whole=frozenset([id]))
+    assert stored(Place(tmp_path, SNAPSHOTS, "28.5.2", True), kept, "x:1", LIMITS) is None
 
 
 def test_go_writes_characters_that_html_minds_as_escapes() -> None:
     """As the documents of an export have them."""
-    assert go_json({"a": "<&>\u2028\b\n\"\\é"}) == '{"a":"\\u003c\\u0026\\u003e\\u2028\\u0008\\n\\"\\\\é"}'
+    assert go_json({"a": "<&>\u2028\1\n\"\\é"}) == '{"a":"\\u003c\\u0026\\u003e\\u2028\\u0001\\n\\"\\\\é"}'
+
+
+@pytest.mark.parametrize("odd", [
+    {"created": "1970-01-01T00:00:01+00:00"}, {"created": "2024-01-01T00:00:00.120Z"},
+    {"created": "2024-01-01T00:00:00.000000Z"}, {"created": "yesterday"}, {"Created": "2024-01-01T00:00:00Z"},
+    {"config": {"env": ["A=1"]}}, {"config": {"Volumes": {"/x": None}}}, {"config": {"Env": ["A=1", None]}},
+    {"author": "a\bb"}, {"config": {"Labels": {"a": "\f"}}},
+], ids=str)  # fmt: skip
+def test_what_go_may_write_anew_is_left_to_the_export(odd: dict[str, Any]) -> None:
+    """Ids of layers are made of it, and nobody knows which version of Go an engine was built with."""
+    config = {"architecture": "amd64", "os": "linux", "created": "2024-01-01T00:00:00.12+02:00",
+              "rootfs": {"type": "layers", "diff_ids": [f"sha256:{'0' * 64}"]}}  # fmt: skip
+    for form in (saved.archive, saved.layout):
+        assert len(list(form(b"", config, ["a:1"], [1]))) > 5
+        with pytest.raises(ValueError, match=r"Go|spelling"):
+            list(form(b"", {**config, **odd}, ["a:1"], [1]))
 
 
 # --- a real engine ----------------------------------------------------------------------------------------------------
@@ -389,6 +416,27 @@ def test_all_platforms_and_attestations_of_a_content_store(newer: Docker, tmp_pa
     }
     assert b"org.example.note" in store.files["index.json"].read()
     store.close()
+
+
+def test_a_platform_that_comes_later_is_seen(newer: Docker, leakscan: Leakscan) -> None:
+    """The engine's id of an index is the same before and after, and what was kept of it is not the answer."""
+    if "io.containerd.snapshotter" not in newer.run("info"):
+        return  # a graph driver has room for one platform
+    tag, secret = "leakscan-later:1", "hunter2-" + hashlib.sha256(b"later").hexdigest()[:20]
+    first = image_of(layer({"app/x": b"x"}), tag=tag)
+    second = image_of(layer({"app/.env": f"DB_PASSWORD={secret}\n"}), tag=tag, platform="linux/arm64/v8")
+    index = image_index(first, second)
+    named = {"io.containerd.image.name": f"docker.io/library/{tag}", "org.opencontainers.image.ref.name": "1"}
+    top = dumps({"schemaVersion": 2, "manifests": [descriptor_of(index, OCI_INDEX, annotations=named)]})
+    words = (f"docker:{tag}", "--platform", "all", "--format", "json")
+
+    newer.run("load", "-q", stdin=tar_of(*layout_members(first, index=top, blobs=[index])))
+    before = [leakscan(*words, env=newer.environment()).returncode for _ in range(2)]
+    newer.run("load", "-q", stdin=tar_of(*layout_members(first, second, index=top, blobs=[index])))
+    after = leakscan(*words, env=newer.environment())
+
+    assert 1 not in before
+    assert after.returncode == 1, after.stderr
 
 
 def test_a_scan_from_storage_reports_what_an_export_gives(local: Docker, leakscan: Leakscan, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from scanner.limits import MIB
 
 _IN, _OUT = MIB, 4 * MIB
 _LZMA_MEMORY = 256 * MIB
+_BEHIND = 4096  # plain bytes that a decoder may make of what is behind a stream that does not mark its end
 _UNTOLD = (1 << 64) - 1  # in place of the size of lzma's plain bytes
 _BZIP2_BLOCK = (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")  # a block, or the end of an empty stream
 _LZIP = b"LZIP\1"
@@ -235,32 +236,32 @@ def inflate(buffer: Buffer, data: memoryview, wbits: int) -> tuple[int, bool]:
 
 def _unlzma(buffer: Buffer, data: memoryview, kind: str) -> tuple[tuple[str, str] | None, int]:
     """The legacy format, as a file of its own, in zip (method 14) or in lzip, which have short headers of their own."""
-    at = end = 0
-    left: float
+    at = end = begin = made = 0
+    told: float = math.inf
     try:
         while True:
-            decoder, at, left = _lzma_decoder(data, at, kind)
-            begin = at
-            while left and not decoder.eof and (at < len(data) or not decoder.needs_input):
+            decoder, at, told = _lzma_decoder(data, at, kind)
+            begin, made = at, 0
+            while not decoder.eof and made <= told + _BEHIND and (at < len(data) or not decoder.needs_input):
                 chunk = bytes(data[at : at + _IN]) if decoder.needs_input else b""
                 at += len(chunk)
-                plain = decoder.decompress(chunk, int(min(left, _OUT)))
-                left -= len(plain)
+                plain = decoder.decompress(chunk, _OUT)
+                made += len(plain)
                 buffer.write(plain)
             # a stream of a told size need not mark its end: whatever is behind its header may follow it
-            end = at - len(decoder.unused_data) if left or decoder.eof else begin
+            end = at - len(decoder.unused_data) if decoder.eof or made < told else begin
             if kind != "lzip" or not decoder.eof or bytes(data[end + 20 : end + 24]) != _LZIP[:4]:
                 break
             at = end + 20  # lzip's trailer, and another member
     except (lzma.LZMAError, ValueError, EOFError, IndexError):
-        return _DAMAGED, at
-    ended = decoder.eof or not left or kind == "lzma-raw"  # a raw stream need not mark its end
+        return (_DAMAGED, at) if made < told else (None, begin)
+    ended = decoder.eof or told <= made <= told + _BEHIND or kind == "lzma-raw"  # a raw stream need not mark its end
     return (None if ended else _DAMAGED), min(len(data), end + 20) if kind == "lzip" else end
 
 
 def _lzma_decoder(data: memoryview, at: int, kind: str) -> tuple[lzma.LZMADecompressor, int, float]:
-    """A decoder for a stream whose header is at *at*, where what it takes begins, and how many bytes come out at the
-    most. Raises ValueError, IndexError."""
+    """A decoder for a stream whose header is at *at*, where what it takes begins, and how many bytes come out if it is
+    told and not held to by the decoder. Raises ValueError, IndexError."""
     if kind == "lzip":  # "Lzip file format": magic, version, a power of two and how many sixteenths of it to take off
         power, off = data[at + 5] & 0x1F, data[at + 5] >> 5
         size = (1 << power) - off * (1 << power >> 4)

@@ -42,6 +42,7 @@ _END_MASK = (1 << _END_BITS) - 1
 _NO_SETTING = re.compile(rb"^[^ \t\r\n#;\[=:][^=:\n]*\n", re.MULTILINE)
 _COMPILE = f"""
 import pickle, sys
+sys.path[:] = pickle.load(sys.stdin.buffer)
 from {__name__} import compile_database
 sys.stdout.buffer.write(compile_database(pickle.load(sys.stdin.buffer)))
 """
@@ -182,8 +183,11 @@ def _compiled_apart(triggers: Sequence[Trigger]) -> bytes:
 
     Compiling takes twenty times the memory of what comes out, and leaves it to a process and all that are forked of it.
     """
+    if not sys.executable:
+        return b""
+    told = pickle.dumps(sys.path) + pickle.dumps(list(triggers))
     try:
-        done = subprocess.run([sys.executable, "-I", "-c", _COMPILE], input=pickle.dumps(list(triggers)),
+        done = subprocess.run([sys.executable, "-I", "-c", _COMPILE], input=told,
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)  # fmt: skip
     except (OSError, subprocess.CalledProcessError):  # this process tells why, if it is not for want of another
         return b""

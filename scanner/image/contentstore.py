@@ -8,8 +8,11 @@ Source: containerd core/images/archive/exporter.go, plugins/content/local; moby 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping
+import os
+import stat
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from scanner.image.directory import DirectoryFile
@@ -21,6 +24,7 @@ from scanner.oci import Platform, is_digest
 _CONTENT = "io.containerd.content.v1.content/blobs"
 #: of a containerd that the engine starts itself, below its data directory; of one that runs beside it
 _OWN, _SHARED = "containerd/daemon", Path("/var/lib/containerd")
+_WITHHELD = "nondistributable", "foreign"  # in media types of layers that stay where they are
 _ALL_MANIFESTS = 4  # times `limits.index_manifests`, as for layouts
 
 
@@ -33,8 +37,9 @@ def find(root: Path, digest: str, shared: Path = _SHARED) -> Path | None:
 
 
 def archive(
-    store: Path, digest: str, names: Mapping[str, str], tag: str, platform: Platform, limits: Limits
-) -> tuple[Iterator[bytes | Hole], list[DirectoryFile]]:
+    store: Path, digest: str, names: Mapping[str, str], tag: str, platform: Platform, whole: Collection[str],
+    limits: Limits,
+) -> tuple[Iterator[bytes | Hole], list[DirectoryFile]]:  # fmt: skip
     """The pieces of the archive of one image as the engine writes it, and the files of its holes.
 
     Args:
@@ -42,11 +47,15 @@ def archive(
         names: the annotations of its descriptor in index.json.
         tag: `name:tag`, empty if it has none.
         platform: whose manifest `manifest.json` is of.
+        whole: digests of the manifests of which the engine says that all they need is here.
 
-    Raises LeakscanError, OSError, LookupError, ValueError if it is not as it should be.
+    Raises LeakscanError, OSError, LookupError, ValueError if it is not as it should be: what an engine exports of an
+    image that is here in part is its own affair, and this may be another engine's storage.
     """
     found = _Image(store, limits)
     found.follow(digest)
+    if found.incomplete or {each for each, read in found.manifests.items() if isinstance(read, Manifest)} != set(whole):
+        raise LookupError
     top = found.manifests[digest]
     if not top.media_type:
         raise ValueError
@@ -76,12 +85,14 @@ class _Image:
     Attributes:
         sizes: of each blob that is here, by digest, in the order in which they are reached.
         manifests: manifests and indexes among them.
+        incomplete: whether something is not here that a manifest which is here needs, or that is not to be exported.
     """
 
     def __init__(self, store: Path, limits: Limits) -> None:
         self._store, self._limits = store, limits
         self.sizes: dict[str, int] = {}
         self.manifests: dict[str, Manifest | Index] = {}
+        self.incomplete = False
 
     def follow(self, digest: str) -> None:
         """Read whatever a manifest or index leads to. Raises ValueError if that is more than the limit."""
@@ -97,7 +108,7 @@ class _Image:
                 todo += [inner.digest for inner in manifest.manifests]
             else:
                 for part in (manifest.config, *manifest.layers):
-                    self._has(part.digest)
+                    self.incomplete |= not self._has(part.digest) or any(word in part.media_type for word in _WITHHELD)
 
     def of_platform(self, top: Manifest | Index, platform: Platform) -> Manifest:
         """The manifest for a platform. Raises LookupError if none is, or more than one."""
@@ -110,11 +121,12 @@ class _Image:
         return manifest
 
     def _has(self, digest: str) -> bool:
-        """Note a blob if it is here; an image for other platforms, an attestation or a foreign layer may not be."""
+        """Note a blob if it is here; images for other platforms and attestations may not be. Links are not followed."""
         if digest not in self.sizes and is_digest(digest):
-            file = self._store / _relative(digest)
-            if file.is_file():
-                self.sizes[digest] = file.stat().st_size
+            with contextlib.suppress(FileNotFoundError):
+                status = os.lstat(self._store / _relative(digest))
+                if stat.S_ISREG(status.st_mode):
+                    self.sizes[digest] = status.st_size
         return digest in self.sizes
 
     def _read(self, digest: str) -> Manifest | Index:

@@ -25,8 +25,13 @@ class Hole:
 
 
 def go_json(value: object) -> str:
-    """JSON: no spaces, keys as they come, characters that HTML minds as escapes."""
+    """JSON: no spaces, keys as they come, characters that HTML minds as escapes.
+
+    Raises ValueError for backspace and form feed, which Go writes in another way since 1.22.
+    """
     if isinstance(value, str):
+        if "\b" in value or "\f" in value:
+            raise ValueError("a character that versions of Go write in two ways")
         return f'"{_GO.sub(_escaped, value)}"'
     if isinstance(value, Mapping):
         return f"{{{','.join(f'{go_json(str(key))}:{go_json(item)}' for key, item in value.items())}}}"

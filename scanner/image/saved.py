@@ -11,6 +11,7 @@ api/types/container/config.go.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -142,7 +143,8 @@ def _header(name: str, size: int, time: int, mode: int, kind: bytes = b"0", link
 
 
 def _layers(config: Mapping[str, Any], diff_ids: Sequence[str], form: _Form) -> tuple[list[str], list[bytes]]:
-    """The id of each layer, and the document in its directory."""
+    """The id of each layer, and the document in its directory. Raises ValueError if the engine may write them anew."""
+    _check(config)
     ids, documents = [], []
     chain = parent = ""
     for index, diff_id in enumerate(diff_ids):
@@ -162,6 +164,26 @@ def _layers(config: Mapping[str, Any], diff_ids: Sequence[str], form: _Form) -> 
 #: in the order in which an engine writes them
 _FIELDS = ("id", "parent", "comment", "created", "container", "container_config", "docker_version", "author", "config",
            "architecture", "variant", "os", "Size")  # fmt: skip
+
+
+def _check(config: Mapping[str, Any]) -> None:
+    """Raise ValueError for what is read and written again in another way: times, keys of another spelling, nulls."""
+    created = config.get("created")
+    if created is not None and not _TIME.fullmatch(created):
+        raise ValueError("a time that Go writes in another way")
+    inner = [config.get("config"), config.get("container_config")]
+    known = {"config", "container_config", *_FIELDS}, {key for key, _ in _CONTAINER}
+    for value, names in ((config, known[0]), *((each, known[1]) for each in inner if each)):
+        folded = {name.casefold() for name in names}
+        if any(key not in names and key.casefold() in folded for key in value):
+            raise ValueError("a key of another spelling")
+    if any(None in (part.values() if isinstance(part, Mapping) else part)
+           for each in inner if each for part in each.values() if isinstance(part, Mapping | list)):  # fmt: skip
+        raise ValueError("a null that Go writes as something else")
+
+
+#: RFC 3339 without zeros that Go leaves out, and without an offset of nothing
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{0,8}[1-9])?(?:Z|[+-](?!00:00)\d\d:\d\d)")
 
 
 def _v1(config: Mapping[str, Any], form: _Form) -> dict[str, Any]:

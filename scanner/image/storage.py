@@ -60,12 +60,14 @@ class Kept:
         platform: the one that the engine would run.
         annotations: of the descriptor of its manifest or index; None if the engine does not tell, which those before
             28 do not.
+        whole: digests of the manifests that it leads to of which nothing is missing here; None likewise.
     """
 
     id: str
     tag: str = ""
     platform: Platform = field(default_factory=Platform)
     annotations: Mapping[str, str] | None = None
+    whole: frozenset[str] | None = None
 
 
 def stored(place: Place, image: Kept, name: str, limits: Limits) -> Store | None:
@@ -97,11 +99,11 @@ def stored(place: Place, image: Kept, name: str, limits: Limits) -> Store | None
 def _content(place: Place, image: Kept, limits: Limits) -> tuple[Iterator[bytes | Hole], Sequence[BlobFile]]:
     """The archive of an image out of containerd's content store."""
     store = contentstore.find(place.root, image.id)
-    if store is None or image.annotations is None:
+    if store is None or image.annotations is None or image.whole is None:
         raise LookupError
     others = {key: text for key, text in image.annotations.items() if key not in (CONTAINERD_NAME, REF_NAME)}
     names = {**others, **(saved.naming(image.tag) if image.tag else {})}
-    return contentstore.archive(store, image.id, names, image.tag, image.platform, limits)
+    return contentstore.archive(store, image.id, names, image.tag, image.platform, image.whole, limits)
 
 
 def _opened(parts: Iterable[bytes | Hole], sources: Sequence[BlobFile], file: BlobFile, limits: Limits) -> Store:

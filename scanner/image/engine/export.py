@@ -16,7 +16,7 @@ from urllib.parse import quote
 from scanner.errors import ImageUnavailable, LeakscanError
 from scanner.image.blob import BlobFile
 from scanner.image.engine.connection import connected, talk
-from scanner.image.engine.images import present
+from scanner.image.engine.images import parts_here, present
 from scanner.image.engine.pull import pull
 from scanner.image.reference import Form, Reference, is_image_id, shown
 from scanner.image.storage import Kept, Place
@@ -90,7 +90,9 @@ def _local(api: APIClient, name: str, instead: Callable[[Place, Kept, str], bool
         platform = Platform(found.get("Os") or "", found.get("Architecture") or "", found.get("Variant") or "")
         descriptor = found.get("Descriptor")
         annotations = dict(descriptor.get("annotations") or {}) if descriptor else None
-        image = Kept(str(found["Id"]), "", platform, annotations)
+        parts = parts_here(api, name) if containerd else None
+        whole = None if parts is None else frozenset(digest for digest, available, _ in parts if available)
+        image = Kept(str(found["Id"]), "", platform, annotations, whole)
     except (DockerException, LeakscanError, LookupError, TypeError, ValueError, AttributeError):
         return False
     if is_image_id(name):  # exported by its id an image has no name

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from scanner.image.engine.connection import connected, failed, talk
 from scanner.image.reference import Form, Reference, is_image_id, matches, parse_platform
@@ -14,6 +15,9 @@ from scanner.oci import Platform
 if TYPE_CHECKING:
     from docker.api import APIClient
 
+_ASK_SECONDS = 60
+#: drivers that keep images whole, by the digest of their config; those that containerd has by the same name left out
+_GRAPH_DRIVERS = ("overlay2", "overlay", "vfs", "fuse-overlayfs", "aufs", "devicemapper")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +53,28 @@ def known(reference: Reference, form: Form, platform: str | None) -> Known | Non
             return None
         found, version = talk(api.inspect_image, name), talk(api.version)
         layers = tuple(str(layer) for layer in found["RootFS"]["Layers"])
-        about = [version.get("Version"), version.get("ApiVersion"), (found.get("GraphDriver") or {}).get("Name"),
-                 found.get("Descriptor"), found.get("Os"), found.get("Architecture"), found.get("Variant")]  # fmt: skip
+        driver, parts = (found.get("GraphDriver") or {}).get("Name"), parts_here(api, name)
+        if parts is None and driver not in _GRAPH_DRIVERS:
+            return None  # of a manifest or index more or less may be here tomorrow
+        about = [version.get("Version"), version.get("ApiVersion"), driver, found.get("Descriptor"), found.get("Os"),
+                 found.get("Architecture"), found.get("Variant"), parts]  # fmt: skip
         return Known(source, name, str(found["Id"]), layers, json.dumps(about, sort_keys=True))
     except (DockerException, LookupError, TypeError, AttributeError):
         return None
     finally:
         api.close()
+
+
+def parts_here(api: APIClient, name: str) -> list[tuple[str, bool, int]] | None:
+    """Of each manifest that an image of containerd's store leads to: its digest, whether all it needs is here, and
+    bytes of its blobs that are. None if the engine does not tell, which those before 28 do not."""
+    url = f"{api.base_url}/v{api.api_version}/images/{quote(name, safe='/:@')}/json"
+    response = talk(api.get, url, params={"manifests": "1"}, timeout=_ASK_SECONDS)
+    found = response.json().get("Manifests") if response.ok else None
+    if not isinstance(found, list):
+        return None
+    return sorted((str(each["Descriptor"]["digest"]), bool(each["Available"]), int(each["Size"]["Content"]))
+                  for each in found)  # fmt: skip
 
 
 def present(api: APIClient, reference: Reference, platform: str | None) -> str | None:

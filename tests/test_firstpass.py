@@ -38,6 +38,13 @@ def test_without_another_process_it_is_compiled_here(monkeypatch: pytest.MonkeyP
     assert fired(database(TRIGGERS, None), [TEXT]) == 1
 
 
+def test_what_another_process_says_beside_it_is_no_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where Python itself prints something when it starts."""
+    monkeypatch.setattr(firstpass, "_COMPILE", "print('a greeting of this site' * 9)")
+
+    assert fired(database(TRIGGERS, None), [TEXT]) == 1
+
+
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty"])
 def test_a_damaged_database_is_compiled_anew(damage: str, tmp_path: Path) -> None:
     """And takes the place of the damaged one."""

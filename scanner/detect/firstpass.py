@@ -191,14 +191,14 @@ def _compiled_apart(triggers: Sequence[Trigger]) -> bytes:
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)  # fmt: skip
     except (OSError, subprocess.CalledProcessError):  # this process tells why, if it is not for want of another
         return b""
-    return done.stdout if _loads(done.stdout) else b""
+    return done.stdout if _loads(done.stdout) else b""  # a site's own start-up may print something
 
 
 def _loads(kept: bytes) -> bool:
     """Whether this engine on this machine accepts the database."""
     try:
         list(_databases(kept))
-    except hyperscan.error:
+    except (hyperscan.error, struct.error, ValueError):  # the latter two: no database at all
         return False
     return True
 

@@ -6,8 +6,9 @@ Docker's older forms, the distribution project's manifest-v2-2 and schema 1 page
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
@@ -16,6 +17,14 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 def is_digest(text: object) -> bool:
     """Whether *text* is a digest of a registered algorithm in its one lawful spelling (descriptor.md#digests)."""
     return isinstance(text, str) and _DIGEST.fullmatch(text) is not None
+
+
+def chain_ids(diff_ids: Sequence[str]) -> list[str]:
+    """The chainID of each layer, which stands for it and all below it (config.md#layer-chainid)."""
+    found = list(diff_ids[:1])
+    for diff_id in diff_ids[1:]:
+        found.append(f"sha256:{hashlib.sha256(f'{found[-1]} {diff_id}'.encode()).hexdigest()}")
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,19 @@ def reasons(data: bytes, limits: Limits = Limits()) -> list[str]:  # noqa: B008
     return [inner.reason for inner in opened(data, limits=limits) if isinstance(inner, Fault)]
 
 
+def files(data: bytes) -> dict[str, bytes]:
+    """What each named file in an archive or image holds."""
+    return {
+        inner.inside[0]: bytes(inner.data) for inner in opened(data) if isinstance(inner, Content) and inner.inside
+    }
+
+
+def faults(data: bytes, limits: Limits = Limits()) -> list[tuple[str, tuple[str, ...], str]]:  # noqa: B008
+    """Reason, place and sentence of each fault."""
+    found = opened(data, limits=limits)
+    return [(fault.reason, fault.inside, fault.detail) for fault in found if isinstance(fault, Fault)]
+
+
 def zipped(*entries: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     """A zip archive."""
     target = io.BytesIO()

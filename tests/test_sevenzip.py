@@ -32,7 +32,7 @@ from tests.sevenzips import (
     seven,
     streams,
 )
-from tests.test_content_formats import MARK, marks, opened, reasons, zipped
+from tests.test_content_formats import MARK, faults, files, marks, opened, reasons, zipped
 from tests.test_hostile import CLEAN, WHOLE, outcome
 
 TEXT = MARK + bytes(random.Random(3).choices(b"abcdefgh \n", k=3000))
@@ -66,19 +66,6 @@ fyLr+Z710J15EjzKqt4/6wzZmEEhQJQliIFYu4XkAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAEEBgAECYHt
 EFXQAQAAAjAwEBBV0AEAAAFAMDARsEAQUABAEDAgIGAQAMAACDKIMoAAgKAfjFQksAAAUBGQgAAAAAAAAAABEJAHgAOAA2AAAAFQYBACCApIEA
 AA==
 """
-
-
-def files(data: bytes) -> dict[str, bytes]:
-    """What each named file of an archive holds."""
-    return {
-        inner.inside[0]: bytes(inner.data) for inner in opened(data) if isinstance(inner, Content) and inner.inside
-    }
-
-
-def faults(data: bytes, limits: Limits = Limits()) -> list[tuple[str, tuple[str, ...], str]]:  # noqa: B008
-    """Reason, place and sentence of each fault."""
-    found = opened(data, limits=limits)
-    return [(fault.reason, fault.inside, fault.detail) for fault in found if isinstance(fault, Fault)]
 
 
 @pytest.mark.parametrize("packing", PACKINGS)

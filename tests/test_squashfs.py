@@ -18,7 +18,7 @@ from scanner.limits import KIB, Limits
 from tests import fuzzing
 from tests.builders import image_of, layer, write
 from tests.squashimages import COMPRESSORS, Image, Odd, device, link
-from tests.test_content_formats import MARK, marks, opened, reasons, zipped
+from tests.test_content_formats import MARK, faults, files, marks, opened, reasons, zipped
 from tests.test_hostile import CLEAN, WHOLE, outcome
 
 TEXT = MARK + bytes(random.Random(3).choices(b"abcdefgh \n", k=9000))
@@ -35,19 +35,6 @@ AAAAAAABUBAAAAAAAAYSBtYXJrIHRoYXQgc29tZWJvZHkgcGFja2VkCjUAKLUv/SBgZQEA8kEGDeDpAD
 K4YYqutShoFMAtlc8AYsACi1L/0gMR0BAKLBBQzQ52DAORY4UTnbJin1wz8/3CxZ8ZY4AwBu9rewDAgBEIBgAAAAAAAAABwAAAEAAAAA4QAAAA
 AAAAAYgCAAAAAAAAAAAAAAAAAAAABAAAAAAAAAAPsAAAAAAAAABIAAAAAAHQEAAAAAAAA=
 """
-
-
-def files(data: bytes) -> dict[str, bytes]:
-    """What each named file of an image holds."""
-    return {
-        inner.inside[0]: bytes(inner.data) for inner in opened(data) if isinstance(inner, Content) and inner.inside
-    }
-
-
-def faults(data: bytes, limits: Limits = Limits()) -> list[tuple[str, tuple[str, ...], str]]:  # noqa: B008
-    """Reason, place and sentence of each fault."""
-    found = opened(data, limits=limits)
-    return [(fault.reason, fault.inside, fault.detail) for fault in found if isinstance(fault, Fault)]
 
 
 @pytest.mark.parametrize("extended", [False, True])

@@ -9,29 +9,29 @@ Source: containerd core/images/archive/exporter.go, plugins/content/local; moby 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import stat
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from scanner.image.assembly import digest_like
 from scanner.image.directory import DirectoryFile
-from scanner.image.golike import Hole, blob_path, go_json, header, hole, index_of, member, ordered
+from scanner.image.golike import Archive, Hole, blob_path, go_json, index_of
+from scanner.image.layout import ALL_MANIFESTS
 from scanner.image.manifests import Index, Manifest, read_manifest
 from scanner.limits import Limits
 from scanner.oci import Platform, is_digest
 
-_CONTENT = "io.containerd.content.v1.content/blobs"
+_CONTENT = "io.containerd.content.v1.content"
 #: of a containerd that the engine starts itself, below its data directory; of one that runs beside it
 _OWN, _SHARED = "containerd/daemon", Path("/var/lib/containerd")
 _WITHHELD = "nondistributable", "foreign"  # in media types of layers that stay where they are
-_ALL_MANIFESTS = 4  # times `limits.index_manifests`, as for layouts
 
 
 def find(root: Path, digest: str, shared: Path = _SHARED) -> Path | None:
     """The content store that has a blob, of those where an engine with this data directory has it."""
     for store in (root / _OWN / _CONTENT, shared / _CONTENT):
-        if is_digest(digest) and (store / _relative(digest)).is_file():
+        if is_digest(digest) and (store / blob_path(digest)).is_file():
             return store
     return None
 
@@ -59,24 +59,17 @@ def archive(
     top = found.manifests[digest]
     if not top.media_type:
         raise ValueError
-    files = list(found.sizes)
-    made: dict[str, list[bytes | Hole]] = {
-        name: [header(name, 0, 0, 0o755, b"5")] for name in ("blobs/", "blobs/sha256/")
-    }
-    for index, each in enumerate(files):
-        size = found.sizes[each]
-        made[blob_path(each)] = hole(header(blob_path(each), size, 0, 0o444), index, size)
+    made = Archive()
+    made.folder("blobs/", 0)
+    made.folder("blobs/sha256/", 0)
+    for index, (each, size) in enumerate(found.sizes.items()):
+        made.hole(blob_path(each), Hole(index, size), 0, 0o444)
     entry = {"mediaType": top.media_type, "digest": digest, "size": found.sizes[digest]}
     named = {"annotations": dict(sorted(names.items()))} if names else {}
-    texts = {
-        "index.json": index_of([{**entry, **named}]),
-        "manifest.json": go_json([_docker(found.of_platform(top, platform), tag)]).encode(),
-        "oci-layout": b'{"imageLayoutVersion":"1.0.0"}',
-    }
-    for name, content in texts.items():
-        mode = 0o444 if name == "oci-layout" else 0o644
-        made[name] = [*member(header(name, len(content), 0, mode), content)]
-    return ordered(made), [DirectoryFile(store, _relative(each)) for each in files]
+    made.file("index.json", index_of([{**entry, **named}]), 0)
+    made.file("manifest.json", go_json([_docker(found.of_platform(top, platform), tag)]).encode(), 0)
+    made.file("oci-layout", b'{"imageLayoutVersion":"1.0.0"}', 0, 0o444)
+    return made.pieces(), [DirectoryFile(store, blob_path(each)) for each in found.sizes]
 
 
 class _Image:
@@ -98,7 +91,7 @@ class _Image:
         """Read whatever a manifest or index leads to. Raises ValueError if that is more than the limit."""
         todo = [digest]
         while todo:
-            if len(self.manifests) > _ALL_MANIFESTS * self._limits.index_manifests:
+            if len(self.manifests) > ALL_MANIFESTS * self._limits.index_manifests:
                 raise ValueError
             each = todo.pop()
             if each in self.manifests or not self._has(each):
@@ -124,7 +117,7 @@ class _Image:
         """Note a blob if it is here; images for other platforms and attestations may not be. Links are not followed."""
         if digest not in self.sizes and is_digest(digest):
             with contextlib.suppress(FileNotFoundError):
-                status = os.lstat(self._store / _relative(digest))
+                status = os.lstat(self._store / blob_path(digest))
                 if stat.S_ISREG(status.st_mode):
                     self.sizes[digest] = status.st_size
         return digest in self.sizes
@@ -132,21 +125,15 @@ class _Image:
     def _read(self, digest: str) -> Manifest | Index:
         if self.sizes[digest] > self._limits.document_bytes:
             raise ValueError
-        file = DirectoryFile(self._store, _relative(digest))
+        file = DirectoryFile(self._store, blob_path(digest))
         try:
             raw = file.read(0, self._limits.document_bytes)
         finally:
             file.close()
         manifest = read_manifest(raw, digest, self._limits)
-        if hashlib.new(digest.partition(":")[0], raw).hexdigest() != digest.partition(":")[2]:
-            raise ValueError
-        if not isinstance(manifest, (Manifest, Index)):
+        if digest_like(digest, raw) != digest or not isinstance(manifest, (Manifest, Index)):
             raise ValueError
         return manifest
-
-
-def _relative(digest: str) -> str:
-    return digest.replace(":", "/")
 
 
 def _docker(manifest: Manifest, tag: str) -> dict[str, object]:

@@ -11,7 +11,7 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-BLOCK = 512
+_BLOCK = 512
 _GO = re.compile('[\x00-\x1f"\\\\<>&\u2028\u2029\ud800-\udfff]')
 _SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -47,11 +47,6 @@ def _escaped(found: re.Match[str]) -> str:
     return _SHORT.get(char) or f"\\u{ord(char):04x}"
 
 
-def member(header: bytes, content: bytes) -> list[bytes]:
-    """The pieces of a member, padding included."""
-    return [header, content, bytes(-len(content) % BLOCK)]
-
-
 def header(name: str, size: int, time: int, mode: int, kind: bytes = b"0", link: str = "", owner: str = "") -> bytes:
     """A header: *mode* as it shall stand there, numbers of devices as zeros. Raises ValueError if it is too large."""
     if size >= 8 << 30:
@@ -69,16 +64,42 @@ def header(name: str, size: int, time: int, mode: int, kind: bytes = b"0", link:
     return bytes(block)
 
 
-def hole(header: bytes, index: int, size: int) -> list[bytes | Hole]:
-    """The pieces of a member whose content comes from elsewhere."""
-    return [header, Hole(index, size), bytes(-size % BLOCK)]
+class Archive:
+    """An archive that is put together in any order, and written as an engine finds files in a directory.
 
+    A second member of the same name is left out. Times are seconds, modes as they shall stand in headers.
+    """
 
-def ordered(made: Mapping[str, list[bytes | Hole]]) -> Iterator[bytes | Hole]:
-    """The pieces of an archive of some members, in the order in which an engine finds them in a directory."""
-    for name in sorted(made, key=lambda name: name.encode().split(b"/")):
-        yield from made[name]
-    yield bytes(2 * BLOCK)
+    def __init__(self, owner: str = "") -> None:
+        """*owner* is the name of every member's user and group."""
+        self._owner = owner
+        self._members: dict[str, list[bytes | Hole]] = {}
+
+    def folder(self, name: str, time: int, mode: int = 0o755) -> None:
+        """A directory; its name ends with a slash."""
+        self._members.setdefault(name, [header(name, 0, time, mode, b"5", owner=self._owner)])
+
+    def link(self, name: str, target: str, time: int, mode: int) -> None:
+        """A symbolic link."""
+        self._members.setdefault(name, [header(name, 0, time, mode, b"2", target, self._owner)])
+
+    def file(self, name: str, content: bytes, time: int, mode: int = 0o644) -> None:
+        """A file."""
+        self._add(name, content, len(content), time, mode)
+
+    def hole(self, name: str, hole: Hole, time: int, mode: int = 0o644) -> None:
+        """A file whose content comes from elsewhere."""
+        self._add(name, hole, hole.size, time, mode)
+
+    def _add(self, name: str, content: bytes | Hole, size: int, time: int, mode: int) -> None:
+        made = [header(name, size, time, mode, owner=self._owner), content, bytes(-size % _BLOCK)]
+        self._members.setdefault(name, made)
+
+    def pieces(self) -> Iterator[bytes | Hole]:
+        """All of it, in order."""
+        for name in sorted(self._members, key=lambda name: name.encode().split(b"/")):
+            yield from self._members[name]
+        yield bytes(2 * _BLOCK)
 
 
 def blob_path(digest: str) -> str:

@@ -7,7 +7,6 @@ Source: moby image/fs.go, layer/filestore.go, daemon/graphdriver/overlay2.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -15,11 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from scanner.image import saved, tarsplit
+from scanner.image.assembly import digest_like
 from scanner.image.blob import AwaitedFile, BlobFile
 from scanner.image.documents import parse
 from scanner.image.golike import Hole
 from scanner.limits import Limits
-from scanner.oci import is_digest
+from scanner.oci import chain_ids, is_digest
 
 DRIVER = "overlay2"
 _NAME = re.compile(r"[0-9a-z-]{1,128}")
@@ -51,29 +51,19 @@ def archive(
     records, files = root / "image" / DRIVER, root / DRIVER
     algorithm, _, encoded = id.partition(":")
     raw = _read(records / "imagedb" / "content" / algorithm / encoded, limits.document_bytes)
-    if f"sha256:{hashlib.sha256(raw).hexdigest()}" != id:
+    if digest_like(id, raw) != id:
         raise ValueError
     config = parse(raw, "config", limits)
-    layers = [_layer(records, files, *each) for each in _chain([str(each) for each in config["rootfs"]["diff_ids"]])]
+    diff_ids = [str(each) for each in config["rootfs"]["diff_ids"]]
+    if not diff_ids or not all(is_digest(each) and each.startswith("sha256:") for each in diff_ids):
+        raise ValueError
+    layers = [_layer(records, files, *each) for each in zip(diff_ids, chain_ids(diff_ids), strict=True)]
     with ThreadPoolExecutor(4) as pool:
         sizes = list(pool.map(lambda layer: tarsplit.size_of(layer[1]), layers))
     holes = [StoredLayer(f"{name}, layer {index}", split, folder, diff_id)
              for index, (diff_id, split, folder) in enumerate(layers)]  # fmt: skip
     write = saved.layout if layout else saved.archive
     return write(raw, config, tags, sizes), holes
-
-
-def _chain(diff_ids: list[str]) -> list[tuple[str, str]]:
-    """The diffID and chainID of each layer (image-spec config.md#layer-chainid). Raises ValueError."""
-    found: list[tuple[str, str]] = []
-    for diff_id in diff_ids:
-        if not is_digest(diff_id) or not diff_id.startswith("sha256:"):
-            raise ValueError
-        chain = f"sha256:{hashlib.sha256(f'{found[-1][1]} {diff_id}'.encode()).hexdigest()}" if found else diff_id
-        found.append((diff_id, chain))
-    if not found:
-        raise ValueError
-    return found
 
 
 def _layer(records: Path, files: Path, diff_id: str, chain: str) -> tuple[str, Path, Path]:

@@ -24,7 +24,8 @@ _REFERENCE_TYPE = "vnd.docker.reference.type"
 _ATTESTATION = "attestation-manifest"
 #: the annotation of an index entry that is an attestation
 ATTESTATION_MARK = {_REFERENCE_TYPE: _ATTESTATION}
-_ALL_MANIFESTS = 4  # times `limits.index_manifests`: descriptors followed in all indexes together
+#: times `limits.index_manifests`: descriptors followed in all indexes together
+ALL_MANIFESTS = 4
 _CACHE = "is a BuildKit cache export, not an image"
 _CACHE_TIP = (
     "Scan the image that was built with it, and add --cache-from type=local,src=DIRECTORY or type=registry,ref=REF."
@@ -134,7 +135,7 @@ def _follow(visit: _Visit, entry: Descriptor, depth: int) -> None:
         _name_again(assembly, visit.seen[entry.digest], entry)
         return
     visit.followed += 1
-    if depth > assembly.limits.index_depth or visit.followed > _ALL_MANIFESTS * assembly.limits.index_manifests:
+    if depth > assembly.limits.index_depth or visit.followed > ALL_MANIFESTS * assembly.limits.index_manifests:
         assembly.gaps.append(Gap(entry.digest, "", "limit.index", entry.size, "indexes lead to more than the limit"))
         assembly.refused.append(refusal(entry.digest, "lies behind more indexes or manifests than the limit"))
         return

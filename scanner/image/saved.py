@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from scanner.image.golike import Hole, blob_path, go_json, header, hole, index_of, member, ordered
+from scanner.image.golike import Archive, Hole, blob_path, go_json, index_of
 from scanner.image.layout import CONTAINERD_NAME, REF_NAME
+from scanner.oci import chain_ids
 
 _EPOCH = "1970-01-01T00:00:00Z"
 _NO_TIME = "0001-01-01T00:00:00Z"
+_FILE = 0o100644  # old engines write the kind of a file with its mode
 _OCI = "application/vnd.oci.image."
 _MANIFEST, _CONFIG, _LAYER = f"{_OCI}manifest.v1+json", f"{_OCI}config.v1+json", f"{_OCI}layer.v1.tar"
 
@@ -54,28 +56,23 @@ def archive(
     ids, documents = _layers(config, diff_ids, _OLD)
     time = _seconds(config.get("created", _NO_TIME))
     config_name = f"{hashlib.sha256(raw).hexdigest()}.json"
-    made: dict[str, list[bytes | Hole]] = {}
-    first: dict[str, str] = {}
-
-    def add(name: str, content: bytes, time: int) -> None:
-        made[name] = [*member(_header(name, len(content), time, 0o100644), content)]
-
+    made, first = Archive("root"), dict[str, str]()
     for index, (id_, document) in enumerate(zip(ids, documents, strict=True)):
         name = f"{id_}/layer.tar"
-        made[f"{id_}/"] = [_header(f"{id_}/", 0, time, 0o40755, b"5")]
-        add(f"{id_}/VERSION", b"1.0", time)
-        add(f"{id_}/json", document, time)
+        made.folder(f"{id_}/", time, 0o40755)
+        made.file(f"{id_}/VERSION", b"1.0", time, _FILE)
+        made.file(f"{id_}/json", document, time, _FILE)
         if diff_ids[index] in first:
-            made[name] = [_header(name, 0, time, 0o120777, b"2", f"../{first[diff_ids[index]]}/layer.tar")]
+            made.link(name, f"../{first[diff_ids[index]]}/layer.tar", time, 0o120777)
         else:
             first[diff_ids[index]] = id_
-            made[name] = hole(_header(name, sizes[index], time, 0o100644), index, sizes[index])
-    add(config_name, raw, time)
+            made.hole(name, Hole(index, sizes[index]), time, _FILE)
+    made.file(config_name, raw, time, _FILE)
     manifest = [{"Config": config_name, "RepoTags": list(tags) or None, "Layers": [f"{id_}/layer.tar" for id_ in ids]}]
-    add("manifest.json", go_json(manifest).encode() + b"\n", 0)
+    made.file("manifest.json", go_json(manifest).encode() + b"\n", 0, _FILE)
     if tags:
-        add("repositories", _repositories(tags, ids[-1]), 0)
-    yield from ordered(made)
+        made.file("repositories", _repositories(tags, ids[-1]), 0, _FILE)
+    yield from made.pieces()
 
 
 def layout(
@@ -86,39 +83,35 @@ def layout(
     diff_ids = [str(each) for each in config["rootfs"]["diff_ids"]]
     _, documents = _layers(config, diff_ids, _NEW)
     time = _seconds(config.get("created", _NO_TIME))
-    made: dict[str, list[bytes | Hole]] = {
-        name: [header(name, 0, time, 0o755, b"5")] for name in ("blobs/", "blobs/sha256/")
-    }
-
-    def add(name: str, content: bytes, time: int) -> None:
-        made[name] = [*member(header(name, len(content), time, 0o644), content)]
+    made = Archive()
+    made.folder("blobs/", time)
+    made.folder("blobs/sha256/", time)
 
     def add_blob(content: bytes, time: int) -> dict[str, object]:
-        digest = hashlib.sha256(content).hexdigest()
-        add(f"blobs/sha256/{digest}", content, time)
-        return {"digest": f"sha256:{digest}", "size": len(content)}
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        made.file(blob_path(digest), content, time)
+        return {"digest": digest, "size": len(content)}
 
     for document in documents:
         add_blob(document, time)
     for index, diff_id in enumerate(diff_ids):
-        name = blob_path(diff_id)
-        made.setdefault(name, hole(header(name, sizes[index], time, 0o644), index, sizes[index]))
+        made.hole(blob_path(diff_id), Hole(index, sizes[index]), time)
     sources = dict(zip(diff_ids, sizes, strict=True))
     layers = [{"mediaType": _LAYER, "digest": each, "size": sources[each]} for each in diff_ids]
     kept = add_blob(raw, time)
     manifest = {"schemaVersion": 2, "mediaType": _MANIFEST, "config": {"mediaType": _CONFIG, **kept}, "layers": layers}
     entry = {"mediaType": _MANIFEST, **add_blob(go_json(manifest).encode(), 0)}
     entries = [{**entry, "annotations": naming(each)} for each in tags] or [entry]
-    add("index.json", index_of(entries), 0)
+    made.file("index.json", index_of(entries), 0)
     named = {"Config": blob_path(str(kept["digest"])), "RepoTags": list(tags) or None,
              "Layers": [blob_path(each) for each in diff_ids],
              "LayerSources": {each: {"mediaType": _LAYER, "size": sources[each], "digest": each}
                               for each in sorted(sources)}}  # fmt: skip
-    add("manifest.json", go_json([named]).encode() + b"\n", 0)
-    add("oci-layout", b'{"imageLayoutVersion": "1.0.0"}', 0)
+    made.file("manifest.json", go_json([named]).encode() + b"\n", 0)
+    made.file("oci-layout", b'{"imageLayoutVersion": "1.0.0"}', 0)
     if tags:
-        add("repositories", _repositories(tags, diff_ids[-1].removeprefix("sha256:")), 0)
-    yield from ordered(made)
+        made.file("repositories", _repositories(tags, diff_ids[-1].removeprefix("sha256:")), 0)
+    yield from made.pieces()
 
 
 def naming(tag: str) -> dict[str, str]:
@@ -138,17 +131,12 @@ def _repositories(tags: Sequence[str], id: str) -> bytes:
     return go_json({each: dict(sorted(found[each].items())) for each in sorted(found)}).encode() + b"\n"
 
 
-def _header(name: str, size: int, time: int, mode: int, kind: bytes = b"0", link: str = "") -> bytes:
-    return header(name, size, time, mode, kind, link, "root")
-
-
 def _layers(config: Mapping[str, Any], diff_ids: Sequence[str], form: _Form) -> tuple[list[str], list[bytes]]:
     """The id of each layer, and the document in its directory. Raises ValueError if the engine may write them anew."""
     _check(config)
     ids, documents = [], []
-    chain = parent = ""
-    for index, diff_id in enumerate(diff_ids):
-        chain = diff_id if not chain else f"sha256:{hashlib.sha256(f'{chain} {diff_id}'.encode()).hexdigest()}"
+    parent = ""
+    for index, chain in enumerate(chain_ids(diff_ids)):
         last = index == len(diff_ids) - 1
         fields = _v1(config, form) if last else {"created": _EPOCH, "container_config": _container({}, form)}
         named = {**fields, "layer_id": chain, **({"parent": parent} if parent else {})}

@@ -11,17 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from scanner.errors import ImageUnavailable, LeakscanError
 from scanner.image.blob import BlobFile
 from scanner.image.engine.connection import connected, talk
-from scanner.image.engine.images import parts_here, present
+from scanner.image.engine.images import address_of, parts_here, platform_of, present
 from scanner.image.engine.pull import pull
 from scanner.image.reference import Form, Reference, is_image_id, shown
 from scanner.image.storage import Kept, Place
 from scanner.limits import MIB
-from scanner.oci import Platform
 
 if TYPE_CHECKING:
     from docker.api import APIClient
@@ -87,12 +85,11 @@ def _local(api: APIClient, name: str, instead: Callable[[Place, Kept, str], bool
         containerd = ["driver-type", _SNAPSHOTTER] in (about.get("DriverStatus") or ())
         place = Place(Path(about["DockerRootDir"]), str(about["Driver"]), str(about["ServerVersion"]), containerd)
         tags = [str(tag) for tag in found["RepoTags"] or ()]
-        platform = Platform(found.get("Os") or "", found.get("Architecture") or "", found.get("Variant") or "")
         descriptor = found.get("Descriptor")
         annotations = dict(descriptor.get("annotations") or {}) if descriptor else None
         parts = parts_here(api, name) if containerd else None
         whole = None if parts is None else frozenset(digest for digest, available, _ in parts if available)
-        image = Kept(str(found["Id"]), "", platform, annotations, whole)
+        image = Kept(str(found["Id"]), "", platform_of(found), annotations, whole)
     except (DockerException, LeakscanError, LookupError, TypeError, ValueError, AttributeError):
         return False
     if is_image_id(name):  # exported by its id an image has no name
@@ -107,8 +104,7 @@ def _receive(api: APIClient, name: str, target: BlobFile, progress: Callable[[in
     `APIClient.get_image` gives chunks of 32 KiB at most and spends more time on them than the engine does; so the body
     is read from the connection beneath it, a MiB at a time.
     """
-    url = f"{api.base_url}/v{api.api_version}/images/{quote(name, safe='/:@')}/get"
-    response = talk(api.get, url, stream=True, timeout=_EXPORT_SECONDS)
+    response = talk(api.get, address_of(api, name, "get"), stream=True, timeout=_EXPORT_SECONDS)
     try:
         if response.status_code != http.HTTPStatus.OK:
             raise ImageUnavailable(f"the engine cannot export {shown(name)}: {_message(response.content)}", "")

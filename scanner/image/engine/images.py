@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from scanner.image.engine.connection import connected, failed, talk
@@ -65,11 +66,20 @@ def known(reference: Reference, form: Form, platform: str | None) -> Known | Non
         api.close()
 
 
+def platform_of(found: Mapping[str, Any]) -> Platform:
+    """The platform of an image that was inspected."""
+    return Platform(found.get("Os") or "", found.get("Architecture") or "", found.get("Variant") or "")
+
+
+def address_of(api: APIClient, name: str, what: str) -> str:
+    """Where the engine's API has *what* of an image."""
+    return f"{api.base_url}/v{api.api_version}/images/{quote(name, safe='/:@')}/{what}"
+
+
 def parts_here(api: APIClient, name: str) -> list[tuple[str, bool, int]] | None:
     """Of each manifest that an image of containerd's store leads to: its digest, whether all it needs is here, and
     bytes of its blobs that are. None if the engine does not tell, which those before 28 do not."""
-    url = f"{api.base_url}/v{api.api_version}/images/{quote(name, safe='/:@')}/json"
-    response = talk(api.get, url, params={"manifests": "1"}, timeout=_ASK_SECONDS)
+    response = talk(api.get, address_of(api, name, "json"), params={"manifests": "1"}, timeout=_ASK_SECONDS)
     found = response.json().get("Manifests") if response.ok else None
     if not isinstance(found, list):
         return None
@@ -91,7 +101,7 @@ def present(api: APIClient, reference: Reference, platform: str | None) -> str |
         except APIError as error:
             raise failed("look the image up", error) from None
         asked = parse_platform(platform) if platform else None
-        has = Platform(found.get("Os") or "", found.get("Architecture") or "", found.get("Variant") or "")
+        has = platform_of(found)
         # an engine may not know the architecture of an image that was imported
         if asked is None or matches(asked, has) or not has.architecture:
             return candidate

@@ -60,7 +60,8 @@ class Progress(Silent):
             redirect_stderr=False,
         )
         self._task = self._bar.add_task("opening", total=None)
-        self._total = self._done = 0
+        self._total: int | None = None
+        self._done = 0
         self._drawn = 0.0
 
     def __enter__(self) -> Self:
@@ -81,13 +82,15 @@ class Progress(Silent):
         """The image is open: its layers are to be read, a layer of several platforms once."""
         layers = {(id(layer.blob.file), layer.blob.offset): layer.blob.size
                   for image in opened.images for layer in image.layers if layer.blob}  # fmt: skip
-        self._total, self._done = sum(layers.values()), 0
-        self._bar.reset(self._task, total=self._total, description=f"{len(layers)} layers")
+        self._total = sum(layers.values())
+        self._bar.reset(self._task, total=self._total, completed=self._done, description=f"{len(layers)} layers")
         self._draw()
 
     def advance(self, number: int) -> None:
         """*number* more bytes of its layers have been read, counted after expanding."""
         self._done += number
+        if self._total is None:  # layers are read while later ones arrive: what arrives is shown
+            return
         # Stored sizes are all that is known before; once compressed layers grew past them nobody knows the end.
         total = self._total if self._done <= self._total else None
         self._bar.update(self._task, completed=self._done)

@@ -118,8 +118,11 @@ def scan(
     options: Options,
     progress: Callable[[int], None] = lambda _: None,
     kept: Kept | None = None,
+    pool: Pool | None = None,
 ) -> ScanResult:
     """Scan every layer and document of *opened*. Raises OSError if no spool can be made (disk full).
+
+    *pool* is one of `pool_for` these arguments that has begun with layers already; it is closed.
 
     Blobs that *kept* knows are not read again; the findings are the same. It is not asked where values are needed (to
     show them, to compare them with a baseline, to look for those that are known), nor what was judged to be no secret,
@@ -132,7 +135,7 @@ def scan(
     texts, blobs, text_gaps = _texts(opened, options.limits)
     gaps += text_gaps
     jobs = _jobs(opened, blobs)
-    pool = Pool(detection.first_pass, options.limits, options.jobs, progress, options.show_suppressed)
+    pool = pool or pool_for(detection, options, progress)
     known = {key: outcome for key, job in jobs.items() if kept and (outcome := kept.get(job.blob, job.form))}
     fresh = {key: job for key, job in jobs.items() if key not in known}
     ran = pool.run(
@@ -168,6 +171,11 @@ def scan(
     gaps += [gap for document in blobs for gap in _misnamed(by_blob[_key(document.blob)])]
     return _result(opened, detection, options, places, gaps, outcomes, texts, pool.text_bytes, started,
                    ignored if options.show_suppressed else None)  # fmt: skip
+
+
+def pool_for(detection: Detection, options: Options, progress: Callable[[int], None]) -> Pool:
+    """Workers for one scan; *progress* is told of plain bytes that were matched."""
+    return Pool(detection.first_pass, options.limits, options.jobs, progress, options.show_suppressed)
 
 
 def unavailable(

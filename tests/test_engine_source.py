@@ -14,6 +14,7 @@ import docker
 import pytest
 
 from scanner.errors import ImageUnavailable
+from scanner.image.arriving import here
 from scanner.image.source import open_image
 from scanner.limits import Limits
 from tests.builders import BuiltImage, image_of, layer
@@ -47,7 +48,7 @@ def test_an_image_of_the_engine(client: Any) -> None:
         identity = client.images.get(name).id
         for reference in (name, name.removesuffix(":latest"), f"docker:{name}", f"docker-daemon:{name}", identity):
             told: list[int] = []
-            image = open_image(reference, limits=LIMITS, progress=told.append)
+            image = open_image(reference, limits=LIMITS, carry=here(told.append))
             [only] = image.images
             assert [each.blob and each.blob.read() for each in only.layers] == [BASE.plain, TOP.plain]
             assert image.source == "docker" and image.exported

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from scanner.errors import ImageUnavailable, InvalidReference, LeakscanError, MalformedImage
 from scanner.evidence import Gap, Instruction
+from scanner.image.arriving import here
 from scanner.image.model import Document, OpenedImage
 from scanner.image.source import open_image
 from scanner.limits import Limits
@@ -148,7 +149,7 @@ def test_archives_open_from_standard_input(opened: Open, form: str) -> None:
     """`-` reads an archive from a stream, and tells of the bytes as they come."""
     data = ARCHIVES[form](IMAGE)
     told: list[int] = []
-    is_example(opened("-", stdin=io.BytesIO(data), progress=told.append))
+    is_example(opened("-", stdin=io.BytesIO(data), carry=here(told.append)))
     assert sum(told) == len(data)
 
 

@@ -65,6 +65,11 @@ class CachedLayers:
                         self._digests[_place(blob)] = digest
                         self._remember(blob, digest)
 
+    def may_have(self, name: str) -> bool:
+        """Whether an entry may be there for a layer, by what its blob is called: a digest, or one with a suffix."""
+        digest = f"sha256:{name.partition('.')[0]}" if ":" not in name else name
+        return self._has(digest, Form.LAYER)
+
     def get(self, blob: Blob, form: Form) -> BlobOutcome | None:
         """What an earlier scan by the same rules gave for the very bytes of *blob*, None if that is not known."""
         digest = self._digests.get(_place(blob), "")

@@ -8,7 +8,9 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -230,17 +232,22 @@ class _Earlier:
         notes = (*found.notes, self._note) if self._note else found.notes
         return replace(found, seconds=time.monotonic() - self._started, notes=notes)
 
-    def layers(self, opened: OpenedImage, jobs: int) -> CachedLayers:
-        """Those of layers of *opened* that are known to be the same."""
+    @cached_property
+    def layers(self) -> CachedLayers:
+        """What earlier scans gave for layers."""
         from scanner.cache.layers import CachedLayers
-        from scanner.scan import blob_jobs
         from scanner.seal import Seal
 
-        found = CachedLayers(self.entries, self._rules, self._run.limits, Seal(self._run.key))
-        found.look(opened, blob_jobs(opened, self._run.limits), jobs)
-        if found.believed and opened.source != "registry":
+        return CachedLayers(self.entries, self._rules, self._run.limits, Seal(self._run.key))
+
+    def layers_of(self, opened: OpenedImage, jobs: int) -> CachedLayers:
+        """The same, once it is known which layers of *opened* they hold for."""
+        from scanner.scan import blob_jobs
+
+        self.layers.look(opened, blob_jobs(opened, self._run.limits), jobs)
+        if self.layers.believed and opened.source != "registry":
             opened.notes = (*opened.notes, _BELIEVED)
-        return found
+        return self.layers
 
     def keep(self, result: ScanResult) -> None:
         """Keep a result if the image is still what it was, and let go of what does not fit any more."""
@@ -265,30 +272,33 @@ def _scanned(run: _Run, earlier: _Earlier | None) -> tuple[ScanResult, LeakscanE
     from scanner.image.metadata import read_metadata
     from scanner.image.source import open_image
     from scanner.progress import shown
-    from scanner.scan import Options, unavailable
+    from scanner.scan import Options, pool_for, unavailable
     from scanner.scan import scan as perform_scan
+    from scanner.work.ahead import Ahead
 
     asked, limits = run.asked, run.limits
     rules: Detection = detection.load(os.environ, run.own or userrules.NONE, asked.known)
+    options = Options(limits, asked.jobs, run.key, run.fail_on, asked.show_secrets, asked.show_suppressed,
+                      run.policy, run.recipe, asked.platform, len(asked.caches))  # fmt: skip
     image, file = asked.image, asked.metadata_file
-    with shown(asked.progress) as display:
+    with shown(asked.progress) as display, ExitStack() as ending:
+        ahead = Ahead(lambda: pool_for(rules, options, display.advance), display.received,
+                      lambda name: earlier is not None and earlier.layers.may_have(name))  # fmt: skip
+        ending.callback(ahead.close)
         try:
             built = read_metadata(file, limits) if file else None
             image = image or (built.reference if built else "")
-            opened = open_image(image, limits=limits, platform=asked.platform, stdin=sys.stdin.buffer,
-                                progress=display.received)  # fmt: skip
+            opened = open_image(image, limits=limits, platform=asked.platform, stdin=sys.stdin.buffer, carry=ahead)
             if built:
                 _named(opened, built)
         except LeakscanError as error:
             return unavailable(image or str(file), "", error, rules.rules_digest, asked.known), error
         try:
-            options = Options(limits, asked.jobs, run.key, run.fail_on, asked.show_secrets, asked.show_suppressed,
-                              run.policy, run.recipe, asked.platform, len(asked.caches))  # fmt: skip
             for cache in asked.caches:
                 opened = with_cache(opened, cache, limits)
             display.expect(opened)
-            kept = earlier.layers(opened, asked.jobs) if earlier is not None else None
-            return perform_scan(opened, rules, options, display.advance, kept), None
+            kept = earlier.layers_of(opened, asked.jobs) if earlier is not None else None
+            return perform_scan(opened, rules, options, display.advance, kept, ahead.pool), None
         except LeakscanError as error:
             return unavailable(image, opened.source, error, rules.rules_digest, asked.known), error
         except OSError as error:

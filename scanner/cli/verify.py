@@ -113,6 +113,7 @@ class _Given:
 def _checks(given: _Given, report: Any) -> list[Check]:
     from scanner import detection
     from scanner.claim import Check, Outcome
+    from scanner.image.arriving import here
     from scanner.image.source import open_image
     from scanner.keys import installation_key
     from scanner.limits import Limits
@@ -128,7 +129,7 @@ def _checks(given: _Given, report: Any) -> list[Check]:
     settings = {} if reason else report["settings"]
     with shown(given.progress) as display:
         opened = open_image(given.reference, limits=limits, platform=_word(settings.get("platform")),
-                            stdin=sys.stdin.buffer, progress=display.received)  # fmt: skip
+                            stdin=sys.stdin.buffer, carry=here(display.received))  # fmt: skip
         try:
             opened = fitting(opened, report)
             for cache in given.caches:

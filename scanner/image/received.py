@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -12,44 +11,51 @@ from typing import BinaryIO
 
 from scanner.errors import ImageUnavailable
 from scanner.evidence import Surface
+from scanner.image.arriving import Carrier, Tell
 from scanner.image.blob import Blob, BlobFile, spool
 from scanner.image.model import Document
 from scanner.image.reference import shown
 from scanner.image.store import Store
 from scanner.image.tarball import open_tar
 from scanner.layer.compression import sniff
-from scanner.layer.expand import expand
+from scanner.layer.expand import Expansion, expand
 from scanner.limits import KIB, MIB, Limits
 
-Received = Callable[[int], None]
 _WRITER_SECONDS = 10.0  # until a named pipe must have a writer
 
 
 def spooled(
-    stream: BinaryIO, name: str, limits: Limits, files: ExitStack, progress: Received, first: bytes = b""
+    stream: BinaryIO, name: str, limits: Limits, files: ExitStack, carry: Carrier, first: bytes = b""
 ) -> BlobFile:
-    """All bytes of a stream in a nameless file. Raises ImageUnavailable if there are more than the limit, OSError."""
+    """All bytes of a stream in a nameless file, *first* what was read of it before.
+
+    Raises ImageUnavailable if there are more than the limit, OSError.
+    """
     file = spool(name)
     files.callback(file.close)
-    size = 0
-    while chunk := first or stream.read(MIB):
-        first = b""
-        size += len(chunk)
-        if size > limits.image_bytes:
-            raise ImageUnavailable(f"{name} holds more than {limits.image_bytes} bytes", "")
-        view = memoryview(chunk)
-        while view:
-            view = view[os.write(file.fileno(), view) :]
-        progress(len(chunk))
+
+    def copy(tell: Tell) -> None:
+        size, chunk = 0, first or stream.read(MIB)
+        while chunk:
+            size += len(chunk)
+            if size > limits.image_bytes:
+                raise ImageUnavailable(f"{name} holds more than {limits.image_bytes} bytes", "")
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(file.fileno(), view) :]
+            tell(len(chunk))
+            chunk = stream.read(MIB)
+
+    carry(file, copy)
     return file
 
 
-def from_fifo(path: Path, limits: Limits, files: ExitStack, progress: Received) -> BlobFile:
+def from_fifo(path: Path, limits: Limits, files: ExitStack, carry: Carrier) -> BlobFile:
     """All that comes through a named pipe. Raises ImageUnavailable if nobody has it open for writing, OSError."""
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as stream:
         first = _first_bytes(stream.fileno(), path)
         os.set_blocking(stream.fileno(), True)
-        return spooled(stream, str(path), limits, files, progress, first)
+        return spooled(stream, str(path), limits, files, carry, first)
 
 
 def _first_bytes(descriptor: int, path: Path) -> bytes:
@@ -65,7 +71,7 @@ def _first_bytes(descriptor: int, path: Path) -> bytes:
     raise ImageUnavailable(f"nobody writes to the pipe {shown(str(path))}", "Start what writes to it first.")
 
 
-def store_in(file: BlobFile, limits: Limits, files: ExitStack) -> Store:
+def store_in(file: BlobFile, limits: Limits, files: ExitStack, carry: Carrier) -> Store:
     """The store of an archive, expanded first if it is compressed.
 
     Raises ImageUnavailable if it is empty or of a compression that is not read, OSError.
@@ -81,7 +87,11 @@ def store_in(file: BlobFile, limits: Limits, files: ExitStack) -> Store:
     target = spool(name)
     files.callback(target.close)
     source = Blob(name, file, 0, size)
-    expansion = expand(source, target, replace(limits, layer_bytes=limits.image_bytes))
+
+    def copy(tell: Tell) -> Expansion:
+        return expand(source, target, replace(limits, layer_bytes=limits.image_bytes), tell)
+
+    expansion = carry(target, copy)
     if not expansion.compression:
         raise ImageUnavailable(f"{shown(name)} is compressed with {compression}, which is not read", "Unpack it first.")
     store = open_tar(target, limits)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from scanner.errors import ImageUnavailable, InvalidReference, LeakscanError, MalformedImage
+from scanner.image.arriving import Carrier, here
 from scanner.image.assembly import Assembly
 from scanner.image.blob import SPACE_TIP, BlobFile, spool
 from scanner.image.directory import open_directory
 from scanner.image.forms import read
 from scanner.image.model import OpenedImage
-from scanner.image.received import Received, from_fifo, spooled, store_in
+from scanner.image.received import from_fifo, spooled, store_in
 from scanner.image.reference import (
     Form,
     is_image_id,
@@ -38,7 +41,7 @@ def open_image(
     limits: Limits,
     platform: str | None = None,
     stdin: BinaryIO | None = None,
-    progress: Received | None = None,
+    carry: Carrier | None = None,
 ) -> OpenedImage:
     """Open the image that *reference* names. Close what it returns.
 
@@ -46,7 +49,7 @@ def open_image(
         reference: name[:tag][@digest], a path, `-`, or either with the prefix of a source.
         platform: os/architecture[/variant], or all; None for all that are present.
         stdin: what `-` reads.
-        progress: told of bytes as they arrive from a stream.
+        carry: has what arrives in a stream, or comes out of a compressed archive, written into a file.
 
     Raises:
         InvalidReference: the words name nothing.
@@ -54,7 +57,7 @@ def open_image(
         MalformedImage: there is something, but nothing of it can be used as an image.
         LeakscanError: nothing else is raised, whatever the bytes are.
     """
-    request = _Request(Asked(reference, platform), limits, stdin, progress or (lambda _: None))
+    request = _Request(Asked(reference, platform), limits, stdin, carry or here())
     try:
         with ExitStack() as files:
             opened = _open(request, files)
@@ -78,7 +81,7 @@ class _Request:
     asked: Asked
     limits: Limits
     stdin: BinaryIO | None
-    progress: Received
+    carry: Carrier
 
 
 def _open(request: _Request, files: ExitStack) -> OpenedImage:
@@ -106,8 +109,21 @@ def _from_stream(request: _Request, files: ExitStack) -> OpenedImage:
     if request.stdin is None:
         tip = "Pipe an archive in: docker save IMAGE | leakscan -"
         raise ImageUnavailable("there is no standard input to read", tip)
-    file = spooled(request.stdin, "standard input", request.limits, files, request.progress)
-    return _finish(request, store_in(file, request.limits, files), Origin())
+    with _own(request.stdin) as stream:
+        file = spooled(stream, "standard input", request.limits, files, request.carry)
+    return _finish(request, store_in(file, request.limits, files, request.carry), Origin())
+
+
+@contextmanager
+def _own(stream: BinaryIO) -> Iterator[BinaryIO]:
+    """The same stream by a descriptor of our own: a process that is forked finds standard input closed."""
+    try:
+        descriptor = os.dup(stream.fileno())
+    except io.UnsupportedOperation:  # it is in memory
+        yield stream
+    else:
+        with open(descriptor, "rb", buffering=0) as own:
+            yield own
 
 
 def _from_path(request: _Request, files: ExitStack, path: Path, tag: str) -> OpenedImage:
@@ -124,11 +140,11 @@ def _from_path(request: _Request, files: ExitStack, path: Path, tag: str) -> Ope
         file = BlobFile.open(path)
         files.callback(file.close)
     elif stat.S_ISFIFO(mode):
-        file = from_fifo(path, request.limits, files, request.progress)
+        file = from_fifo(path, request.limits, files, request.carry)
     else:
         what = f"{shown(str(path))} is neither a file nor a directory"
         raise ImageUnavailable(what, "Give an archive or a directory.")
-    return _finish(request, store_in(file, request.limits, files), origin)
+    return _finish(request, store_in(file, request.limits, files, request.carry), origin)
 
 
 def _from_engine(request: _Request, files: ExitStack, form: Form, name: str) -> OpenedImage:
@@ -151,7 +167,7 @@ def _from_engine(request: _Request, files: ExitStack, form: Form, name: str) -> 
         return found is not None
 
     try:
-        exported = export(reference, form, file, platform=wanted, progress=request.progress, instead=instead)
+        exported = export(reference, form, file, platform=wanted, carry=request.carry, instead=instead)
     except ImageUnavailable as error:
         if form is not Form.ANY or is_image_id(name):
             raise
@@ -159,7 +175,7 @@ def _from_engine(request: _Request, files: ExitStack, form: Form, name: str) -> 
     if exported is None:
         return _from_registry(request, files, name, no_engine)
     origin = Origin(exported.source, "", exported.name)
-    return _finish(request, local[0] if local else store_in(file, request.limits, files), origin)
+    return _finish(request, local[0] if local else store_in(file, request.limits, files, request.carry), origin)
 
 
 def _from_registry(

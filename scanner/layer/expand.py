@@ -6,6 +6,7 @@ import hashlib
 import mmap
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from scanner.evidence import Gap
@@ -83,6 +84,7 @@ class _Sink:
     target: BlobFile
     limit: int
     deadline: float
+    tell: Callable[[int], None]
     sha: hashlib._Hash = field(default_factory=hashlib.sha256)
     size: int = 0
 
@@ -93,14 +95,15 @@ class _Sink:
         while kept:
             kept = kept[os.write(self.target.fileno(), kept) :]
         self.size += min(len(data), room)
+        self.tell(min(len(data), room))
         if len(data) > room:
             raise Stop("limit.expanded", used, f"more than {self.limit} bytes come out of it")
         if time.monotonic() > self.deadline:
             raise Stop("limit.time", used, "expanding takes longer than the limit")
 
 
-def expand(source: Blob, target: BlobFile, limits: Limits) -> Expansion:
-    """Write the plain bytes of *source* to *target*, from its current position on.
+def expand(source: Blob, target: BlobFile, limits: Limits, tell: Callable[[int], None] = lambda _: None) -> Expansion:
+    """Write the plain bytes of *source* to *target*, from its current position on; *tell* how many as they are written.
 
     Damage never raises: it becomes a gap, and what came out before it is kept. Raises OSError if the source cannot be
     read or the target cannot be written (disk full).
@@ -116,7 +119,7 @@ def expand(source: Blob, target: BlobFile, limits: Limits) -> Expansion:
         keyed.update(PROOF_SUFFIX)
         gaps = (Gap(source.name, "", "compression.unknown", len(view), f"{compression} is not understood"),)
         return Expansion("", len(view), stored, stored, keyed.digest(), (), gaps if compression else ())
-    sink = _Sink(target, limits.layer_bytes, time.monotonic() + limits.layer_seconds)
+    sink = _Sink(target, limits.layer_bytes, time.monotonic() + limits.layer_seconds, tell)
     outside: list[Region] = []
     found: list[Gap] = []
     try:
@@ -132,6 +135,4 @@ def expand(source: Blob, target: BlobFile, limits: Limits) -> Expansion:
         if r.trailing
     ]  # fmt: skip
     digests = _digests(sink.sha)
-    return Expansion(
-        compression, sink.size, stored, digests.diff_id, digests.proof_key, tuple(outside), tuple(found)
-    )
+    return Expansion(compression, sink.size, stored, digests.diff_id, digests.proof_key, tuple(outside), tuple(found))

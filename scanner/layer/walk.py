@@ -113,7 +113,7 @@ def number(field_bytes: bytes) -> int | None:
         return None
 
 
-def _checksum_holds(header: bytes) -> bool:
+def checksum_holds(header: bytes) -> bool:
     """Whether the header's checksum is its unsigned or signed byte sum (both are accepted everywhere)."""
     stored = number(header[148:156])
     if stored is None:
@@ -274,7 +274,7 @@ class LayerTar(tarfile.TarFile):
             raise tarfile.EOFHeaderError("end of file header")  # type: ignore[attr-defined]
         if len(header) < BLOCK:
             raise _Unreadable("tar.truncated", at, "the archive ends within a header")
-        if not _checksum_holds(header):
+        if not checksum_holds(header):
             raise _Unreadable("tar.header", at, "these bytes are no tar header")
         return header
 

@@ -43,6 +43,29 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrived:
+    """From a receiver: so many bytes more are in the file."""
+
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """From a receiver: all bytes are in the file; *result* is what copying them came to."""
+
+    result: object
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """From a receiver: the bytes are not to be had, or cannot be written, where *errno* tells why."""
+
+    what: str
+    tip: str
+    errno: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReadLayer:
     """To a reader: expand and walk a blob. Followed by two descriptors: the blob's file and an empty spool.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import math
 import multiprocessing
 import os
 import time
@@ -22,13 +23,16 @@ from typing import Any
 
 from scanner.content.repositories import LooseObject
 from scanner.detect.firstpass import FirstPass
+from scanner.errors import ImageUnavailable
 from scanner.evidence import Gap
+from scanner.image.arriving import Tell
 from scanner.image.blob import AwaitedFile, Blob, BlobFile, spool
 from scanner.layer.walk import WINDOW, Piece
 from scanner.limits import MIB, Limits
 from scanner.packages.model import FileDigests, Record, weight
-from scanner.work import fetcher, matcher, reader
+from scanner.work import fetcher, matcher, reader, receiver
 from scanner.work.messages import (
+    Arrived,
     CloseExtent,
     Failed,
     Fetch,
@@ -44,6 +48,8 @@ from scanner.work.messages import (
     Pieces,
     Plain,
     ReadLayer,
+    Received,
+    Refused,
     Sighting,
 )
 from scanner.work.twins import Twins
@@ -56,6 +62,7 @@ _OBJECT_BYTES = 64 * MIB  # of git's commits and trees
 _FETCHERS = 4  # downloads at a time
 #: workers that died in a row without an answer: then it is not their tasks that kill them, and parts fare no better
 _STILLBORN = 16
+_ROUND = 3600.0  # seconds that all workers may be silent before it is looked whether any is late
 _CONTEXT = multiprocessing.get_context("fork")  # inherits detectors and database without a copy
 
 
@@ -152,6 +159,7 @@ class _Job:
     sent: int = 0  # plain bytes handed out as pieces, in order
     out: int = 0  # batches that are waiting or being matched
     finished: bool = False  # the reader is done with it
+    unwanted: bool = False  # nobody will ask what it gave
 
     def extent(self, stored: bool) -> int:
         return 2 * self.number + (0 if stored else 1)
@@ -163,6 +171,14 @@ class _Download:
 
     job: _Job
     spool: BlobFile
+
+
+@dataclass(slots=True, eq=False)
+class _Receipt:
+    """What a receiver is to copy: who is told of it, and in the end what became of it."""
+
+    arrived: Callable[[int], None]
+    outcome: Received | Refused | Failed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +240,7 @@ class Pool:
         self._matchers: list[_Worker] = []
         self._twins = Twins(self._jobs)
         self._fetchers: list[_Worker] = []
+        self._receivers: list[_Worker] = []
         self._retired: list[_Worker] = []
         self._awaited: deque[_Job] = deque()  # blobs that are elsewhere
         self._files: dict[int, AwaitedFile] = {}  # theirs, by job
@@ -236,18 +253,59 @@ class Pool:
         self.text_bytes = 0
         self.text_gaps: list[Gap] = []
         self._open: list[_Job] = []
+        self._begun: dict[BlobJob, _Job] = {}  # before anybody asked for them
+        self._jobs_made = 0
         self._objects = 0  # bytes of git's commits and trees so far
         self._records = 0  # bytes of the package managers' records so far
         self._stillborn = 0
-        self._end = time.monotonic() + limits.image_seconds
+        self._end = math.inf
+
+    def receive(self, copy: Callable[[Tell], Any], arrived: Callable[[int], None]) -> Any:
+        """Have *copy* run in another process, and what is begun meanwhile read and matched; returns what it returns.
+
+        Args:
+            arrived: told of bytes as they come. It may `begin` what is whole.
+
+        Raises LeakscanError and OSError as *copy* does.
+        """
+        receipt = _Receipt(arrived)
+        worker = self._spawn(receiver.main, copy, self._limits, os.getpid())
+        worker.task, worker.deadline = receipt, math.inf
+        self._receivers.append(worker)
+        while receipt.outcome is None:
+            self._assign()
+            self._listen()
+        self._retire(self._receivers)
+        if isinstance(receipt.outcome, Received):
+            return receipt.outcome.result
+        if isinstance(receipt.outcome, Failed):
+            raise ImageUnavailable(
+                f"the process that received the image failed: {receipt.outcome.detail}", "Try again."
+            )
+        if receipt.outcome.errno is not None:
+            raise OSError(receipt.outcome.errno, receipt.outcome.what)
+        raise ImageUnavailable(receipt.outcome.what, receipt.outcome.tip)
+
+    def begin(self, spec: BlobJob) -> None:
+        """Read and match a blob for which `run` is likely to be asked. Its bytes must be there."""
+        if spec not in self._begun:
+            self._begun[spec] = self._job(spec)
+            self._blobs.append(self._begun[spec])
+
+    def _job(self, spec: BlobJob) -> _Job:
+        self._jobs_made += 1
+        return _Job(self._jobs_made, spec, BlobOutcome(spec.blob))
 
     def run(self, blobs: Sequence[BlobJob], texts: Iterable[TextJob]) -> list[BlobOutcome]:
         """Do all of it; outcomes come in the order of *blobs*, texts' sightings in `text_sightings`.
 
         Workers are gone when this returns or raises.
         """
-        jobs = [_Job(number, spec, BlobOutcome(spec.blob)) for number, spec in enumerate(blobs)]
-        for job in sorted(jobs, key=lambda job: -job.spec.blob.size):
+        self._end = time.monotonic() + self._limits.image_seconds
+        jobs = [self._begun.get(spec) or self._job(spec) for spec in blobs]
+        fresh = [job for job in jobs if job.spec not in self._begun]
+        self._drop(job for job in self._begun.values() if job not in jobs)
+        for job in sorted(fresh, key=lambda job: -job.spec.blob.size):
             file = job.spec.blob.file
             if isinstance(file, AwaitedFile) and file.awaited:
                 self._awaited.append(job)
@@ -260,14 +318,26 @@ class Pool:
                 self._assign()
                 self._listen()
         finally:
-            self._close()
+            self.close()
         return [job.outcome for job in jobs]
+
+    def _drop(self, jobs: Iterable[_Job]) -> None:
+        """Spend no more time than must be on what was begun and is not asked for."""
+        for job in jobs:
+            job.unwanted = True
+            if job in self._blobs:
+                self._blobs.remove(job)
+            waiting = [batch for batch in self._batches if batch.job is job]
+            for batch in waiting:
+                self._batches.remove(batch)
+            job.out -= len(waiting)
+            self._release(job)
 
     def _busy(self) -> list[_Worker]:
         return [worker for worker in self._workers() if worker.task is not None]
 
     def _workers(self) -> list[_Worker]:
-        return [*self._fetchers, *self._readers, *self._matchers]
+        return [*self._receivers, *self._fetchers, *self._readers, *self._matchers]
 
     # -- handing out -----------------------------------------------------------------------------------------------
 
@@ -285,7 +355,7 @@ class Pool:
                 self._match_texts(worker, self._texts.popleft())
             else:
                 self._match(worker, self._batches.popleft())
-        if not self._awaited:
+        if not (self._awaited or self._receivers):
             self._retire(self._fetchers)
             if not (self._blobs or self._fetchers):
                 self._retire(self._readers)
@@ -414,11 +484,11 @@ class Pool:
     def _listen(self) -> None:
         busy = self._busy()
         if len(self._batches) >= _WAITING:
-            busy = [worker for worker in busy if worker in self._matchers] or busy
+            busy = [worker for worker in busy if worker not in self._readers]
         if not busy:
             return
         nearest = min(self._end, *(worker.deadline for worker in busy))
-        ready = wait([worker.connection for worker in busy], max(0.0, nearest - time.monotonic()))
+        ready = wait([worker.connection for worker in busy], min(max(0.0, nearest - time.monotonic()), _ROUND))
         for worker in busy:
             if worker.connection in ready:
                 self._hear(worker)
@@ -437,6 +507,10 @@ class Pool:
         worker.answered, self._stillborn = True, 0
         if isinstance(message, Matched):
             self._matched(worker, message)
+        elif isinstance(message, Arrived):
+            worker.task.arrived(message.bytes)
+        elif isinstance(worker.task, _Receipt):
+            worker.task.outcome, worker.task = message, None
         elif isinstance(message, Failed):
             self._failed(worker, message.reason, message.detail)
         elif isinstance(message, Fetched):
@@ -511,6 +585,8 @@ class Pool:
         job.plain = Blob(stored.name, job.spool, 0, size) if spooled and job.spool else stored
 
     def _queue(self, job: _Job, pieces: list[Piece], stored: bool = False) -> None:
+        if job.unwanted:
+            return
         job.out += 1
         if not stored:
             job.sent = max(job.sent, pieces[-1].end)
@@ -539,14 +615,16 @@ class Pool:
         worker.process.kill()
         worker.process.join()
         worker.connection.close()
-        for workers in (self._fetchers, self._readers, self._matchers):
+        for workers in (self._receivers, self._fetchers, self._readers, self._matchers):
             if worker in workers:
                 workers.remove(worker)
         self._failed(worker, reason, detail)
 
     def _failed(self, worker: _Worker, reason: str, detail: str) -> None:
         task, worker.task = worker.task, None
-        if isinstance(task, _Download):
+        if isinstance(task, _Receipt):
+            task.outcome = Failed(reason, detail)
+        elif isinstance(task, _Download):
             self._unfetched(task, reason, detail)
         elif isinstance(task, _Job):
             self._unread(task, reason, detail)
@@ -613,12 +691,16 @@ class Pool:
         for queue in (self._awaited, self._blobs, self._batches, self._texts, self._open):
             queue.clear()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """End all workers; what was not done is left undone. Calling it again does nothing."""
         for worker in self._workers():
             if isinstance(worker.task, _Download):
                 worker.task.spool.close()
             worker.connection.close()
-        for worker in (*self._workers(), *self._retired):
+        ending = [*self._workers(), *self._retired]
+        for workers in (self._receivers, self._fetchers, self._readers, self._matchers, self._retired):
+            workers.clear()
+        for worker in ending:
             worker.process.join(1.0)
             if worker.process.is_alive():
                 worker.process.kill()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scanner.errors import ImageUnavailable, LeakscanError
+from scanner.image.arriving import Carrier, Tell
 from scanner.image.blob import BlobFile
 from scanner.image.engine.connection import connected, talk
 from scanner.image.engine.images import address_of, parts_here, platform_of, present
@@ -42,7 +43,7 @@ def export(
     target: BlobFile,
     *,
     platform: str | None,
-    progress: Callable[[int], None],
+    carry: Carrier,
     instead: Callable[[Place, Kept, str], bool] = lambda *_: False,
 ) -> Export | None:
     """Write the archive of an image to *target*; docker and podman pull the image first if the engine lacks it.
@@ -52,7 +53,7 @@ def export(
             had from there, so that it need not be exported.
         form: docker or podman for that engine, any for whichever runs here if it has the image.
         platform: os/architecture[/variant] for the pull; None leaves it to the engine.
-        progress: told of bytes as they arrive.
+        carry: has the bytes written.
 
     Returns:
         what was exported; None if *form* is any and the engine lacks the image.
@@ -70,7 +71,7 @@ def export(
             pull(api, reference, platform)
             name = present(api, reference, None) or reference.exact
         if not _local(api, name, instead):
-            _receive(api, name, target, progress)
+            _receive(api, name, target, carry)
     finally:
         api.close()
     return Export(source, name)
@@ -98,16 +99,15 @@ def _local(api: APIClient, name: str, instead: Callable[[Place, Kept, str], bool
     return familiar in tags and instead(place, replace(image, tag=familiar), name)
 
 
-def _receive(api: APIClient, name: str, target: BlobFile, progress: Callable[[int], None]) -> None:
+def _receive(api: APIClient, name: str, target: BlobFile, carry: Carrier) -> None:
     """Stream the engine's export into *target*.
 
     `APIClient.get_image` gives chunks of 32 KiB at most and spends more time on them than the engine does; so the body
     is read from the connection beneath it, a MiB at a time.
     """
     response = talk(api.get, address_of(api, name, "get"), stream=True, timeout=_EXPORT_SECONDS)
-    try:
-        if response.status_code != http.HTTPStatus.OK:
-            raise ImageUnavailable(f"the engine cannot export {shown(name)}: {_message(response.content)}", "")
+
+    def copy(tell: Tell) -> None:
         buffer = memoryview(bytearray(MIB))
         body: Any = getattr(response.raw, "_fp", None)
         source: Any = body if hasattr(body, "readinto") else response.raw
@@ -115,7 +115,12 @@ def _receive(api: APIClient, name: str, target: BlobFile, progress: Callable[[in
             rest = buffer[:count]
             while rest:
                 rest = rest[os.write(target.fileno(), rest) :]
-            progress(count)
+            tell(count)
+
+    try:
+        if response.status_code != http.HTTPStatus.OK:
+            raise ImageUnavailable(f"the engine cannot export {shown(name)}: {_message(response.content)}", "")
+        carry(target, copy)
     except LeakscanError:
         raise
     except (OSError, http.client.HTTPException) as error:

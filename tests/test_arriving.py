@@ -1,0 +1,282 @@
+"""Layers of an archive are read while later ones are still arriving, and nothing comes out of it but time."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import signal
+import subprocess
+import tarfile
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scanner import detection
+from scanner.errors import ImageUnavailable
+from scanner.evidence import Severity
+from scanner.image.arriving import Members, Tell
+from scanner.image.blob import Blob, BlobFile, spool
+from scanner.image.source import open_image
+from scanner.image.tarball import open_tar
+from scanner.limits import MIB, Limits
+from scanner.report.json import document
+from scanner.scan import Options, pool_for, scan
+from scanner.work.ahead import Ahead
+from scanner.work.pool import BlobJob, Pool
+from tests.builders import BuiltImage, compress, file, image_of, layer, private_key, tar_of, write
+
+LARGE = 64 * 1024
+PLAIN = tar_of({"a": bytes(LARGE)})
+KEY = private_key("arriving")
+
+
+def _filled(*parts: bytes) -> tuple[BlobFile, list[Any]]:
+    """A file that got these parts one after the other, and the members that were found on the way."""
+    target = spool("archive")
+    members = Members(target)
+    found = []
+    for part in parts:
+        os.write(target.fileno(), part)
+        found += members.more(len(part))
+    return target, found
+
+
+def _parts(data: bytes, cuts: list[int]) -> list[bytes]:
+    ends = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    return [data[start:end] for start, end in pairwise(ends)]
+
+
+_NAMES = st.sampled_from(["blobs/sha256/ab", "x/layer.tar", "y" * 130, "z" * 120 + "/" + "w" * 90, "ü.tar"])
+_DATA = st.sampled_from([b"", b"{}", PLAIN, compress(PLAIN, "gz") + bytes(LARGE), bytes(LARGE), PLAIN + b"x"])
+_KINDS = st.sampled_from([tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.SYMTYPE, tarfile.DIRTYPE])
+
+
+@given(
+    st.lists(st.tuples(_NAMES, _DATA, _KINDS), max_size=4),
+    st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT]),
+    st.lists(st.integers(0, 1 << 20), max_size=5),
+)
+def test_members_are_those_of_the_whole_archive(
+    content: list[tuple[str, bytes, bytes]], form: int, cuts: list[int]
+) -> None:
+    """However the bytes come, what is found early is a member of the whole archive, and no plain layer is missed."""
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w", format=form) as tar:
+        for name, data, kind in content:
+            info = tarfile.TarInfo(name)
+            info.type, info.size = kind, len(data) if kind in (tarfile.REGTYPE, tarfile.AREGTYPE) else 0
+            try:
+                tar.addfile(info, io.BytesIO(data))
+            except ValueError:  # ustar holds no name of that length
+                return
+    opened, found = _filled(*_parts(target.getvalue(), cuts))
+
+    store = open_tar(opened, Limits())
+    whole = [*store.files.values(), *store.shadowed]
+    assert all(blob in whole for blob in found)
+    assert len(found) == len({blob.offset for blob in found})
+    plain = [blob for blob in whole if blob.size >= len(PLAIN) and len(blob.member or "") < 100
+             and (blob.member or "").isascii() and blob.read(257, 5) == b"ustar"]  # fmt: skip
+    assert all(blob in found for blob in plain)
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        b"no tar",
+        compress(PLAIN, "gz"),
+        tar_of(file("big", PLAIN, pax={"size": "9"})),
+        tar_of(file("big", PLAIN, pax={"GNU.sparse.realsize": "9"})),
+        PLAIN[:100] + b"\xff" + PLAIN[101:],
+    ],
+    ids=["text", "compressed", "size-elsewhere", "sparse", "checksum"],
+)
+def test_what_is_not_plain_is_left_until_it_is_whole(archive: bytes) -> None:
+    """No member is found where only the whole archive tells what it is."""
+    opened, found = _filled(archive)
+
+    assert found == []
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def rules() -> detection.Detection:
+    """All rules."""
+    return detection.load(os.environ)
+
+
+@pytest.fixture
+def image() -> BuiltImage:
+    """Two layers of more bytes than are told of at once, the first of which leaks."""
+    return image_of(layer({"app/id_rsa": KEY, "app/filler": bytes(2 * MIB)}), layer({"app/more": bytes(2 * MIB)}))
+
+
+class Slow:
+    """Standard input that gives all but the last bytes, and those when it is told. Another process writes to it: one of
+    our own would hold the pipe open for every process that is forked."""
+
+    def __init__(self, archive: Path) -> None:
+        self.told = False
+        script = 'head -c -1024 "$0"; read -r word; tail -c 1024 "$0"'
+        words = ["sh", "-c", script, str(archive)]
+        self._writer = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self._writer.stdout is not None
+        self.stream = self._writer.stdout
+
+    def go_on(self) -> None:
+        """Have the rest sent."""
+        if not self.told:
+            self.told = True
+            assert self._writer.stdin is not None
+            self._writer.stdin.write(b"on\n")
+            self._writer.stdin.close()
+
+    def close(self) -> None:
+        """It ends."""
+        self._writer.kill()
+        self._writer.wait()
+        self.go_on()
+        self.stream.close()
+
+
+def _scanned(archive: Path, rules: detection.Detection, advance: Callable[[Slow, int], None]) -> dict[str, Any]:
+    """The report of a scan of what arrives slowly."""
+    options = Options(Limits(), 2, bytes(32), Severity.LOW)
+    slow = Slow(archive)
+    ahead = Ahead(lambda: pool_for(rules, options, lambda count: advance(slow, count)), lambda _: None, lambda _: False)
+    try:
+        opened = open_image("-", limits=Limits(), stdin=slow.stream, carry=ahead)
+        result = scan(opened, rules, options, pool=ahead.pool)
+        opened.close()
+        return document(result)
+    finally:
+        ahead.close()
+        slow.close()
+
+
+def _told(report: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in report.items() if key not in ("scan", "tool")}
+
+
+@pytest.mark.parametrize("form", ["docker_archive", "oci_archive"])
+def test_a_layer_is_matched_before_the_rest_has_arrived(
+    form: str, image: BuiltImage, rules: detection.Detection, tmp_path: Path
+) -> None:
+    """The sender waits until a layer was matched; the report is that of an archive which was there from the start."""
+    archive = write(tmp_path / "image.tar", getattr(image, form)())
+    matched = []
+
+    def advance(slow: Slow, count: int) -> None:
+        matched.append((count, slow.told))
+        slow.go_on()
+
+    early = _scanned(archive, rules, advance)
+
+    assert matched[0][0] and not matched[0][1]
+    assert early["verdict"] == "leaked"
+    with open(archive, "rb") as stream:
+        opened = open_image("-", limits=Limits(), stdin=stream)
+        later = document(scan(opened, rules, Options(Limits(), 2, bytes(32), Severity.LOW)))
+        opened.close()
+    assert _told(early) == _told(later)
+
+
+@pytest.mark.parametrize("compression", ["gz", "xz"])
+def test_a_compressed_archive_is_read_while_it_expands(
+    compression: str, image: BuiltImage, rules: detection.Detection, tmp_path: Path
+) -> None:
+    """The layers of a compressed archive are begun with as they come out of it, and found once."""
+    options, begun = Options(Limits(), 2, bytes(32), Severity.LOW), []
+
+    def make() -> Pool:
+        pool = pool_for(rules, options, lambda _: None)
+        begin = pool.begin
+        pool.begin = lambda spec: (begun.append(spec), begin(spec))[1]  # type: ignore[method-assign]
+        return pool
+
+    ahead = Ahead(make, lambda _: None, lambda _: False)
+    path = write(tmp_path / "image.tar.z", compress(image.docker_archive(), compression))
+    opened = open_image(str(path), limits=Limits(), carry=ahead)
+    result = scan(opened, rules, options, pool=ahead.pool)
+    opened.close()
+
+    assert len(begun) == 2
+    assert [finding.rule_id for finding in result.findings if finding.gated] == ["private-key.pkcs8"]
+    assert result.coverage.complete
+
+
+def test_what_nobody_asks_for_is_dropped(rules: detection.Detection, image: BuiltImage, tmp_path: Path) -> None:
+    """A blob that was begun with and is none of the image's leaves nothing in the report."""
+    options = Options(Limits(), 1, bytes(32), Severity.LOW)
+    pool = pool_for(rules, options, lambda _: None)
+    leak = tar_of({"b/id_rsa": private_key("stray")}, {"x": bytes(LARGE)})
+    stray = BlobFile.open(write(tmp_path / "stray.tar", leak))
+    spec = BlobJob(Blob("stray", stray, 0, stray.size()))
+    path = write(tmp_path / "image.tar", image.docker_archive())
+    opened = open_image(str(path), limits=Limits())
+
+    def copy(tell: Tell) -> int:
+        tell(1)
+        return 7
+
+    def arrived(_: int) -> None:
+        pool.begin(spec)
+        pool.begin(spec)
+
+    assert pool.receive(copy, arrived) == 7
+    result = scan(opened, rules, options, pool=pool)
+
+    assert [finding.path for finding in result.findings if finding.gated] == ["app/id_rsa"]
+    assert result.coverage.complete
+    opened.close()
+    stray.close()
+
+
+@pytest.mark.parametrize(
+    ("happens", "error", "words"),
+    [
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), ImageUnavailable, "died"),
+        (lambda: 1 / 0, ImageUnavailable, "ZeroDivisionError"),
+        (lambda: _refuse(), ImageUnavailable, "no more to be had"),
+        (lambda: _full(), OSError, "No space left"),
+        (lambda: bytearray(8 << 30), ImageUnavailable, "more memory"),
+    ],
+    ids=["killed", "fault", "refused", "disk-full", "memory"],
+)
+def test_what_becomes_of_copying_is_told(
+    happens: Callable[[], object], error: type[Exception], words: str, rules: detection.Detection
+) -> None:
+    """Whatever ends the process that copies, the coordinator says so and goes on."""
+    pool = pool_for(rules, Options(Limits(), 1, bytes(32)), lambda _: None)
+    try:
+        with pytest.raises(error, match=words):
+            pool.receive(lambda _: happens(), lambda _: None)
+    finally:
+        pool.close()
+        pool.close()
+
+
+def _refuse() -> None:
+    raise ImageUnavailable("there is no more to be had", "Ask later.")
+
+
+def _full() -> None:
+    raise OSError(errno.ENOSPC, "whatever")
+
+
+def test_an_archive_beyond_the_limit_is_refused(rules: detection.Detection, tmp_path: Path) -> None:
+    """The limit of what may arrive holds in the other process too."""
+    limits = Limits(image_bytes=1000)
+    options = Options(limits, 1, bytes(32))
+    ahead = Ahead(lambda: pool_for(rules, options, lambda _: None), lambda _: None, lambda _: True)
+    path = write(tmp_path / "large", bytes(2000))
+    with open(path, "rb") as stream, pytest.raises(ImageUnavailable, match="more than 1000 bytes"):
+        open_image("-", limits=limits, stdin=stream, carry=ahead)
+    ahead.close()

@@ -25,10 +25,11 @@ from bench.results import keep
 from scanner import detection
 from scanner.content.words import Budget
 from scanner.detect.base import Detector, Trigger
-from scanner.detect.firstpass import FirstPass
+from scanner.detect.firstpass import DatabaseCache, FirstPass, database, triggers_of
 from scanner.evidence import Match
 from scanner.image.blob import Blob, spool
 from scanner.image.source import open_image
+from scanner.keys import cache_directory
 from scanner.layer.compression import sniff
 from scanner.layer.expand import expand, map_blob, plain_digests
 from scanner.layer.walk import Piece, Walk
@@ -126,7 +127,7 @@ def _layer(costs: Costs, blob: Blob, rules: detection.Detection, limits: Limits,
     costs.members += walk.ledger.members
 
     def match(detectors: Sequence[Detector], unfold: bool) -> float:
-        search = Search(FirstPass(detectors, rules.database), limits, Twins(1).part(0, {0: view}))
+        search = Search(FirstPass(detectors, compiled), limits, Twins(1).part(0, {0: view}))
         start = time.process_time()
         digested: set[int] = set()
         budget = Budget(limits) if unfold else None
@@ -135,6 +136,7 @@ def _layer(costs: Costs, blob: Blob, rules: detection.Detection, limits: Limits,
             match_pieces(search, view, batch, digested, budget)
         return time.process_time() - start
 
+    compiled = database(triggers_of(rules.detectors), DatabaseCache(cache_directory(os.environ)))
     first = match([Silent(each) for each in rules.detectors], False)
     confirmed = match(rules.detectors, False)
     decoded = match(rules.detectors, True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from scanner.content.signals import known_signals, signals
 from scanner.detect import patterns, plugins, rulepack, userrules
 from scanner.detect.base import Detector
-from scanner.detect.firstpass import DatabaseCache, compile_database, database, triggers_of
+from scanner.detect.firstpass import DatabaseCache, FirstPass, compile_database, database, triggers_of
 from scanner.detect.foreign import ForeignDetector
 from scanner.detect.known.parts import Known, detectors_of
 from scanner.detect.known.search import segments
@@ -37,24 +37,23 @@ def load(
     digest = hashlib.sha256(f"{pack.digest}{own.digest}".encode())
     for trigger in triggers:
         digest.update(trigger.expression + b"\0")
-    compiled = database(triggers, DatabaseCache(cache_directory(environment)))
-    return with_known(Detection(detectors, compiled, f"sha256:{digest.hexdigest()}"), secrets)
+    first_pass = FirstPass(detectors, database(triggers, DatabaseCache(cache_directory(environment))))
+    return with_known(Detection(first_pass, f"sha256:{digest.hexdigest()}"), secrets)
 
 
 def known_only(known: Sequence[Known]) -> Detection:
     """A detection that finds nothing but *known* secrets, wherever `load` would. Raises RulePackError."""
     detectors: tuple[Detector, ...] = signals(rulepack.load())
-    return with_known(Detection(detectors, compile_database(triggers_of(detectors)), ""), known)
+    return with_known(Detection(FirstPass(detectors, compile_database(triggers_of(detectors))), ""), known)
 
 
 def with_known(detection: Detection, known: Sequence[Known]) -> Detection:
     """A detection that finds *known* secrets as well. Raises RulePackError."""
     own = detectors_of(known)
-    if not own:
-        return Detection(detection.detectors, detection.database, detection.rules_digest, tuple(known))
-    further: tuple[Detector, ...] = (*own, *known_signals(*segments(own)))
-    triggers = [trigger for detector in further for trigger in detector.triggers]
-    compiled = compile_database(triggers, len(triggers_of(detection.detectors)))
-    return Detection(
-        (*detection.detectors, *further), detection.database + compiled, detection.rules_digest, tuple(known)
-    )
+    first_pass = detection.first_pass
+    if own:
+        further: tuple[Detector, ...] = (*own, *known_signals(*segments(own)))
+        triggers = [trigger for detector in further for trigger in detector.triggers]
+        compiled = compile_database(triggers, len(triggers_of(first_pass.detectors)))
+        first_pass = FirstPass(further, compiled, base=first_pass)
+    return Detection(first_pass, detection.rules_digest, tuple(known))

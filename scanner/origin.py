@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from scanner.evidence import Confidence, Evidence, Secret, Surface
 from scanner.image.documents import strings
@@ -334,16 +335,21 @@ def _with_origin(place: Place, called: Called, source: _Source | None, derived: 
         result, lowers = "compiled", _ANYBODYS
     vouching = derived if result == "derived" and derived is not None else source
     lowered = not vouching.private and rule.startswith(lowers)
-    detail = f"{vouching.label}; {_WHY[result]}" if lowered else vouching.label
-    evidence = Evidence("package-file", result, detail)
+    evidence = _evidence(vouching.label, result, lowered)
     confidence = Confidence.LOW if lowered else place.match.confidence
     match = replace(place.match, evidence=(*place.match.evidence, evidence), confidence=confidence)
-    return replace(place, origin=_origin(source), match=match)
+    return replace(place, origin=_origin(source.package, source.intact), match=match)
 
 
-def _origin(source: _Source) -> dict[str, object]:
-    package = source.package
-    described = {"manager": package.manager, "name": package.name, "version": package.version, "intact": source.intact}
+# a package may have thousands of places, of which each holds the same
+@lru_cache(maxsize=4096)
+def _evidence(label: str, result: str, lowered: bool) -> Evidence:
+    return Evidence("package-file", result, f"{label}; {_WHY[result]}" if lowered else label)
+
+
+@lru_cache(maxsize=4096)
+def _origin(package: Package, intact: bool) -> Mapping[str, object]:
+    described = {"manager": package.manager, "name": package.name, "version": package.version, "intact": intact}
     return {"kind": "package", "package": described}
 
 

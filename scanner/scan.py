@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from itertools import chain
 from typing import Protocol
 
@@ -53,19 +53,21 @@ from scanner.work.pool import BlobJob, BlobOutcome, Pool, TextJob
 _SMALL = 64 * KIB  # a document of fewer bytes is matched in the company of others
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Detection:
-    """The detectors, their compiled first pass, the name of the rule set, and secrets that the user gave."""
+    """The detectors with their compiled first pass, the name of the rule set, and secrets that the user gave.
 
-    detectors: Sequence[Detector]
-    database: bytes
+    Made once: the workers of every scan are forked with it.
+    """
+
+    first_pass: FirstPass
     rules_digest: str
     known: tuple[Known, ...] = ()
 
-    @cached_property
-    def first_pass(self) -> FirstPass:
-        """Made once: the workers of every scan are forked with it."""
-        return FirstPass(self.detectors, self.database)
+    @property
+    def detectors(self) -> Sequence[Detector]:
+        """Those of the first pass."""
+        return self.first_pass.detectors
 
 
 @dataclass(frozen=True, slots=True)

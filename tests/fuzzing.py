@@ -588,7 +588,7 @@ def mutated_archive(chance: random.Random, key: bytes) -> tuple[bytes, bytes | N
 def lost_in_archives(seeds: Iterable[int], folder: Path, jobs: int = 1) -> list[Failure]:
     """Failures among mutated archives, one for each seed. *folder* is for the file that is scanned."""
     failures: list[Failure] = []
-    detection = Detection(DETECTORS, DATABASE, "sha256:fuzz")
+    detection = Detection(FirstPass(DETECTORS, DATABASE), "sha256:fuzz")
     options = Options(LIMITS, jobs, b"key", show_secrets=True)
     for seed in seeds:
         chance = random.Random(seed)

@@ -438,7 +438,7 @@ class Cli:
 @pytest.fixture
 def cli(tmp_path: Path, rules: Detection, compiled: Path) -> Iterator[Cli]:
     """A home of its own that has the compiled rules and nothing else, gone afterwards."""
-    assert rules.database
+    assert rules.detectors
     shutil.copytree(compiled, tmp_path / "home" / "cache")
     yield Cli(tmp_path / "home")
     shutil.rmtree(tmp_path / "home", ignore_errors=True)

@@ -31,6 +31,7 @@ import pytest
 import zstandard
 
 from bench.measure import run as measured
+from scanner.detect.firstpass import FirstPass
 from scanner.errors import LeakscanError
 from scanner.image.source import open_image
 from scanner.scan import Detection, Options, scan
@@ -605,7 +606,7 @@ def outcome(path: Path, key: bytes) -> str:
             pytest.fail("a refusal says nothing, or shows the key")
         return SAID
     try:
-        detection = Detection(fuzzing.DETECTORS, fuzzing.DATABASE, "sha256:x")
+        detection = Detection(FirstPass(fuzzing.DETECTORS, fuzzing.DATABASE), "sha256:x")
         result = scan(opened, detection, Options(limits, 1, b"key", show_secrets=True))
     finally:
         opened.close()

@@ -16,7 +16,7 @@ import pytest
 
 from scanner import detection
 from scanner.detect.base import Trigger
-from scanner.detect.firstpass import compile_database, triggers_of
+from scanner.detect.firstpass import FirstPass, compile_database, triggers_of
 from scanner.detect.known.parts import known
 from scanner.evidence import Confidence, Finding, Match, ScanResult, Secret, Severity
 from scanner.image.source import open_image
@@ -49,7 +49,7 @@ def result_of(path: Path) -> ScanResult:
     detectors = (Marks(),)
     opened = open_image(str(path), limits=Limits())
     try:
-        detection = Detection(detectors, compile_database(triggers_of(detectors)), "marks")
+        detection = Detection(FirstPass(detectors, compile_database(triggers_of(detectors))), "marks")
         return scan(opened, detection, Options(Limits(), 2, b"key"))
     finally:
         opened.close()

@@ -254,10 +254,18 @@ class FirstPass:
     Attributes:
         detectors: whose triggers are in the databases.
         explain: remember what the detectors set aside; costs time and memory.
+
+    Args:
+        serialized: what `compile_database` made of the triggers of *detectors*. It is not kept.
+        base: one whose detectors come before these; its databases are used as they are.
     """
 
-    def __init__(self, detectors: Sequence[Detector], serialized: bytes, explain: bool = False) -> None:
-        self.detectors, self.explain = tuple(detectors), explain
+    def __init__(
+        self, detectors: Sequence[Detector], serialized: bytes, explain: bool = False, base: FirstPass | None = None
+    ) -> None:
+        detectors = (*(base.detectors if base else ()), *detectors)
+        self.detectors: tuple[Detector, ...] = detectors
+        self.explain = explain
         #: the numbers of the detectors whose triggers fired in the last content, and of those that its path claimed
         self.fired: Collection[int] = ()
         self._aside: list[SetAside] = []
@@ -269,7 +277,7 @@ class FirstPass:
         self._by_path = tuple(_by_path(detectors))
         #: whether what one content holds tells nothing about the same bytes in another folder
         self.by_whole_path = any(getattr(each, "by_whole_path", False) for each in detectors)
-        self._databases = tuple(_databases(serialized))
+        self._databases: tuple[tuple[Group, Any], ...] = (*(base._databases if base else ()), *_databases(serialized))
         for _, database in self._databases:
             database.scratch = hyperscan.Scratch(database)
         self._events = array("Q")  # trigger and end in one number: a hostile content has millions

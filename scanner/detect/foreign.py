@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-import re2
-
 from scanner.detect import plausible
 from scanner.detect.base import Trigger
+from scanner.detect.dialect import compile_bytes
 from scanner.detect.spans import Suppressed, ranges
 from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
 
@@ -91,10 +90,7 @@ class _Compiled:
 
 def compiled(pattern: str) -> Any:
     """*pattern* for bytes as they are. Raises re2.error, UnicodeEncodeError."""
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.log_errors = False
-    return re2.compile(pattern.encode("ascii"), options)
+    return compile_bytes(pattern.encode("ascii"))
 
 
 class ForeignDetector:

@@ -35,7 +35,9 @@ from scanner.work.messages import (
     MatchTexts,
     NestedGap,
     OpenExtent,
+    Packed,
     Sighting,
+    pack,
 )
 from scanner.work.reader import place
 from scanner.work.twins import Twins
@@ -81,13 +83,14 @@ def _serve(
     extents: dict[int, memoryview],
     digested: dict[int, set[int]],
     budgets: dict[int, Budget],
-) -> Matched | Failed:
+) -> Matched | Packed | Failed:
     search.start_task()
     try:
         if isinstance(task, MatchTexts):
             return match_texts(search, task.texts)
         budget = budgets[task.extent] if task.unfold else None
-        return match_pieces(search, extents[task.extent], task.pieces, digested[task.extent], budget, task.extent)
+        view, known = extents[task.extent], digested[task.extent]
+        return pack(match_pieces(search, view, task.pieces, known, budget, task.extent))
     except MemoryError:
         return Failed("limit.memory", "matching needs more memory than a worker may have")
     except Exception as error:  # a fault of ours must cost a few pieces, never the scan, and show no bytes

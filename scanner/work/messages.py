@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import zlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -12,6 +14,8 @@ from scanner.layer.walk import Ledger, Piece
 from scanner.limits import Limits
 from scanner.packages.model import FileDigests, Record
 from scanner.work.called import Named
+
+Body = bytes
 
 
 class Form(StrEnum):
@@ -249,6 +253,34 @@ class Matched:
     gaps: list[NestedGap] = field(default_factory=list)
     ignored: list[Ignored] = field(default_factory=list)
     objects: list[LooseObject] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """From a matcher: what it saw in pieces, packed. Nobody looks at that before all pieces were matched, and a large
+    image has tens of thousands of sightings, of a kilobyte each.
+
+    Attributes:
+        bytes: of how many.
+        spans: offset and length of the stored bytes of sightings that have proofs of their own.
+        body: what `unpack` takes.
+    """
+
+    bytes: int
+    spans: frozenset[tuple[int, int]]
+    body: Body
+
+
+def pack(message: Matched) -> Packed:
+    """The same, packed."""
+    spans = frozenset(sighting.stored for sighting in message.sightings if sighting.part in ("inside", "name"))
+    return Packed(message.bytes, spans, zlib.compress(pickle.dumps(message), 1))
+
+
+def unpack(body: Body) -> Matched:
+    """What was packed. It comes from a worker of our own, as all messages do."""
+    message: Matched = pickle.loads(zlib.decompress(body))  # noqa: S301
+    return message
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from scanner.errors import ImageUnavailable
 from scanner.evidence import Gap
 from scanner.image.arriving import Tell
 from scanner.image.blob import AwaitedFile, Blob, BlobFile, spool
+from scanner.layer.compression import sniff
 from scanner.layer.walk import WINDOW, Piece
 from scanner.limits import MIB, Limits
 from scanner.packages.model import FileDigests, Record, weight
@@ -45,21 +46,24 @@ from scanner.work.messages import (
     MatchTexts,
     NestedGap,
     OpenExtent,
+    Packed,
     Pieces,
     Plain,
     ReadLayer,
     Received,
     Refused,
     Sighting,
+    unpack,
 )
 from scanner.work.twins import Twins
 
-_WAITING = 256  # batches that may wait before readers are throttled
+_WAITING = 32  # batches that may wait before readers are throttled; each holds some 500 pieces
 _TEXTS, _TEXT_BYTES = 1000, 4 * MIB  # in one task
 _MATCH_SECONDS = 300.0  # a batch is 16 MiB: a tenth of a second
 _RECORD_BYTES = 256 * MIB  # of package managers' records of one image; large images have 10 MiB
 _OBJECT_BYTES = 64 * MIB  # of git's commits and trees
 _FETCHERS = 4  # downloads at a time
+_FED = 6  # matchers that one reader of plain layers keeps busy; it is nine times as fast
 #: workers that died in a row without an answer: then it is not their tasks that kill them, and parts fare no better
 _STILLBORN = 16
 _ROUND = 3600.0  # seconds that all workers may be silent before it is looked whether any is late
@@ -160,6 +164,8 @@ class _Job:
     out: int = 0  # batches that are waiting or being matched
     finished: bool = False  # the reader is done with it
     unwanted: bool = False  # nobody will ask what it gave
+    packed: list[tuple[bool, bytes]] = field(default_factory=list)  # whether in the stored bytes, and what was matched
+    spans: set[tuple[int, int]] = field(default_factory=set)  # of the plain bytes that are to be proven
 
     def extent(self, stored: bool) -> int:
         return 2 * self.number + (0 if stored else 1)
@@ -199,12 +205,18 @@ def _prove(job: _Job) -> None:
     outcome, plain = job.outcome, job.plain
     if outcome.read is None or plain is None:
         return
-    wanted = {sighting.stored for sighting in outcome.sightings if sighting.part in ("inside", "name")}
-    wanted |= set(job.spec.spans)
+    wanted = job.spans | set(job.spec.spans)
     key = outcome.read.proof_key
     with contextlib.suppress(OSError):
         outcome.proofs.update({span: _mac(key, plain, *span) for span in wanted})
         outcome.stored_proofs.update({span: _mac(key, job.spec.blob, *span) for span in job.spec.spans})
+
+
+def _is_packed(job: _Job) -> bool:
+    """Whether a reader will expand a blob."""
+    with contextlib.suppress(OSError):  # the reader will say so
+        return job.spec.form is not Form.BYTES and bool(sniff(job.spec.blob.read(0, 6)))
+    return False
 
 
 def _mac(key: bytes, blob: Blob, offset: int, length: int) -> str:
@@ -319,6 +331,8 @@ class Pool:
                 self._listen()
         finally:
             self.close()
+        for job in jobs:
+            self._unpack(job)
         return [job.outcome for job in jobs]
 
     def _drop(self, jobs: Iterable[_Job]) -> None:
@@ -348,7 +362,10 @@ class Pool:
             if worker is None:
                 break
             self._fetch(worker, self._awaited.popleft())
-        while self._blobs and len(self._batches) < _WAITING and (worker := self._idle(self._readers, self._reader)):
+        while self._blobs and len(self._batches) < _WAITING and self._read_on(self._blobs[0]):
+            worker = self._idle(self._readers, self._reader)
+            if worker is None:
+                break
             self._start(worker, self._blobs.popleft())
         while (self._texts or self._batches) and (worker := self._idle(self._matchers, self._matcher)):
             if self._texts:
@@ -359,6 +376,11 @@ class Pool:
             self._retire(self._fetchers)
             if not (self._blobs or self._fetchers):
                 self._retire(self._readers)
+
+    def _read_on(self, job: _Job) -> bool:
+        """Whether another reader is of use: what is compressed takes its time, of the rest one feeds many matchers."""
+        reading = [worker.task for worker in self._readers if worker.task is not None]
+        return _is_packed(job) or sum(not _is_packed(each) for each in reading) <= self._jobs // _FED
 
     def _idle(self, workers: list[_Worker], new: Callable[[], _Worker], most: int = 0) -> _Worker | None:
         for worker in workers:
@@ -505,7 +527,7 @@ class Pool:
             self._lost(worker, "worker.died", "the process that looked at it died")
             return
         worker.answered, self._stillborn = True, 0
-        if isinstance(message, Matched):
+        if isinstance(message, Matched | Packed):
             self._matched(worker, message)
         elif isinstance(message, Arrived):
             worker.task.arrived(message.bytes)
@@ -520,33 +542,42 @@ class Pool:
         else:
             self._read(worker, message)
 
-    def _matched(self, worker: _Worker, message: Matched) -> None:
+    def _matched(self, worker: _Worker, message: Matched | Packed) -> None:
         task, worker.task = worker.task, None
-        if isinstance(task, list):
+        if isinstance(message, Matched):
             self.text_sightings += message.sightings
             self.text_gaps += [nested.gap for nested in message.gaps]
             self.text_bytes += message.bytes
             self.text_ignored += message.ignored
             return
-        outcome = task.job.outcome
-        outcome.ignored += message.ignored
-        outcome.nested += [
-            replace(found, gap=replace(found.gap, blob=outcome.blob.name))
-            for found in message.gaps
-            # a layer's bytes without a member are a gap themselves
-            if found.member is not None or task.job.spec.form is not Form.LAYER
-        ]
-        if task.stored:
-            outcome.stored_sightings += message.sightings
-        else:
-            outcome.sightings += message.sightings
-            outcome.digests += message.digests
-            self._keep(outcome, message.records)
-            self._keep_objects(outcome, message.objects)
-            outcome.matched += message.bytes
+        task.job.packed.append((task.stored, message.body))
+        if not task.stored:
+            task.job.spans |= message.spans
+            task.job.outcome.matched += message.bytes
             self._progress(message.bytes)
         task.job.out -= 1
         self._release(task.job)
+
+    def _unpack(self, job: _Job) -> None:
+        """Add to a job's outcome what matchers saw."""
+        outcome = job.outcome
+        for stored, body in job.packed:
+            message = unpack(body)
+            outcome.ignored += message.ignored
+            outcome.nested += [
+                replace(found, gap=replace(found.gap, blob=outcome.blob.name))
+                for found in message.gaps
+                # a layer's bytes without a member are a gap themselves
+                if found.member is not None or job.spec.form is not Form.LAYER
+            ]
+            if stored:
+                outcome.stored_sightings += message.sightings
+            else:
+                outcome.sightings += message.sightings
+                outcome.digests += message.digests
+                self._keep(outcome, message.records)
+                self._keep_objects(outcome, message.objects)
+        job.packed.clear()
 
     def _keep(self, outcome: BlobOutcome, records: list[Record]) -> None:
         """Keep what package managers say, up to a limit: what is not kept lowers nothing."""

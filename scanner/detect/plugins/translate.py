@@ -13,8 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import re2
-
+from scanner.detect.dialect import compile_bytes
 from scanner.detect.plugins.alphabet import REPRESENTATIVES, byte_set
 
 _ALL = frozenset(range(len(REPRESENTATIVES)))
@@ -98,11 +97,8 @@ def translate(original: re.Pattern[str], group: int) -> Linear:
     lead, nodes = writer.lead(list(tree))
     nodes, trail = writer.trail(nodes)
     text = lead + b"(" + writer.sequence(nodes) + b")" + trail
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.log_errors = False
     values, width = tuple(writer.values) if group else (1,), int(tree.getwidth()[1])
-    return Linear(re2.compile(text, options), values, bool(lead), original, group, writer.exact, width)
+    return Linear(compile_bytes(text), values, bool(lead), original, group, writer.exact, width)
 
 
 def _name(node: tuple[Any, Any]) -> str:

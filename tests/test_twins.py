@@ -6,6 +6,7 @@ import json
 import random
 from pathlib import Path
 
+from scanner.layer.walk import WINDOW
 from scanner.work.twins import Twins, tail
 from tests.builders import image_of, layer, tar_of, write
 from tests.conftest import Leakscan
@@ -39,6 +40,26 @@ def test_other_bytes_or_names_are_not_known() -> None:
     assert not known.holds("y/blob.bin", memoryview(NOTHING))
     del extents[3]
     assert not known.holds("x/blob.bin", memoryview(NOTHING))
+
+
+def test_a_large_content_is_known_when_all_of_its_windows_are() -> None:
+    """Each worker notes the windows that it searched; those of two contents do not make one."""
+    data = memoryview(bytes(2 * WINDOW + 5))
+    other = memoryview(bytes(WINDOW) + b"x" + bytes(WINDOW + 4))
+    extents = {1: data, 2: other}
+    twins = Twins(2)
+    first, second = twins.part(0, extents), twins.part(1, extents)
+
+    first.note("x/large", 1, 0, len(data))
+    second.note("x/large", 1, 0, len(data), WINDOW)
+    assert not first.holds("x/large", data)
+    second.note("x/large", 2, 0, len(data), 2 * WINDOW)
+    assert not first.holds("x/large", data)
+    first.note("x/large", 1, 0, len(data), 2 * WINDOW)
+
+    assert first.holds("x/large", data)
+    assert second.holds("x/large", memoryview(bytes(len(data))))
+    assert not first.holds("x/large", other)
 
 
 def test_a_full_table_forgets_nothing_and_claims_nothing() -> None:

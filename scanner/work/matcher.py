@@ -178,9 +178,8 @@ def match_pieces(
             records += _records(view, piece)
             objects += _objects(view, piece) if budget is not None else []
             digests += _digests(view, piece, digested) if seen or nested else []
-            whole = budget is not None and not piece.again and piece.end - piece.start == piece.size
-            if whole and not (seen or nested or aside):
-                search.known.note(_name(piece), extent, piece.data, piece.size)
+            if budget is not None and not (piece.again or seen or nested or aside):
+                search.known.note(_name(piece), extent, piece.data, piece.size, piece.start - piece.data)
         size += 0 if piece.again else piece.end - piece.start + piece.data - piece.header
     return Matched(found, size, records, digests, gaps, ignored, objects)
 

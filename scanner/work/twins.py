@@ -11,6 +11,7 @@ import mmap
 import struct
 from collections.abc import Mapping
 
+from scanner.layer.walk import WINDOW
 from scanner.limits import KIB
 
 _SLOT = struct.Struct("<QQQQ")  # key, extent, offset, size
@@ -49,11 +50,12 @@ class Known:
         self._own = worker * _PART
         self._noted = 0
 
-    def note(self, path: str, extent: int, offset: int, size: int) -> None:
-        """The *size* bytes at *offset* of an extent, called *path*, were searched and hold nothing."""
+    def note(self, path: str, extent: int, offset: int, size: int, start: int = 0) -> None:
+        """Of the *size* bytes at *offset* of an extent, called *path*, the window from *start* on (`layer.walk.WINDOW`)
+        was searched and holds nothing."""
         if size < _LEAST or self._noted >= _FULL:
             return
-        key = _key(path, size)
+        key = _key(path, size, start)
         for probe in range(_PROBES):
             at = self._own + (key + probe) % _SLOTS * _SLOT.size
             if not int.from_bytes(self._memory[at : at + 8], "little"):
@@ -68,22 +70,30 @@ class Known:
         size = len(data)
         if size < _LEAST:
             return False
-        key = _key(path, size)
+        places = self._places(path, size, 0)
+        for start in range(WINDOW, size, WINDOW):  # all windows of one and the same content
+            if not places:
+                return False
+            places &= self._places(path, size, start)
+        return any(_equal(self._extents[extent][offset : offset + size], data) for extent, offset in places)
+
+    def _places(self, path: str, size: int, start: int) -> set[tuple[int, int]]:
+        """Extent and offset of contents of which that window is known."""
+        key, found = _key(path, size, start), set()
         for part in self._parts:
             for probe in range(_PROBES):
                 at = part + (key + probe) % _SLOTS * _SLOT.size
-                found, extent, offset, length = _SLOT.unpack_from(self._memory, at)
-                if not found:
+                noted, extent, offset, length = _SLOT.unpack_from(self._memory, at)
+                if not noted:
                     break
-                view = self._extents.get(extent) if found == key and length == size else None
-                if view is not None and _equal(view[offset : offset + size], data):
-                    return True
-        return False
+                if noted == key and length == size and extent in self._extents:
+                    found.add((extent, offset))
+        return found
 
 
-def _key(path: str, size: int) -> int:
+def _key(path: str, size: int, start: int) -> int:
     """Never 0. Workers are forked, so `hash` of a text is the same in all of them."""
-    return hash((tail(path), size)) & 0xFFFFFFFFFFFFFFFF | 1
+    return hash((tail(path), size, start)) & 0xFFFFFFFFFFFFFFFF | 1
 
 
 def _equal(one: memoryview, other: memoryview) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import random
 import signal
 import subprocess
 import tarfile
@@ -18,9 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner import detection
-from scanner.errors import ImageUnavailable
+from scanner.detect.firstpass import FirstPass
+from scanner.errors import ImageUnavailable, LeakscanError
 from scanner.evidence import Severity
-from scanner.image.arriving import Members, Tell
+from scanner.image.arriving import Carrier, Members, Tell
 from scanner.image.blob import Blob, BlobFile, spool
 from scanner.image.source import open_image
 from scanner.image.tarball import open_tar
@@ -29,6 +31,7 @@ from scanner.report.json import document
 from scanner.scan import Options, pool_for, scan
 from scanner.work.ahead import Ahead
 from scanner.work.pool import BlobJob, Pool
+from tests import fuzzing
 from tests.builders import BuiltImage, compress, file, image_of, layer, private_key, tar_of, write
 
 LARGE = 64 * 1024
@@ -210,6 +213,57 @@ def test_a_compressed_archive_is_read_while_it_expands(
     assert len(begun) == 2
     assert [finding.rule_id for finding in result.findings if finding.gated] == ["private-key.pkcs8"]
     assert result.coverage.complete
+
+
+class Chunks(io.RawIOBase):
+    """A stream that gives as many bytes at a time as chance will have it."""
+
+    def __init__(self, data: bytes, chance: random.Random) -> None:
+        super().__init__()
+        self._rest, self._chance = data, chance
+
+    def read(self, _size: int = -1) -> bytes:
+        """The next bytes, nothing at the end."""
+        count = self._chance.choice((1, 511, 512, 513, 5000, 1 << 20))
+        given, self._rest = self._rest[:count], self._rest[count:]
+        return given
+
+
+def test_broken_archives_give_one_report_however_they_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is wrong with an archive, layers that were begun with early change no word of its report."""
+    monkeypatch.setattr("scanner.image.arriving._LEAST", 100)
+    monkeypatch.setattr("scanner.work.receiver.MIB", 1000)
+    rules = detection.Detection(FirstPass(fuzzing.DETECTORS, fuzzing.DATABASE), "sha256:fuzz")
+    options = Options(fuzzing.LIMITS, 2, bytes(32), show_secrets=True)
+
+    def report(archive: bytes, carry: Carrier | None = None, pool: Pool | None = None) -> object:
+        stream: Any = Chunks(archive, random.Random(len(archive)))
+        try:
+            opened = open_image("-", limits=fuzzing.LIMITS, stdin=stream, carry=carry)
+        except LeakscanError as error:
+            return error.what, error.tip
+        try:
+            return _told(document(scan(opened, rules, options, pool=pool)))
+        finally:
+            opened.close()
+
+    def begun(archive: bytes) -> int:
+        """How many blobs were begun with early, if that changes nothing."""
+        pool, found = pool_for(rules, options, lambda _: None), []
+        begin = pool.begin
+        monkeypatch.setattr(pool, "begin", lambda spec: (found.append(spec), begin(spec)))
+        ahead = Ahead(lambda: pool, lambda _: None, lambda _: False)
+        assert report(archive, ahead, pool) == report(archive)
+        pool.close()
+        return len(found)
+
+    number = 0
+    for seed in range(60):
+        chance = random.Random(seed)
+        archive, _ = fuzzing.mutated_archive(chance, fuzzing.new_key(chance))
+        number += begun(archive[: chance.randrange(len(archive))] if chance.random() < 0.2 else archive)
+
+    assert number > 60
 
 
 def test_what_nobody_asks_for_is_dropped(rules: detection.Detection, image: BuiltImage, tmp_path: Path) -> None:

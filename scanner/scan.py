@@ -124,7 +124,7 @@ def scan(
 ) -> ScanResult:
     """Scan every layer and document of *opened*. Raises OSError if no spool can be made (disk full).
 
-    *pool* is one of `pool_for` these arguments that has begun with layers already; it is closed.
+    *pool* was made by `pool_for` and has begun with layers already; *progress* is that of the pool then.
 
     Blobs that *kept* knows are not read again; the findings are the same. It is not asked where values are needed (to
     show them, to compare them with a baseline, to look for those that are known), nor what was judged to be no secret,

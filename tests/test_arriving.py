@@ -9,7 +9,9 @@ import random
 import signal
 import subprocess
 import tarfile
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -300,9 +302,12 @@ def test_what_nobody_asks_for_is_dropped(rules: detection.Detection, image: Buil
         (lambda: 1 / 0, ImageUnavailable, "ZeroDivisionError"),
         (lambda: _refuse(), ImageUnavailable, "no more to be had"),
         (lambda: _full(), OSError, "No space left"),
+        (lambda: _late(), TimeoutError, "timed out"),
+        (lambda: _pipe(), BrokenPipeError, "somebody else's"),
+        (lambda: threading.Lock(), ImageUnavailable, "TypeError"),
         (lambda: bytearray(8 << 30), ImageUnavailable, "more memory"),
     ],
-    ids=["killed", "fault", "refused", "disk-full", "memory"],
+    ids=["killed", "fault", "refused", "disk-full", "timeout", "pipe", "no-message", "memory"],
 )
 def test_what_becomes_of_copying_is_told(
     happens: Callable[[], object], error: type[Exception], words: str, rules: detection.Detection
@@ -322,7 +327,70 @@ def _refuse() -> None:
 
 
 def _full() -> None:
-    raise OSError(errno.ENOSPC, "whatever")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _late() -> None:
+    raise TimeoutError("timed out")
+
+
+def _pipe() -> None:
+    raise BrokenPipeError(errno.EPIPE, "somebody else's")
+
+
+def bomb(image: BuiltImage) -> bytes:
+    """An archive whose first layer grows to 64 MiB and is none of the image's."""
+    large = compress(tar_of({"zeros": bytes(64 * MIB), "id_rsa": KEY}), "gz") + bytes(LARGE)
+    return tar_of(file("blobs/sha256/" + "0" * 64, large), *image.oci_members())
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["its-own", "another's"])
+def test_early_layers_take_nothing_from_others(
+    asked: bool, rules: detection.Detection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a layer grows to early counts for no other, and one that had too little room is read again."""
+    small = image_of(layer({"app/id_rsa": KEY, "zeros": bytes(8 * MIB)}, compression="gz"))
+    archive = small.oci_archive() if asked else bomb(small)
+    limits = Limits(image_bytes=70 * MIB)
+    options = Options(limits, 1, bytes(32), Severity.LOW)
+    monkeypatch.setattr("scanner.image.arriving._LEAST", 1000)
+    monkeypatch.setattr(Pool, "_early_room", lambda _: MIB if asked else 128 * MIB)
+    monkeypatch.setattr("scanner.work.pool._GROWS", 0)
+    ahead = Ahead(lambda: pool_for(rules, options, lambda _: None), lambda _: None, lambda _: False)
+    with open(write(tmp_path / "image.tar", archive), "rb") as stream:
+        opened = open_image("-", limits=limits, stdin=stream, carry=ahead)
+    assert ahead.pool is not None
+    assert len(ahead.pool._begun) == 1 + (not asked)
+    opened = replace(opened, documents=())
+
+    result = scan(opened, rules, options, pool=ahead.pool)
+
+    assert [finding.path for finding in result.findings if finding.gated] == ["app/id_rsa"]
+    assert result.coverage.complete
+    opened.close()
+    ahead.close()
+
+
+def test_early_layers_wait_where_room_is_scarce(rules: detection.Detection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is expanded early where the disk may be needed for what is still to come; plain layers take none."""
+    pool = pool_for(rules, Options(Limits(), 2, bytes(32)), lambda _: None)
+    monkeypatch.setattr(Pool, "_early_room", lambda _: 10 * LARGE)
+    file = spool("archive")
+    stored = compress(os.urandom(4 * LARGE), "gz")
+    os.write(file.fileno(), stored + PLAIN)
+    seen: list[list[str]] = []
+
+    def arrived(_: int) -> None:
+        pool.begin(BlobJob(Blob("packed", file, 0, len(stored))))
+        pool.begin(BlobJob(Blob("plain", file, len(stored), len(PLAIN))))
+        pool._assign()
+        seen.append([job.spec.blob.name for job in pool._open])
+
+    pool.receive(lambda tell: tell(1), arrived)
+    pool.close()
+    file.close()
+
+    assert seen == [["plain"]]
 
 
 def test_an_archive_beyond_the_limit_is_refused(rules: detection.Detection, tmp_path: Path) -> None:

@@ -85,6 +85,10 @@ class Entries:
         """Whether there is an entry, sound or not."""
         return os.path.lexists(self.directory / self._name(kind, parts))
 
+    def any(self) -> bool:
+        """Whether there is any entry."""
+        return next(listed(self.directory), None) is not None
+
     def put(self, kind: str, parts: Iterable[str], content: bytes) -> None:
         """Keep *content* whole, or not at all; makes room for it."""
         if len(content) > _LARGEST_ENTRY:

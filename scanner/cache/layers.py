@@ -66,9 +66,10 @@ class CachedLayers:
                         self._remember(blob, digest)
 
     def may_have(self, name: str) -> bool:
-        """Whether an entry may be there for a layer, by what its blob is called: a digest, or one with a suffix."""
+        """Whether an entry may be there for a layer, by what its blob is called: a digest, one with a suffix, or what
+        tells nothing (docker-archives of Docker before 25)."""
         digest = f"sha256:{name.partition('.')[0]}" if ":" not in name else name
-        return self._has(digest, Form.LAYER)
+        return self._has(digest, Form.LAYER) if is_digest(digest) else self._entries.any()
 
     def get(self, blob: Blob, form: Form) -> BlobOutcome | None:
         """What an earlier scan by the same rules gave for the very bytes of *blob*, None if that is not known."""

@@ -18,7 +18,7 @@ import re2
 
 from scanner.limits import MIB
 
-#: what an expression may take, states that it remembers among it, in each matcher; RE2's own bound is 8 MiB
+#: what an expression may take in each matcher, states that it remembers among it, if it fits; RE2's own bound is 8 MiB
 _MEMORY = 3 * MIB
 _ALL = (1 << 256) - 1
 

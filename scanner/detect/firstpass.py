@@ -277,9 +277,10 @@ class FirstPass:
         self._by_path = tuple(_by_path(detectors))
         #: whether what one content holds tells nothing about the same bytes in another folder
         self.by_whole_path = any(getattr(each, "by_whole_path", False) for each in detectors)
-        self._databases: tuple[tuple[Group, Any], ...] = (*(base._databases if base else ()), *_databases(serialized))
-        for _, database in self._databases:
+        own = tuple(_databases(serialized))
+        for _, database in own:
             database.scratch = hyperscan.Scratch(database)
+        self._databases: tuple[tuple[Group, Any], ...] = (*(base._databases if base else ()), *own)
         self._events = array("Q")  # trigger and end in one number: a hostile content has millions
         events = self._events
         self._on_match = lambda trigger, _start, end, _flags, _context: events.append(trigger << _END_BITS | end)

@@ -30,7 +30,7 @@ class Carrier(Protocol):
     def __call__(self, file: BlobFile, copy: Callable[[Tell], Result]) -> Result:
         """Run *copy*, which writes to *file* from its start and tells how many bytes it wrote; returns what it returns.
 
-        Raises LeakscanError and OSError as *copy* does.
+        Raises the LeakscanError or OSError that *copy* raises.
         """
 
 
@@ -72,7 +72,7 @@ class Members:
             if kind in _RECORDS:
                 records = self._file.read(data, min(size, _EXTENDED))
                 self._over = size > _EXTENDED or b"size=" in records or b"GNU.sparse" in records
-                self._named = self._named or kind == b"x"
+                self._named = self._named or b"path=" in records
             elif kind in _LONG:
                 self._named = True
             elif kind in _NO_DATA or kind in _REGULAR:

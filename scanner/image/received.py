@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import time
 from contextlib import ExitStack
 from dataclasses import replace
@@ -35,7 +36,7 @@ def spooled(
     files.callback(file.close)
 
     def copy(tell: Tell) -> None:
-        size, chunk = 0, first or stream.read(MIB)
+        size, chunk = 0, first or _next(stream)
         while chunk:
             size += len(chunk)
             if size > limits.image_bytes:
@@ -44,10 +45,19 @@ def spooled(
             while view:
                 view = view[os.write(file.fileno(), view) :]
             tell(len(chunk))
-            chunk = stream.read(MIB)
+            chunk = _next(stream)
 
     carry(file, copy)
     return file
+
+
+def _next(stream: BinaryIO) -> bytes:
+    """What comes next, nothing at the end. A stream that does not block is waited for."""
+    while True:
+        chunk: bytes | None = stream.read(MIB)
+        if chunk is not None:
+            return chunk
+        select.select([stream], [], [])
 
 
 def from_fifo(path: Path, limits: Limits, files: ExitStack, carry: Carrier) -> BlobFile:

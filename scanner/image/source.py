@@ -116,7 +116,8 @@ def _from_stream(request: _Request, files: ExitStack) -> OpenedImage:
 
 @contextmanager
 def _own(stream: BinaryIO) -> Iterator[BinaryIO]:
-    """The same stream by a descriptor of our own: a process that is forked finds standard input closed."""
+    """A stream that nobody has read from, by a descriptor of our own: a process that is forked finds standard input
+    closed."""
     try:
         descriptor = os.dup(stream.fileno())
     except io.UnsupportedOperation:  # it is in memory

@@ -1,6 +1,6 @@
 """The fetcher process: downloads one blob after the other into spools of the coordinator's.
 
-It alone talks to the network while layers are read, and never looks into what it fetched.
+It talks to the network while layers are read, and never looks into what it fetched.
 """
 
 from __future__ import annotations

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from scanner.content.repositories import LooseObject
+from scanner.errors import LeakscanError
 from scanner.evidence import Gap, Match, Secret
 from scanner.layer.tree import Tree
 from scanner.layer.walk import Ledger, Piece
 from scanner.limits import Limits
 from scanner.packages.model import FileDigests, Record
 from scanner.work.called import Named
-
-Body = bytes
 
 
 class Form(StrEnum):
@@ -62,11 +61,9 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """From a receiver: the bytes are not to be had, or cannot be written, where *errno* tells why."""
+    """From a receiver: the bytes are not to be had, or cannot be written."""
 
-    what: str
-    tip: str
-    errno: int | None = None
+    error: LeakscanError | OSError
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,23 +258,23 @@ class Packed:
     image has tens of thousands of sightings, of a kilobyte each.
 
     Attributes:
-        bytes: of how many.
         spans: offset and length of the stored bytes of sightings that have proofs of their own.
         body: what `unpack` takes.
+        bytes: of how many.
     """
 
-    bytes: int
     spans: frozenset[tuple[int, int]]
-    body: Body
+    body: bytes
+    bytes: int
 
 
 def pack(message: Matched) -> Packed:
     """The same, packed."""
     spans = frozenset(sighting.stored for sighting in message.sightings if sighting.part in ("inside", "name"))
-    return Packed(message.bytes, spans, zlib.compress(pickle.dumps(message), 1))
+    return Packed(spans, zlib.compress(pickle.dumps(message), 1), message.bytes)
 
 
-def unpack(body: Body) -> Matched:
+def unpack(body: bytes) -> Matched:
     """What was packed. It comes from a worker of our own, as all messages do."""
     message: Matched = pickle.loads(zlib.decompress(body))  # noqa: S301
     return message

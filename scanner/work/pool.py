@@ -12,6 +12,7 @@ import hmac
 import math
 import multiprocessing
 import os
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -63,10 +64,11 @@ _MATCH_SECONDS = 300.0  # a batch is 16 MiB: a tenth of a second
 _RECORD_BYTES = 256 * MIB  # of package managers' records of one image; large images have 10 MiB
 _OBJECT_BYTES = 64 * MIB  # of git's commits and trees
 _FETCHERS = 4  # downloads at a time
+_GROWS = 4  # times as large a layer becomes, and rarely more, when it is expanded
+_SHARE = 8  # one part of so many of the room on the disk is for layers that are expanded early
 _FED = 6  # matchers that one reader of plain layers keeps busy; it is nine times as fast
 #: workers that died in a row without an answer: then it is not their tasks that kill them, and parts fare no better
 _STILLBORN = 16
-_ROUND = 3600.0  # seconds that all workers may be silent before it is looked whether any is late
 _CONTEXT = multiprocessing.get_context("fork")  # inherits detectors and database without a copy
 
 
@@ -163,7 +165,11 @@ class _Job:
     sent: int = 0  # plain bytes handed out as pieces, in order
     out: int = 0  # batches that are waiting or being matched
     finished: bool = False  # the reader is done with it
-    unwanted: bool = False  # nobody will ask what it gave
+    early: bool = False  # begun before anybody asked for it
+    unwanted: bool = False  # nobody will ask for it
+    packs: bool | None = None  # whether a reader will expand it, once that was looked at
+    room: int = 0  # plain bytes that it may take on the disk
+    spooled: int = 0  # that it took
     packed: list[tuple[bool, bytes]] = field(default_factory=list)  # whether in the stored bytes, and what was matched
     spans: set[tuple[int, int]] = field(default_factory=set)  # of the plain bytes that are to be proven
 
@@ -214,9 +220,18 @@ def _prove(job: _Job) -> None:
 
 def _is_packed(job: _Job) -> bool:
     """Whether a reader will expand a blob."""
-    with contextlib.suppress(OSError):  # the reader will say so
-        return job.spec.form is not Form.BYTES and bool(sniff(job.spec.blob.read(0, 6)))
-    return False
+    if job.packs is None:
+        job.packs = False
+        with contextlib.suppress(OSError):  # the reader will say so
+            job.packs = job.spec.form is not Form.BYTES and bool(sniff(job.spec.blob.read(0, 6)))
+    return job.packs
+
+
+def _spoiled(job: _Job) -> bool:
+    """Whether something else than its bytes kept an early blob from being read whole."""
+    read = job.outcome.read
+    gaps = [*job.outcome.gaps, *(read.gaps if read is not None else ())]
+    return job.early and any(gap.reason.startswith(("limit.", "spool.", "worker.")) for gap in gaps)
 
 
 def _mac(key: bytes, blob: Blob, offset: int, length: int) -> str:
@@ -278,7 +293,7 @@ class Pool:
         Args:
             arrived: told of bytes as they come. It may `begin` what is whole.
 
-        Raises LeakscanError and OSError as *copy* does.
+        Raises the LeakscanError or OSError that *copy* raises, and ImageUnavailable if the process fails.
         """
         receipt = _Receipt(arrived)
         worker = self._spawn(receiver.main, copy, self._limits, os.getpid())
@@ -288,21 +303,22 @@ class Pool:
             self._assign()
             self._listen()
         self._retire(self._receivers)
-        if isinstance(receipt.outcome, Received):
-            return receipt.outcome.result
+        if isinstance(receipt.outcome, Refused):
+            raise receipt.outcome.error
         if isinstance(receipt.outcome, Failed):
-            raise ImageUnavailable(
-                f"the process that received the image failed: {receipt.outcome.detail}", "Try again."
-            )
-        if receipt.outcome.errno is not None:
-            raise OSError(receipt.outcome.errno, receipt.outcome.what)
-        raise ImageUnavailable(receipt.outcome.what, receipt.outcome.tip)
+            raise ImageUnavailable(f"the process that received the image failed: {receipt.outcome.detail}", "")
+        return receipt.outcome.result
 
     def begin(self, spec: BlobJob) -> None:
-        """Read and match a blob for which `run` is likely to be asked. Its bytes must be there."""
+        """Read and match a blob early, for which `run` is likely to be asked. Its bytes must be there.
+
+        Nothing but time may come of that: early layers expand into a share of the room on the disk, and whatever a
+        limit or a fault kept from being read is read again when it is asked for.
+        """
         if spec not in self._begun:
-            self._begun[spec] = self._job(spec)
-            self._blobs.append(self._begun[spec])
+            job = self._begun[spec] = self._job(spec)
+            job.early = True
+            self._blobs.append(job)
 
     def _job(self, spec: BlobJob) -> _Job:
         self._jobs_made += 1
@@ -315,28 +331,38 @@ class Pool:
         """
         self._end = time.monotonic() + self._limits.image_seconds
         jobs = [self._begun.get(spec) or self._job(spec) for spec in blobs]
-        fresh = [job for job in jobs if job.spec not in self._begun]
-        self._drop(job for job in self._begun.values() if job not in jobs)
-        for job in sorted(fresh, key=lambda job: -job.spec.blob.size):
+        self._texts.extend(_in_batches(texts))
+        try:
+            self._drop(job for job in self._begun.values() if job not in jobs)
+            self._add(job for job in jobs if job.spec not in self._begun)
+            self._work()
+            again = {job: self._job(job.spec) for job in jobs if _spoiled(job)}
+            self._expanded -= sum(job.spooled for job in again)
+            self._add(again.values())
+            self._work()
+        finally:
+            self.close()
+        jobs = [again.get(job, job) for job in jobs]
+        for job in jobs:
+            self._unpack(job)
+        return [job.outcome for job in jobs]
+
+    def _add(self, jobs: Iterable[_Job]) -> None:
+        for job in sorted(jobs, key=lambda job: -job.spec.blob.size):
             file = job.spec.blob.file
             if isinstance(file, AwaitedFile) and file.awaited:
                 self._awaited.append(job)
                 self._files[job.number] = file
             else:
                 self._blobs.append(job)
-        self._texts.extend(_in_batches(texts))
-        try:
-            while self._awaited or self._blobs or self._batches or self._texts or self._busy():
-                self._assign()
-                self._listen()
-        finally:
-            self.close()
-        for job in jobs:
-            self._unpack(job)
-        return [job.outcome for job in jobs]
+
+    def _work(self) -> None:
+        while self._awaited or self._blobs or self._batches or self._texts or self._busy():
+            self._assign()
+            self._listen()
 
     def _drop(self, jobs: Iterable[_Job]) -> None:
-        """Spend no more time than must be on what was begun and is not asked for."""
+        """End what was begun and is not asked for."""
         for job in jobs:
             job.unwanted = True
             if job in self._blobs:
@@ -345,6 +371,9 @@ class Pool:
             for batch in waiting:
                 self._batches.remove(batch)
             job.out -= len(waiting)
+            for worker in [worker for worker in self._readers if worker.task is job]:
+                self._lost(worker, "", "")
+            self._expanded -= job.spooled
             self._release(job)
 
     def _busy(self) -> list[_Worker]:
@@ -362,11 +391,12 @@ class Pool:
             if worker is None:
                 break
             self._fetch(worker, self._awaited.popleft())
-        while self._blobs and len(self._batches) < _WAITING and self._read_on(self._blobs[0]):
+        while len(self._batches) < _WAITING and (job := next(filter(self._read_on, self._blobs), None)) is not None:
             worker = self._idle(self._readers, self._reader)
             if worker is None:
                 break
-            self._start(worker, self._blobs.popleft())
+            self._blobs.remove(job)
+            self._start(worker, job)
         while (self._texts or self._batches) and (worker := self._idle(self._matchers, self._matcher)):
             if self._texts:
                 self._match_texts(worker, self._texts.popleft())
@@ -379,8 +409,19 @@ class Pool:
 
     def _read_on(self, job: _Job) -> bool:
         """Whether another reader is of use: what is compressed takes its time, of the rest one feeds many matchers."""
+        if _is_packed(job):
+            return not (job.early and self._receivers) or self._early_room() >= _GROWS * job.spec.blob.size
         reading = [worker.task for worker in self._readers if worker.task is not None]
-        return _is_packed(job) or sum(not _is_packed(each) for each in reading) <= self._jobs // _FED
+        return sum(not _is_packed(each) for each in reading) <= self._jobs // _FED
+
+    def _early_room(self) -> int:
+        """Plain bytes that the next early blob may take on the disk, where all that is to arrive must find room."""
+        try:
+            status = os.statvfs(tempfile.gettempdir())
+        except OSError:
+            return 0
+        held = sum(job.room for job in self._open if job.early and _is_packed(job))
+        return (status.f_bavail * status.f_frsize // _SHARE - held) // 2
 
     def _idle(self, workers: list[_Worker], new: Callable[[], _Worker], most: int = 0) -> _Worker | None:
         for worker in workers:
@@ -458,9 +499,11 @@ class Pool:
             self._here.pop(job.number, None)
             blob.file.release()
             return
+        room = min(self._limits.layer_bytes, self._limits.image_bytes - self._expanded)
+        job.early = job.early and bool(self._receivers)
+        job.room = max(0, min(room, self._early_room()) if job.early and _is_packed(job) else room)
         self._open.append(job)
-        room = max(0, min(self._limits.layer_bytes, self._limits.image_bytes - self._expanded))
-        limits = replace(self._limits, layer_bytes=room)
+        limits = replace(self._limits, layer_bytes=job.room)
         task = ReadLayer(job.number, blob.name, blob.offset, blob.size, job.spec.form, limits)
         self._give(worker, task, (blob.file, job.spool), job)
 
@@ -510,7 +553,8 @@ class Pool:
         if not busy:
             return
         nearest = min(self._end, *(worker.deadline for worker in busy))
-        ready = wait([worker.connection for worker in busy], min(max(0.0, nearest - time.monotonic()), _ROUND))
+        longest = None if math.isinf(nearest) else max(0.0, nearest - time.monotonic())
+        ready = wait([worker.connection for worker in busy], longest)
         for worker in busy:
             if worker.connection in ready:
                 self._hear(worker)
@@ -527,8 +571,10 @@ class Pool:
             self._lost(worker, "worker.died", "the process that looked at it died")
             return
         worker.answered, self._stillborn = True, 0
-        if isinstance(message, Matched | Packed):
+        if isinstance(message, Packed):
             self._matched(worker, message)
+        elif isinstance(message, Matched):
+            self._matched_texts(worker, message)
         elif isinstance(message, Arrived):
             worker.task.arrived(message.bytes)
         elif isinstance(worker.task, _Receipt):
@@ -542,14 +588,15 @@ class Pool:
         else:
             self._read(worker, message)
 
-    def _matched(self, worker: _Worker, message: Matched | Packed) -> None:
+    def _matched_texts(self, worker: _Worker, message: Matched) -> None:
+        worker.task = None
+        self.text_sightings += message.sightings
+        self.text_gaps += [nested.gap for nested in message.gaps]
+        self.text_bytes += message.bytes
+        self.text_ignored += message.ignored
+
+    def _matched(self, worker: _Worker, message: Packed) -> None:
         task, worker.task = worker.task, None
-        if isinstance(message, Matched):
-            self.text_sightings += message.sightings
-            self.text_gaps += [nested.gap for nested in message.gaps]
-            self.text_bytes += message.bytes
-            self.text_ignored += message.ignored
-            return
         task.job.packed.append((task.stored, message.body))
         if not task.stored:
             task.job.spans |= message.spans
@@ -599,8 +646,10 @@ class Pool:
 
     def _read(self, worker: _Worker, message: Plain | Pieces | LayerRead) -> None:
         job: _Job = worker.task
+        worker.deadline = time.monotonic() + self._limits.layer_seconds + 30  # it may have waited to be heard
         if isinstance(message, Plain):
-            self._expanded += message.size if message.spooled else 0
+            job.room = job.spooled = message.size if message.spooled else 0
+            self._expanded += job.spooled
             self._plain(job, message.spooled, message.size)
         elif isinstance(message, Pieces):
             self._queue(job, message.pieces, message.stored)
@@ -728,6 +777,8 @@ class Pool:
             if isinstance(worker.task, _Download):
                 worker.task.spool.close()
             worker.connection.close()
+        for worker in self._receivers:  # it waits for others, and hears nothing
+            worker.process.kill()
         ending = [*self._workers(), *self._retired]
         for workers in (self._receivers, self._fetchers, self._readers, self._matchers, self._retired):
             workers.clear()

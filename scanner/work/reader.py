@@ -101,7 +101,9 @@ def _pieces(connection: Connection, task: ReadLayer, view: memoryview) -> Walk:
     walk = Walk(view, task.limits, time.monotonic() + task.limits.layer_seconds)
     if task.form is Form.LAYER or (task.form is Form.GUESS and bytes(view[257:262]) == b"ustar"):
         for batch in walk.batches():
+            sent = time.monotonic()
             connection.send(Pieces(task.job, batch))
+            walk.deadline += time.monotonic() - sent  # what it waits to be heard is not its time
         return walk
     walk.ledger.data = len(view)
     if view:

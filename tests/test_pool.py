@@ -16,6 +16,8 @@ from scanner.evidence import Confidence, Match, Secret, Severity
 from scanner.image.blob import Blob, BlobFile
 from scanner.limits import Limits
 from scanner.work import pool as pooling
+from scanner.work import reader
+from scanner.work.messages import Form, ReadLayer
 from scanner.work.pool import BlobJob, BlobOutcome, Pool, TextJob
 from tests.builders import compress, file, tar_of, write
 
@@ -150,3 +152,34 @@ def test_nothing_is_left_in_the_temporary_directory(tmp_path: Path, monkeypatch:
     run(tmp_path, compress(tar_of({"a": "mark-01"}), "gz"))
 
     assert list(spools.iterdir()) == []
+
+
+class Clock:
+    """Time that passes only where somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return self.now
+
+
+def test_what_a_reader_waits_to_be_heard_is_not_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer whose pieces are matched slowly is read to its end, however long that takes."""
+    clock, heard = Clock(), []
+
+    class Busy:
+        def send(self, message: object) -> None:
+            clock.now += 100
+            heard.append(message)
+
+    monkeypatch.setattr("scanner.work.reader.time", clock)
+    monkeypatch.setattr("scanner.layer.walk.time", clock)
+    data = tar_of({f"file-{number}": "x" for number in range(3000)})
+    task = ReadLayer(1, "layer", 0, len(data), Form.LAYER, Limits(layer_seconds=10))
+
+    walk = reader._pieces(Busy(), task, memoryview(data))  # type: ignore[arg-type]
+
+    assert len(heard) > 5
+    assert (walk.ledger.members, walk.ledger.stops) == (3000, [])

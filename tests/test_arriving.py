@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from scanner import detection
 from scanner.detect.firstpass import FirstPass
 from scanner.errors import ImageUnavailable, LeakscanError
-from scanner.evidence import Severity
+from scanner.evidence import Gap, Severity
 from scanner.image.arriving import Carrier, Members, Tell
 from scanner.image.blob import Blob, BlobFile, spool
 from scanner.image.source import open_image
@@ -369,6 +369,30 @@ def test_early_layers_take_nothing_from_others(
     assert result.coverage.complete
     opened.close()
     ahead.close()
+
+
+def test_nothing_that_was_found_early_is_lost_when_time_is_over(
+    rules: detection.Detection, image: BuiltImage, tmp_path: Path
+) -> None:
+    """A layer that a limit cut early is read again, and if there is no time for that it is told as it was seen."""
+    limits = Limits(image_seconds=0)
+    options = Options(limits, 1, bytes(32), Severity.LOW)
+    ahead = Ahead(lambda: pool_for(rules, options, lambda _: None), lambda _: None, lambda _: False)
+    with open(write(tmp_path / "image.tar", image.oci_archive()), "rb") as stream:
+        opened = open_image("-", limits=limits, stdin=stream, carry=ahead)
+    pool = ahead.pool
+    assert pool is not None
+    while any(not job.finished or job.out for job in pool._begun.values()):
+        pool._assign()
+        pool._listen()
+    for job in pool._begun.values():
+        job.outcome.gaps.append(Gap("", "", "limit.time", 1, "cut"))
+
+    result = scan(opened, rules, options, pool=pool)
+
+    assert [finding.path for finding in result.findings if finding.gated] == ["app/id_rsa"]
+    assert {gap.reason for gap in result.coverage.gaps} == {"limit.time"}
+    opened.close()
 
 
 def test_early_layers_wait_where_room_is_scarce(rules: detection.Detection, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -342,7 +342,8 @@ class Pool:
             self._work()
         finally:
             self.close()
-        jobs = [again.get(job, job) for job in jobs]
+        # what a limit cut both times is told as far as it was seen
+        jobs = [max(again.get(job, job), job, key=lambda each: each.outcome.matched) for job in jobs]
         for job in jobs:
             self._unpack(job)
         return [job.outcome for job in jobs]

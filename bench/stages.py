@@ -92,11 +92,12 @@ def measure(archive: Path, most: int) -> Costs:
     """The costs of an archive's layers, *most* bytes of them at most."""
     costs, limits = Costs(), Limits()
     rules = detection.load(os.environ)
+    compiled = database(triggers_of(rules.detectors), DatabaseCache(cache_directory(os.environ)))
     opened = open_image(str(archive), limits=limits)
     layers = {layer.blob.offset: layer.blob for image in opened.images for layer in image.layers if layer.blob}
     for blob in sorted(layers.values(), key=lambda blob: -blob.size):
         if costs.bytes < most:
-            _layer(costs, blob, rules, limits, most)
+            _layer(costs, blob, rules, compiled, limits, most)
     if costs.bytes < most:
         kept = Remembered()
         scan(opened, rules, Options(limits, os.cpu_count() or 1, b"k" * 32), kept=kept)
@@ -105,7 +106,9 @@ def measure(archive: Path, most: int) -> Costs:
     return costs
 
 
-def _layer(costs: Costs, blob: Blob, rules: detection.Detection, limits: Limits, most: int) -> None:
+def _layer(
+    costs: Costs, blob: Blob, rules: detection.Detection, compiled: bytes, limits: Limits, most: int
+) -> None:
     costs.timed("read", lambda: [blob.read(at, MIB) for at in range(0, blob.size, MIB)])
     plain = blob
     if sniff(blob.read(0, 6)):
@@ -136,7 +139,6 @@ def _layer(costs: Costs, blob: Blob, rules: detection.Detection, limits: Limits,
             match_pieces(search, view, batch, digested, budget)
         return time.process_time() - start
 
-    compiled = database(triggers_of(rules.detectors), DatabaseCache(cache_directory(os.environ)))
     first = match([Silent(each) for each in rules.detectors], False)
     confirmed = match(rules.detectors, False)
     decoded = match(rules.detectors, True)

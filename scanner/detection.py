@@ -53,7 +53,6 @@ def with_known(detection: Detection, known: Sequence[Known]) -> Detection:
     first_pass = detection.first_pass
     if own:
         further: tuple[Detector, ...] = (*own, *known_signals(*segments(own)))
-        triggers = [trigger for detector in further for trigger in detector.triggers]
-        compiled = compile_database(triggers, len(triggers_of(first_pass.detectors)))
+        compiled = compile_database(triggers_of(further), len(triggers_of(first_pass.detectors)))
         first_pass = FirstPass(further, compiled, base=first_pass)
     return Detection(first_pass, detection.rules_digest, tuple(known))

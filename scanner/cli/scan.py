@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -281,10 +281,14 @@ def _scanned(run: _Run, earlier: _Earlier | None) -> tuple[ScanResult, LeakscanE
     options = Options(limits, asked.jobs, run.key, run.fail_on, asked.show_secrets, asked.show_suppressed,
                       run.policy, run.recipe, asked.platform, len(asked.caches))  # fmt: skip
     image, file = asked.image, asked.metadata_file
-    with shown(asked.progress) as display, ExitStack() as ending:
-        ahead = Ahead(lambda: pool_for(rules, options, display.advance), display.received,
-                      lambda name: earlier is not None and earlier.layers.may_have(name))  # fmt: skip
-        ending.callback(ahead.close)
+
+    def known(name: str) -> bool:
+        return earlier is not None and earlier.layers.may_have(name)
+
+    with (
+        shown(asked.progress) as display,
+        closing(Ahead(lambda: pool_for(rules, options, display.advance), display.received, known)) as ahead,
+    ):
         try:
             built = read_metadata(file, limits) if file else None
             image = image or (built.reference if built else "")

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from scanner.image.blob import Blob, BlobFile
 from scanner.image.store import blob_name, clean_path
 from scanner.layer.compression import sniff
-from scanner.layer.walk import BLOCK, checksum_holds, number
+from scanner.layer.walk import BLOCK, NO_DATA, checksum_holds, is_tar, number
 from scanner.limits import KIB, MIB
 
 Result = TypeVar("Result")
@@ -20,8 +20,7 @@ Tell = Callable[[int], None]
 
 _LEAST = 64 * KIB  # smaller ones are read as fast as they are found
 _EXTENDED = MIB  # of extended headers; those of saved images have a few hundred bytes
-_MAGIC = slice(257, 262)
-_REGULAR, _NO_DATA, _RECORDS, _LONG = b"0\0", b"123456", b"xg", b"LK"
+_REGULAR, _RECORDS, _LONG = b"0\0", b"xg", b"LK"
 
 
 class Carrier(Protocol):
@@ -65,7 +64,7 @@ class Members:
             if not checksum_holds(header) or size is None or size < 0:
                 self._over = True
                 return
-            size = 0 if kind in _NO_DATA else size
+            size = 0 if kind in NO_DATA else size
             if data + size > self._size:
                 return
             self._at = data + size + -size % BLOCK
@@ -75,7 +74,7 @@ class Members:
                 self._named = self._named or b"path=" in records
             elif kind in _LONG:
                 self._named = True
-            elif kind in _NO_DATA or kind in _REGULAR:
+            elif kind in NO_DATA or kind in _REGULAR:
                 named, self._named = self._named or bool(header[345:346].strip(b"\0")), False
                 if kind in _REGULAR and size >= _LEAST and not named:
                     yield from self._layer(header[:100].partition(b"\0")[0], data, size)
@@ -84,6 +83,6 @@ class Members:
 
     def _layer(self, name: bytes, offset: int, size: int) -> Iterator[Blob]:
         head = self._file.read(offset, BLOCK)
-        if head[_MAGIC] == b"ustar" or sniff(head[:6]):
+        if is_tar(head) or sniff(head[:6]):
             stored = name.decode("utf-8", "surrogateescape")
             yield Blob(blob_name(clean_path(stored)), self._file, offset, size, stored)

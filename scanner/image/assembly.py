@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -93,7 +92,7 @@ class Assembly:
             return None
         file = spool(descriptor.digest)
         self.store.opened.append(file)
-        os.write(file.fileno(), data)
+        file.write(data)
         return Blob(descriptor.digest, file, 0, len(data))
 
     def check(self, descriptor: Descriptor, blob: Blob, raw: bytes | None = None) -> list[Gap]:

@@ -55,6 +55,12 @@ class BlobFile:
             length -= len(part)
         return b"".join(parts)
 
+    def write(self, data: bytes | memoryview) -> None:
+        """Add all of *data* where the file was last written. Raises OSError."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self.fileno(), rest) :]
+
     @property
     def awaited(self) -> bool:
         """Whether the bytes are elsewhere and are fetched when the file is first read."""

@@ -9,7 +9,6 @@ Source: moby api/types BuildCache; BuildKit util/progress and solver description
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -62,7 +61,7 @@ def _records(opened: OpenedImage, found: Kept) -> None:
         raw = json.dumps({key: record[key] for key in _TOLD if record.get(key)}, ensure_ascii=False).encode(
             "utf-8", "surrogatepass"
         )
-        os.write(file.fileno(), raw)
+        file.write(raw)
         documents.append(Document(Surface.BUILDER, f"{RECORD}{id}", Blob(f"record {id}", file, at, len(raw))))
         at += len(raw)
     opened.documents = (*opened.documents, *documents)

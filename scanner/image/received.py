@@ -41,9 +41,7 @@ def spooled(
             size += len(chunk)
             if size > limits.image_bytes:
                 raise ImageUnavailable(f"{name} holds more than {limits.image_bytes} bytes", "")
-            view = memoryview(chunk)
-            while view:
-                view = view[os.write(file.fileno(), view) :]
+            file.write(chunk)
             tell(len(chunk))
             chunk = _next(stream)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -92,8 +91,7 @@ class _Sink:
         room = self.limit - self.size
         kept = memoryview(data)[:room]
         self.sha.update(kept)
-        while kept:
-            kept = kept[os.write(self.target.fileno(), kept) :]
+        self.target.write(kept)
         self.size += min(len(data), room)
         self.tell(min(len(data), room))
         if len(data) > room:

@@ -28,7 +28,7 @@ BLOCK = 512
 WINDOW = 16 * MIB  # larger members are matched in windows, so that all processes share them
 OVERLAP = 256 * KIB  # what a window sees of its neighbours: more than any rule needs
 BATCH_BYTES, BATCH_PIECES = 16 * MIB, 500
-_NO_DATA = b"123456"  # links, devices, directories, fifos: header only, whatever their size field says
+NO_DATA = b"123456"  # links, devices, directories, fifos: header only, whatever their size field says
 _FILE_TYPES = b"07\0S"
 _SPARSE_ENTRIES = 100_000
 _NAME = 4096  # PATH_MAX: no engine can create a longer path
@@ -111,6 +111,11 @@ def number(field_bytes: bytes) -> int | None:
         return int(text, 8)
     except ValueError:
         return None
+
+
+def is_tar(block: bytes) -> bool:
+    """Whether a header block says that it is one, as POSIX and GNU have it."""
+    return block[257:262] == b"ustar"
 
 
 def checksum_holds(header: bytes) -> bool:
@@ -219,7 +224,7 @@ class LayerMember(tarfile.TarInfo):
             size = int(pax[b"size"]) if _DECIMAL.fullmatch(pax[b"size"]) else None
         if size is None or size < 0:
             raise _Unreadable("tar.size", self.offset, "a member's size is no number that an engine accepts")
-        if kind in _NO_DATA or (kind == b"\0" and self.raw_name.endswith(b"/")):  # the latter is how V7 says directory
+        if kind in NO_DATA or (kind == b"\0" and self.raw_name.endswith(b"/")):  # the latter is how V7 says directory
             size = 0
         entries: list[tuple[int, int]] | None = None
         self.runs = ()
@@ -409,7 +414,7 @@ class Walk:
         ledger.padding += min(-member.size % BLOCK, max(0, len(self.view) - member.offset_data - size))
         for reason, detail in member.faults:
             self._stop(reason, member.offset, member.offset_data - member.offset, detail, member.raw_name)
-        if member.typeflag not in _FILE_TYPES and member.typeflag not in _NO_DATA:
+        if member.typeflag not in _FILE_TYPES and member.typeflag not in NO_DATA:
             text = "a member has a type that no engine knows"
             self._stop("tar.unknown-type", member.offset, size, text, member.raw_name)
         path = clean(member.raw_name)

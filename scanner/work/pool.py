@@ -268,6 +268,7 @@ class Pool:
         self._twins = Twins(self._jobs)
         self._fetchers: list[_Worker] = []
         self._receivers: list[_Worker] = []
+        self._crews = (self._receivers, self._fetchers, self._readers, self._matchers)
         self._retired: list[_Worker] = []
         self._awaited: deque[_Job] = deque()  # blobs that are elsewhere
         self._files: dict[int, AwaitedFile] = {}  # theirs, by job
@@ -381,7 +382,7 @@ class Pool:
         return [worker for worker in self._workers() if worker.task is not None]
 
     def _workers(self) -> list[_Worker]:
-        return [*self._receivers, *self._fetchers, *self._readers, *self._matchers]
+        return [worker for crew in self._crews for worker in crew]
 
     # -- handing out -----------------------------------------------------------------------------------------------
 
@@ -392,7 +393,7 @@ class Pool:
             if worker is None:
                 break
             self._fetch(worker, self._awaited.popleft())
-        while len(self._batches) < _WAITING and (job := next(filter(self._read_on, self._blobs), None)) is not None:
+        while len(self._batches) < _WAITING and (job := self._next_blob()) is not None:
             worker = self._idle(self._readers, self._reader)
             if worker is None:
                 break
@@ -408,12 +409,18 @@ class Pool:
             if not (self._blobs or self._fetchers):
                 self._retire(self._readers)
 
-    def _read_on(self, job: _Job) -> bool:
-        """Whether another reader is of use: what is compressed takes its time, of the rest one feeds many matchers."""
-        if _is_packed(job):
-            return not (job.early and self._receivers) or self._early_room() >= _GROWS * job.spec.blob.size
+    def _next_blob(self) -> _Job | None:
+        """The first blob that another reader is of use for: what is compressed takes its time, of the rest one reader
+        feeds many matchers."""
         reading = [worker.task for worker in self._readers if worker.task is not None]
-        return sum(not _is_packed(each) for each in reading) <= self._jobs // _FED
+        if not self._blobs or len(reading) == self._jobs:
+            return None
+        plain = sum(not _is_packed(job) for job in reading) <= self._jobs // _FED
+        room = self._early_room() if self._receivers else math.inf
+        for job in self._blobs:
+            if (not job.early or room >= _GROWS * job.spec.blob.size) if _is_packed(job) else plain:
+                return job
+        return None
 
     def _early_room(self) -> int:
         """Plain bytes that the next early blob may take on the disk, where all that is to arrive must find room."""
@@ -696,9 +703,9 @@ class Pool:
         worker.process.kill()
         worker.process.join()
         worker.connection.close()
-        for workers in (self._receivers, self._fetchers, self._readers, self._matchers):
-            if worker in workers:
-                workers.remove(worker)
+        for crew in self._crews:
+            if worker in crew:
+                crew.remove(worker)
         self._failed(worker, reason, detail)
 
     def _failed(self, worker: _Worker, reason: str, detail: str) -> None:
@@ -781,8 +788,8 @@ class Pool:
         for worker in self._receivers:  # it waits for others, and hears nothing
             worker.process.kill()
         ending = [*self._workers(), *self._retired]
-        for workers in (self._receivers, self._fetchers, self._readers, self._matchers, self._retired):
-            workers.clear()
+        for crew in (*self._crews, self._retired):
+            crew.clear()
         for worker in ending:
             worker.process.join(1.0)
             if worker.process.is_alive():

@@ -17,7 +17,7 @@ from scanner.evidence import Gap
 from scanner.image.blob import Blob, BlobFile
 from scanner.layer.compression import sniff
 from scanner.layer.expand import Expansion, expand, map_blob, plain_digests
-from scanner.layer.walk import WINDOW, Ledger, Piece, Walk
+from scanner.layer.walk import BLOCK, WINDOW, Ledger, Piece, Walk, is_tar
 from scanner.limits import Limits
 from scanner.work.isolation import isolate
 from scanner.work.messages import Failed, Form, LayerRead, Pieces, Plain, ReadLayer
@@ -99,7 +99,7 @@ def _windowed(pieces: list[Piece]) -> list[Piece]:
 def _pieces(connection: Connection, task: ReadLayer, view: memoryview) -> Walk:
     """Send all pieces of the plain bytes; the walk that made them comes back."""
     walk = Walk(view, task.limits, time.monotonic() + task.limits.layer_seconds)
-    if task.form is Form.LAYER or (task.form is Form.GUESS and bytes(view[257:262]) == b"ustar"):
+    if task.form is Form.LAYER or (task.form is Form.GUESS and is_tar(bytes(view[:BLOCK]))):
         for batch in walk.batches():
             sent = time.monotonic()
             connection.send(Pieces(task.job, batch))

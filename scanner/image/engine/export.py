@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import http.client
 import json
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -112,9 +111,7 @@ def _receive(api: APIClient, name: str, target: BlobFile, carry: Carrier) -> Non
         body: Any = getattr(response.raw, "_fp", None)
         source: Any = body if hasattr(body, "readinto") else response.raw
         while count := talk(source.readinto, buffer):
-            rest = buffer[:count]
-            while rest:
-                rest = rest[os.write(target.fileno(), rest) :]
+            target.write(buffer[:count])
             tell(count)
 
     try:

@@ -35,8 +35,7 @@ def load(
     )  # fmt: skip
     triggers = triggers_of(detectors)
     digest = hashlib.sha256(f"{pack.digest}{own.digest}".encode())
-    for trigger in triggers:
-        digest.update(trigger.expression + b"\0")
+    digest.update(b"\0".join(trigger.expression for trigger in triggers))
     first_pass = FirstPass(detectors, database(triggers, DatabaseCache(cache_directory(environment))))
     return with_known(Detection(first_pass, f"sha256:{digest.hexdigest()}"), secrets)
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import groupby
 
 from scanner.content.embedded import MAGICS
 from scanner.content.encoded import Clue
@@ -46,6 +47,7 @@ _PACKED = (
     b"BZh91AY&SY",
 )  # fmt: skip
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 #: base64 of ASCII as UTF-16, at the start of a group
 _OF_UTF_16 = rb"(?:[A-Za-z0-9+/][AQgw][AB][A-Za-z0-9+/]A[C-H][AEIMQUYcgkosw048]A){4}"
 
@@ -187,11 +189,6 @@ def _exact(raw: bytes) -> bytes:
     return b"".join([_ESCAPED[byte] for byte in raw])
 
 
-def _letters(base64: bytes) -> bytes:
-    """An expression for letters of base64. Twenty thousand of them are made for every scan."""
-    return base64.replace(b"+", rb"\+")
-
-
 def _widened(word: bytes, width: int, little: bool) -> bytes:
     zeros = b"\0" * (width - 1)
     return b"".join(bytes([byte]) + zeros if little else zeros + bytes([byte]) for byte in word)
@@ -200,10 +197,20 @@ def _widened(word: bytes, width: int, little: bool) -> bytes:
 def aligned(word: bytes) -> Iterator[tuple[bytes, int]]:
     """The base64 characters that depend on *word* alone, for each way it can lie in groups of three, and how many
     characters of a group of four have been read at their end."""
-    for lead in range(3):
-        encoded = base64.b64encode(b"\0" * lead + word)
-        first, last = -(-8 * lead // 6), 8 * (lead + len(word)) // 6
-        yield encoded[first:last], last % 4
+    for [form], phase in _all_aligned([word]):
+        yield form, phase
+
+
+def _all_aligned(words: Collection[bytes]) -> Iterator[tuple[list[bytes], int]]:
+    """The same for many words: those of one length are encoded together, as thousands are for every scan."""
+    for size, equal in groupby(sorted(words, key=len), len):
+        same = list(equal)
+        for lead in range(3):
+            filled = b"\0" * (-(lead + size) % 3) + b"\0" * lead
+            encoded = base64.b64encode(b"\0" * lead + filled.join(same) + filled)
+            step = (lead + size + 2) // 3 * 4 or 1
+            first, last = -(-8 * lead // 6), 8 * (lead + size) // 6
+            yield [encoded[at + first : at + last] for at in range(0, step * len(same), step)], last % 4
 
 
 def _base64_signals(words: Sequence[bytes]) -> Iterator[Signal]:
@@ -211,11 +218,11 @@ def _base64_signals(words: Sequence[bytes]) -> Iterator[Signal]:
     by_phase: dict[int, set[bytes]] = {phase: set() for phase in range(3)}
     level = set(words)
     for times in range(_TIMES):
-        forms = {form for word in level for form in aligned(word) if len(form[0]) >= _SHORTEST_BASE64 + times}
-        for form, phase in forms:
-            by_phase[phase].add(form)
-        level = {form for form, _ in forms}
-    for phase, found in by_phase.items():
-        spellings = found | {form.translate(bytes.maketrans(b"+/", b"-_")) for form in found}
-        yield Signal("base64", [_letters(form) for form in sorted(spellings)], phase)
+        forms = [each for each in _all_aligned(level) if len(each[0][0]) >= _SHORTEST_BASE64 + times]
+        for found, phase in forms:
+            by_phase[phase].update(found)
+        level = set().union(*(found for found, _ in forms))
+    for phase, spellings in by_phase.items():
+        spellings |= {form.translate(_URL_SAFE) for form in spellings}
+        yield Signal("base64", [form.replace(b"+", rb"\+") for form in sorted(spellings)], phase)
     yield Signal("base64", [_OF_UTF_16])

@@ -19,7 +19,7 @@ class Group(IntEnum):
         SHAPED: rare literals, as most rules of the pack have them.
         NAMED: words such as `password` and `token` with something behind them.
         ENCODED: what secrets begin with, in base64, hex, UTF-16 and the like: thousands of literals.
-        RUNS: runs of characters, such as base58 or four numbers with dots between them.
+        RUNS: whole patterns in which nothing is rare, as only rules of users are.
         QUOTED: long runs of characters in quotes.
         SETTINGS: long runs without quotes; run over contents that could be settings files only.
         KNOWN: parts of secrets that the user gave, compiled for one run and never kept.

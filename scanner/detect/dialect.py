@@ -6,7 +6,6 @@ about it; RE2 does the matching. Source: https://github.com/google/re2/wiki/Synt
 
 from __future__ import annotations
 
-import contextlib
 import random
 import string
 from collections.abc import Callable, Iterable, Sequence
@@ -16,10 +15,6 @@ from typing import Any
 
 import re2
 
-from scanner.limits import MIB
-
-#: what an expression may take in each matcher, states that it remembers among it, if it fits; RE2's own bound is 8 MiB
-_MEMORY = 3 * MIB
 _ALL = (1 << 256) - 1
 
 
@@ -304,16 +299,13 @@ def compile_set(patterns: Iterable[str]) -> Callable[[bytes], list[int]]:
 
 def compile_bytes(expression: bytes) -> Any:
     """An expression of RE2 for bytes as they are. Raises re2.error."""
-    with contextlib.suppress(re2.error):  # it may be too large for that
-        return re2.compile(expression, _options(_MEMORY))
     return re2.compile(expression, _options())
 
 
-def _options(memory: int = 8 * MIB) -> Any:
+def _options() -> Any:
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.log_errors = False
-    options.max_mem = memory
     return options
 
 

@@ -124,9 +124,9 @@ class DatabaseCache:
         digest = hashlib.sha256(_FORMAT)
         for part in (str(hyperscan.__version__), platform.machine(), _cpu_kind()):  # type: ignore[attr-defined]
             digest.update(part.encode() + b"\0")
-        kinds = {kind: b"%d %d %d " % kind for kind in {each[1:] for each in triggers}}
-        parts = ((kinds[each[1:]], b"%d " % len(each.expression), each.expression) for each in triggers)
-        digest.update(b"".join(itertools.chain.from_iterable(parts)))
+        expressions, *kinds = zip(*triggers, strict=True)  # columns: rows of so many would take longer than a scan
+        for column in (array("Q", map(len, expressions)).tobytes(), b"".join(expressions), *map(bytes, kinds)):
+            digest.update(column)
         return self.directory / f"first-pass-{digest.hexdigest()[:32]}.hsdb"
 
     def load(self, triggers: Sequence[Trigger]) -> bytes | None:
@@ -272,8 +272,9 @@ class FirstPass:
         tallies: list[Tally] = [detector.tally for detector in detectors if hasattr(detector, "tally")]
         self._tallies = {id(tally): tally for tally in tallies}
         self._owners = [owner for owner, detector in enumerate(detectors) for _ in detector.triggers]
+        encoded, quoted = Group.ENCODED, Group.QUOTED
         groups = (each.group for detector in detectors for each in detector.triggers)
-        self._structural = [group not in (Group.ENCODED, Group.QUOTED) for group in groups]
+        self._structural = [group is not encoded and group is not quoted for group in groups]
         self._by_path = tuple(_by_path(detectors))
         #: whether what one content holds tells nothing about the same bytes in another folder
         self.by_whole_path = any(getattr(each, "by_whole_path", False) for each in detectors)

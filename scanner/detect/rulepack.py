@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from scanner.detect import dialect, templates, triggers
-from scanner.detect.base import Group, Trigger
+from scanner.detect.base import Trigger
 from scanner.detect.checks import CHECKS
 from scanner.detect.contextual import Issuer, issuers_of
 from scanner.errors import RulePackError
@@ -64,7 +64,6 @@ class Rule:
             and `id` name the companion.
         trigger: Hyperscan expression that fires in everything the pattern matches; empty: made from the pattern.
         trigger_caseless, trigger_single: see `base.Trigger`.
-        trigger_runs: the trigger is made of runs of characters, without a literal that is rare (`base.Group`).
         max_length: bytes that the pattern may span; 0: as many as it can.
         lead: bytes before the end of a trigger at which a match may begin; 0: max_length.
         edges: on which sides a match must not continue as a longer word.
@@ -88,7 +87,6 @@ class Rule:
     trigger: str = ""
     trigger_caseless: bool = False
     trigger_single: bool = False
-    trigger_runs: bool = False
     max_length: int = 0
     lead: int = 0
     edges: str = "word"
@@ -103,8 +101,7 @@ class Rule:
     def first_pass(self) -> Trigger:
         """The expression of the first pass. Raises RulePackError if none can be made."""
         if self.trigger:
-            group = Group.RUNS if self.trigger_runs else Group.SHAPED
-            return Trigger(self.trigger.encode("ascii"), self.trigger_caseless, self.trigger_single, group)
+            return Trigger(self.trigger.encode("ascii"), self.trigger_caseless, self.trigger_single)
         if self.near is None and (head := _PLAIN_HEAD.match(self.pattern)) is not None:
             return Trigger(f"{head.group(1)}{{{min(int(head.group(2)), 16)}}}".encode("ascii"))
         made = triggers.trigger_of(_parsed(self.near.pattern if self.near else self.pattern, self.id))
@@ -150,7 +147,6 @@ class RulePack:
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "trigger_caseless": bool,
     "trigger_single": bool,
-    "trigger_runs": bool,
     "max_length": int,
     "lead": int,
     "min_entropy": (int, float),

@@ -36,10 +36,10 @@ def release(path: bytes, data: bytes) -> Iterator[Record]:
     )
 
 
-def cache(path: bytes, data: bytes) -> Iterator[Record]:
+def cache(path: bytes, data: memoryview) -> Iterator[Record]:
     """apt's binary cache: names, versions and digests from the lists of packages. It counts as fetched from the
     archives that it is made of: from one that is not known to be public, if there is any."""
-    if not data.startswith(_CACHE):
+    if data[: len(_CACHE)] != _CACHE:
         return
     hosts = sorted({found.group(1).decode("ascii") for found in _LIST.finditer(data)})
     if hosts:

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 from scanner.layer.tree import clean
 from scanner.limits import MIB
@@ -23,7 +24,7 @@ _LARGEST_FILE = 256 * MIB
 #: what package managers write down for themselves
 _NOT_PACKAGED = (b"var/cache/", b"var/lib/apt/", b"var/lib/dpkg/", b"var/lib/rpm/", b"lib/apk/", b"var/log/", b"tmp/")
 
-Read = Callable[[bytes, bytes], Iterator[Record]]
+Read = Callable[[bytes, Any], Iterator[Record]]
 
 
 def _settings(manager: str, _path: bytes, data: bytes) -> Iterator[Record]:
@@ -64,6 +65,8 @@ _BY_ENDING: dict[bytes, tuple[tuple[bytes, ...], Read]] = {
     b"sources": ((b"etc/apt/sources.list.d",), partial(_settings, "dpkg")),
     b"repo": ((b"etc/yum.repos.d", b"etc/zypp/repos.d"), partial(_settings, "rpm")),
 }
+#: read where they lie: their files are large
+_IN_PLACE = (apt.cache, rpm.database)
 #: where npm puts a package for all users
 _FOR_ALL = re.compile(rb"(?:^|/)lib/node_modules/(?:@[^/]+/)?[^/]+$")
 
@@ -91,7 +94,7 @@ def read(member: bytes, data: memoryview) -> list[Record]:
     reader = _reader(path)
     if reader is None or len(data) > _limit(path) or (isinstance(reader, partial) and _inside_package(path)):
         return []
-    return list(reader(path, bytes(data)))
+    return list(reader(path, data if reader in _IN_PLACE else bytes(data)))
 
 
 def _limit(path: bytes) -> int:

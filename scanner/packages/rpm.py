@@ -25,7 +25,7 @@ _ENTRIES = 1 << 16  # index entries of one header
 Tags = Mapping[int, tuple[int, int, int]]  # tag → type, offset in the data, count
 
 
-def database(_path: bytes, data: bytes) -> Iterator[Record]:
+def database(_path: bytes, data: memoryview) -> Iterator[Record]:
     """The files of every package, and which packages nobody signed."""
     for blob in _rows(data):
         tags, store = _header(blob)
@@ -37,14 +37,14 @@ def database(_path: bytes, data: bytes) -> Iterator[Record]:
             yield PrivateOrigin("rpm", "the package carries no signature", found.home)
 
 
-def _rows(data: bytes) -> Iterator[bytes]:
+def _rows(data: memoryview) -> Iterator[bytes]:
     """The headers. A database is hostile input: nothing but a plain table is asked, with a bound on the work."""
-    if data[:16] != b"SQLite format 3\0":
+    if bytes(data[:16]) != b"SQLite format 3\0":
         return
     damage = (sqlite3.Error, MemoryError, UnicodeDecodeError)  # the last: of a message that quotes a broken schema
     with contextlib.closing(sqlite3.connect(":memory:")) as connection, contextlib.suppress(*damage):
         # bytes 18 and 19 say that a write-ahead log belongs to it, which a database in memory cannot have
-        connection.deserialize(data[:18] + b"\1\1" + data[20:])
+        connection.deserialize(b"".join((data[:18], b"\1\1", data[20:])))
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cell_size_check = ON")
         steps = iter(range(_STEPS // 10_000))

@@ -37,9 +37,9 @@ from scanner.limits import MIB, Limits
 from scanner.report.json import render
 from scanner.scan import Options, scan
 from scanner.work.inside import Search
+from scanner.work.jobs import BlobOutcome
 from scanner.work.matcher import match_pieces
 from scanner.work.messages import Form
-from scanner.work.pool import BlobOutcome
 from scanner.work.twins import Twins
 
 STAGES = ("read", "expand", "hash", "header walk", "first pass", "confirm", "decode", "report")

@@ -10,8 +10,8 @@ from scanner.content.repositories import Names
 from scanner.locate import Place
 from scanner.work.called import Key, entry, in_repository, key_of, repository
 from scanner.work.called import named as masked
+from scanner.work.jobs import BlobOutcome
 from scanner.work.kept import seal_of
-from scanner.work.pool import BlobOutcome
 
 _BLOB = re.compile(r"blob ([0-9a-f]{40})")
 

@@ -11,8 +11,8 @@ from scanner.layer.tree import clean
 from scanner.locate import Text, text_of
 from scanner.redact import Redactor
 from scanner.report.escape import plain
+from scanner.work.jobs import BlobOutcome
 from scanner.work.messages import Ignored
-from scanner.work.pool import BlobOutcome
 
 
 def in_layers(

@@ -17,9 +17,9 @@ from scanner.layer.expand import PROOF_SUFFIX
 from scanner.layer.tree import clean
 from scanner.states import Fate, fate
 from scanner.work.called import Called, Named
+from scanner.work.jobs import BlobOutcome
 from scanner.work.keyed import keyed_tree
 from scanner.work.messages import Sighting
-from scanner.work.pool import BlobOutcome
 
 _SETTINGS = {
     "Env": "ENV",

@@ -21,9 +21,9 @@ from scanner.packages.model import FileList, Installer, Package, PrivateOrigin, 
 from scanner.packages.registries import is_public, of_environment, of_step
 from scanner.seal import Seal, SealedSecret, digest_of
 from scanner.work.called import Called, Entry, called, entry, key_of, mark
+from scanner.work.jobs import BlobOutcome
 from scanner.work.kept import seal_of
 from scanner.work.keyed import keyed_digest, keyed_record
-from scanner.work.pool import BlobOutcome
 
 #: rules for values that no provider's shape tells: what the author of a public package wrote into such a place
 #: is known to everybody. All other rules are of providers, and lower nothing.

@@ -47,8 +47,9 @@ from scanner.redact import Redactor
 from scanner.report.escape import plain
 from scanner.suppress import Judged, Policy, judge
 from scanner.unseal import unsealed
+from scanner.work.jobs import BlobJob, BlobOutcome, TextJob
 from scanner.work.messages import Form, Sighting
-from scanner.work.pool import BlobJob, BlobOutcome, Pool, TextJob
+from scanner.work.pool import Pool
 
 _SMALL = 64 * KIB  # a document of fewer bytes is matched in the company of others
 

@@ -32,7 +32,8 @@ from scanner.repeated.terms import Terms
 from scanner.report.escape import plain
 from scanner.report.json import render
 from scanner.scan import blob_jobs, documents_of
-from scanner.work.pool import BlobOutcome, Pool
+from scanner.work.jobs import BlobOutcome
+from scanner.work.pool import Pool
 
 _HEX = re.compile(r"(?:^|/)([0-9a-f]{64})(?:\.json)?$")
 _NUMBERED = re.compile(r"-[0-9]+$")

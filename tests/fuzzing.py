@@ -32,8 +32,9 @@ from scanner.image.documents import parse, strings
 from scanner.image.source import open_image
 from scanner.limits import MIB, Limits
 from scanner.scan import Detection, Options, scan
+from scanner.work.jobs import BlobJob, BlobOutcome
 from scanner.work.messages import Form
-from scanner.work.pool import BlobJob, BlobOutcome, Pool
+from scanner.work.pool import Pool
 from scanner.work.reader import place
 from tests.builders import image_of, layer, tar_of, write
 

@@ -10,9 +10,9 @@ from scanner.limits import Limits
 from scanner.report.json import render
 from scanner.scan import Detection, Options, scan
 from scanner.seal import Seal
+from scanner.work.jobs import BlobOutcome
 from scanner.work.kept import keepable, sealed_outcome, unpacked
 from scanner.work.messages import Form
-from scanner.work.pool import BlobOutcome
 from tests.builders import BuiltImage, write
 
 KEY = b"k" * 32

@@ -32,7 +32,8 @@ from scanner.limits import MIB, Limits
 from scanner.report.json import document
 from scanner.scan import Options, pool_for, scan
 from scanner.work.ahead import Ahead
-from scanner.work.pool import BlobJob, Pool
+from scanner.work.jobs import BlobJob
+from scanner.work.pool import Pool
 from tests import fuzzing
 from tests.builders import BuiltImage, compress, file, image_of, layer, private_key, tar_of, write
 

@@ -32,8 +32,8 @@ from scanner.limits import Limits
 from scanner.report.json import render
 from scanner.scan import Detection, Options, blob_jobs, scan
 from scanner.seal import Seal
+from scanner.work.jobs import BlobOutcome
 from scanner.work.messages import Form
-from scanner.work.pool import BlobOutcome
 from testimages.values import value_of
 from tests.builders import BuiltImage, image_of, layer, whiteout, write
 

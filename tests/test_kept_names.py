@@ -22,8 +22,8 @@ from scanner.layer.tree import parents, path_hash
 from scanner.limits import Limits
 from scanner.scan import Detection
 from scanner.work.called import called, key_of
+from scanner.work.jobs import BlobOutcome
 from scanner.work.messages import Form
-from scanner.work.pool import BlobOutcome
 from testimages.values import value_of
 from tests.builders import (
     BuiltLayer,

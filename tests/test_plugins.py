@@ -25,6 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.detect.base import Detector
+from scanner.detect.firstpass import compile_database, fired
 from scanner.detect.plugins import detectors
 from scanner.detect.plugins.alphabet import Projection
 from scanner.detect.plugins.assigned import reads_as_assignments
@@ -541,3 +542,15 @@ def test_telling_settings_takes_linear_time(byte: bytes) -> None:
     content = byte * (1 << 16)
 
     assert not reads_as_assignments(memoryview(content), "OTHER")
+
+
+def test_a_bot_token_in_digits_of_any_script_is_seen() -> None:
+    """The plugin's `\\d` matches them all, and Python learns of more with every version of Unicode."""
+    [kind] = [kind for kind in KINDS if kind.module == "telegram_token"]
+    compiled = compile_database(kind.triggers)
+    digits = [digit for digit in map(chr, range(sys.maxunicode)) if digit.isdecimal()]
+    places = [7 - index % 8 for index in range(len(digits))]
+    texts = [f"{'1' * place}{digit}{'1' * (7 - place)}:{'a' * 35}" for place, digit in zip(places, digits, strict=True)]
+
+    assert len(digits) > 600
+    assert [text for text in texts if not fired(compiled, [text.encode()])] == []

@@ -17,8 +17,9 @@ from scanner.image.blob import Blob, BlobFile
 from scanner.limits import Limits
 from scanner.work import pool as pooling
 from scanner.work import reader
+from scanner.work.jobs import BlobJob, BlobOutcome, TextJob
 from scanner.work.messages import Form, ReadLayer
-from scanner.work.pool import BlobJob, BlobOutcome, Pool, TextJob
+from scanner.work.pool import Pool
 from tests.builders import compress, file, tar_of, write
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import random
 import re
@@ -9,7 +10,7 @@ import re
 import hyperscan
 import pytest
 
-from scanner.detect import rulepack, templates
+from scanner.detect import checksums, rulepack, templates
 from scanner.detect.base import Trigger
 from scanner.detect.patterns import PatternDetector
 from scanner.errors import RulePackError
@@ -181,3 +182,31 @@ def test_same_id_twice_is_refused() -> None:
     """Two rules cannot share an id, not even in two files."""
     with pytest.raises(RulePackError, match="the id is taken"):
         rulepack.pack_of([("a.toml", MINIMAL.encode()), ("b.toml", MINIMAL.encode())])
+
+
+ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141  # of secp256k1: keys are below it
+NKEYS = {"server": 13, "cluster": 2, "operator": 14, "account": 0, "user": 20, "curve": 23}
+
+
+def crc_encoded(raw: bytes) -> str:
+    return base64.b32encode(raw + checksums.crc16_xmodem(raw).to_bytes(2, "little")).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("number", [1, ORDER // 3, ORDER - 1])
+@pytest.mark.parametrize("version", [b"\x80", b"\xef"], ids=["main", "test"])
+@pytest.mark.parametrize("suffix", [b"\x01", b""], ids=["compressed", "whole"])
+def test_every_bitcoin_key_has_the_beginning_that_is_looked_for(number: int, version: bytes, suffix: bytes) -> None:
+    """The first pass knows what keys from the smallest to the largest begin with."""
+    key = checksums.base58check_encode(version + number.to_bytes(32, "big") + suffix)
+
+    assert ends_of(RULES["private-key.bitcoin-wif"].first_pass, f"={key}".encode())
+
+
+@pytest.mark.parametrize("seed", [bytes(32), b"\xff" * 32, bytes(range(32))])
+def test_every_seed_has_the_beginning_that_is_looked_for(seed: bytes) -> None:
+    """Of NATS, of each kind, and of Stellar."""
+    told = {kind: bytes((18 << 3 | number >> 2, (number & 3) << 6)) for kind, number in NKEYS.items()}
+    seeds = [("nkey", crc_encoded(head + seed)) for head in told.values()] + [("stellar", crc_encoded(b"\x90" + seed))]
+
+    for rule, key in seeds:
+        assert ends_of(RULES[f"private-key.{rule}-seed"].first_pass, f"={key}".encode()), key

@@ -18,9 +18,9 @@ from scanner.image.model import OpenedImage
 from scanner.limits import MIB, Limits
 from scanner.oci import is_digest
 from scanner.seal import Seal
+from scanner.work.jobs import BlobJob, BlobOutcome
 from scanner.work.kept import keepable, packed, unpacked
 from scanner.work.messages import Form
-from scanner.work.pool import BlobJob, BlobOutcome
 
 _LAYER, _FILE = "layer", "file"
 _Place = tuple[int, int, int]

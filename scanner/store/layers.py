@@ -13,9 +13,9 @@ from scanner.oci import is_digest
 from scanner.seal import Seal
 from scanner.store.database import DatabaseError, Store, patient, put
 from scanner.store.schema import LAYERS
+from scanner.work.jobs import BlobOutcome
 from scanner.work.kept import keepable, sealed_outcome, unpacked
 from scanner.work.messages import Form
-from scanner.work.pool import BlobOutcome
 
 
 class KeptLayers:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from scanner.image.arriving import Members, Result, Tell
 from scanner.image.blob import BlobFile
-from scanner.work.pool import BlobJob, Pool
+from scanner.work.jobs import BlobJob
+from scanner.work.pool import Pool
 
 
 class Ahead:

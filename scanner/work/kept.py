@@ -27,9 +27,9 @@ from scanner.packages.model import FileDigests, Installer, Package, PrivateOrigi
 from scanner.redact import Redactor
 from scanner.seal import Seal, SealedSecret, Spelling, sealed
 from scanner.work.called import Called, Entry, Named, called, entry, hidden, in_repository, key_of, named
+from scanner.work.jobs import BlobOutcome
 from scanner.work.keyed import KeyedDigest, KeyedFiles, KeyedTree, keyed_digest, keyed_record, keyed_tree
 from scanner.work.messages import LayerRead, NestedGap, Sighting
-from scanner.work.pool import BlobOutcome
 
 #: changes with the form and the meaning of what is kept
 VERSION = 2

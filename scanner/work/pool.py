@@ -7,45 +7,40 @@ the pieces it held are tried again in halves, so that one poisonous piece costs 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import hmac
 import math
 import multiprocessing
 import os
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from multiprocessing.reduction import send_handle
 from typing import Any
 
-from scanner.content.repositories import LooseObject
 from scanner.detect.firstpass import FirstPass
 from scanner.errors import ImageUnavailable
 from scanner.evidence import Gap
 from scanner.image.arriving import Tell
 from scanner.image.blob import AwaitedFile, Blob, BlobFile, spool
-from scanner.layer.compression import sniff
 from scanner.layer.walk import WINDOW, Piece
-from scanner.limits import MIB, Limits
-from scanner.packages.model import FileDigests, Record, weight
+from scanner.limits import Limits
 from scanner.work import fetcher, matcher, reader, receiver
+from scanner.work.gathering import Gathering
+from scanner.work.jobs import Batch, BlobJob, BlobOutcome, Job, TextJob, in_batches
 from scanner.work.messages import (
     Arrived,
     CloseExtent,
     Failed,
     Fetch,
     Fetched,
-    Form,
     Ignored,
     LayerRead,
     Matched,
     MatchPieces,
     MatchTexts,
-    NestedGap,
     OpenExtent,
     Packed,
     Pieces,
@@ -54,15 +49,11 @@ from scanner.work.messages import (
     Received,
     Refused,
     Sighting,
-    unpack,
 )
 from scanner.work.twins import Twins
 
 _WAITING = 32  # batches that may wait before readers are throttled; each holds some 500 pieces
-_TEXTS, _TEXT_BYTES = 1000, 4 * MIB  # in one task
 _MATCH_SECONDS = 300.0  # a batch is 16 MiB: a tenth of a second
-_RECORD_BYTES = 256 * MIB  # of package managers' records of one image; large images have 10 MiB
-_OBJECT_BYTES = 64 * MIB  # of git's commits and trees
 _FETCHERS = 4  # downloads at a time
 _GROWS = 4  # times as large a layer becomes, and rarely more, when it is expanded
 _SHARE = 8  # one part of so many of the room on the disk is for layers that are expanded early
@@ -70,74 +61,6 @@ _FED = 6  # matchers that one reader of plain layers keeps busy; it is nine time
 #: workers that died in a row without an answer: then it is not their tasks that kill them, and parts fare no better
 _STILLBORN = 16
 _CONTEXT = multiprocessing.get_context("fork")  # inherits detectors and database without a copy
-
-
-@dataclass(frozen=True, slots=True)
-class BlobJob:
-    """Read a blob and match all its bytes.
-
-    Attributes:
-        blob: the stored bytes.
-        form: what they are taken for.
-        spans: further offsets and lengths, in the plain bytes or else the stored ones, whose HMACs are to be taken.
-    """
-
-    blob: Blob
-    form: Form = Form.LAYER
-    spans: tuple[tuple[int, int], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class TextJob:
-    """Match a small blob whole.
-
-    Attributes:
-        key: comes back in `Sighting.text`.
-        name: for detectors and gaps.
-        is_json: its strings are matched with their escapes decoded too.
-        closed: it is a piece of an archive's own structure, in which no formats are looked for.
-    """
-
-    key: int
-    name: str
-    blob: Blob
-    is_json: bool = False
-    closed: bool = False
-
-
-@dataclass(slots=True)
-class BlobOutcome:
-    """What reading and matching a blob gave. Complete when `Pool.run` returns.
-
-    Attributes:
-        read: the reader's account, None if it died or failed.
-        sightings: in the plain bytes.
-        stored_sightings: in stored bytes that the plain ones lack.
-        matched: plain bytes that detectors saw.
-        gaps: what went wrong on the way, beyond what *read* says.
-        records, digests: see `messages.Matched`.
-        nested: gaps inside members, the blob named.
-        proofs: HMACs, in hex, of stored bytes that hold a secret packed or encoded, by offset and length in the plain
-            bytes; those of other secrets are of the secrets themselves. Those of the job's own spans, too.
-        stored_proofs: HMACs of the job's spans in the stored bytes.
-        ignored, objects: see `messages.Matched`.
-        partial: some records or objects were not kept, as those of all blobs together are more than the limit.
-    """
-
-    blob: Blob
-    read: LayerRead | None = None
-    sightings: list[Sighting] = field(default_factory=list)
-    stored_sightings: list[Sighting] = field(default_factory=list)
-    matched: int = 0
-    gaps: list[Gap] = field(default_factory=list)
-    records: list[Record] = field(default_factory=list)
-    digests: list[FileDigests] = field(default_factory=list)
-    nested: list[NestedGap] = field(default_factory=list)
-    proofs: dict[tuple[int, int], str] = field(default_factory=dict)
-    stored_proofs: dict[tuple[int, int], str] = field(default_factory=dict)
-    ignored: list[Ignored] = field(default_factory=list)
-    objects: list[LooseObject] = field(default_factory=list)
-    partial: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -153,35 +76,11 @@ class _Worker:
     answered: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class _Job:
-    """A blob on its way: its spool, its two extents (2n stored, 2n + 1 plain), and how much is still out."""
-
-    number: int
-    spec: BlobJob
-    outcome: BlobOutcome
-    spool: BlobFile | None = None
-    plain: Blob | None = None
-    sent: int = 0  # plain bytes handed out as pieces, in order
-    out: int = 0  # batches that are waiting or being matched
-    finished: bool = False  # the reader is done with it
-    early: bool = False  # begun before anybody asked for it
-    unwanted: bool = False  # nobody will ask for it
-    packs: bool | None = None  # whether a reader will expand it, once that was looked at
-    room: int = 0  # plain bytes that it may take on the disk
-    spooled: int = 0  # that it took
-    packed: list[tuple[bool, bytes]] = field(default_factory=list)  # whether in the stored bytes, and what was matched
-    spans: set[tuple[int, int]] = field(default_factory=set)  # of the plain bytes that are to be proven
-
-    def extent(self, stored: bool) -> int:
-        return 2 * self.number + (0 if stored else 1)
-
-
 @dataclass(frozen=True, slots=True)
 class _Download:
     """A blob that a fetcher writes to a spool."""
 
-    job: _Job
+    job: Job
     spool: BlobFile
 
 
@@ -191,55 +90,6 @@ class _Receipt:
 
     arrived: Callable[[int], None]
     outcome: Received | Refused | Failed | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Pieces of one extent that wait for a matcher."""
-
-    job: _Job
-    stored: bool
-    pieces: list[Piece]
-
-    @property
-    def size(self) -> int:
-        return sum(piece.end - piece.start + piece.data - piece.header for piece in self.pieces)
-
-
-def _prove(job: _Job) -> None:
-    """Take the HMACs of stored bytes while the plain bytes are there; what cannot be read any more has no proof."""
-    outcome, plain = job.outcome, job.plain
-    if outcome.read is None or plain is None:
-        return
-    wanted = job.spans | set(job.spec.spans)
-    key = outcome.read.proof_key
-    with contextlib.suppress(OSError):
-        outcome.proofs.update({span: _mac(key, plain, *span) for span in wanted})
-        outcome.stored_proofs.update({span: _mac(key, job.spec.blob, *span) for span in job.spec.spans})
-
-
-def _is_packed(job: _Job) -> bool:
-    """Whether a reader will expand a blob."""
-    if job.packs is None:
-        job.packs = False
-        with contextlib.suppress(OSError):  # the reader will say so
-            job.packs = job.spec.form is not Form.BYTES and bool(sniff(job.spec.blob.read(0, 6)))
-    return job.packs
-
-
-def _spoiled(job: _Job) -> bool:
-    """Whether something else than its bytes kept an early blob from being read whole."""
-    read = job.outcome.read
-    gaps = [*job.outcome.gaps, *(read.gaps if read is not None else ())]
-    return job.early and any(gap.reason.startswith(("limit.", "spool.", "worker.")) for gap in gaps)
-
-
-def _mac(key: bytes, blob: Blob, offset: int, length: int) -> str:
-    """The HMAC of a span of *blob*, in hex. Raises OSError."""
-    mac = hmac.new(key, digestmod=hashlib.sha256)
-    for at in range(offset, offset + length, MIB):
-        mac.update(blob.read(at, min(MIB, offset + length - at)))
-    return mac.hexdigest()
 
 
 class Pool:
@@ -270,21 +120,19 @@ class Pool:
         self._receivers: list[_Worker] = []
         self._crews = (self._receivers, self._fetchers, self._readers, self._matchers)
         self._retired: list[_Worker] = []
-        self._awaited: deque[_Job] = deque()  # blobs that are elsewhere
+        self._awaited: deque[Job] = deque()  # blobs that are elsewhere
         self._files: dict[int, AwaitedFile] = {}  # theirs, by job
-        self._here: dict[int, _Job] = {}  # whose blobs were fetched, or are just now, and take room
-        self._blobs: deque[_Job] = deque()
-        self._batches: deque[_Batch] = deque()
+        self._here: dict[int, Job] = {}  # whose blobs were fetched, or are just now, and take room
+        self._blobs: deque[Job] = deque()
+        self._batches: deque[Batch] = deque()
         self._texts: deque[list[TextJob]] = deque()
         self._expanded = 0  # plain bytes that were spooled
         self.text_sightings: list[Sighting] = []
         self.text_bytes = 0
         self.text_gaps: list[Gap] = []
-        self._open: list[_Job] = []
-        self._begun: dict[BlobJob, _Job] = {}  # before anybody asked for them
+        self._open: list[Job] = []
+        self._begun: dict[BlobJob, Job] = {}  # before anybody asked for them
         self._jobs_made = 0
-        self._objects = 0  # bytes of git's commits and trees so far
-        self._records = 0  # bytes of the package managers' records so far
         self._stillborn = 0
         self._end = math.inf
 
@@ -321,9 +169,9 @@ class Pool:
             job.early = True
             self._blobs.append(job)
 
-    def _job(self, spec: BlobJob) -> _Job:
+    def _job(self, spec: BlobJob) -> Job:
         self._jobs_made += 1
-        return _Job(self._jobs_made, spec, BlobOutcome(spec.blob))
+        return Job(self._jobs_made, spec, BlobOutcome(spec.blob))
 
     def run(self, blobs: Sequence[BlobJob], texts: Iterable[TextJob]) -> list[BlobOutcome]:
         """Do all of it; outcomes come in the order of *blobs*, texts' sightings in `text_sightings`.
@@ -332,12 +180,12 @@ class Pool:
         """
         self._end = time.monotonic() + self._limits.image_seconds
         jobs = [self._begun.get(spec) or self._job(spec) for spec in blobs]
-        self._texts.extend(_in_batches(texts))
+        self._texts.extend(in_batches(texts))
         try:
             self._drop(job for job in self._begun.values() if job not in jobs)
             self._add(job for job in jobs if job.spec not in self._begun)
             self._work()
-            again = {job: self._job(job.spec) for job in jobs if _spoiled(job)}
+            again = {job: self._job(job.spec) for job in jobs if job.is_spoiled()}
             self._expanded -= sum(job.spooled for job in again)
             self._add(again.values())
             self._work()
@@ -345,11 +193,12 @@ class Pool:
             self.close()
         # what a limit cut both times is told as far as it was seen
         jobs = [max(again.get(job, job), job, key=lambda each: each.outcome.matched) for job in jobs]
+        gathering = Gathering()
         for job in jobs:
-            self._unpack(job)
+            gathering.add(job)
         return [job.outcome for job in jobs]
 
-    def _add(self, jobs: Iterable[_Job]) -> None:
+    def _add(self, jobs: Iterable[Job]) -> None:
         for job in sorted(jobs, key=lambda job: -job.spec.blob.size):
             file = job.spec.blob.file
             if isinstance(file, AwaitedFile) and file.awaited:
@@ -363,7 +212,7 @@ class Pool:
             self._assign()
             self._listen()
 
-    def _drop(self, jobs: Iterable[_Job]) -> None:
+    def _drop(self, jobs: Iterable[Job]) -> None:
         """End what was begun and is not asked for."""
         for job in jobs:
             job.unwanted = True
@@ -409,16 +258,16 @@ class Pool:
             if not (self._blobs or self._fetchers):
                 self._retire(self._readers)
 
-    def _next_blob(self) -> _Job | None:
+    def _next_blob(self) -> Job | None:
         """The first blob that another reader is of use for: what is compressed takes its time, of the rest one reader
         feeds many matchers."""
         reading = [worker.task for worker in self._readers if worker.task is not None]
         if not self._blobs or len(reading) == self._jobs:
             return None
-        plain = sum(not _is_packed(job) for job in reading) <= self._jobs // _FED
+        plain = sum(not job.is_packed() for job in reading) <= self._jobs // _FED
         room = self._early_room() if self._receivers else math.inf
         for job in self._blobs:
-            if (not job.early or room >= _GROWS * job.spec.blob.size) if _is_packed(job) else plain:
+            if (not job.early or room >= _GROWS * job.spec.blob.size) if job.is_packed() else plain:
                 return job
         return None
 
@@ -428,7 +277,7 @@ class Pool:
             status = os.statvfs(tempfile.gettempdir())
         except OSError:
             return 0
-        held = sum(job.room for job in self._open if job.early and _is_packed(job))
+        held = sum(job.room for job in self._open if job.early and job.is_packed())
         return (status.f_bavail * status.f_frsize // _SHARE - held) // 2
 
     def _idle(self, workers: list[_Worker], new: Callable[[], _Worker], most: int = 0) -> _Worker | None:
@@ -479,7 +328,7 @@ class Pool:
         worker.number = number
         return worker
 
-    def _fetch(self, worker: _Worker, job: _Job) -> None:
+    def _fetch(self, worker: _Worker, job: Job) -> None:
         blob = job.spec.blob
         try:
             target = spool(blob.name)
@@ -491,7 +340,7 @@ class Pool:
         self._give(worker, Fetch(job.number), (target,), _Download(job, target))
         worker.deadline = time.monotonic() + self._limits.fetch_seconds + 30
 
-    def _start(self, worker: _Worker, job: _Job) -> None:
+    def _start(self, worker: _Worker, job: Job) -> None:
         blob = job.spec.blob
         try:
             blob.file.fileno()
@@ -509,13 +358,13 @@ class Pool:
             return
         room = min(self._limits.layer_bytes, self._limits.image_bytes - self._expanded)
         job.early = job.early and bool(self._receivers)
-        job.room = max(0, min(room, self._early_room()) if job.early and _is_packed(job) else room)
+        job.room = max(0, min(room, self._early_room()) if job.early and job.is_packed() else room)
         self._open.append(job)
         limits = replace(self._limits, layer_bytes=job.room)
         task = ReadLayer(job.number, blob.name, blob.offset, blob.size, job.spec.form, limits)
         self._give(worker, task, (blob.file, job.spool), job)
 
-    def _match(self, worker: _Worker, batch: _Batch) -> None:
+    def _match(self, worker: _Worker, batch: Batch) -> None:
         job = batch.job
         blob = job.spec.blob if batch.stored else job.plain
         assert blob is not None
@@ -613,47 +462,8 @@ class Pool:
         task.job.out -= 1
         self._release(task.job)
 
-    def _unpack(self, job: _Job) -> None:
-        """Add to a job's outcome what matchers saw."""
-        outcome = job.outcome
-        for stored, body in job.packed:
-            message = unpack(body)
-            outcome.ignored += message.ignored
-            outcome.nested += [
-                replace(found, gap=replace(found.gap, blob=outcome.blob.name))
-                for found in message.gaps
-                # a layer's bytes without a member are a gap themselves
-                if found.member is not None or job.spec.form is not Form.LAYER
-            ]
-            if stored:
-                outcome.stored_sightings += message.sightings
-            else:
-                outcome.sightings += message.sightings
-                outcome.digests += message.digests
-                self._keep(outcome, message.records)
-                self._keep_objects(outcome, message.objects)
-        job.packed.clear()
-
-    def _keep(self, outcome: BlobOutcome, records: list[Record]) -> None:
-        """Keep what package managers say, up to a limit: what is not kept lowers nothing."""
-        for record in records:
-            self._records += weight(record)
-            if self._records <= _RECORD_BYTES:
-                outcome.records.append(record)
-            else:
-                outcome.partial = True
-
-    def _keep_objects(self, outcome: BlobOutcome, objects: list[LooseObject]) -> None:
-        """Keep what names git's blobs, up to a limit: a blob without a name has its id."""
-        for item in objects:
-            self._objects += 200 + len(item.data)
-            if self._objects <= _OBJECT_BYTES:
-                outcome.objects.append(item)
-            else:
-                outcome.partial = True
-
     def _read(self, worker: _Worker, message: Plain | Pieces | LayerRead) -> None:
-        job: _Job = worker.task
+        job: Job = worker.task
         worker.deadline = time.monotonic() + self._limits.layer_seconds + 30  # it may have waited to be heard
         if isinstance(message, Plain):
             job.room = job.spooled = message.size if message.spooled else 0
@@ -668,24 +478,24 @@ class Pool:
             self._release(job)
 
     @staticmethod
-    def _plain(job: _Job, spooled: bool, size: int) -> None:
+    def _plain(job: Job, spooled: bool, size: int) -> None:
         stored = job.spec.blob
         job.plain = Blob(stored.name, job.spool, 0, size) if spooled and job.spool else stored
 
-    def _queue(self, job: _Job, pieces: list[Piece], stored: bool = False) -> None:
+    def _queue(self, job: Job, pieces: list[Piece], stored: bool = False) -> None:
         if job.unwanted:
             return
         job.out += 1
         if not stored:
             job.sent = max(job.sent, pieces[-1].end)
-        self._batches.append(_Batch(job, stored, pieces))
+        self._batches.append(Batch(job, stored, pieces))
 
-    def _release(self, job: _Job) -> None:
+    def _release(self, job: Job) -> None:
         """Give back what a job holds once nothing of it is out."""
         if not job.finished or job.out or job not in self._open:
             return
         self._open.remove(job)
-        _prove(job)
+        job.prove()
         for worker in self._matchers:
             for extent in worker.extents & {job.extent(True), job.extent(False)}:
                 worker.extents.discard(extent)
@@ -714,7 +524,7 @@ class Pool:
             task.outcome = Failed(reason, detail)
         elif isinstance(task, _Download):
             self._unfetched(task, reason, detail)
-        elif isinstance(task, _Job):
+        elif isinstance(task, Job):
             self._unread(task, reason, detail)
         elif isinstance(task, list):
             self._split_texts(task, reason, detail)
@@ -727,7 +537,7 @@ class Pool:
         blob = task.job.spec.blob
         task.job.outcome.gaps.append(Gap(blob.name, "", reason, blob.size, detail))
 
-    def _unread(self, job: _Job, reason: str, detail: str) -> None:
+    def _unread(self, job: Job, reason: str, detail: str) -> None:
         """A reader gave up: what it did not hand out is matched as it lies there, without members."""
         blob, spooled = job.spec.blob, job.spool.size() if job.spool else 0
         job.outcome.gaps.append(Gap(blob.name, "", reason, None, detail))
@@ -743,13 +553,13 @@ class Pool:
         job.finished = True
         self._release(job)
 
-    def _split(self, batch: _Batch, reason: str, detail: str) -> None:
+    def _split(self, batch: Batch, reason: str, detail: str) -> None:
         pieces = batch.pieces
         if len(pieces) > 1 and self._stillborn < _STILLBORN:
             middle = len(pieces) // 2
             batch.job.out += 1
             for half in (pieces[:middle], pieces[middle:]):
-                self._batches.appendleft(_Batch(batch.job, batch.stored, half))
+                self._batches.appendleft(Batch(batch.job, batch.stored, half))
             return
         # not the member's name: it was in these very bytes, and nobody can tell whether it holds a secret
         where = f"bytes {min(pieces[0].header, pieces[0].start)}-{pieces[-1].end}"
@@ -798,16 +608,3 @@ class Pool:
         for job in self._open:
             if job.spool:
                 job.spool.close()
-
-
-def _in_batches(texts: Iterable[TextJob]) -> Iterator[list[TextJob]]:
-    batch: list[TextJob] = []
-    size = 0
-    for text in texts:
-        batch.append(text)
-        size += text.blob.size
-        if size >= _TEXT_BYTES or len(batch) >= _TEXTS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

@@ -117,7 +117,7 @@ def _layer(
         plain = Blob(blob.name, target, 0, target.size())
     view = map_blob(plain)
     if plain is blob:
-        costs.timed("hash", lambda: plain_digests(view))
+        costs.timed("hash", lambda: plain_digests(plain))
     walk = Walk(view, limits, time.monotonic() + limits.layer_seconds)
     batches: list[list[Piece]] = []
     costs.timed("header walk", lambda: batches.extend(walk.batches()))

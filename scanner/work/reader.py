@@ -80,7 +80,7 @@ def _read(
         gaps = ()
     connection.send(Plain(task.job, False, task.size))
     view = map_blob(stored)
-    digests = hashing.submit(plain_digests, view)  # hashlib lets go of the interpreter lock: both share the time
+    digests = hashing.submit(plain_digests, stored)  # hashlib lets go of the interpreter lock: both share the time
     walk = _pieces(connection, task, view)
     found = digests.result()
     gaps += tuple(_other_digest(task, view))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from scanner.errors import LeakscanError
 from scanner.limits import MIB, Limits
@@ -87,8 +87,8 @@ class Content:
 
     def part(self, start: int, end: int, name: str, searched: bool = False, closed: bool = False) -> Content:
         """An entry that lies in *data* as it is. *searched*: searching *data* searched it well enough."""
-        made = self._inner(self.data[start:end], self.place(start, end), self.verbatim, name, "", ())
-        return replace(made, searched=searched, closed=closed, covers=((start, end),))
+        place = self.place(start, end)
+        return self._inner(self.data[start:end], place, ((start, end),), self.verbatim, name, "", (), searched, closed)
 
     def made(
         self, data: bytes | memoryview, start: int, end: int, name: str, encoding: tuple[str, ...] = (),
@@ -101,12 +101,12 @@ class Content:
             rename: what detectors are told instead.
             covers: the ranges that it was made of, if not of all.
         """
-        made = self._inner(memoryview(data), self.place(start, end), False, name, rename, encoding)
-        return replace(made, covers=covers or ((start, end),))
+        covers = covers or ((start, end),)
+        return self._inner(memoryview(data), self.place(start, end), covers, False, name, rename, encoding)
 
     def _inner(
-        self, data: memoryview, stored: tuple[int, int], verbatim: bool, name: str, rename: str,
-        encoding: tuple[str, ...],
+        self, data: memoryview, stored: tuple[int, int], covers: tuple[tuple[int, int], ...], verbatim: bool,
+        name: str, rename: str, encoding: tuple[str, ...], searched: bool = False, closed: bool = False,
     ) -> Content:  # fmt: skip
         return Content(
             data=data,
@@ -116,6 +116,9 @@ class Content:
             inside=(*self.inside, name) if name else self.inside,
             encoding=(*self.encoding, *encoding),
             depth=self.depth + 1,
+            searched=searched,
+            closed=closed,
+            covers=covers,
         )
 
 

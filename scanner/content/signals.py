@@ -206,9 +206,9 @@ def _all_aligned(words: Collection[bytes]) -> Iterator[tuple[list[bytes], int]]:
     for size, equal in groupby(sorted(words, key=len), len):
         same = list(equal)
         for lead in range(3):
-            filled = b"\0" * (-(lead + size) % 3) + b"\0" * lead
-            encoded = base64.b64encode(b"\0" * lead + filled.join(same) + filled)
-            step = (lead + size + 2) // 3 * 4 or 1
+            filled = bytes(-(lead + size) % 3 + lead)  # what ends one's last group and leads the next one
+            encoded = base64.b64encode(bytes(lead) + filled.join(same) + filled)
+            step = (lead + size + 2) // 3 * 4 or 1  # an empty word has none
             first, last = -(-8 * lead // 6), 8 * (lead + size) // 6
             yield [encoded[at + first : at + last] for at in range(0, step * len(same), step)], last % 4
 

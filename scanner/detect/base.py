@@ -16,8 +16,7 @@ class Group(IntEnum):
     the same bytes all in one database ran at half the speed of these, a database for each group at three quarters.
 
     Attributes:
-        SHAPED: rare literals, as most rules of the pack have them.
-        NAMED: words such as `password` and `token` with something behind them.
+        SHAPED: rare literals, or words such as `password` and `token` with something behind them: most.
         ENCODED: what secrets begin with, in base64, hex, UTF-16 and the like: thousands of literals.
         RUNS: whole patterns in which nothing is rare, as only rules of users are.
         QUOTED: long runs of characters in quotes.
@@ -26,17 +25,16 @@ class Group(IntEnum):
     """
 
     SHAPED = 0
-    NAMED = 1
-    ENCODED = 2
+    ENCODED = 1
+    QUOTED = 2
     RUNS = 3
-    QUOTED = 4
-    SETTINGS = 5
-    KNOWN = 6
+    SETTINGS = 4
+    KNOWN = 5
 
     @property
     def database(self) -> Group:
         """The first group of the database that it belongs to."""
-        return Group.SHAPED if self <= Group.ENCODED or self is Group.QUOTED else self
+        return Group.SHAPED if self <= Group.QUOTED else self
 
 
 class Trigger(NamedTuple):  # a tuple, as twenty thousand are made for every scan

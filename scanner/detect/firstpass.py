@@ -34,7 +34,7 @@ from scanner.detect.spans import Suppressed
 from scanner.errors import RulePackError
 from scanner.evidence import Match
 
-_FORMAT = b"leakscan first pass 7\n"
+_FORMAT = b"leakscan first pass 8\n"
 _FIRST_LINES = 1024
 _END_BITS = 40  # of a number that holds a trigger and where it ended
 _END_MASK = (1 << _END_BITS) - 1
@@ -124,9 +124,10 @@ class DatabaseCache:
         digest = hashlib.sha256(_FORMAT)
         for part in (str(hyperscan.__version__), platform.machine(), _cpu_kind()):  # type: ignore[attr-defined]
             digest.update(part.encode() + b"\0")
-        expressions, *kinds = zip(*triggers, strict=True)  # columns: rows of so many would take longer than a scan
-        for column in (array("Q", map(len, expressions)).tobytes(), b"".join(expressions), *map(bytes, kinds)):
-            digest.update(column)
+        columns = list(zip(*triggers, strict=True)) or [()]  # there are twenty thousand rows
+        digest.update(array("Q", map(len, columns[0])).tobytes() + b"".join(columns[0]))
+        for kinds in columns[1:]:
+            digest.update(bytes(kinds))
         return self.directory / f"first-pass-{digest.hexdigest()[:32]}.hsdb"
 
     def load(self, triggers: Sequence[Trigger]) -> bytes | None:
@@ -272,7 +273,7 @@ class FirstPass:
         tallies: list[Tally] = [detector.tally for detector in detectors if hasattr(detector, "tally")]
         self._tallies = {id(tally): tally for tally in tallies}
         self._owners = [owner for owner, detector in enumerate(detectors) for _ in detector.triggers]
-        encoded, quoted = Group.ENCODED, Group.QUOTED
+        encoded, quoted = Group.ENCODED, Group.QUOTED  # looked up once, not for each
         groups = (each.group for detector in detectors for each in detector.triggers)
         self._structural = [group is not encoded and group is not quoted for group in groups]
         self._by_path = tuple(_by_path(detectors))

@@ -159,7 +159,7 @@ class _Reader:
             return (whole,), span, 0
         if keywords:
             self.remarks.append(f"rule {name}: looked for within {KEYWORD_REACH} bytes of its keywords only")
-            literals = tuple(Trigger(_literal(word), caseless=True, group=Group.NAMED) for word in keywords)
+            literals = tuple(Trigger(_literal(word), caseless=True) for word in keywords)
             return literals, span, KEYWORD_REACH
         self.remarks.append(f"rule {name}: not run, as the first pass cannot read its regex and it has no keywords")
         return None

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from scanner.detect import plausible
-from scanner.detect.base import Group, Trigger
+from scanner.detect.base import Trigger
 from scanner.detect.context import Context, context_of
 from scanner.detect.spans import Suppressed, ranges
 from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
@@ -99,8 +99,8 @@ class LoginDetector:
         value = _TRIGGER_SIGN + rb"[bru@]{0,2}\\?[\"'`]?[^\s\"'`<>\\(){}$,;:][^\s\"'`<>\\]{3}"
         foreign = b"|".join(b"".join(b"\\x%02x" % byte for byte in word) for word in _FOREIGN_WORDS.split(b"|"))
         return (
-            Trigger(b"(?:" + _WORDS + rb")[0-9]{0,2}[\"'\])]{0,2}" + value, caseless=True, group=Group.NAMED),
-            Trigger(b"(?:" + foreign + b")" + value, group=Group.NAMED),
+            Trigger(b"(?:" + _WORDS + rb")[0-9]{0,2}[\"'\])]{0,2}" + value, caseless=True),
+            Trigger(b"(?:" + foreign + b")" + value),
         )
 
     def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:

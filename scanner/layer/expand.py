@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from scanner.evidence import Gap
 from scanner.image.blob import Blob, BlobFile
 from scanner.layer.compression import EXPANDERS, Region, Stop, sniff
-from scanner.limits import MIB, Limits
+from scanner.limits import Limits
 
 PROOF_SUFFIX = b"leakscan proof v1"
 
@@ -30,11 +30,15 @@ class Digests:
 
 
 def plain_digests(blob: Blob) -> Digests:
-    """Hash a blob of plain bytes, which are read for that: over a map it takes a quarter more. Raises OSError."""
-    sha = hashlib.sha256()
-    for start in range(0, blob.size, MIB):
-        sha.update(blob.read(start, MIB))
-    return _digests(sha)
+    """Hash a blob of plain bytes. Raises OSError."""
+    return _digests(hashed(blob, hashlib.sha256()))
+
+
+def hashed(blob: Blob, digest: hashlib._Hash) -> hashlib._Hash:
+    """Add all of a blob to *digest*. It is read for that, which is faster than to go over a map. Raises OSError."""
+    for part in blob.parts():
+        digest.update(part)
+    return digest
 
 
 def _digests(sha: hashlib._Hash) -> Digests:
@@ -107,16 +111,12 @@ def expand(source: Blob, target: BlobFile, limits: Limits, tell: Callable[[int],
     read or the target cannot be written (disk full).
     """
     view = map_blob(source)
-    digest = hashlib.sha256()
-    for start in range(0, len(view), 16 * MIB):
-        digest.update(view[start : start + 16 * MIB])
-    stored = f"sha256:{digest.hexdigest()}"
+    whole = plain_digests(source)
+    stored = whole.diff_id
     compression = sniff(bytes(view[:6]))
     if compression not in EXPANDERS:
-        keyed = digest.copy()
-        keyed.update(PROOF_SUFFIX)
         gaps = (Gap(source.name, "", "compression.unknown", len(view), f"{compression} is not understood"),)
-        return Expansion("", len(view), stored, stored, keyed.digest(), (), gaps if compression else ())
+        return Expansion("", len(view), stored, stored, whole.proof_key, (), gaps if compression else ())
     sink = _Sink(target, limits.layer_bytes, time.monotonic() + limits.layer_seconds, tell)
     outside: list[Region] = []
     found: list[Gap] = []

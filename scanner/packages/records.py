@@ -65,7 +65,7 @@ _BY_ENDING: dict[bytes, tuple[tuple[bytes, ...], Read]] = {
     b"sources": ((b"etc/apt/sources.list.d",), partial(_settings, "dpkg")),
     b"repo": ((b"etc/yum.repos.d", b"etc/zypp/repos.d"), partial(_settings, "rpm")),
 }
-#: read where they lie: their files are large
+#: they are given the bytes where they lie, not a copy: their files are large
 _IN_PLACE = (apt.cache, rpm.database)
 #: where npm puts a package for all users
 _FOR_ALL = re.compile(rb"(?:^|/)lib/node_modules/(?:@[^/]+/)?[^/]+$")

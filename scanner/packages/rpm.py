@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from scanner.layer.tree import clean
 from scanner.packages.model import FileList, Package, PrivateOrigin, Record, packed
 
+_MAGIC = b"SQLite format 3\0"
 _NAME, _VERSION, _RELEASE, _EPOCH = 1000, 1001, 1002, 1003
 _FILE_DIGESTS, _DIRECTORY_INDEXES, _BASE_NAMES, _DIRECTORY_NAMES, _DIGEST_ALGORITHM = 1035, 1116, 1117, 1118, 5011
 _SIGNATURES = {259, 262, 267, 268, 278}  # PGP, GPG, DSA and RSA over header or payload, OpenPGP
@@ -39,7 +40,7 @@ def database(_path: bytes, data: memoryview) -> Iterator[Record]:
 
 def _rows(data: memoryview) -> Iterator[bytes]:
     """The headers. A database is hostile input: nothing but a plain table is asked, with a bound on the work."""
-    if bytes(data[:16]) != b"SQLite format 3\0":
+    if data[: len(_MAGIC)] != _MAGIC:
         return
     damage = (sqlite3.Error, MemoryError, UnicodeDecodeError)  # the last: of a message that quotes a broken schema
     with contextlib.closing(sqlite3.connect(":memory:")) as connection, contextlib.suppress(*damage):

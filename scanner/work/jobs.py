@@ -155,8 +155,8 @@ class Batch:
 def _mac(key: bytes, blob: Blob, offset: int, length: int) -> str:
     """The HMAC of a span of *blob*, in hex. Raises OSError."""
     mac = hmac.new(key, digestmod=hashlib.sha256)
-    for at in range(offset, offset + length, MIB):
-        mac.update(blob.read(at, min(MIB, offset + length - at)))
+    for part in blob.parts(offset, length):
+        mac.update(part)
     return mac.hexdigest()
 
 

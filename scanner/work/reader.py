@@ -16,7 +16,7 @@ from multiprocessing.reduction import recv_handle
 from scanner.evidence import Gap
 from scanner.image.blob import Blob, BlobFile
 from scanner.layer.compression import sniff
-from scanner.layer.expand import Expansion, expand, map_blob, plain_digests
+from scanner.layer.expand import Expansion, expand, hashed, map_blob, plain_digests
 from scanner.layer.walk import BLOCK, WINDOW, Ledger, Piece, Walk, is_tar
 from scanner.limits import Limits
 from scanner.work.isolation import isolate
@@ -71,7 +71,7 @@ def _read(
                        for r in expansion.outside]  # fmt: skip
             if outside:
                 connection.send(Pieces(task.job, _windowed(outside), stored=True))
-            expansion = replace(expansion, gaps=(*expansion.gaps, *_other_digest(task, map_blob(stored))))
+            expansion = replace(expansion, gaps=(*expansion.gaps, *_other_digest(stored)))
             walk = _pieces(connection, task, map_blob(Blob(task.name, spool, 0, expansion.size)))
             connection.send(_summary(task, walk, expansion))
             return
@@ -83,7 +83,7 @@ def _read(
     digests = hashing.submit(plain_digests, stored)  # hashlib lets go of the interpreter lock: both share the time
     walk = _pieces(connection, task, view)
     found = digests.result()
-    gaps += tuple(_other_digest(task, view))
+    gaps += tuple(_other_digest(stored))
     done = Expansion("", task.size, found.diff_id, found.diff_id, found.proof_key, (), gaps)
     connection.send(_summary(task, walk, done))
 
@@ -111,16 +111,11 @@ def _pieces(connection: Connection, task: ReadLayer, view: memoryview) -> Walk:
     return walk
 
 
-def _other_digest(task: ReadLayer, view: memoryview) -> list[Gap]:
+def _other_digest(blob: Blob) -> list[Gap]:
     """Compare a blob that is named by a sha512 digest; sha256 is computed of all blobs and compared by the scan."""
-    if not task.name.startswith("sha512:"):
+    if not blob.name.startswith("sha512:") or blob.name == f"sha512:{hashed(blob, hashlib.sha512()).hexdigest()}":
         return []
-    digest = hashlib.sha512()
-    for start in range(0, len(view), WINDOW):
-        digest.update(view[start : start + WINDOW])
-    if task.name == f"sha512:{digest.hexdigest()}":
-        return []
-    return [Gap(task.name, "", "blob.digest", None, "the bytes do not match the digest")]
+    return [Gap(blob.name, "", "blob.digest", None, "the bytes do not match the digest")]
 
 
 def _summary(task: ReadLayer, walk: Walk, expansion: Expansion) -> LayerRead:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scanner.detect.base import Group, Trigger
+from scanner.detect.base import Trigger
 from scanner.evidence import Confidence, Severity
 
 #: what equals the letter when case is ignored, as UTF-8
@@ -50,7 +50,7 @@ class Kind:
 
 
 def _on(*expressions: bytes, caseless: bool = False) -> tuple[Trigger, ...]:
-    return tuple(Trigger(expression, caseless, group=Group.NAMED) for expression in expressions)
+    return tuple(Trigger(expression, caseless) for expression in expressions)
 
 
 #: the zeros of the decimal digits beyond ASCII, which `\\d` matches in a text (Unicode 16, category Nd)
@@ -92,12 +92,11 @@ KINDS: tuple[Kind, ...] = (
         "aws", "AWSKeyDetector", "AWS Access Key", "AWS access key id or secret access key",
         _CRITICAL, _SURE,
         (
-            Trigger(rb"(?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[0-9A-Z]{16}", group=Group.NAMED),
+            Trigger(rb"(?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[0-9A-Z]{16}"),
             Trigger(
                 rb"aw" + _S + rb"[^\r\n]{0,80}(?:" + _K + rb"ey|pwd|pw|pa" + _S + rb"{2}|to" + _K + rb"en)"
                 rb"[^\r\n]{0,80}['\"=: \t][0-9a-z/+\x80-\xff]{40}",
                 caseless=True,
-                group=Group.NAMED,
             ),
         ),
         assigned=True,
@@ -117,9 +116,8 @@ KINDS: tuple[Kind, ...] = (
                 rb"cl(?:ou(?:dant)?)?[_-]?(?:ap" + _I + b")?" + _KEY + _ASSIGNED
                 + rb"(?:[0-9a-f]{64}|[a-z\x80-\xff]{24})",
                 caseless=True,
-                group=Group.NAMED,
             ),
-            Trigger(rb"@[\w\x80-\xff-]+\.cloudant\.com", caseless=True, group=Group.NAMED),
+            Trigger(rb"@[\w\x80-\xff-]+\.cloudant\.com", caseless=True),
         ),
     ),
     Kind(
@@ -195,9 +193,8 @@ KINDS: tuple[Kind, ...] = (
             Trigger(
                 _S + b"(?:oftlayer|l)[_-]?(?:ap" + _I + b")?[_-]?" + _KEY + _ASSIGNED + rb"[a-z0-9\x80-\xff]{64}",
                 caseless=True,
-                group=Group.NAMED,
             ),
-            Trigger(rb"/" + _S + rb"oap/v3(?:.{1,4}1)?/[a-z0-9\x80-\xff]{64}", caseless=True, group=Group.NAMED),
+            Trigger(rb"/" + _S + rb"oap/v3(?:.{1,4}1)?/[a-z0-9\x80-\xff]{64}", caseless=True),
         ),
     ),
     Kind(

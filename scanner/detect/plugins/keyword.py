@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from scanner.detect.base import Group, Trigger
+from scanner.detect.base import Trigger
 from scanner.detect.plugins.assigned import Assignments, reads_as_assignments
 from scanner.detect.plugins.catalogue import rule_id
 from scanner.detect.plugins.judge import Judge
@@ -40,11 +40,10 @@ def _triggers() -> tuple[Trigger, ...]:
         Trigger(
             _NAME + _WORD + rb"*(?:[\]'\"]{0,2}|\[[0-9]*\])" + _SPACE + signs + _SPACE + rb"@?['\"`]?" + _WORD,
             caseless=True,
-            group=Group.NAMED,
         ),
-        Trigger(_NAME + _WORD + rb"*(?:.{1,4}assign)?\(\"" + _WORD, caseless=True, group=Group.NAMED),
-        Trigger(_NAME + rb"\S*" + _SPACE + rb"['\"`]" + _WORD + rb"[^'\"]*['\"`];", caseless=True, group=Group.NAMED),
-        Trigger(rb"[=!]{2}" + _SPACE + _WORD + b"*" + _NAME, group=Group.NAMED),
+        Trigger(_NAME + _WORD + rb"*(?:.{1,4}assign)?\(\"" + _WORD, caseless=True),
+        Trigger(_NAME + rb"\S*" + _SPACE + rb"['\"`]" + _WORD + rb"[^'\"]*['\"`];", caseless=True),
+        Trigger(rb"[=!]{2}" + _SPACE + _WORD + b"*" + _NAME),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,12 +78,12 @@ class Keys:
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
-def load(named: Path | None, start: Path, environment: Mapping[str, str], keys: Keys) -> Settings:
+def load(named: Path | None, start: Path, environment: Mapping[str, str], keys: Callable[[], Keys]) -> Settings:
     """The settings that hold in directory *start*.
 
     Args:
         named: the file of --config, None to look for one.
-        keys: what may be set.
+        keys: tells what may be set; asked only if something is, as it takes all commands to tell.
 
     Raises UnusableFile naming the file or variable, the key and the reason.
     """
@@ -91,13 +91,16 @@ def load(named: Path | None, start: Path, environment: Mapping[str, str], keys: 
         named = Path(given)
     notices: list[str] = []
     file = named if named is not None else _found(start, notices)
+    if file is None and not any(each.startswith(PREFIX) and not _known(each) for each in environment):
+        return Settings(notices=tuple(notices))
+    allowed = keys()
     values: dict[str, Value] = {}
     found = Settings()
     if file is not None:
         table, name = _table(file, named is not None)
-        found = _read(file, table, name, keys, notices)
+        found = _read(file, table, name, allowed, notices)
         values |= found.values
-    values |= _variables(environment, keys)
+    values |= _variables(environment, allowed)
     return Settings(file, values, found.ignores, found.accepts, found.limits, tuple(notices))
 
 

@@ -219,6 +219,24 @@ def test_version_imports_nothing_heavy() -> None:
     assert leakscan("--version").stdout.startswith("leakscan, version ")
 
 
+def test_a_scan_imports_no_other_command(clean: Path) -> None:
+    """Nor readers of other tools' rules."""
+    code = (
+        "import sys\n"
+        f"sys.argv[1:] = ['--no-cache', '--quiet', {str(clean)!r}]\n"
+        "from scanner.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "others = {'scanner.cli.serve', 'scanner.cli.audit', 'scanner.cli.verify', 'scanner.detect.gitleaks'}\n"
+        "print(sorted(others & set(sys.modules)), 'scanner.scan' in sys.modules, file=sys.stderr)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LEAKSCAN_")}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment,
+                         cwd=clean.parent)  # fmt: skip
+
+    assert run.stderr.endswith("[] True\n")
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["scan", "--help"], ["-h"]])
 def test_help_is_printed(arguments: list[str]) -> None:
     """Every help text renders, with its options."""

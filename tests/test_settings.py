@@ -27,7 +27,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def loaded(folder: Path, named: Path | None = None, **environment: str) -> Settings:
-    return load(named, folder, environment, KEYS)
+    return load(named, folder, environment, lambda: KEYS)
 
 
 def test_every_option_that_makes_sense_can_be_set() -> None:

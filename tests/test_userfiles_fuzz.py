@@ -85,6 +85,6 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory,
     path = tmp_path_factory.getbasetemp() / "any.toml"
     path.write_bytes(raw)
     with contextlib.suppress(UnusableFile):
-        load(path, Path("/"), {}, Keys(("fail-on",)))
+        load(path, Path("/"), {}, lambda: Keys(("fail-on",)))
     with contextlib.suppress(UnusableFile):
         userfile.parsed(raw, "f")

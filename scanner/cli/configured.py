@@ -36,7 +36,8 @@ class ConfiguredCommand(click.Command):
         if not set(args) & set(ctx.help_option_names):  # help must come whatever the settings are
             given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
             named = given.get("config")
-            settings = load(Path(named) if named else None, Path.cwd(), os.environ, _keys(ctx.find_root().command))
+            root = ctx.find_root().command
+            settings = load(Path(named) if named else None, Path.cwd(), os.environ, lambda: _keys(root))
             ctx.meta[_SETTINGS] = settings
             ctx.default_map = {**(ctx.default_map or {}), **_defaults(self, ctx, settings)}
         return super().parse_args(ctx, args)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scanner import userfile
-from scanner.detect import dialect, gitleaks, rulepack
+from scanner.detect import dialect, rulepack
 from scanner.detect.contextual import Issuer
 from scanner.detect.firstpass import compiles
 from scanner.detect.foreign import ForeignRule
@@ -78,6 +78,8 @@ def _read(path: Path) -> UserRules:
     if document.keys() & _OURS:
         return UserRules(packs=((name, content),))
     if document.keys() & {"rules", "extend", "allowlist", "allowlists"}:
+        from scanner.detect import gitleaks  # costs an import only when there is such a file
+
         reading = gitleaks.read(document, name, path.parent, compiles)
         return UserRules(foreign=reading.rules, remarks=tuple(f"{name}: {_without(r, name)}" for r in reading.remarks))
     what = f"{name} is no rule file: it has neither [[rule]] nor [[rules]]"

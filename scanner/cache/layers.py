@@ -15,7 +15,7 @@ from scanner.cache.entries import Entries
 from scanner.image import identity
 from scanner.image.blob import Blob, BlobFile
 from scanner.image.model import OpenedImage
-from scanner.limits import MIB, Limits
+from scanner.limits import Limits
 from scanner.oci import is_digest
 from scanner.seal import Seal
 from scanner.work.jobs import BlobJob, BlobOutcome
@@ -127,8 +127,7 @@ def _hashed(blob: Blob) -> str:
     """The digest of stored bytes; empty if they cannot be read. Raises nothing."""
     digest = hashlib.sha256()
     with contextlib.suppress(OSError):
-        for at in range(0, blob.size, MIB):
-            part = blob.read(at, MIB)
+        for part in blob.parts():
             if not part:
                 return ""
             digest.update(part)

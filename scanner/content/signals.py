@@ -8,15 +8,14 @@ is pictures and checksums.
 
 from __future__ import annotations
 
-import base64
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Sequence
 
 from scanner.content.embedded import MAGICS
 from scanner.content.encoded import Clue
 from scanner.content.letters import beginnings
 from scanner.detect.base import Group, Trigger
+from scanner.detect.known import encoded
 from scanner.detect.rulepack import RulePack
 from scanner.evidence import Match
 
@@ -197,20 +196,8 @@ def _widened(word: bytes, width: int, little: bool) -> bytes:
 def aligned(word: bytes) -> Iterator[tuple[bytes, int]]:
     """The base64 characters that depend on *word* alone, for each way it can lie in groups of three, and how many
     characters of a group of four have been read at their end."""
-    for [form], phase in _all_aligned([word]):
-        yield form, phase
-
-
-def _all_aligned(words: Collection[bytes]) -> Iterator[tuple[list[bytes], int]]:
-    """The same for many words: those of one length are encoded together, as thousands are for every scan."""
-    for size, equal in groupby(sorted(words, key=len), len):
-        same = list(equal)
-        for lead in range(3):
-            filled = bytes(-(lead + size) % 3 + lead)  # what ends one's last group and leads the next one
-            encoded = base64.b64encode(bytes(lead) + filled.join(same) + filled)
-            step = (lead + size + 2) // 3 * 4 or 1  # an empty word has none
-            first, last = -(-8 * lead // 6), 8 * (lead + size) // 6
-            yield [encoded[at + first : at + last] for at in range(0, step * len(same), step)], last % 4
+    for form, before in encoded.aligned(word):
+        yield form, (before + len(form)) % 4
 
 
 def _base64_signals(words: Sequence[bytes]) -> Iterator[Signal]:
@@ -218,9 +205,9 @@ def _base64_signals(words: Sequence[bytes]) -> Iterator[Signal]:
     by_phase: dict[int, set[bytes]] = {phase: set() for phase in range(3)}
     level = set(words)
     for times in range(_TIMES):
-        forms = [each for each in _all_aligned(level) if len(each[0][0]) >= _SHORTEST_BASE64 + times]
-        for found, phase in forms:
-            by_phase[phase].update(found)
+        forms = [each for each in encoded.all_aligned(level) if len(each[0][0]) >= _SHORTEST_BASE64 + times]
+        for found, before in forms:
+            by_phase[(before + len(found[0])) % 4].update(found)
         level = set().union(*(found for found, _ in forms))
     for phase, spellings in by_phase.items():
         spellings |= {form.translate(_URL_SAFE) for form in spellings}

@@ -16,7 +16,7 @@ from scanner.image.model import Document
 from scanner.image.store import Kind, Link, Store, blob_name, clean_path
 from scanner.layer.expand import map_blob
 from scanner.layer.walk import LayerMember, Stop, Walk
-from scanner.limits import MIB, Limits
+from scanner.limits import Limits
 
 _MEMBERS = 100_000  # of an outer archive: a saved image has five for each of at most 127 layers
 _REGULAR = (b"0", b"\0", b"7")
@@ -76,4 +76,4 @@ def _structure(whole: Blob, files: list[Blob]) -> Iterator[Document]:
 
 
 def _blank(blob: Blob) -> bool:
-    return all(not blob.read(at, MIB).strip(b"\0") for at in range(0, blob.size, MIB))
+    return all(not part.strip(b"\0") for part in blob.parts())

@@ -329,16 +329,23 @@ class Pool:
         return worker
 
     def _fetch(self, worker: _Worker, job: Job) -> None:
-        blob = job.spec.blob
-        try:
-            target = spool(blob.name)
-        except OSError as error:
-            detail = f"no temporary file can be made: {error.strerror}"
-            job.outcome.gaps.append(Gap(blob.name, "", "spool.failed", blob.size, detail))
+        target = self._spool(job)
+        if target is None:
             return
         self._here[job.number] = job
         self._give(worker, Fetch(job.number), (target,), _Download(job, target))
         worker.deadline = time.monotonic() + self._limits.fetch_seconds + 30
+
+    @staticmethod
+    def _spool(job: Job) -> BlobFile | None:
+        """A file for bytes of a blob; a gap and nothing if none can be made."""
+        blob = job.spec.blob
+        try:
+            return spool(blob.name)
+        except OSError as error:
+            detail = f"no temporary file can be made: {error.strerror}"
+            job.outcome.gaps.append(Gap(blob.name, "", "spool.failed", blob.size, detail))
+            return None
 
     def _start(self, worker: _Worker, job: Job) -> None:
         blob = job.spec.blob
@@ -348,11 +355,8 @@ class Pool:
             job.outcome.gaps.append(Gap(blob.name, "", "file.unreadable", blob.size, error.strerror or ""))
             self._here.pop(job.number, None)
             return
-        try:
-            job.spool = spool(blob.name)
-        except OSError as error:
-            detail = f"no temporary file can be made: {error.strerror}"
-            job.outcome.gaps.append(Gap(blob.name, "", "spool.failed", blob.size, detail))
+        job.spool = self._spool(job)
+        if job.spool is None:
             self._here.pop(job.number, None)
             blob.file.release()
             return

@@ -10,8 +10,9 @@ import base64
 import binascii
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 #: ways to read a text with breaks in it: none, lines, lines with something in front as comments and patches have
 _NONE = r"(?!)"
@@ -144,10 +145,20 @@ def wide_around(data: bytes, at: int, codec: str) -> Decoded:
 def aligned(word: bytes) -> Iterator[tuple[bytes, int]]:
     """The base64 characters that depend on *word* alone, for each way it can lie in groups of three bytes, and how
     many characters of a group of four come before them."""
-    for lead in range(3):
-        encoded = base64.b64encode(b"\0" * lead + word)
-        first, last = -(-8 * lead // 6), 8 * (lead + len(word)) // 6
-        yield encoded[first:last], first % 4
+    for [form], before in all_aligned([word]):
+        yield form, before
+
+
+def all_aligned(words: Collection[bytes]) -> Iterator[tuple[list[bytes], int]]:
+    """The same for many words: those of one length are encoded together, as thousands are for every scan."""
+    for size, equal in groupby(sorted(words, key=len), len):
+        same = list(equal)
+        for lead in range(3):
+            filled = bytes(-(lead + size) % 3 + lead)  # what ends one's last group and leads the next one
+            encoded = base64.b64encode(bytes(lead) + filled.join(same) + filled)
+            step = (lead + size + 2) // 3 * 4 or 1  # an empty word has none
+            first, last = -(-8 * lead // 6), 8 * (lead + size) // 6
+            yield [encoded[at + first : at + last] for at in range(0, step * len(same), step)], first
 
 
 def widened(word: bytes, little: bool) -> bytes:

@@ -105,6 +105,10 @@ class Search:
             for (rule_id, reason), (first, count) in found.items()
         ]
 
+    def is_judged_by_tail(self, name: str) -> bool:
+        """Whether no detector goes by more of a content's path than what `known` knows it by."""
+        return not (self.first_pass.by_whole_path or self.first_pass.claimants(name))
+
     def inside(
         self, content: Content, clues: Sequence[Clue], budget: Budget, first: bool = True
     ) -> Iterator[Inner | Ignored | Gap]:
@@ -138,7 +142,7 @@ class Search:
                 yield inner
                 continue
             further: list[Clue] = []
-            if inner.run is None and self._is_known(inner):
+            if inner.run is None and self.known.holds(inner.name, inner.data) and self.is_judged_by_tail(inner.name):
                 continue
             if not inner.searched and not is_covered(inner):
                 for window in _windows(inner):
@@ -146,12 +150,6 @@ class Search:
                     yield from found
                     further += seen
             yield from self._unfolded(inner, further, room)
-
-    def _is_known(self, content: Content) -> bool:
-        """Whether it was searched elsewhere and holds nothing; what its whole path decides always counts as new."""
-        if self.first_pass.by_whole_path:
-            return False
-        return self.known.holds(content.name, content.data) and not self.first_pass.claimants(content.name)
 
     def _window(
         self, content: Content, start: int, low: int, high: int, end: int

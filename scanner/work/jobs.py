@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from scanner.content.repositories import LooseObject
 from scanner.evidence import Gap
-from scanner.image.blob import Blob, BlobFile
+from scanner.image.blob import AwaitedFile, Blob, BlobFile
 from scanner.layer.compression import sniff
 from scanner.layer.walk import Piece
 from scanner.limits import MIB
@@ -119,6 +119,10 @@ class Job:
             with contextlib.suppress(OSError):  # the reader will say so
                 self.packs = self.spec.form is not Form.BYTES and bool(sniff(self.spec.blob.read(0, 6)))
         return self.packs
+
+    def lies_in_source(self) -> bool:
+        """Whether its plain bytes take no room of ours, and stay where they are until the scan is over."""
+        return self.plain is self.spec.blob and not isinstance(self.spec.blob.file, AwaitedFile)
 
     def is_spoiled(self) -> bool:
         """Whether something else than its bytes kept an early one from being read whole."""

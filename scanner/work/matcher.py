@@ -27,7 +27,7 @@ from scanner.packages.model import FileDigests, Record
 from scanner.work.inside import Inner, Search
 from scanner.work.isolation import isolate
 from scanner.work.messages import (
-    CloseExtent,
+    EndExtent,
     Failed,
     Ignored,
     Matched,
@@ -69,8 +69,9 @@ def main(
                 file = BlobFile(recv_handle(connection), "")
                 extents[task.extent] = map_blob(Blob("", file, task.offset, task.size))
                 file.close()  # the map stays
-            elif isinstance(task, CloseExtent):
-                extents.pop(task.extent, None)
+            elif isinstance(task, EndExtent):
+                if not task.kept:
+                    extents.pop(task.extent, None)
                 digested.pop(task.extent, None)
                 budgets.pop(task.extent, None)
             else:
@@ -168,18 +169,21 @@ def match_pieces(
         if piece.header < piece.data:
             found += _structure(search, view, piece, budget)
             for one in search.ignored(view, 0, 0, len(view)):
-                place = replace(one, member=piece.member, encoding=("tar-header",))
-                ignored.append(replace(place, start=None, line=None))
+                header = replace(one, member=piece.member, encoding=("tar-header",))
+                ignored.append(replace(header, start=None, line=None))
         if piece.start < piece.end:
-            seen, nested, aside = _member(search, view, piece, budget)
-            found += seen
-            gaps += nested
-            ignored += [replace(one, member=piece.member) for one in aside]
             records += _records(view, piece)
             objects += _objects(view, piece) if budget is not None else []
-            digests += _digests(view, piece, digested) if seen or nested else []
-            if budget is not None and not (piece.again or seen or nested or aside):
-                search.known.note(_name(piece), extent, piece.data, piece.size, piece.start - piece.data)
+            place = _name(piece), extent, piece.data, piece.size, piece.start - piece.data
+            to_know = budget is not None and piece.member is not None and not piece.again
+            if not (to_know and search.known.repeats(*place) and search.is_judged_by_tail(place[0])):
+                seen, nested, aside = _member(search, view, piece, budget)
+                found += seen
+                gaps += nested
+                ignored += [replace(one, member=piece.member) for one in aside]
+                digests += _digests(view, piece, digested) if seen or nested else []
+                if to_know and not (seen or nested or aside):
+                    search.known.note(*place)
         size += 0 if piece.again else piece.end - piece.start + piece.data - piece.header
     return Matched(found, size, records, digests, gaps, ignored, objects)
 

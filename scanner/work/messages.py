@@ -127,10 +127,11 @@ class OpenExtent:
 
 
 @dataclass(frozen=True, slots=True)
-class CloseExtent:
-    """To a matcher: nothing more will be asked about these bytes."""
+class EndExtent:
+    """To a matcher: nothing more will be asked about these bytes. If *kept* they stay, for copies to be compared."""
 
     extent: int
+    kept: bool
 
 
 @dataclass(frozen=True, slots=True)

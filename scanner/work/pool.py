@@ -32,7 +32,7 @@ from scanner.work.gathering import Gathering
 from scanner.work.jobs import Batch, BlobJob, BlobOutcome, Job, TextJob, in_batches
 from scanner.work.messages import (
     Arrived,
-    CloseExtent,
+    EndExtent,
     Failed,
     Fetch,
     Fetched,
@@ -58,6 +58,7 @@ _FETCHERS = 4  # downloads at a time
 _GROWS = 4  # times as large a layer becomes, and rarely more, when it is expanded
 _SHARE = 8  # one part of so many of the room on the disk is for layers that are expanded early
 _FED = 6  # matchers that one reader of plain layers keeps busy; it is nine times as fast
+_KEPT = 200  # extents that a matcher keeps open: each takes a descriptor
 #: workers that died in a row without an answer: then it is not their tasks that kill them, and parts fare no better
 _STILLBORN = 16
 _CONTEXT = multiprocessing.get_context("fork")  # inherits detectors and database without a copy
@@ -502,9 +503,11 @@ class Pool:
         job.prove()
         for worker in self._matchers:
             for extent in worker.extents & {job.extent(True), job.extent(False)}:
-                worker.extents.discard(extent)
+                kept = len(worker.extents) <= _KEPT and extent == job.extent(False) and job.lies_in_source()
+                if not kept:
+                    worker.extents.discard(extent)
                 with contextlib.suppress(OSError):
-                    worker.connection.send(CloseExtent(extent))
+                    worker.connection.send(EndExtent(extent, kept))
         if job.spool:
             job.spool.close()
         job.spec.blob.file.release()

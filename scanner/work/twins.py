@@ -1,27 +1,28 @@
 """Remembers where contents lie that were searched and hold nothing, so that a copy is compared, not searched again.
 
 An image often holds the same bytes many times: packages and the archives they were installed from, files that a later
-step changed in nothing but their mode. Comparing costs a tenth of searching. All workers of a pool share what they
-know: each writes a part of its own, and reads all.
+step changed in nothing but their owner or mode. Comparing costs a tenth of searching. All workers of a pool share what
+they know: each writes a part of its own, and reads all.
 """
 
 from __future__ import annotations
 
 import mmap
-import struct
 from collections.abc import Mapping
 
 from scanner.layer.walk import WINDOW
 from scanner.limits import KIB
 
-_SLOT = struct.Struct("<QQQQ")  # key, extent, offset, size
+_WORDS = 4  # of a slot, 8 bytes each: key, extent, offset, size
 _SLOTS = 1 << 16  # for each worker: 2 MiB, of which only what is written takes memory
 _FULL = _SLOTS * 3 // 4
-_PART = _SLOTS * _SLOT.size
+_PART = _SLOTS * _WORDS
 _PROBES = 16
 #: shorter ones are searched faster than looked up
 _LEAST = KIB
 _PORTION = 256 * KIB
+
+_Place = tuple[int, int]  # extent, offset
 
 
 def tail(path: str) -> str:
@@ -33,37 +34,58 @@ class Twins:
     """What the workers of one pool know of each other's contents. Made before they are started."""
 
     def __init__(self, workers: int) -> None:
-        self._memory = mmap.mmap(-1, workers * _PART)
+        self._table = memoryview(mmap.mmap(-1, workers * _PART * 8)).cast("Q")
         self._workers = workers
 
     def part(self, worker: int, extents: Mapping[int, memoryview]) -> Known:
         """The view of worker number *worker*, whose open extents are *extents*."""
-        return Known(self._memory, self._workers, worker, extents)
+        return Known(self._table, self._workers, worker, extents)
 
 
 class Known:
     """One worker's view: it notes in its own part, and looks in all of them."""
 
-    def __init__(self, memory: mmap.mmap, workers: int, worker: int, extents: Mapping[int, memoryview]) -> None:
-        self._memory, self._extents = memory, extents
+    def __init__(self, table: memoryview, workers: int, worker: int, extents: Mapping[int, memoryview]) -> None:
+        self._table, self._extents = table, extents
         self._parts = [number * _PART for number in range(workers)]
         self._own = worker * _PART
         self._noted = 0
+        self._compared: tuple[_Place, _Place, int] | None = None  # what was compared last
+        self._equal = False
 
     def note(self, path: str, extent: int, offset: int, size: int, start: int = 0) -> None:
         """Of the *size* bytes at *offset* of an extent, called *path*, the window from *start* on (`layer.walk.WINDOW`)
         was searched and holds nothing."""
         if size < _LEAST or self._noted >= _FULL:
             return
-        key = _key(path, size, start)
+        key, table = _key(path, size, start), self._table
         for probe in range(_PROBES):
-            at = self._own + (key + probe) % _SLOTS * _SLOT.size
-            if not int.from_bytes(self._memory[at : at + 8], "little"):
-                # the key goes last: a slot without one is not looked at
-                self._memory[at + 8 : at + _SLOT.size] = _SLOT.pack(key, extent, offset, size)[8:]
-                self._memory[at : at + 8] = key.to_bytes(8, "little")
+            at = self._own + (key + probe) % _SLOTS * _WORDS
+            if not table[at]:
+                table[at + 1], table[at + 2], table[at + 3] = extent, offset, size
+                table[at] = key  # last: a slot without one is not looked at
                 self._noted += 1
                 return
+
+    def repeats(self, path: str, extent: int, offset: int, size: int, start: int = 0) -> bool:
+        """Whether the content there is a copy of one whose window from *start* on is known to hold nothing.
+
+        All of it must be equal: what is encoded may begin in one window and end in another.
+        """
+        if size < _LEAST:
+            return False
+        return any(self._are_equal(place, (extent, offset), size) for place in self._places(path, size, start))
+
+    def _are_equal(self, one: _Place, other: _Place, size: int) -> bool:
+        """Of large contents this is asked for each window, and found out once."""
+        if self._compared != (one, other, size):
+            self._compared = one, other, size
+            self._equal = _equal(self._view(one, size), self._view(other, size))
+        return self._equal
+
+    def _view(self, place: _Place, size: int) -> memoryview:
+        extent, offset = place
+        return self._extents[extent][offset : offset + size]
 
     def holds(self, path: str, data: memoryview) -> bool:
         """Whether the same bytes under such a name are known to hold nothing."""
@@ -75,19 +97,19 @@ class Known:
             if not places:
                 return False
             places &= self._places(path, size, start)
-        return any(_equal(self._extents[extent][offset : offset + size], data) for extent, offset in places)
+        return any(_equal(self._view(place, size), data) for place in places)
 
-    def _places(self, path: str, size: int, start: int) -> set[tuple[int, int]]:
+    def _places(self, path: str, size: int, start: int) -> set[_Place]:
         """Extent and offset of contents of which that window is known."""
-        key, found = _key(path, size, start), set()
+        key, table, found = _key(path, size, start), self._table, set[_Place]()
         for part in self._parts:
             for probe in range(_PROBES):
-                at = part + (key + probe) % _SLOTS * _SLOT.size
-                noted, extent, offset, length = _SLOT.unpack_from(self._memory, at)
+                at = part + (key + probe) % _SLOTS * _WORDS
+                noted = table[at]
                 if not noted:
                     break
-                if noted == key and length == size and extent in self._extents:
-                    found.add((extent, offset))
+                if noted == key and table[at + 3] == size and table[at + 1] in self._extents:
+                    found.add((table[at + 1], table[at + 2]))
         return found
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.layer import walk as walking
-from scanner.layer.tree import DIRECTORY, FILE, OPAQUE, WHITEOUT, clean
+from scanner.layer.tree import DIRECTORY, FILE, OPAQUE, WHITEOUT, clean, path_hash
 from scanner.layer.walk import Piece, Walk, number
 from scanner.limits import Limits
 from tests.builders import directory, file, opaque, tar_of, whiteout
@@ -53,6 +53,12 @@ def header(name: str, size: int = 0, kind: bytes = b"0", **fields: bytes) -> byt
     block[148:156] = b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)
     return bytes(block)
+
+
+def record(text: str) -> bytes:
+    """A record of an extended header, which begins with its own length."""
+    size = len(text) + 4
+    return f"{size:2} {text}\n".encode().replace(b" ", b"0", 1) if size < 10 else f"{size} {text}\n".encode()
 
 
 def padded(data: bytes) -> bytes:
@@ -131,6 +137,27 @@ def test_global_headers_and_empty_records_do_not_change_sizes() -> None:
 
     assert contents(layer, pieces)[b"file"] == b"data"
     assert done.ledger.stops == []
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        ([], b"app/.env"),
+        ([("GNU.sparse.major", "7"), ("GNU.sparse.minor", "0")], b"app/.env"),
+        ([("GNU.sparse.major", "1")], b"app/.env"),
+        ([("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0")], b"usr/.wh.x"),
+        ([("GNU.sparse.map", "0,4")], b"usr/.wh.x"),
+    ],
+)
+def test_the_name_of_a_sparse_file_is_one_of_sparse_files_only(more: list[tuple[str, str]], name: bytes) -> None:
+    """An engine takes `GNU.sparse.name` only where the records are of a sparse format that it knows."""
+    records = [("path", "app/.env"), ("GNU.sparse.name", "usr/.wh.x"), *more]
+    body = b"".join(record(f"{key}={value}") for key, value in records)
+    layer = header("x", len(body), b"x") + padded(body) + header("short", 512) + padded(b"1\n0\n4\n") + END
+
+    pieces, _ = walk(layer)
+
+    assert {piece.member for piece in pieces} - {None} == {name}
 
 
 def test_records_behind_a_pax_header_s_size_do_not_count() -> None:
@@ -219,11 +246,11 @@ def test_the_tree_knows_files_directories_and_whiteouts() -> None:
 
     tree = done.tree()
 
-    assert tree.has(DIRECTORY, b"app")
-    assert tree.has(FILE, b"app/x")
-    assert tree.has(WHITEOUT, b"app/gone")
-    assert tree.has(OPAQUE, b"var/cache")
-    assert not tree.has(FILE, b"app/gone")
+    assert tree.has_hash(DIRECTORY, path_hash(b"app"))
+    assert tree.has_hash(FILE, path_hash(b"app/x"))
+    assert tree.has_hash(WHITEOUT, path_hash(b"app/gone"))
+    assert tree.has_hash(OPAQUE, path_hash(b"var/cache"))
+    assert not tree.has_hash(FILE, path_hash(b"app/gone"))
 
 
 @pytest.mark.parametrize(

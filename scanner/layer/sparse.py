@@ -8,12 +8,21 @@ Sources: GNU tar manual, section "Storing Sparse Files"; go archive/tar for what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from scanner.limits import MIB
 
 _FIRST, _MORE = 4, 21  # entries of the header and of each block that continues it
 _ENTRY = 24
+
+
+def is_declared(records: Mapping[bytes, bytes]) -> bool:
+    """Whether an engine takes PAX records for those of a sparse file (readGNUSparsePAXHeaders): by the version they
+    name, or by a map if they name none."""
+    version = records.get(b"GNU.sparse.major", b""), records.get(b"GNU.sparse.minor", b"")
+    if version != (b"", b""):
+        return version in ((b"0", b"0"), (b"0", b"1"), (b"1", b"0"))
+    return bool(records.get(b"GNU.sparse.map"))
 
 
 def old_entries(block: bytes, start: int, count: int) -> Iterator[tuple[bytes, bytes]]:

@@ -103,22 +103,14 @@ class Tree:
     def _sorted(self) -> tuple[array[int], ...]:
         return tuple(self._of(kind) for kind in (FILE, DIRECTORY, WHITEOUT, OPAQUE))
 
-    def has(self, kind: int, path: bytes) -> bool:
-        """Whether a member of that kind stands for the cleaned *path*."""
-        return self.has_hash(kind, path_hash(path))
-
     def has_hash(self, kind: int, wanted: int) -> bool:
-        """The same for a path's hash."""
+        """Whether a member of that kind stands for the cleaned path of that hash."""
         values = self._sorted[kind]
         at = bisect_left(values, wanted)
         return at < len(values) and values[at] == wanted
 
-    def superseded(self, index: int, path: bytes) -> bool:
-        """Whether a later member of this same layer writes the same *path* again (the last one wins on disk)."""
-        return self.superseded_hash(index, path_hash(path))
-
     def superseded_hash(self, index: int, wanted: int) -> bool:
-        """The same for a path's hash."""
+        """Whether a later member of this same layer writes the path of that hash again (the last one wins on disk)."""
         values = self._sorted[FILE]
         at = bisect_left(values, wanted)
         if at + 1 >= len(values) or values[at + 1] != wanted:

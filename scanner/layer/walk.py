@@ -216,7 +216,8 @@ class LayerMember(tarfile.TarInfo):
         name = header[:100].partition(b"\0")[0]
         if header[257:263] == b"ustar\0" and header[345]:
             name = header[345:500].partition(b"\0")[0] + b"/" + name
-        self.raw_name = long_name or pax.get(b"GNU.sparse.name") or pax.get(b"path") or name
+        sparse_name = pax.get(b"GNU.sparse.name") if kind != b"S" and sparse.is_declared(pax) else None
+        self.raw_name = sparse_name or long_name or pax.get(b"path") or name
         self.raw_link = long_link or pax.get(b"linkpath") or header[157:257].partition(b"\0")[0]
         self.type = self.typeflag = kind
         size = number(header[124:136])

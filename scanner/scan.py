@@ -157,21 +157,22 @@ def scan(
     for sighting in pool.text_sightings:
         by_text.setdefault(sighting.text, []).append(sighting)
     places = [place for key, sightings in by_text.items() for place in text_places(texts[key], sightings)]
-    own = {layer.diff_id for image in opened.images for layer in image.layers if layer.diff_id}
+    layers = (by_blob[layer.blob.place] for image in opened.images for layer in image.layers if layer.blob)
+    own = {layer.read.diff_id for layer in layers if layer.read}  # not what a config says: that may be missing here
     for document in blobs:
-        if not _is_own(document, by_blob[_key(document.blob)], own):
-            places += blob_places(document, by_blob[_key(document.blob)])
-        gaps += [nested.gap for nested in by_blob[_key(document.blob)].nested]
+        if not _is_own(document, by_blob[document.blob.place], own):
+            places += blob_places(document, by_blob[document.blob.place])
+        gaps += [nested.gap for nested in by_blob[document.blob.place].nested]
     several = len(opened.images) > 1
-    ignored = [*in_documents(texts, pool.text_ignored, ((d, by_blob[_key(d.blob)]) for d in blobs))]
+    ignored = [*in_documents(texts, pool.text_ignored, ((d, by_blob[d.blob.place]) for d in blobs))]
     for number, image in enumerate(opened.images):
-        mine = [by_blob[_key(layer.blob)] if layer.blob else None for layer in image.layers]
+        mine = [by_blob[layer.blob.place] if layer.blob else None for layer in image.layers]
         found = layer_places(image, mine, number, str(image.platform) if several else None)
         ignored += in_layers(image, mine, str(image.platform) if several else None)
         places += attributed(image, mine, named(found, mine))
         gaps += [*_layer_gaps(image, mine), *_nested_gaps(image, mine)]
     gaps += [gap for outcome in outcomes for gap in _outcome_gaps(outcome)]
-    gaps += [gap for document in blobs for gap in _misnamed(by_blob[_key(document.blob)])]
+    gaps += [gap for document in blobs for gap in _misnamed(by_blob[document.blob.place])]
     return _result(opened, detection, options, places, gaps, outcomes, texts, pool.text_bytes, started,
                    ignored if options.show_suppressed else None)  # fmt: skip
 
@@ -191,10 +192,6 @@ def unavailable(
     return ScanResult(reference, source, (), (), coverage, rules_digest, known_secrets=asked)
 
 
-def _key(blob: Blob) -> tuple[int, int, int]:
-    return id(blob.file), blob.offset, blob.size
-
-
 def blob_jobs(opened: OpenedImage, limits: Limits) -> list[BlobJob]:
     """A job for every blob of *opened* that is not small enough to be read as it is."""
     return list(_jobs(opened, _texts(opened, limits)[1]).values())
@@ -206,10 +203,10 @@ def _jobs(opened: OpenedImage, documents: Iterable[Document]) -> dict[tuple[int,
     for image in opened.images:
         for layer in image.layers:
             if layer.blob is not None:
-                found.setdefault(_key(layer.blob), BlobJob(layer.blob, _form(layer)))
+                found.setdefault(layer.blob.place, BlobJob(layer.blob, _form(layer)))
     for document in documents:
         form = Form.BYTES if document.structure else Form.GUESS
-        found.setdefault(_key(document.blob), BlobJob(document.blob, form))
+        found.setdefault(document.blob.place, BlobJob(document.blob, form))
     return found
 
 
@@ -241,9 +238,9 @@ def _texts(opened: OpenedImage, limits: Limits) -> tuple[list[Text], list[Docume
     several = len(opened.images) > 1
     seen: set[tuple[object, ...]] = set()
     for document, image, number in _documents(opened):
-        if (*_key(document.blob), number) in seen:
+        if (*document.blob.place, number) in seen:
             continue
-        seen.add((*_key(document.blob), number))
+        seen.add((*document.blob.place, number))
         if document.is_json and document.blob.size > _most(document, limits):
             gaps.append(Gap(document.where, "", "json.too-large", document.blob.size, "larger than the limit"))
             blobs.append(document)

@@ -127,7 +127,7 @@ def verify(
     # nothing is unpacked: proofs are of stored bytes
     pool = Pool(FirstPass((), b""), replace(limits, nested_depth=0), jobs, progress)
     specs = [replace(job, spans=wanted.spans(job.blob)) for job in blob_jobs(opened, limits)]
-    outcomes = {_key(outcome.blob): outcome for outcome in pool.run(specs, ())}
+    outcomes = {outcome.blob.place: outcome for outcome in pool.run(specs, ())}
     checks = [*consistent(report)]
     for entry in report["images"]:
         checks += _image(entry, images[_named(entry)], outcomes)
@@ -152,10 +152,6 @@ def _match(entry: Mapping[str, Any], images: Sequence[Image]) -> Image | None:
         elif [layer.digest for layer in image.layers] == [layer.get("digest") for layer in listed]:
             return image
     return None
-
-
-def _key(blob: Blob) -> tuple[int, int, int]:
-    return id(blob.file), blob.offset, blob.size
 
 
 # --- the report by itself, and the images -------------------------------------------------------------------------
@@ -210,7 +206,7 @@ def _image(
 
 def _layer(layer: Layer, outcomes: Mapping[tuple[int, int, int], BlobOutcome]) -> Check:
     name = layer.diff_id or layer.digest or f"layer {layer.index}"
-    outcome = outcomes.get(_key(layer.blob)) if layer.blob else None
+    outcome = outcomes.get(layer.blob.place) if layer.blob else None
     if outcome is None or outcome.read is None or layer.absent:
         return Check("layer", name, Outcome.UNREADABLE, layer.absent or "it could not be read")
     if layer.diff_id and layer.diff_id.startswith("sha256:") and outcome.read.diff_id != layer.diff_id:
@@ -241,11 +237,11 @@ class _Wanted:
         for finding in report["findings"]:
             blob, span = self._blob(finding), _span(finding)
             if blob is not None and span is not None:
-                self._spans[_key(blob)].add(span)
+                self._spans[blob.place].add(span)
 
     def spans(self, blob: Blob) -> tuple[_Span, ...]:
         """What is asked of a blob."""
-        return tuple(sorted(self._spans.get(_key(blob), ())))
+        return tuple(sorted(self._spans.get(blob.place, ())))
 
     def _blob(self, finding: Mapping[str, Any]) -> Blob | None:
         """The blob that a finding lies in, in this source."""
@@ -292,7 +288,7 @@ class _Wanted:
             if finding.get("surface") in PER_SOURCE and not self._same_source:
                 return Check("finding", name, Outcome.UNREADABLE, "this source does not hold the document it is in")
             return Check("finding", name, Outcome.DIFFERS, "the image has no such layer or document")
-        outcome = outcomes.get(_key(blob))
+        outcome = outcomes.get(blob.place)
         if outcome is None:
             return _document(name, blob, span, mac)
         if outcome.read is None:

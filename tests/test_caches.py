@@ -208,6 +208,21 @@ def test_an_annotation_that_lies_about_a_layer(tmp_path: Path, leakscan: Leaksca
     assert found["surface"] == "cache"
 
 
+@pytest.mark.parametrize("stored", [None, b"other bytes"], ids=["missing", "other"])
+def test_a_layer_that_the_image_only_claims(tmp_path: Path, leakscan: Leakscan, stored: bytes | None) -> None:
+    """What a config says that the image has, and the image does not hold, is found where it is: in the cache."""
+    image = image_of(layer({"srv/a": "nothing"}), BUILDER)
+    content = [each for each in layout_members(image) if each.name != blob_path(BUILDER.digest)]
+    if stored is not None:
+        content.append(file(blob_path(BUILDER.digest), stored))
+    path = write_all(tmp_path / "image", content)
+    kept = cache(tmp_path / "cache", BUILDER, as_index=False)
+
+    [found] = findings(leakscan, path, "--cache-from", f"type=local,src={kept}")
+
+    assert found["surface"] == "cache"
+
+
 def test_a_cache_layer_that_is_not_there(tmp_path: Path, leakscan: Leakscan) -> None:
     """It is a gap, so nothing can be called absent."""
     kept = cache(tmp_path / "cache", BUILDER, as_index=False)
@@ -226,6 +241,7 @@ def test_what_is_no_cache(tmp_path: Path, leakscan: Leakscan) -> None:
 
     assert (ran.returncode, "holds no build cache" in ran.stderr) == (3, True)
     assert leakscan(path, "--cache-from", "type=gha").returncode == 2
+    assert leakscan(path, "--cache-from", '"type=local').returncode == 2
     assert leakscan(path, "--cache-from", f"type=local,src={tmp_path}/none").returncode == 2
 
 

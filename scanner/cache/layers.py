@@ -23,7 +23,6 @@ from scanner.work.kept import keepable, packed, unpacked
 from scanner.work.messages import Form
 
 _LAYER, _FILE = "layer", "file"
-_Place = tuple[int, int, int]
 
 
 class CachedLayers:
@@ -40,29 +39,29 @@ class CachedLayers:
         self._entries, self._seal, self._most = entries, seal, limits.image_bytes
         self._about = (rules, repr(limits), seal.identity)
         self._identities: dict[int, str | None] = {}
-        self._digests: dict[_Place, str] = {}
+        self._digests: dict[tuple[int, int, int], str] = {}
         self.believed = False
 
     def look(self, opened: OpenedImage, jobs: list[BlobJob], threads: int) -> None:
         """Find out the digests of the blobs of *jobs*, by hashing only where an entry may then be used."""
-        claimed = {_place(layer.blob): layer.diff_id
+        claimed = {layer.blob.place: layer.diff_id
                    for image in opened.images for layer in image.layers if layer.blob and layer.diff_id}  # fmt: skip
         unknown = []
         for job in jobs:
             blob = job.blob
             if blob.file.awaited:
-                self._digests[_place(blob)] = blob.file.promised
+                self._digests[blob.place] = blob.file.promised
                 self.believed = self.believed or self._has(blob.file.promised, job.form)
             elif (digest := self._unchanged(blob)) is not None:
-                self._digests[_place(blob)] = digest
-            elif any(self._has(claim, job.form) for claim in (blob.name, claimed.get(_place(blob), ""))):
+                self._digests[blob.place] = digest
+            elif any(self._has(claim, job.form) for claim in (blob.name, claimed.get(blob.place, ""))):
                 unknown.append(blob)
             blob.file.release()
         if unknown:
             with ThreadPoolExecutor(threads) as pool:
                 for blob, digest in zip(unknown, pool.map(_hashed, unknown), strict=True):
                     if digest:
-                        self._digests[_place(blob)] = digest
+                        self._digests[blob.place] = digest
                         self._remember(blob, digest)
 
     def may_have(self, name: str) -> bool:
@@ -73,7 +72,7 @@ class CachedLayers:
 
     def get(self, blob: Blob, form: Form) -> BlobOutcome | None:
         """What an earlier scan by the same rules gave for the very bytes of *blob*, None if that is not known."""
-        digest = self._digests.get(_place(blob), "")
+        digest = self._digests.get(blob.place, "")
         raw = self._entries.get(_LAYER, self._key(digest, form)) if is_digest(digest) else None
         return None if raw is None else unpacked(raw, blob, self._seal, digest)
 
@@ -109,10 +108,6 @@ class CachedLayers:
         if known and known == _identity(blob.file):
             self._entries.put(_FILE, (known, str(blob.offset), str(blob.size)), digest.encode())
         blob.file.release()
-
-
-def _place(blob: Blob) -> _Place:
-    return id(blob.file), blob.offset, blob.size
 
 
 def _identity(file: BlobFile) -> str | None:

@@ -35,7 +35,10 @@ class CacheType(click.ParamType):  # type: ignore[type-arg]  # generic only in n
         if isinstance(value, Cache):
             return value
         fields: dict[str, str] = {}
-        words = next(csv.reader([value]), [])
+        try:
+            words = next(csv.reader([value], strict=True), [])
+        except csv.Error:
+            self.fail(f"it has a quote that does not end, or ends amid a field: write {_FORMS}", param, ctx)
         if len(words) == 1 and "=" not in words[0]:  # buildx takes a reference alone as one of a registry
             words = ["type=registry", f"ref={words[0]}"]
         for field in words:

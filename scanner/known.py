@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from scanner.detect.known.parts import Known, known
@@ -18,10 +18,11 @@ from scanner.errors import LeakscanError
 _LARGEST = 1 << 20  # BuildKit mounts secrets of at most 500 KiB
 _TIP = "Write --secret id=NAME,src=FILE or --secret id=NAME,env=VARIABLE."
 _VARIABLE = re.compile(
-    rb"""^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.]*)[ \t]*=[ \t]*"""
+    rb"""^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*=[ \t]*"""
     rb"""(?:'([^']*)'|"((?:\\.|[^"\\])*)"|([^\r\n]*?))[ \t]*(?:[ \t]\#[^\r\n]*)?\r?$""",
     re.MULTILINE | re.DOTALL,
 )
+_MARK = b"\xef\xbb\xbf"
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
@@ -49,7 +50,8 @@ def given_secrets(words: Sequence[str], files: Sequence[str], environment: Mappi
             raise UnusableSecret(f"the secret {id} proves nothing: {secret.refused}", tip)
         _add(found, secret)
     for name in files:
-        variables = _variables(_read(Path(name), name))
+        lines = _read(Path(name), name)
+        variables = _variables(lines)
         if not variables:
             raise UnusableSecret(f"{name} sets no variable", "Write NAME=value, one a line.")
         secrets = [known(id, value) for id, value in variables.items()]
@@ -57,6 +59,9 @@ def given_secrets(words: Sequence[str], files: Sequence[str], environment: Mappi
             raise UnusableSecret(f"no value in {name} can prove anything", secrets[0].refused)
         for secret in secrets:
             _add(found, secret)
+        for number in _left_over(lines):
+            id = f"in line {number} of {Path(name).name}"
+            found[id] = Known(id, (), "the line is not of the form NAME=value")
     return tuple(found.values())
 
 
@@ -78,13 +83,17 @@ def refusals(secrets: Sequence[Known]) -> list[str]:
 
 
 def _secret(text: str, environment: Mapping[str, str]) -> tuple[str, bytes]:
-    """The id and value that the words of one --secret give."""
+    """The id and value that the words of one --secret give. Messages do not repeat them: one may be the secret."""
     fields: dict[str, str] = {}
-    for field in next(csv.reader([text], strict=True), []):
+    try:
+        words = next(csv.reader([text], strict=True), [])
+    except csv.Error:
+        raise UnusableSecret("--secret has a quote that does not end, or ends amid a field", _TIP) from None
+    for field in words:
         key, equals, value = field.partition("=")
         key = {"source": "src"}.get(key.strip().lower(), key.strip().lower())
         if not equals or key not in ("id", "src", "env", "type"):
-            raise UnusableSecret(f"--secret has no field {key!r}", _TIP)
+            raise UnusableSecret("--secret has a field that is none of id, src, env and type", _TIP)
         fields[key] = value
     id, source, variable = fields.get("id", ""), fields.get("src", ""), fields.get("env", "")
     if fields.get("type", "") not in ("", "file", "env"):
@@ -113,9 +122,21 @@ def _read(path: Path, name: str) -> bytes:
     return value
 
 
+def _left_over(text: bytes) -> Iterator[int]:
+    """The numbers of the lines that set no variable and are neither empty nor a comment."""
+    text, end = text.removeprefix(_MARK), 0
+    for match in (*_VARIABLE.finditer(text), None):
+        start = len(text) if match is None else match.start()
+        first = 1 + text.count(b"\n", 0, end)
+        for number, line in enumerate(text[end:start].split(b"\n"), first):
+            if line.strip() and not line.lstrip().startswith(b"#"):
+                yield number
+        end = start if match is None else match.end()
+
+
 def _variables(text: bytes) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
-    for each in _VARIABLE.finditer(text.removeprefix(b"\xef\xbb\xbf")):
+    for each in _VARIABLE.finditer(text.removeprefix(_MARK)):
         name, single, double, bare = each.groups()
         if double is not None:
             value = re.sub(rb"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), double, flags=re.DOTALL)

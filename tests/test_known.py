@@ -176,6 +176,31 @@ def test_secrets_from_a_dotenv_file(tmp_path: Path, leakscan: Leakscan) -> None:
     assert "secret PORT: it has 2 bytes" in ran.stderr
 
 
+def test_lines_that_set_nothing_are_named(tmp_path: Path, leakscan: Leakscan) -> None:
+    """A line in another form may hold a secret: it is told by its number, and its secret is not said to be absent."""
+    path = write(tmp_path / "image.tar", image_of(layer({"srv/a": f"{VALUE}\n"})).docker_archive())
+    text = f'\ufeff# for CI\n\nA="{VALUE}"\r\nmy-token={OTHER}\n  # more\nOTHER: {OTHER}\nB="two\nlines of it"\nalone\n'
+    source = write(tmp_path / "ci.env", text.encode())
+
+    ran = leakscan(path, "--secrets-from", source, "--format", "json")
+
+    said = {entry["id"]: entry["verdict"] for entry in json.loads(ran.stdout)["known_secrets"]}
+    assert said == {"A": "present", "my-token": "absent", "B": "absent", "B: line 2": "absent",
+                    "in line 6 of ci.env": "unknown", "in line 9 of ci.env": "unknown"}  # fmt: skip
+    assert "secret in line 6 of ci.env: the line is not of the form NAME=value; it is not searched for" in ran.stderr
+    assert OTHER not in ran.stdout + ran.stderr
+
+
+def test_words_that_are_no_fields_are_not_repeated(tmp_path: Path, leakscan: Leakscan) -> None:
+    """A person may have written the secret itself; a quote that does not end is an error as well."""
+    path = write(tmp_path / "image.tar", image_of(layer({"a": "b"})).docker_archive())
+
+    for words in (OTHER, f'"id={OTHER}', f"id=a,{OTHER}=b"):
+        ran = leakscan(path, "--secret", words)
+        assert ran.returncode == 2
+        assert OTHER not in ran.stdout + ran.stderr
+
+
 def test_words_that_docker_refuses_too(tmp_path: Path, leakscan: Leakscan) -> None:
     """No id, an unknown field or type, a file or variable that is not there."""
     path = write(tmp_path / "image.tar", image_of(layer({"a": "b"})).docker_archive())

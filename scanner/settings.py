@@ -39,6 +39,8 @@ class Value:
     source: str
     #: what relative paths start from, None for the working directory
     folder: Path | None = None
+    #: of a file that nobody named: it may have come with the sources, from anybody
+    found: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def load(named: Path | None, start: Path, environment: Mapping[str, str], keys: 
     found = Settings()
     if file is not None:
         table, name = _table(file, named is not None)
-        found = _read(file, table, name, allowed, notices)
+        found = _read(file, named is None, table, name, allowed, notices)
         values |= found.values
     values |= _variables(environment, allowed)
     return Settings(file, values, found.ignores, found.accepts, found.limits, tuple(notices))
@@ -150,7 +152,9 @@ def _table(path: Path, named: bool) -> tuple[Mapping[str, Any], str]:
     return table, f"{name} [{TABLE}]"
 
 
-def _read(path: Path, table: Mapping[str, Any], name: str, keys: Keys, notices: list[str]) -> Settings:
+def _read(
+    path: Path, looked_for: bool, table: Mapping[str, Any], name: str, keys: Keys, notices: list[str]
+) -> Settings:
     values: dict[str, Value] = {}
     for key, value in table.items():
         if key in _TABLES:
@@ -162,7 +166,7 @@ def _read(path: Path, table: Mapping[str, Any], name: str, keys: Keys, notices: 
             raise UnusableFile(f"{name}: {userfile.shown(key)} is not known", userfile.suggestion(key, known))
         if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(v, (dict, list)) for v in value)):
             raise UnusableFile(f"{name}: {key} must be a value or a list of values")
-        values[key] = Value(key, value, name, path.absolute().parent)
+        values[key] = Value(key, value, name, path.absolute().parent, looked_for)
     if path.name == FILE and _project_table(path.with_name(PROJECT)):
         notices.append(f"[{TABLE}] of {PROJECT} is not read, as {FILE} stands beside it")
     return Settings(

@@ -230,6 +230,25 @@ def test_files_are_named_as_seen_from_the_settings_file(tmp_path: Path, leaky: P
     assert run.returncode == 0
 
 
+def test_a_file_that_came_with_the_sources_writes_nothing_elsewhere(tmp_path: Path, leaky: Path, leakscan: Run) -> None:
+    """A report goes outside of the working directory only if the user says so: by the option, or by naming the file."""
+    (tmp_path / "away").symlink_to(tmp_path.parent)
+    for name in (f"{tmp_path.parent}/out.json", "../out.json", "away/out.json", "sub/../../out.json"):
+        write(tmp_path / ".leakscan.toml", f'format = "json={name}"\n'.encode())
+        run = leakscan(leaky)
+        assert run.returncode == 2
+        assert "format: " in run.stderr
+        assert "is outside of the working directory" in run.stderr
+    assert not (tmp_path.parent / "out.json").exists()
+
+    write(tmp_path / ".leakscan.toml", b'format = ["json=inside.json", "text"]\n')
+    assert leakscan(leaky).returncode == 1
+    assert json.loads((tmp_path / "inside.json").read_text())["findings"]
+    write(tmp_path / "named.toml", f'format = "json={tmp_path}/away/named.json"\n'.encode())
+    assert leakscan(leaky, "--config", "named.toml").returncode == 1
+    assert (tmp_path.parent / "named.json").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "environment", "reason"),
     [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from scanner.cli.common import FormatType
 from scanner.errors import UnusableFile
 
 if TYPE_CHECKING:
@@ -143,7 +144,15 @@ def _word(given: Any, where: str) -> str:
 
 
 def _path(param: click.Option, word: str, value: Value) -> str:
-    """Files are named as seen from the settings file."""
+    """Files are named as seen from the settings file; reports are written as the command line would have it."""
+    target = word.partition("=")[2] if isinstance(param.type, FormatType) else ""
+    if value.found and target and not Path(os.path.realpath(target)).is_relative_to(os.path.realpath(".")):
+        from scanner import userfile
+
+        raise UnusableFile(
+            f"{value.source}: {value.key}: {userfile.shown(target)} is outside of the working directory",
+            "Whoever wrote the sources may not choose that: give --format, or name the settings with --config.",
+        )
     if value.folder is None or not isinstance(param.type, click.Path):
         return word
     return os.path.join(value.folder, word)

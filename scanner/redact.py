@@ -11,8 +11,6 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
-from scanner.evidence import Secret, SecretSummary
-
 #: Values of fewer characters are common words too often to be replaced everywhere: `admin` would erase paths.
 EVERYWHERE = 8
 #: Values of fewer characters are not even replaced inside words of the finding's own strings.
@@ -161,10 +159,3 @@ def preview(value: bytes, fixed_prefix: str) -> str:
     if fixed and value.startswith(fixed) and len(value) >= len(fixed) + EVERYWHERE:
         return f"{fixed_prefix}{_HIDDEN}"
     return _HIDDEN
-
-
-def summary(secret: Secret, fixed_prefix: str, fingerprint: str, show: bool = False) -> SecretSummary:
-    """What a report says of *secret*; the value itself only if *show* (the option --show-secrets)."""
-    value = secret.reveal()
-    shown = value.decode("utf-8", "backslashreplace") if show else None
-    return SecretSummary(preview(value, fixed_prefix), len(value), fingerprint, shown)

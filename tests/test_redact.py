@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.evidence import Secret
-from scanner.redact import Redactor, preview, spellings, summary
+from scanner.redact import Redactor, preview, spellings
 
 AWKWARD = b"p\"a$s'w&<o>r d/\\\xc3\xa9+%"
 
@@ -152,12 +151,6 @@ def test_preview_shows_only_what_the_rule_fixes():
 def test_preview_of_little_more_than_the_prefix():
     """Where hardly more than the prefix is there, nothing is shown."""
     assert preview(b"tok_abc", "tok_") == "***"
-
-
-def test_summary_has_no_value_unless_asked():
-    """A summary holds the value only if the user asked for it."""
-    assert summary(Secret(b"correct-horse"), "", "f00d").value is None
-    assert summary(Secret(b"correct-horse\xff"), "", "f00d", show=True).value == "correct-horse\\xff"
 
 
 def test_repr_shows_nothing():

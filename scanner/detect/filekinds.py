@@ -72,7 +72,6 @@ def _keys(pattern: bytes) -> re.Pattern[bytes]:
 _PASSWORDS = _keys(
     rb"(?:passw(?:or)?d|passwd|passphrase|(?:^|[/_.-])(?:pass|pwd|psk)|(?<=[a-z])(?-i:Pass|Pwd))[0-9]?\Z"
 )
-_TOKENS = _keys(rb"(?:token|secret|api_?key|auth[-_]?key)\Z")
 #: names of secret settings: what ends like this is secret unless the value says otherwise
 _SETTINGS = _keys(
     rb"(?:passw(?:or)?d|passwd|passphrase|(?:^|[/_.-])(?:pass|pwd)|(?<=[a-z])(?-i:Pass|Pwd)"

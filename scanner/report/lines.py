@@ -21,7 +21,6 @@ class Style(StrEnum):
     """What a word may look like: the parameters of SGR (ECMA-48, 8.3.117)."""
 
     BOLD = "1"
-    DIM = "2"
     RED = "1;31"
     YELLOW = "1;33"
     GREEN = "1;32"

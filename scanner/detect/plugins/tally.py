@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 
 
 class Tally:
@@ -15,11 +14,6 @@ class Tally:
     def add(self, rule_id: str, reason: str, count: int = 1) -> None:
         """Count *count* sightings of *rule_id* set aside for *reason*."""
         self._counts[rule_id, reason] += count
-
-    def merge(self, counts: Iterable[tuple[tuple[str, str], int]]) -> None:
-        """Add the counts of another process, as its `take` gave them."""
-        for key, count in counts:
-            self._counts[key] += count
 
     def take(self) -> list[tuple[tuple[str, str], int]]:
         """All counts as ((rule id, reason), count), which start again at zero."""

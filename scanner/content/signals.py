@@ -42,7 +42,7 @@ _WORDS = (
 )  # fmt: skip
 #: beginnings of formats that hold secrets packed: gzip, zip, xz, zstd, bzip2
 _PACKED = (
-    b"\x1f\x8b\x08\0\0\0\0\0", b"\x1f\x8b\x08\x08", b"PK\3\4\x14\0", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd",
+    b"\x1f\x8b\x08\0", b"\x1f\x8b\x08\x08", b"PK\3\4\x14\0", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd",
     b"BZh91AY&SY",
 )  # fmt: skip
 
@@ -108,7 +108,7 @@ def signals(pack: RulePack, patterns: Iterable[str] = ()) -> tuple[Signal, ...]:
     """The signals of every kind; *patterns* are those of rules outside the pack. Raises RulePackError."""
     words = sorted({word.encode() for word in _WORDS} | set(_beginnings(pack, patterns)))
     found = [*_base64_signals([*words, *_PACKED])]
-    found.append(Signal("hex", [word.hex().encode() for word in words], caseless=True))
+    found.append(Signal("hex", [word.hex().encode() for word in (*words, *_PACKED)], caseless=True))
     for kind, width, little in (
         ("utf-16le", 2, True), ("utf-16be", 2, False), ("utf-32le", 4, True), ("utf-32be", 4, False),
     ):  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scanner.detect import dialect, plausible
+from scanner.detect import declared, dialect, plausible
 from scanner.detect.armour import key_digest
 from scanner.detect.assigned import judge_assigned, judge_command_password, judge_random, judge_url_password
 from scanner.detect.base import Detector, Trigger
@@ -39,6 +39,11 @@ _NAMED_BYTES = 80
 _TRIES = 16
 #: a beginning of so many letters tells whose token it is, however long it is; a run is followed so far
 _TELLING_PREFIX, _MOST_LONGER = 4, 256
+#: one of so many is no accident even amid other letters
+_UNMISTAKABLE_PREFIX = 5
+#: bytes around a match that are looked at for what tells a program from a text
+_SAMPLE = 4096
+_SCHEME = b"https://"  # that of an address which rules begin with its host
 #: so much of a value may be the name of the next one
 _NAME_BYTES = 64
 #: no rule spells out more leading bytes than this
@@ -181,7 +186,9 @@ class PatternDetector:
                 window = bytes(data[base:limit])
                 continue
             found = _found_of(match, base, compiled.names)
-            if not self._edges_hold(window, match, compiled):
+            if (exact := self._declared(data, found, compiled)) is not None:
+                found = exact
+            elif not self._edges_hold(window, match, compiled) and not self._needs_no_edges(data, found):
                 more = self._more(window, match, compiled)
                 if not more:
                     at = self._next(window, match.start())
@@ -192,6 +199,29 @@ class PatternDetector:
             # what was taken for a value may hold the name of the next one: `TOKEN = env.API_TOKEN || "…"`
             # and the sign before that name is what tells where the name begins
             at = max(found.secret_end - base - _NAME_BYTES, found.secret_start - base - 1, match.start() + 1)
+
+    def _declared(self, data: memoryview, found: _Found, compiled: _Compiled) -> _Found | None:
+        """The match as long as a binary format around it says that its string is, if it is a match then."""
+        if self.rule.edges == "none" or not _is_binary(data, found.start, found.end):
+            return None
+        start = string = found.start
+        if bytes(data[max(0, start - len(_SCHEME)) : start]) == _SCHEME:
+            string -= len(_SCHEME)
+        for length in declared.lengths(bytes(data[max(0, string - declared.REACH) : string])):
+            if start < (end := string + length) <= len(data):
+                match = compiled.pattern.fullmatch(bytes(data[start:end]))
+                if match is not None:
+                    return _found_of(match, start, compiled.names)
+        return None
+
+    def _needs_no_edges(self, data: memoryview, found: _Found) -> bool:
+        """Whether it is a token whatever stands around it: amid binary data, as the strings of a program may stand one
+        behind the other, if it begins as nothing else does or a checksum holds."""
+        if not _is_binary(data, found.start, found.end):
+            return False
+        if self._ready().leads and self._fixed(found.groups["secret"]) >= _UNMISTAKABLE_PREFIX:
+            return True
+        return any(CHECKS[name](found.groups).verdict is Verdict.SURE for name in self.rule.checks)
 
     def _edges_hold(self, window: bytes, match: Any, compiled: _Compiled) -> bool:
         if not self._begins_a_word(window, match.start()):
@@ -339,6 +369,11 @@ class PatternDetector:
         """How many leading bytes of *value* the rule spells out."""
         head = value[:_LONGEST_PREFIX]
         return max(dialect.fixed_prefix(group, head) for group in self._ready().secrets)
+
+
+def _is_binary(data: memoryview, start: int, end: int) -> bool:
+    """Whether what lies around data[start:end], or at the beginning, is no text."""
+    return any(b"\0" in bytes(data[at : at + _SAMPLE]) for at in (max(0, start - _SAMPLE), end, 0))
 
 
 def _judged(

@@ -152,6 +152,31 @@ def test_a_cut_stream_gives_what_it_has_and_a_gap(kind: str) -> None:
     assert plain or kind in ("bzip2", "zstd")  # those have not finished their first block
 
 
+@pytest.mark.parametrize("kind", ["gzip", "zlib", "zip"])
+def test_a_damaged_deflate_stream_gives_all_in_front_of_the_damage(kind: str) -> None:
+    """Not only what came out of the chunks before the one that holds it. A stored block is damaged where it begins."""
+    plain = MARK + random.Random(1).randbytes(300_000)
+    pack = (lambda data: zipped(("entry", data))) if kind == "zip" else STREAMS[kind]
+    packed = bytearray(pack(plain))
+    at = packed.find(plain[200_000:200_020])
+    broken = next(place for place in range(at, 0, -1) if _is_stored(packed, place))
+    packed[broken] ^= 0xFF
+
+    found = list(opened(bytes(packed)))
+
+    [inner] = [inner for inner in found if isinstance(inner, Content)]
+    assert [inner.reason for inner in found if isinstance(inner, Fault)] == ["nested.damaged"]
+    assert plain.startswith(bytes(inner.data))
+    assert len(inner.data) > 100_000
+    assert plain[len(inner.data) :].startswith(bytes(packed[broken + 4 :][:100]))
+
+
+def _is_stored(packed: bytearray, at: int) -> bool:
+    """Whether the sizes of a stored block of deflate are here."""
+    size, opposite = struct.unpack_from("<HH", packed, at)
+    return size ^ opposite == 0xFFFF and size > 1000
+
+
 def test_every_member_of_a_gzip_file_is_read() -> None:
     """As gzip itself does."""
     assert marks(gzip.compress(b"first") + gzip.compress(MARK)) == [((), ("gzip",))]

@@ -5,6 +5,7 @@ Source: Documentation/filesystems/squashfs.rst of Linux, the headers of squashfs
 
 from __future__ import annotations
 
+import contextlib
 import lzma
 import struct
 import zlib
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from scanner.content.lz4frames import unlz4_block
 from scanner.content.lzofiles import unlzo
 from scanner.content.words import Broken, Room
-from scanner.layer.compression import decode
+from scanner.layer.compression import decode, salvage
 from scanner.limits import KIB, MIB
 
 MAGIC = b"hsqs"
@@ -197,12 +198,9 @@ def _zlib(data: bytes, most: int) -> tuple[bytes, bool]:
 
 def _salvaged(data: bytes, most: int) -> bytes:
     """What comes out in front of the damage: in one call, nothing does."""
-    decoder, sink = zlib.decompressobj(), _Sink(most)
-    try:
-        for at in range(0, len(data), 64):
-            sink.write(decoder.decompress(data[at : at + 64]))
-    except (zlib.error, Broken):
-        pass
+    sink = _Sink(most)
+    with contextlib.suppress(Broken):
+        salvage(memoryview(data), 0, zlib.MAX_WBITS, sink, 0)
     return b"".join(sink.parts)
 
 

@@ -13,7 +13,7 @@ from scanner.content.lz4frames import is_behind_skippable, is_lz4, unlz4
 from scanner.content.lzofiles import unlzop
 from scanner.content.lzwfiles import unlzw
 from scanner.content.words import Content, Fault, Room, Stop
-from scanner.layer.compression import Region, decode, is_skippable
+from scanner.layer.compression import Region, decode, is_skippable, salvage
 from scanner.limits import MIB
 
 _IN, _OUT = MIB, 4 * MIB
@@ -212,11 +212,12 @@ def _filled(
 
 
 def inflate(buffer: Buffer, data: memoryview, wbits: int) -> tuple[int, bool]:
-    """Decode one deflate stream at the start of *data*: where it ends, and whether it ended as it should.
+    """Decode one deflate stream at the start of *data*: where it ends, and whether it ended as it should. Whatever came
+    out in front of damage is kept.
 
     Raises Stop or OSError, as the buffer does.
     """
-    decoder, at, step = zlib.decompressobj(wbits), 0, 4096
+    decoder, at, step, before = zlib.decompressobj(wbits), 0, 4096, buffer.size
     try:
         while not decoder.eof:
             if decoder.unconsumed_tail:
@@ -230,7 +231,7 @@ def inflate(buffer: Buffer, data: memoryview, wbits: int) -> tuple[int, bool]:
                 plain = decoder.decompress(chunk, _OUT)
             buffer.write(plain)
     except zlib.error:
-        return at, False
+        return salvage(data, 0, wbits, buffer, buffer.size - before), False
     return at - len(decoder.unused_data), True
 
 

@@ -127,25 +127,29 @@ def _member(
             plain = decoder.decompress(data, _OUT)
         except errors:
             if view[start] == 0x1F:
-                _salvage(view, sink, start, sink.size - before)
+                # without the header and the checksum, about which decoders disagree
+                body = start + 10 + next((region.length for region in _gzip_fields(view, start)), 0)
+                salvage(view, body, -zlib.MAX_WBITS, sink, sink.size - before)
             raise Stop("compression.damaged", at, "the compressed stream is damaged") from None
         sink.write(plain, at)
     return at - len(decoder.unused_data)
 
 
-def _salvage(view: memoryview, sink: PlainSink, start: int, written: int) -> None:
-    """Decode a damaged gzip member again in small steps, without its checksum, for what the fast decoder swallowed."""
-    header = next((region.length for region in _gzip_fields(view, start)), 0)
-    decoder, at, seen = zlib.decompressobj(-zlib.MAX_WBITS), start + 10 + header, 0
-    try:
-        while not decoder.eof and at < len(view):
-            data = decoder.unconsumed_tail or bytes(view[at : at + 64])
-            at += 0 if decoder.unconsumed_tail else len(data)
-            plain = decoder.decompress(data, _OUT)
-            sink.write(plain[max(0, written - seen) :], at)
-            seen += len(plain)
-    except zlib.error:
-        return
+def salvage(view: memoryview, start: int, wbits: int, sink: PlainSink, written: int) -> int:
+    """Decode a damaged deflate stream again, up to the very damage, since a decoder that meets it gives nothing of what
+    it was called for. The first *written* plain bytes are in *sink* already. Returns where the damage is."""
+    decoder, at, seen, step = zlib.decompressobj(wbits), start, 0, MIB
+    while step and at < len(view) and not decoder.eof:
+        attempt, chunk = decoder.copy(), view[at : at + step]
+        try:
+            plain = attempt.decompress(chunk, _OUT)
+        except zlib.error:
+            step //= 2
+            continue
+        decoder, at = attempt, at + len(chunk) - len(attempt.unconsumed_tail) - len(attempt.unused_data)
+        sink.write(plain[max(0, written - seen) :], at)
+        seen += len(plain)
+    return at
 
 
 def _zeros(view: memoryview, start: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import bz2
 import gzip
 import hashlib
@@ -29,6 +30,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scanner.content import pdffilters
 from scanner.content.unfold import is_covered, unfold
 from scanner.content.words import Budget, Content, Fault, Room
 from scanner.limits import Limits
@@ -586,6 +588,139 @@ def test_text_that_pdf_pages_show_is_searched() -> None:
 def test_an_encrypted_pdf_is_a_gap() -> None:
     """Its strings cannot be read."""
     assert reasons(b"%PDF-1.7\ntrailer << /Encrypt 5 0 R >>\n%%EOF") == ["nested.encrypted"]
+
+
+def pdf(dictionary: bytes, packed: bytes) -> bytes:
+    """A PDF of one stream."""
+    return b"%%PDF-1.5\n4 0 obj\n<< %s >>\nstream\n%s\nendstream\nendobj\n%%%%EOF\n" % (dictionary, packed)
+
+
+FILTERS: dict[str, Callable[[bytes], bytes]] = {
+    "/FlateDecode": zlib.compress,
+    "[/ASCIIHexDecode /FlateDecode]": lambda data: zlib.compress(data).hex().encode() + b">",
+    "[/ASCII85Decode /FlateDecode]": lambda data: base64.a85encode(zlib.compress(data)) + b"~>",
+    "[/FlateDecode /ASCIIHexDecode]": lambda data: zlib.compress(data.hex().encode() + b">"),
+}
+
+
+@pytest.mark.parametrize("filters", FILTERS)
+@pytest.mark.parametrize("how", ["altered", "cut", "checksum"])
+def test_a_damaged_stream_of_a_pdf_gives_what_it_has_and_a_gap(filters: str, how: str) -> None:
+    """To the very damage, whatever filters are around it."""
+    noise = base64.b64encode(random.Random(1).randbytes(3000))
+    packed = FILTERS[filters](MARK + noise)
+    body = bytearray(pdf(b"/Filter " + filters.encode(), packed))
+    start = body.find(packed)
+    if how == "altered":
+        body[start + len(packed) * 3 // 4] ^= 0x55
+    elif how == "cut":
+        del body[start + len(packed) * 3 // 4 :]
+    else:
+        body[start + len(packed) - (5 if filters.startswith("[/A") else 1)] ^= 1
+
+    found = list(opened(bytes(body)))
+
+    assert {inner.reason for inner in found if isinstance(inner, Fault)} == {"nested.damaged"}
+    whole = [bytes(inner.data) for inner in found if isinstance(inner, Content) and inner.data[:9] == MARK[:9]]
+    assert whole
+    assert whole[0][: len(noise) // 2] == (MARK + noise)[: len(noise) // 2]
+
+
+@pytest.mark.parametrize("filters", ["/FlateDecode", "[/ASCIIHexDecode /FlateDecode]"])
+def test_a_stream_of_a_pdf_that_was_flushed_and_not_ended_is_no_gap(filters: str) -> None:
+    """Some programs write no other; elsewhere than at such a place, it is cut off."""
+    packer, plain = zlib.compressobj(), MARK + b"%x" % random.Random(1).getrandbits(40_000)
+    packed = packer.compress(plain) + packer.flush(zlib.Z_SYNC_FLUSH)
+    letters = (lambda data: data.hex().encode()) if "Hex" in filters else bytes
+    whole, short = (pdf(b"/Filter " + filters.encode(), letters(data)) for data in (packed, packed[:-1]))
+
+    assert [bytes(inner.data) for inner in opened(whole) if isinstance(inner, Content)] == [plain]
+    assert reasons(whole) == []
+    assert reasons(short) == ["nested.damaged"]
+
+
+def test_a_stream_of_a_pdf_behind_a_damaged_one_is_searched() -> None:
+    """However near it is."""
+    first = bytearray(pdf(b"/Filter /FlateDecode", zlib.compress(random.Random(1).randbytes(500))))
+    first[first.find(b"stream\n") + 100] ^= 0xFF
+    second = pdf(b"/Filter [/ASCIIHexDecode]", MARK.hex().encode() + b">")
+
+    assert marks(bytes(first) + second) == [(("object 4",), ("hex",))]
+
+
+@pytest.mark.parametrize(
+    ("filters", "packed", "faults"),
+    [
+        (b"/RunLengthDecode", b"\x02abc\xfed\x80", []),
+        (b"/RunLengthDecode", b"\x02abc\xfed\x80\r", []),
+        (b"/RunLengthDecode", b"\x02abc\xfed", ["nested.damaged"]),
+        (b"/RunLengthDecode", b"\x02abc\x80\x02abc\x80", ["nested.damaged"]),
+        (b"/RunLengthDecode", b"\x70abc", ["nested.damaged"]),
+        (b"/LZWDecode", b"\x80\x0b\x60\x50\x22\x0c\x0c\x85\x01", []),  # the example of ISO 32000-1
+        (b"/LZWDecode", b"\x80\x0b\x60\x50\x22\x0c\x0c", ["nested.damaged"]),
+        (b"/LZWDecode", b"\x80\x0b\x7f\xff\xff\x0c\x0c\x85\x01", ["nested.damaged"]),
+        (b"/LZWDecode", b"\x80\x0b\x60\x50\x22\x0c\x0c\x85\x01\x80\x0b\x60", ["nested.damaged"]),
+        (b"/ASCIIHexDecode", b"61 62\n63>", []),
+        (b"/ASCIIHexDecode", b"61 62\n63", []),
+        (b"/ASCIIHexDecode", b"61 x62\n63>", ["nested.damaged"]),
+        (b"/ASCIIHexDecode", b"61 62> 63 64>", ["nested.damaged"]),
+        (b"/ASCII85Decode", b"<~87cUR D]j7~>\n", []),
+        (b"/ASCII85Decode", b"87cUR\x7fD]j7~>", ["nested.damaged"]),
+        (b"/ASCII85Decode", b"87cUR~>D]j7~>", ["nested.damaged"]),
+        (b"[/ASCIIHexDecode /DCTDecode]", b"61 62>", []),
+        (b"[/FlateDecode /Crypt]", zlib.compress(b"abc"), ["nested.encrypted"]),
+        (b"[/AHx /Fl /Fl /Fl /Fl /Fl /Fl /Fl /Fl]", zlib.compress(b"abc").hex().encode(), ["nested.damaged"]),
+        (b"[" + b"/AHx " * 9 + b"]", b"3" * 511 + b"1", ["nested.depth"]),
+        (b"/FlateDecode", b"", []),
+        (b"/FlateDecode", b"\r\n", []),
+        (b"[]", b"abc", []),
+    ],
+)
+def test_whether_filters_of_a_pdf_ended_is_said(filters: bytes, packed: bytes, faults: list[str]) -> None:
+    """Each tells in its own way where it ends; what cannot be, and what follows the end, is damage."""
+    assert reasons(pdf(b"/Filter " + filters, packed)) == faults
+
+
+def test_a_stream_of_a_pdf_that_is_longer_than_is_decoded_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is decoded of it is searched."""
+    monkeypatch.setattr(pdffilters, "_LARGEST", 1000)
+    letters = pdf(b"/Filter /AHx", (MARK + bytes(1000)).hex().encode())
+    runs = pdf(b"/Filter /RL", b"".join(b"\x1b" + MARK for _ in range(1000)) + b"\x80")
+    between = pdf(b"/Filter [/Fl /AHx]", zlib.compress((MARK + bytes(1000)).hex().encode()))
+
+    for data in (letters, runs, between):
+        assert marks(data)
+        assert set(reasons(data)) == {"nested.bytes"}
+
+
+@pytest.mark.parametrize("place", ["trailer", "first trailer", "stream"])
+@pytest.mark.parametrize("key", [b"/Encrypt 5 0 R", b"/Encrypt<</V 4>>", b"/Encr#79pt 5 0 R"])
+def test_an_encrypted_pdf_is_a_gap_wherever_it_says_so(place: str, key: bytes) -> None:
+    """The dictionary of a stream of references, which is at the end or the start of a file, is a trailer too. Streams
+    that are encrypted look damaged, which is said once."""
+    noise = random.Random(1).randbytes(6000)
+    secret = b"9 0 obj\n<< /Filter /FlateDecode >>\nstream\n" + noise + b"\nendstream\nendobj\n"
+    says = {
+        "trailer": secret + b"trailer\n<< /ID [(100%)(x)] " + key + b" >>\n%%EOF\n",
+        "first trailer": b"trailer\n<< " + key + b" >>\nstartxref\n0\n%%EOF\n" + secret,
+        "stream": b"8 0 obj\n<< /Type /XRef " + key + b" /W [1 2 1] >>\nstream\n" + noise + b"\nendstream\n" + secret,
+    }
+
+    assert reasons(b"%PDF-1.5\n" + says[place]) == ["nested.encrypted"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"8 0 obj\n<< /Length 30 >>\nstream\nThe key /Encrypt 5 0 R says so.\nendstream\nendobj\n",
+        b"% of old, the trailer had /Encrypt 5 0 R\ntrailer\n<< /Size 3 >>\n",
+        b"trailer\n<< /Encrypt null /Title (/Encrypt) >>\n",
+        pdf(b"/Filter /FlateDecode", zlib.compress(b"trailer << /Encrypt 5 0 R >>"))[9:],
+    ],
+)
+def test_words_about_encryption_in_a_pdf_are_no_gap(data: bytes) -> None:
+    """In a stream, in a comment, or without what it would refer to."""
+    assert reasons(b"%PDF-1.5\n" + data + b"%%EOF\n") == []
 
 
 def test_rows_that_sqlite_spreads_over_pages_are_joined(tmp_path: Path) -> None:

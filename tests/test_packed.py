@@ -243,6 +243,19 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
                                                         b"/Type /ObjStm /N 1 /First 4 /Filter /FlateDecode"))),
     "pdf_unknown_filter": (SAID, lambda key: pdf(stream(deflated(key)[2:], b"/Filter /BrotliDecode"))),
     "pdf_crypt_filter": (SAID, lambda key: pdf(stream(key[::-1], b"/Filter /Crypt"))),
+    **{f"pdf_{name}_behind_damage": (FOUND, lambda key, pack=pack: _damaged_pdf(key, *pack)) for name, pack in {
+        "flate": (lambda data: data, b"/FlateDecode"),
+        "ascii_hex_flate": (lambda data: data.hex().encode() + b">", b"[/ASCIIHexDecode /FlateDecode]"),
+        "ascii85_flate": (lambda data: base64.a85encode(data) + b"~>", b"[/ASCII85Decode /FlateDecode]"),
+    }.items()},
+    "pdf_escaped_key": (WHOLE, lambda key: pdf(stream(deflated(text(key)).hex().encode(), b"/F#69lter [/AHx /Fl]"))),
+    "pdf_filter_in_a_long_array": (SAID, lambda key: pdf(stream(
+        deflated(text(key)).hex().encode(), b"/Filter [/AHx /Fl" + b" " * 2000 + b"]"))),
+    "pdf_filter_of_an_array_elsewhere": (SAID, lambda key: pdf(stream(
+        deflated(text(key)).hex().encode(), b"/Filter [/AHx 9 0 R]"))),
+    "pdf_long_dictionary": (WHOLE, lambda key: pdf(stream(deflated(text(key)).hex().encode(),
+                                                          b"/Filter [/AHx /Fl] /Index [" + b"1 1 " * 2000 + b"]"))),
+    "pdf_nine_filters": (SAID, lambda key: pdf(stream(_nine(text(key)), b"/Filter [" + b"/AHx " * 8 + b"/Fl]"))),
     "7z_behind_a_program": (SAID, lambda key: ELF + seven_zip()),
     "squashfs_behind_a_program": (SAID, lambda key: ELF + SQUASHFS),
     "cut_gzip_in_a_script": (SAID, lambda key: SCRIPT + gz(text(key) + random.Random(1).randbytes(20_000))[:-3000]),
@@ -306,6 +319,21 @@ def _lzw(data: bytes) -> bytes:
     codes = [256, *[code for at in range(0, len(data), 200) for code in (*data[at : at + 200], 256)], 257]
     bits = "".join(f"{code:09b}" for code in codes)
     return int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+
+
+def _damaged_pdf(key: bytes, pack: Callable[[bytes], bytes], names: bytes) -> bytes:
+    """A PDF whose one stream has the key in its first half, and damage in its last quarter."""
+    plain = b"token = " + key + b"\n" + text(key)
+    packed = bytearray(deflated(repeated(plain) + random.Random(1).randbytes(len(plain) * 2)))
+    packed[len(packed) * 3 // 4 :] = b"\xff" * (len(packed) // 4)
+    return pdf(stream(pack(bytes(packed)), b"/Filter " + names))
+
+
+def _nine(data: bytes) -> bytes:
+    packed = deflated(data)[:400]
+    for _ in range(8):
+        packed = packed.hex().encode()
+    return packed
 
 
 def _encrypted(archive: bytes) -> bytes:

@@ -12,10 +12,19 @@ from collections.abc import Iterator
 from scanner.content import pdffilters
 from scanner.content.buffer import Buffer
 from scanner.content.words import Content, Fault, Room, Stop
+from scanner.limits import KIB
 
 _STREAM = re.compile(rb"stream\r?\n")
 _OBJECT = re.compile(rb"(\d{1,10})\s+\d{1,5}\s+obj\b")
 _DICTIONARY = 4096  # bytes before a stream in which its dictionary is looked for
+_LONG = 64 * KIB  # of a dictionary that does not begin there
+#: a key of a trailer, its letters perhaps escaped, with what it refers to
+_ENCRYPT = re.compile(
+    b"/" + b"".join(b"(?:%c|#(?i:%02x))" % (letter, letter) for letter in b"Encrypt")
+    + rb"\s*(?:\d{1,10}\s+\d{1,5}\s+R\b|<<)"
+)  # fmt: skip
+_IDLE = 1000  # places where it says nothing
+_BOUNDS = re.compile(rb"\bobj\b|\btrailer\b|\b(?:end)?stream\b")
 _STEP = 1 << 22
 
 _SHOWN = re.compile(rb"\((?:[^()\\]|\\.)*\)|<[0-9A-Fa-f\s]+>|\bT(?:[JjdDm]\b|\*)|['\"]|-?\d+(?:\.\d+)?", re.DOTALL)
@@ -27,11 +36,9 @@ _WORD_GAP = -200.0  # thousandths of an em: a move this far to the right looks l
 def open_pdf(content: Content, room: Room) -> Iterator[Content | Fault]:
     """Streams as their filters leave them, and the text that page streams show; strings are often cut there."""
     data, start = content.data, 0
+    encrypted = _is_encrypted(data)
     while (place := _next_stream(data, start)) is not None:
-        head = bytes(data[max(0, place - _DICTIONARY) : place])
-        dictionary = head[max(head.rfind(b"obj"), head.rfind(b"endstream")) + 1 :]
-        numbers = _OBJECT.findall(head)
-        name = f"object {numbers[-1].decode()}" if numbers else "object"
+        name, dictionary = _dictionary(data, place)
         start = place
         buffer = Buffer(room)
         try:
@@ -43,7 +50,7 @@ def open_pdf(content: Content, room: Room) -> Iterator[Content | Fault]:
                 yield content.made(plain, place, start, name, done)
                 if shown := _shown(bytes(plain[:_STEP])):
                     yield content.made(shown, place, start, name, (*done, "pdf-text"))
-            if fault:
+            if fault and not (encrypted and fault[0] == "nested.damaged"):  # what is encrypted looks like damage
                 yield Fault(fault[0], (*content.inside, name), None, fault[1])
         except Stop as stop:
             yield Fault(stop.reason, (*content.inside, name), None, stop.what)
@@ -54,8 +61,33 @@ def open_pdf(content: Content, room: Room) -> Iterator[Content | Fault]:
             return
         finally:
             buffer.close()
-    if b"/Encrypt" in bytes(data[-_DICTIONARY:]):
+    if encrypted:
         yield Fault("nested.encrypted", content.inside, len(data), "the PDF is encrypted")
+
+
+def _is_encrypted(data: memoryview) -> bool:
+    """Whether a trailer names what the document is encrypted by. It stands anywhere: at the end, at the start of a file
+    made for the web, in the dictionary of a stream. The same words in a comment, or in a stream that is not packed,
+    say nothing, unless they stand there more often than is looked at."""
+    for number, found in enumerate(_ENCRYPT.finditer(data)):
+        before = bytes(data[max(0, found.start() - _LONG) : found.start()])
+        line = before[max(before.rfind(b"\n"), before.rfind(b"\r")) + 1 :]
+        bounds = _BOUNDS.findall(before)
+        idle = line.lstrip().startswith(b"%") or bounds[-1:] == [b"stream"]
+        if not idle or number > _IDLE:
+            return True
+    return False
+
+
+def _dictionary(data: memoryview, place: int) -> tuple[str, bytes]:
+    """What the object of the stream that begins at *place* is called, and what stands between its start and there."""
+    for length in (_DICTIONARY, _LONG):
+        head = bytes(data[max(0, place - length) : place])
+        start = max(head.rfind(b"obj"), head.rfind(b"endstream"))
+        if start >= 0:
+            break
+    numbers = _OBJECT.findall(head) if start >= 0 else []
+    return f"object {numbers[-1].decode()}" if numbers else "object", head[start + 1 :]
 
 
 def _next_stream(data: memoryview, start: int) -> int | None:

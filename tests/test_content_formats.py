@@ -813,6 +813,39 @@ def test_a_git_pack_with_more_objects_than_it_counts_is_a_gap() -> None:
     assert reasons(short + hashlib.sha1(short, usedforsecurity=False).digest()) == ["nested.damaged"]
 
 
+def pack_of(*objects: tuple[int, bytes, bytes]) -> bytes:
+    """A pack of (kind, base of a delta, bytes), none of which is longer than 15 bytes, or has a base farther off than
+    127."""
+    found = b"PACK" + struct.pack(">II", 2, len(objects))
+    found += b"".join(bytes([kind << 4 | len(data)]) + base + zlib.compress(data) for kind, base, data in objects)
+    return found + hashlib.sha1(found, usedforsecurity=False).digest()
+
+
+@pytest.mark.parametrize("kind", [1, 2, 3, 4], ids=["commit", "tree", "blob", "tag"])
+def test_a_damaged_delta_in_a_git_pack_is_a_gap(kind: int) -> None:
+    """Whatever it would make. A delta says two sizes, and then what to copy and what to add."""
+    base = (kind, b"", b"0123456789")
+    distance = bytes([1 + len(zlib.compress(b"0123456789"))])
+    sound, damaged = b"\x0a\x05\x90\x03\x02ab", b"\x0a\x05\x90\x03\x00ab"
+
+    whole = pack_of(base, (6, distance, sound))
+    made = [bytes(inner.data) for inner in opened(whole) if isinstance(inner, Content)]
+
+    assert made == [b"0123456789", b"012ab"]
+    assert reasons(whole) == []
+    assert reasons(pack_of(base, (6, distance, damaged))) == ["nested.damaged"]
+
+
+@pytest.mark.parametrize("size", [20, 32])
+def test_a_git_pack_of_a_wrong_checksum_is_a_gap(size: int) -> None:
+    """It is all that tells damage to what stands between the streams: of what an object is a delta, for one."""
+    packed = pack_of((3, b"", b"first"))
+    packed = packed if size == 20 else packed[:-20] + hashlib.sha256(packed[:-20]).digest()
+
+    assert reasons(packed) == []
+    assert reasons(packed[:12] + b"\x15" + packed[13:]) == ["nested.damaged"]
+
+
 def test_a_cut_git_pack_is_a_gap(repository: Path, tmp_path: Path) -> None:
     """The objects before the cut are searched."""
     copy = tmp_path / "copy"

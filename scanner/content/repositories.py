@@ -28,7 +28,7 @@ _KEPT = 64 << 20  # bytes of resolved bases held for the deltas that follow
 _CHAIN = 4096  # git writes chains of 50, and reads of any length
 _LARGEST_OBJECT = 64 << 20  # that a delta makes
 _ROUNDS = 64
-_TRAILERS = (20, 32)  # bytes of the checksum behind the objects: SHA-1, SHA-256
+_TRAILERS = {20: "sha1", 32: "sha256"}  # by its length, the checksum behind the objects
 
 
 def is_loose(head: bytes) -> bool:
@@ -225,6 +225,9 @@ def _inflate_all(
         at = start + used
     if len(data) - at not in _TRAILERS:
         return objects, ("nested.damaged", "the git pack holds more than the objects that it counts")
+    digest = hashlib.new(_TRAILERS[len(data) - at], data[:at], usedforsecurity=False).digest()
+    if digest != data[at:]:  # the streams have checksums of their own, kinds of objects and bases of deltas do not
+        return objects, ("nested.damaged", "the checksum of the git pack is wrong")
     return objects, None
 
 
@@ -303,12 +306,12 @@ def _objects(content: Content, pack: _Pack) -> Iterator[Content | Fault]:
     """Commits and trees first, for the names of the blobs."""
     names = Names()
     first = [offset for offset in pack.objects if _root_kind(pack, offset) in ("commit", "tree")]
-    yield from _resolved(content, pack, first, names)
+    missing = yield from _resolved(content, pack, first, names)
     names.spread()
     done = set(first)
-    missing = yield from _resolved(content, pack, [offset for offset in pack.objects if offset not in done], names)
+    missing += yield from _resolved(content, pack, [offset for offset in pack.objects if offset not in done], names)
     if missing:
-        text = f"{missing} objects of the git pack are deltas of objects that are not in it"
+        text = f"{missing} objects of the git pack are deltas that are damaged, or of objects that are not in it"
         yield Fault("nested.damaged", content.inside, None, text)
 
 

@@ -13,9 +13,8 @@ from scanner.content.buffer import Buffer
 from scanner.content.streams import fill_from, stream_kind
 from scanner.content.words import Content, Fault, Room, Stop
 from scanner.layer.tree import clean
-from scanner.layer.walk import Walk, number
+from scanner.layer.walk import Walk, checksum_holds, number
 
-_ASCII = bytes(range(128))
 _TAR_HEADER = 512
 _AR, _AR_HEADER = b"!<arch>\n", 60
 _OLD_CPIO = {b"\xc7\x71": "<13H", b"\x71\xc7": ">13H"}
@@ -28,14 +27,9 @@ def _text(raw: bytes) -> str:
 
 
 def is_tar(data: memoryview) -> bool:
-    """Whether a tar header is at the start, its checksum right."""
-    stored = number(bytes(data[148:156]))
-    if not stored:
-        return False
-    header = bytes(data[:148]) + b" " * 8 + bytes(data[156:512])
-    total = sum(header)
-    # some old tars add up signed bytes: each above 127 then counts 256 less
-    return stored in (total, total - 256 * len(header.translate(None, _ASCII)))
+    """Whether a tar header is at the start, its checksum right and not 0, which is where nothing is."""
+    header = bytes(data[:_TAR_HEADER])
+    return len(header) == _TAR_HEADER and bool(number(header[148:156])) and checksum_holds(header)
 
 
 def open_tar(content: Content, room: Room) -> Iterator[Content | Fault]:

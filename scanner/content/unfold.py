@@ -247,4 +247,4 @@ def _closed(content: Content, head: bytes) -> _Format | None:
 
 def _is_tar(data: memoryview) -> bool:
     """By the checksum: the oldest form of tar has no magic, and is read by all that read the others."""
-    return len(data) >= 512 and data[_TAR_SUM] in _SUM_FIRST and archives.is_tar(data)
+    return len(data) > _TAR_SUM and data[_TAR_SUM] in _SUM_FIRST and archives.is_tar(data)

@@ -397,6 +397,111 @@ def test_an_entry_is_read_as_the_directory_of_a_zip_tells_it_too(lie: str) -> No
     assert [inside for inside, _ in marks(bytes(archive))] == [(name,)]
 
 
+def packed_zip(method: int, packed: bytes, plain: bytes, streamed: bool = False, listed: bool = True) -> bytes:
+    """A zip archive of one entry, whose header tells its sizes or leaves them to what follows it."""
+    crc, flags = zlib.crc32(plain), 8 if streamed else 0
+    told = struct.pack("<III", crc, len(packed), len(plain))
+    head = struct.pack("<HHHHH", 20, flags, method, 0, 33)
+    local = b"PK\3\4" + head + (bytes(12) if streamed else told) + struct.pack("<HH", 5, 0) + b"entry" + packed
+    local += (b"PK\7\x08" + told) if streamed else b""
+    central = b"PK\1\2" + b"\x14\0" + head + told + struct.pack("<HHHHHII", 5, 0, 0, 0, 0, 0, 0) + b"entry"
+    end = b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 1, 1, len(central), len(local), 0)
+    return local + central + end if listed else local
+
+
+METHODS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
+    "stored": (0, bytes),
+    "deflate": (8, lambda data: raw_deflate(data)),
+    "bzip2": (12, bz2.compress),
+    "zstd": (93, zstandard.ZstdCompressor().compress),
+    "xz": (95, lambda data: lzma.compress(data, check=lzma.CHECK_NONE)),
+    "lzma with an end": (14, lambda data: lzma_entry(data)),
+    "lzma without an end": (14, lambda data: lzma_entry(data)[:-5]),
+    "lzma behind which bits are left": (14, lambda data: lzma_entry(data)[:-5] + bytes(3)),
+}
+
+
+ENDLESS = ("stored", "lzma without an end", "lzma behind which bits are left")
+
+
+def lzma_entry(data: bytes) -> bytes:
+    """Version, size of properties, properties, stream."""
+    chain = [{"id": lzma.FILTER_LZMA1, "lc": 3, "lp": 0, "pb": 2, "dict_size": 1 << 16}]
+    packed = lzma.compress(data, lzma.FORMAT_RAW, filters=chain)
+    return b"\x09\x04\x05\x00\x5d" + struct.pack("<I", 1 << 16) + packed
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["told in front", "told behind"])
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "not listed"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_zip_entry_of_a_wrong_checksum_is_searched_and_a_gap(method: str, listed: bool, streamed: bool) -> None:
+    """By whatever method it is packed, and wherever its checksum is told: the stream itself is sound."""
+    number, pack = METHODS[method]
+    whole = packed_zip(number, pack(MARK), MARK, streamed, listed)
+    wrong = packed_zip(number, pack(MARK), MARK[:-1] + b"?", streamed, listed)
+
+    if method in ENDLESS and streamed and not listed:  # nobody can know where that ends
+        assert reasons(wrong) == reasons(whole) != []
+        return
+    assert [inside for inside, _ in marks(whole)] == [inside for inside, _ in marks(wrong)] == [("entry",)]
+    assert reasons(whole) == ([] if listed else ["nested.damaged"])
+    assert reasons(wrong) == [*reasons(whole), "nested.damaged"]
+
+
+def test_a_zip_entry_is_sound_if_one_of_its_headers_is_right() -> None:
+    """Readers believe one or the other."""
+    for place in (14, -10 - 22 - 46 + 16 + 5):
+        archive = bytearray(packed_zip(8, raw_deflate(MARK), MARK))
+        archive[place] ^= 1
+
+        assert marks(bytes(archive)) == [(("entry",), ("deflate",))]
+        assert reasons(bytes(archive)) == []
+
+
+@pytest.mark.parametrize("size", [0, 4, 12])
+def test_a_streamed_zip_entry_that_nothing_follows_is_a_gap(size: int) -> None:
+    """With a magic or without one, writers put there what they did not know before."""
+    whole = packed_zip(8, raw_deflate(MARK), MARK, streamed=True, listed=False)
+    bare = whole[:-16] + whole[-12:]
+    told = ("nested.damaged", ("entry",), "the entry is damaged or cut off")
+
+    assert told not in faults(whole)
+    assert told not in faults(bare)
+    assert told in faults(bare[: len(bare) - 12 + size] if size < 12 else bare[:-8] + bytes(8))
+
+
+def test_large_zip_entries_have_checksums_too() -> None:
+    """Those whose sizes are in an extra field, and those that no memory is taken for."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive, archive.open(
+        "entry", "w", force_zip64=True
+    ) as entry:
+        entry.write(MARK + bytes(6 << 20))
+    data = bytearray(target.getvalue())
+
+    assert reasons(bytes(data)) == []
+
+    data[14] ^= 1
+    data[data.rfind(b"PK\1\2") + 16] ^= 1
+    assert marks(bytes(data)) == [(("entry",), ("deflate",))]
+    assert faults(bytes(data)) == [("nested.damaged", ("entry",), "the checksum of the entry is wrong")]
+
+
+def test_a_zip_entry_that_a_limit_cuts_is_not_called_damaged() -> None:
+    """Nobody knows the checksum of what was not read."""
+    data = zipped(("entry", random.Random(1).randbytes(200_000)))
+
+    assert reasons(data, replace(Limits(), nested_bytes=100_000)) == ["nested.bytes"]
+
+
+def test_a_stored_zip_entry_that_is_cut_off_is_a_gap() -> None:
+    """What lies there of it is searched."""
+    data = packed_zip(0, MARK + bytes(900), MARK + bytes(900), listed=False)[:-100]
+
+    assert marks(data) == [(("entry",), ())]
+    assert ("nested.damaged", ("entry",), "the entry is damaged or cut off") in faults(data)
+
+
 def test_an_encrypted_entry_is_a_gap() -> None:
     """It is named by its path."""
     archive = bytearray(zipped(("locked", MARK)))

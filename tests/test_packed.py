@@ -216,7 +216,8 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "gzip_behind_an_rpm": (WHOLE, lambda key: rpm(gz(b"x" * 99)) + gz(text(key))),
     "xz_behind_an_rpm": (WHOLE, lambda key: rpm(zstd(b"x" * 99)) + b"--" + lzma.compress(text(key))),
     "gzip_behind_a_loose_object": (WHOLE, lambda key: deflated(b"blob 3\0abc") + gz(text(key))),
-    "gzip_behind_the_stream_of_a_zip_entry": (WHOLE, lambda key: ELF + _entry(93, zstd(b"x" * 99) + gz(text(key)))),
+    "gzip_behind_the_stream_of_a_zip_entry": (WHOLE, lambda key: ELF + _entry(
+        93, b"x" * 99, zstd(b"x" * 99) + gz(text(key)))),
     "gzip_between_zip_entries": (WHOLE, lambda key: _between(gz(text(key)))),
     "gzip_behind_a_tar": (FOUND, lambda key: tar_of(file("e", b"x")) + gz(text(key))),
     "gzip_in_a_tar_s_attribute": (FOUND, lambda key: tar_of(Member("e", b"x", pax={
@@ -341,9 +342,10 @@ def _encrypted(archive: bytes) -> bytes:
     return archive[:6] + b"\1\0" + archive[8 : archive.index(b"PK\1\2")]
 
 
-def _entry(method: int, data: bytes) -> bytes:
+def _entry(method: int, plain: bytes, data: bytes) -> bytes:
     """An entry of a zip, stored as it is given."""
-    return b"PK\3\4" + struct.pack("<HHHHHIIIHH", 63, 0, method, 0, 33, 0, len(data), 99, 1, 0) + b"e" + data
+    sizes = zlib.crc32(plain), len(data), len(plain)
+    return b"PK\3\4" + struct.pack("<HHHHHIIIHH", 63, 0, method, 0, 33, *sizes, 1, 0) + b"e" + data
 
 
 def _method(number: int, archive: bytes) -> bytes:

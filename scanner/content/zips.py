@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from scanner.content.buffer import Buffer
 from scanner.content.streams import fill_from, inflate
 from scanner.content.words import Content, Fault, Room, Stop
+from scanner.layer.compression import crc32
 
 _LOCAL, _CENTRAL, _END, _END64 = b"PK\3\4", b"PK\1\2", b"PK\5\6", b"PK\6\6"
+_DESCRIPTOR = b"PK\7\x08"
 _END_SIZE, _COMMENT = 22, 65535
 _METHODS = {8: "deflate", 12: "bzip2", 14: "lzma-raw", 93: "zstd", 95: "xz"}
 #: methods that are assigned and not understood (section 4.4.5)
@@ -22,11 +24,22 @@ _UNREAD = frozenset((*range(1, 7), 9, 10, 16, 18, 19, 20, 94, 96, 97, 98, 99))
 _ENCRYPTED, _SIZE_FOLLOWS = 0x1, 0x8
 _RESERVED = 0xD780  # flags that no writer sets
 _U32 = 0xFFFFFFFF
+_DAMAGED = "nested.damaged", "the entry is damaged or cut off"
+_WRONG = "nested.damaged", "the checksum of the entry is wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """What a header says of an entry's plain bytes."""
+
+    crc: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """An entry by its local header; *size* is None where only the stream itself tells where it ends."""
+    """An entry by its local header; *size* is None where only the stream itself tells where it ends. *plain*: what its
+    headers say of its plain bytes, of which one must be right, since readers believe either; empty if that follows."""
 
     at: int
     data: int
@@ -34,6 +47,7 @@ class _Entry:
     method: int
     flags: int
     name: str
+    plain: tuple[_Plain, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +58,7 @@ class _Listed:
     size: int
     method: int
     flags: int
+    plain: _Plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +125,8 @@ def _directory(data: memoryview, end: int | None) -> _Directory:
             body = data[at + 46 + name : at + 46 + name + extra]
             size, offset = _zip64(body, _int(data, at + 24, 4) == _U32, size, offset)
         text = _name(bytes(data[at + 46 : at + 46 + name]))
-        entries.setdefault(offset + shift, _Listed(text, size, _int(data, at + 10, 2), _int(data, at + 8, 2)))
+        plain = _Plain(_int(data, at + 16, 4), _int(data, at + 24, 4))
+        entries.setdefault(offset + shift, _Listed(text, size, _int(data, at + 10, 2), _int(data, at + 8, 2), plain))
         at += 46 + name + extra + comment
     return _Directory(entries, at == last)
 
@@ -145,11 +161,13 @@ def _local(data: memoryview, at: int, known: _Listed | None) -> _Entry | None:
     if size == _U32:
         size, _ = _zip64(data[at + 30 + name : start], _int(data, at + 22, 4) == _U32, size, 0)
     text = known.name if known else _name(bytes(data[at + 30 : at + 30 + name]))
+    own = _Plain(_int(data, at + 14, 4), _int(data, at + 22, 4))
+    plain = (*((known.plain,) if known else ()), *((own,) if own.crc or not flags & _SIZE_FOLLOWS else ()))
     if known and (flags & _SIZE_FOLLOWS or size == 0):
         size = known.size
     elif flags & _SIZE_FOLLOWS and size == 0:
-        return _Entry(at, start, None, method, flags, text)
-    return _Entry(at, start, size, method, flags, text)
+        return _Entry(at, start, None, method, flags, text, plain)
+    return _Entry(at, start, size, method, flags, text, plain)
 
 
 def open_zip(content: Content, room: Room, end: int | None) -> Iterator[Content | Fault]:
@@ -229,14 +247,45 @@ def _open(
     if entry.flags & _ENCRYPTED:
         yield Fault("nested.encrypted", inside, end - start, "the entry is encrypted")
     elif entry.method == 0:
-        if end > start:
-            room.take(end - start)  # entries may overlap: countless ones can share the same bytes
-            yield replace(content.part(start, end, entry.name), covers=_covers(entry, end))
+        yield from _stored(content, entry, room, end, whole)
     elif entry.method in _METHODS:
         return (yield from _unpacked(content, entry, room, end, whole))
     else:
         yield Fault("nested.unknown", inside, end - start, f"packed by method {entry.method}, which is not understood")
     return end
+
+
+def _stored(content: Content, entry: _Entry, room: Room, end: int, whole: bool) -> Iterator[Content | Fault]:
+    """An entry that lies in the archive as it is."""
+    start, fault = entry.data, None
+    room.take(end - start)  # entries may overlap: countless ones can share the same bytes
+    if entry.size is not None:
+        told = entry.plain or _following(content.data, end, entry.size)
+        fault = _DAMAGED if end - start < entry.size else _checked(told, content.data[start:end])
+    if end > start and not (whole and fault):
+        yield replace(content.part(start, end, entry.name), covers=_covers(entry, end))
+    if fault:
+        yield Fault(fault[0], (*content.inside, entry.name), end - start, fault[1])
+
+
+def _checked(told: tuple[_Plain, ...], data: memoryview, cut: bool = False) -> tuple[str, str] | None:
+    """What is wrong with plain bytes, unless one of *told* is right about them. *cut*: what comes out behind the size
+    that is told counts for nothing: a stream of LZMA need not mark its end."""
+    if not told:
+        return _DAMAGED
+    if crc32(data) in [plain.crc for plain in told]:
+        return None
+    return None if cut and any(crc32(data[: plain.size]) == plain.crc for plain in told) else _WRONG
+
+
+def _following(data: memoryview, at: int, size: int) -> tuple[_Plain, ...]:
+    """What follows an entry of *size* stored bytes that ends at *at*, with or without a magic (section 4.3.9): empty if
+    something else does."""
+    signed = bytes(data[at : at + 4]) == _DESCRIPTOR
+    at += 4 * signed
+    if at + 12 > len(data) or not (signed or _int(data, at + 4, 4) == size):
+        return ()
+    return (_Plain(_int(data, at, 4), _int(data, at + 8, 4)),)
 
 
 def _covers(entry: _Entry, end: int) -> tuple[tuple[int, int], ...]:
@@ -292,20 +341,12 @@ def _unpacked(
     kind = _METHODS[entry.method]
     buffer = Buffer(room)
     try:
-        fault = None
-        if kind == "deflate":  # where it ends is in the stream itself, whatever the headers say
-            try:
-                used, ended = inflate(buffer, data[start:], -zlib.MAX_WBITS)
-                end = start + used
-                fault = None if ended else ("nested.damaged", "the entry is damaged or cut off")
-            except Stop as stop:
-                fault = stop.reason, stop.what
-        else:
-            fault, used = fill_from(buffer, data[start:end], kind)
-            end = end if fault else start + used
+        fault, end = _filled(buffer, data, entry, end)
+        plain = buffer.view()
+        fault = fault or _checked(entry.plain or _following(data, end, end - start), plain, kind == "lzma-raw")
         if buffer.size and not (whole and fault):
             name = (kind.removesuffix("-raw"),)
-            yield content.made(buffer.view(), start, end, entry.name, name, covers=_covers(entry, end))
+            yield content.made(plain, start, end, entry.name, name, covers=_covers(entry, end))
         if fault:
             yield Fault(fault[0], inside, end - start, fault[1])
     except OSError as error:
@@ -314,3 +355,17 @@ def _unpacked(
     finally:
         buffer.close()
     return end
+
+
+def _filled(buffer: Buffer, data: memoryview, entry: _Entry, end: int) -> tuple[tuple[str, str] | None, int]:
+    """Unpack an entry, up to *end* at most, into *buffer*: reason and sentence if that ended early, and where it ends.
+    Raises OSError."""
+    start, kind = entry.data, _METHODS[entry.method]
+    if kind != "deflate":
+        fault, used = fill_from(buffer, data[start:end], kind)
+        return fault, end if fault else start + used
+    try:  # where it ends is in the stream itself, whatever the headers say
+        used, ended = inflate(buffer, data[start:], -zlib.MAX_WBITS)
+    except Stop as stop:
+        return (stop.reason, stop.what), end
+    return None if ended else _DAMAGED, start + used

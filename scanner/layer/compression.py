@@ -213,6 +213,13 @@ def _past_nul(view: memoryview, start: int) -> int:
     return len(view)
 
 
+def crc32(data: memoryview) -> int:
+    """The checksum of gzip and zip, at five times zlib's speed."""
+    from isal import isal_zlib
+
+    return isal_zlib.crc32(data)
+
+
 def _gzip() -> _Decoder:
     from isal import igzip_lib  # costs an import only when a layer is gzip
 

@@ -204,6 +204,8 @@ def open_rpm(content: Content, room: Room) -> Iterator[Content | Fault]:
     kind = stream_kind(bytes(data[at : at + 24]))
     if not kind:
         yield content.part(at, len(data), "")
+        if not is_cpio(bytes(data[at : at + 110])):
+            yield Fault("nested.unknown", content.inside, len(data) - at, "the rpm package's payload is not understood")
         return
     buffer = Buffer(room)
     try:

@@ -18,6 +18,7 @@ from scanner.content.streams import inflate
 from scanner.content.words import Content, Fault, Room, Stop
 
 _LOOSE = re.compile(rb"(blob|tree|commit|tag) (\d{1,12})\0")
+_LOOSE_HEADER = 20  # bytes that it takes
 _OBJECT_PATH = re.compile(
     rb"(?P<repository>(?:.*/)?)objects/(?:(?P<first>[0-9a-f]{2})/(?P<rest>[0-9a-f]{38})|pack/[^/]+\.pack)", re.DOTALL
 )
@@ -32,11 +33,16 @@ _TRAILERS = {20: "sha1", 32: "sha256"}  # by its length, the checksum behind the
 
 
 def is_loose(head: bytes) -> bool:
-    """Whether a zlib stream that starts with these bytes holds a git object."""
+    """Whether a zlib stream that starts with these bytes holds a git object; what is damaged behind its header does."""
+    decoder, plain = zlib.decompressobj(), b""
     try:
-        return bool(_LOOSE.match(zlib.decompressobj().decompress(head, 64)))
+        for at in range(len(head)):
+            plain += decoder.decompress(head[at : at + 1])
+            if len(plain) > _LOOSE_HEADER:
+                break
     except zlib.error:
-        return False
+        pass
+    return bool(_LOOSE.match(plain))
 
 
 def open_loose(content: Content, room: Room) -> Iterator[Content | Fault]:

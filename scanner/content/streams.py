@@ -13,7 +13,7 @@ from scanner.content.lz4frames import is_behind_skippable, is_lz4, unlz4
 from scanner.content.lzofiles import unlzop
 from scanner.content.lzwfiles import unlzw
 from scanner.content.words import Content, Fault, Room, Stop
-from scanner.layer.compression import Region, decode, is_skippable, salvage
+from scanner.layer.compression import Region, crc32, decode, is_skippable, salvage
 from scanner.limits import MIB
 
 _IN, _OUT = MIB, 4 * MIB
@@ -242,15 +242,18 @@ def _unlzma(buffer: Buffer, data: memoryview, kind: str) -> tuple[tuple[str, str
     try:
         while True:
             decoder, at, told = _lzma_decoder(data, at, kind)
-            begin, made = at, 0
+            begin, made, checksum = at, 0, 0
             while not decoder.eof and made <= told + _BEHIND and (at < len(data) or not decoder.needs_input):
                 chunk = bytes(data[at : at + _IN]) if decoder.needs_input else b""
                 at += len(chunk)
                 plain = decoder.decompress(chunk, _OUT)
                 made += len(plain)
+                checksum = crc32(plain, checksum) if kind == "lzip" else 0
                 buffer.write(plain)
             # a stream of a told size need not mark its end: whatever is behind its header may follow it
             end = at - len(decoder.unused_data) if decoder.eof or made < told else begin
+            if kind == "lzip" and decoder.eof and checksum.to_bytes(4, "little") != data[end : end + 4]:
+                return _DAMAGED, min(len(data), end + 20)
             if kind != "lzip" or not decoder.eof or bytes(data[end + 20 : end + 24]) != _LZIP[:4]:
                 break
             at = end + 20  # lzip's trailer, and another member

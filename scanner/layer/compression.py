@@ -213,11 +213,11 @@ def _past_nul(view: memoryview, start: int) -> int:
     return len(view)
 
 
-def crc32(data: memoryview) -> int:
-    """The checksum of gzip and zip, at five times zlib's speed."""
+def crc32(data: bytes | memoryview, before: int = 0) -> int:
+    """The checksum of gzip and zip, at five times zlib's speed. *before*: that of what comes before."""
     from isal import isal_zlib
 
-    return isal_zlib.crc32(data)
+    return isal_zlib.crc32(data, before)
 
 
 def _gzip() -> _Decoder:

@@ -1051,13 +1051,11 @@ def _samples() -> list[bytes]:
     st.integers(0, 5000),
 )
 def test_damage_never_raises(which: int, changes: list[tuple[int, int]], cut: int) -> None:
-    """Any byte may be wrong and any part may be missing."""
+    """Any byte may be wrong and any part may be missing. That this is said, is for `test_content_damage.py`."""
     data = bytearray(_samples()[which])
     for at, value in changes:
         data[at % len(data)] = value
-    for inner in opened(bytes(data[: max(8, len(data) - cut)])):
-        if isinstance(inner, Content):
-            assert len(inner.data) >= 0
+    list(opened(bytes(data[: max(8, len(data) - cut)])))
 
 
 @settings(max_examples=200, deadline=None)

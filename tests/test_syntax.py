@@ -194,6 +194,18 @@ def test_word_is_a_bad_password(first_pass: FirstPass, word: str) -> None:
     assert not gated(first_pass, f"login(password={word})\n".encode(), "a.py")
 
 
+def test_two_letters_among_bytes_are_no_name(first_pass: FirstPass) -> None:
+    """In a table of characters `pw` stands before every sign somewhere; where a string begins with it, or a user
+    stands beside it, it names a password. Nobody writes the end of one word and the start of another for it."""
+    value, table = b"Qd7rXw2kLm9T", bytes(range(32, 127)) * 20
+
+    assert not gated(first_pass, b"\x7fELF\0" + table + b"zkpw:" + value + b";" + table, "lib.so")
+    assert not gated(first_pass, b"#" + table + b"zkpW:" + value + b";" + table, "table.txt")
+    assert gated(first_pass, b"\x7fELF\0" + table + b"\0pw:" + value + b"\n" + table, "lib.so")
+    assert gated(first_pass, b"\x7fELF\0" + table + b"user=app pw:" + value + b" " + table, "lib.so")
+    assert gated(first_pass, b"notes of the server\nits pw: " + value + b"\n", "notes.txt")
+
+
 def reasons_in(source: str) -> Iterator[str]:
     """The reasons that functions of *source* give: a text alone, or behind the confidence."""
     for node in ast.walk(ast.parse(source)):

@@ -79,7 +79,7 @@ _SPECIAL = re.compile(rb"[!@#$%^&*+=?~-]")
 
 @dataclass(frozen=True, slots=True)
 class _Login:
-    """A password and where it and its word stand in a window."""
+    """A password and where it, its name and its word stand in a window."""
 
     name: bytes
     sign: bytes
@@ -87,6 +87,7 @@ class _Login:
     value: bytes
     start: int
     end: int
+    begin: int
     word: int
 
 
@@ -124,6 +125,8 @@ class LoginDetector:
                     if reason is None:  # looking for the user costs most, so it comes last
                         user = _user_of(window, login)
                         reason = _no_user(login, user, context)
+                    if reason is None and user is None and _amid_bytes(window, login, data, base):
+                        reason = "no-user"
                     if reason is not None:
                         yield Suppressed(RULE, base + login.start, base + login.end, reason)
                     else:
@@ -148,10 +151,25 @@ def _logins(window: bytes, begin: int, stop: int) -> Iterator[_Login]:
                 continue  # one of many words with colons between them, as commands are named
             if name == b"pass" and match.group("sign") == b":" and _MIXED.match(value) is None:
                 continue  # where OpenSSL takes a pass phrase from, as in `-passin pass:…`
-            yield _Login(name, match.group("sign").strip(), quote, value, at, at + len(value), match.start())
+            yield _Login(name, match.group("sign").strip(), quote, value, at, at + len(value), before, match.start())
 
 
 _LEAST = 4
+#: bytes in which a zero tells that a content is no text, as git takes it
+_HEAD = 8000
+#: a name that ends in two letters only: among enough bytes of a program they stand before every sign somewhere
+_TWO_LETTERS = re.compile(rb"pw[0-9]{0,2}\Z", re.IGNORECASE)
+#: a small letter before a capital: the end of one word and the start of another
+_NO_WORD = re.compile(rb"pW[0-9]{0,2}\Z")
+
+
+def _amid_bytes(window: bytes, login: _Login, data: memoryview, base: int) -> bool:
+    """Whether *login* has a name of two letters that begins no string, in a content with zero bytes at its start or
+    near the login: no text."""
+    if _TWO_LETTERS.search(login.name) is None or window[max(0, login.begin - 1) : login.begin] in (b"", b"\0", b"\n"):
+        return False
+    near = base + login.begin
+    return any(b"\0" in bytes(data[low : low + 2 * _HEAD]) for low in (0, max(0, near - _HEAD)))
 
 
 def _user_of(window: bytes, login: _Login) -> bytes | None:
@@ -193,7 +211,7 @@ def _no_user(login: _Login, user: bytes | None, context: Context) -> str | None:
 
 @functools.lru_cache(maxsize=8192)  # most are as one before, in every file of a library
 def _no_password(name: bytes, sign: bytes, quote: bytes, value: bytes, context: Context) -> str | None:
-    if _NO_PASSWORD_NAME.search(name):
+    if _NO_PASSWORD_NAME.search(name) or _NO_WORD.search(name):
         return "name-of-no-secret"
     if (reason := plausible.password(value) or plausible.expression(value)) is not None:
         return reason

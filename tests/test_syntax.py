@@ -99,6 +99,8 @@ SILENT = (
     ("a.d.ts", "type A = Kind.Signature | SyntaxKind.JSDocLink | Kind.B\n", None),
     ("ftp.py", 'login(user="anonymous", password="shop@shop.io")\n', None),
     ("a.sh", "apt install passwd perl-5.005-base user\n", None),
+    ("A.java", 'String USER_ID = "uidNumber";\nString PWD = "javax.security.auth.login.password";\n', "name"),
+    ("a.js", 'const user = "spring.datasource.username", pwd = "spring.datasource.db-password";\n', "name"),
 )  # fmt: skip
 
 

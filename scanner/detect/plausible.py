@@ -114,6 +114,11 @@ _CALL = re.compile(rb"[A-Za-z_$][\w$.]*(?:\(|\[|->|::|\s*\?|=>)")
 _ATTRIBUTE = re.compile(
     rb"(?:self|this|cls|args|opts|options|config|conf|settings|process\.env|os|req|request|ctx|data)[.\[]"
 )
+#: the name of a property: words with dots between them, the last of which says what the value is
+_PROPERTY = re.compile(
+    rb"(?:[a-z][A-Za-z0-9]*\.){2,}(?:[a-z]+[-_]?)?"
+    rb"(?:[Pp]ass(?:w(?:or)?d|wd|phrase)?|[Pp]wd|[Ss]ecret|[Tt]oken|[Kk]ey|[Cc]redentials?)"
+)
 _ENCODED_HASH = re.compile(
     rb"\$(?:1|2[abxy]?|5|6|7|y|gy|argon2(?:id?|d)|apr1|P|H|S|scrypt|pbkdf2)[$.]|\{(?:SSHA|SHA|PBKDF2|CRYPT"
     rb"|MD5)[0-9]*\}"
@@ -331,6 +336,8 @@ def expression(value: bytes) -> str | None:
         return "path"
     if _CALL.match(value) or _ATTRIBUTE.match(value) or _PATTERN.search(value):
         return "expression"
+    if _PROPERTY.fullmatch(value) and words(value, 0.3) is not None:
+        return "name"
     return "number-or-date" if _DATE_OR_NUMBER.fullmatch(value) else None
 
 

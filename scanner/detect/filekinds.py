@@ -101,6 +101,12 @@ _URL = rows(
     rb"@(?P<host>[^\s/@\"'<>`\\,;?#]{1,200})"
 )
 
+#: how curl's settings separate an option from its value
+_CURL_SIGN = rb"(?:[ \t]*[=:][ \t]*|[ \t]+)"
+_CURL_VALUE = rb"(?:\"(?P<secret>(?:[^\"\\\n]|\\.){1,400})\"|(?P<secret2>[^\s\"#]\S{0,400}))"
+#: a secret of ipsec.secrets: a text in quotes, hexadecimal digits or base64
+_IPSEC_VALUE = rb"(?:\"(?P<secret>[^\"\n]{1,400})\"|(?P<secret2>0[sx][\w+/=]{2,400}))"
+
 _OTHER_LINES = rb"(?:^[ \t]*(?!user|password|account\b|host)[^\n]{0,200}\n){0,8}"
 _INDEX_LOGIN = "Password of a package registry"
 TABLE = (
@@ -110,7 +116,7 @@ TABLE = (
         "Password in a .netrc",
         "Logs in at the machine that the line names.",
         _HIGH,
-        (r"[._]netrc", r"etc/apt/auth\.conf", r"auth\.conf\.d/[^/]+", r"\.authinfo"),
+        (r"[._]?netrc(?:\.(?:bak|old|orig|save))?", r"etc/apt/auth\.conf", r"auth\.conf\.d/[^/]+", r"\.authinfo"),
         rows(_NETRC),
         _SECRET,
         Holds.PASSWORD,
@@ -136,6 +142,39 @@ TABLE = (
         (r"\.?my\.cnf", r"\.mylogin\.cnf", r"mysql/[^/]+\.cnf", r"mysql/[^/]+/[^/]+\.cnf"),
         read_ini,
         _PASSWORDS,
+        Holds.PASSWORD,
+    ),
+    FileKind(
+        "file.pgbouncer",
+        "Password in PgBouncer's list of users",
+        "Logs in to the databases behind the pool.",
+        _HIGH,
+        (r"userlist\.txt", r"pgbouncer/[\w.-]*users?[\w.-]*\.txt"),
+        rows(
+            rb"^[ \t]*\"(?P<user>[^\"\n]{1,200})\"[ \t]+"
+            rb"\"(?!md5[0-9a-f]{32}\"|SCRAM-SHA-256\$)(?P<secret>[^\"\n]{1,400})\""
+        ),
+        _SECRET,
+        Holds.PASSWORD,
+    ),
+    FileKind(
+        "file.curlrc",
+        "Password in curl's settings",
+        "Logs in at the server, or at the proxy, that curl is called for.",
+        _HIGH,
+        (r"[._]curlrc", r"\.config/curlrc"),
+        rows(rb"^[ \t]*(?:(?:--)?(?:proxy-)?user" + _CURL_SIGN + rb"|-[uU][ \t]*)" + _CURL_VALUE),
+        _SECRET,
+        Holds.PAIR,
+    ),
+    FileKind(
+        "file.curlrc",
+        "Password in curl's settings",
+        "Logs in at the server, or at the proxy, that curl is called for.",
+        _HIGH,
+        (r"[._]curlrc", r"\.config/curlrc"),
+        rows(rb"^[ \t]*(?:--)?(?:(?:proxy-)?(?:pass|tlspassword)|oauth2-bearer)" + _CURL_SIGN + _CURL_VALUE),
+        _SECRET,
         Holds.PASSWORD,
     ),
     FileKind(
@@ -196,12 +235,22 @@ TABLE = (
         "Secret key of an object storage",
         "Reads (perhaps writes) the buckets it may.",
         _HIGH,
-        (r"\.s3cfg", r"\.s3ql/authinfo2", r"\.passwd-s3fs", r"\.boto", r"boto\.cfg", r"\.mc/config\.json"),
+        (r"\.s3cfg", r"\.s3ql/authinfo2", r"\.boto", r"boto\.cfg", r"\.mc/config\.json"),
         read_ini,
         _keys(
             rb"(?:secret_key|secret_access_key|refresh_token|access_token|gpg_passphrase|backend-password"
             rb"|fs-passphrase)\Z"
         ),
+        Holds.TOKEN,
+    ),
+    FileKind(
+        "file.object-storage",
+        "Secret key of an object storage",
+        "Reads (perhaps writes) the buckets it may.",
+        _HIGH,
+        (r"\.?passwd-s3fs",),
+        rows(rb"^(?:[^\s:#]{1,100}:)?(?P<user>[^\s:#]{2,128}):(?P<secret>[^\s:]{8,200})[ \t]*\r?$"),
+        _SECRET,
         Holds.TOKEN,
     ),
     FileKind(
@@ -221,6 +270,21 @@ TABLE = (
         Holds.PASSWORD,
     ),
     FileKind(
+        "file.mail-login",
+        "Password of a mail account",
+        "Sends mail as the account.",
+        _HIGH,
+        (
+            r"\.?(?:neo)?muttrc(?:\.local)?",
+            r"\.?(?:neo)?mutt/(?:[\w.-]+/)*[\w@.-]+",
+            r"\.offlineimaprc",
+            r"offlineimap/config",
+        ),
+        read_ini,
+        _keys(rb"(?:\A|/)(?:(?:imap|smtp|pop|nntp)_pass|(?:remote|local)pass)\Z"),
+        Holds.PASSWORD,
+    ),
+    FileKind(
         "file.mail-relay",
         "Password for a mail relay",
         "Sends mail through the relay.",
@@ -231,15 +295,59 @@ TABLE = (
         Holds.PASSWORD,
     ),
     FileKind(
+        "file.mail-relay",
+        "Password for a mail relay",
+        "Sends mail through the relay.",
+        _HIGH,
+        (r"exim4?/passwd\.client",),
+        rows(rb"^(?!#)(?P<host>[^\s:]{1,200}):(?P<user>[^\s:]{1,200}):(?P<secret>\S{1,200})[ \t]*\r?$"),
+        _SECRET,
+        Holds.PASSWORD,
+    ),
+    FileKind(
+        "file.mail-relay",
+        "Password for a mail relay",
+        "Sends mail through the relay.",
+        _HIGH,
+        (r"dma/auth\.conf",),
+        rows(rb"^(?!#)(?P<user>[^\s|]{1,200})\|(?P<host>[^\s:]{1,200}):(?P<secret>\S{1,200})[ \t]*\r?$"),
+        _SECRET,
+        Holds.PASSWORD,
+    ),
+    FileKind(
         "file.ppp-secret",
         "Secret of a dial-up or VPN account",
         "Logs in as the account.",
         _HIGH,
-        (r"(?:chap|pap)-secrets",),
+        (r"(?:chap|pap|l2tp)-secrets",),
         rows(
             rb"^[ \t]*(?!#)\"?(?P<user>[^\s\"]{1,200})\"?[ \t]+\"?(?P<host>[^\s\"]{1,200})\"?"
             rb"[ \t]+\"?(?P<secret>[^\s\"]{1,200})"
         ),
+        _SECRET,
+        Holds.PASSWORD,
+    ),
+    FileKind(
+        "file.ipsec",
+        "Secret of IPsec",
+        "Joins the network behind the VPN, or stands for the gateway.",
+        _HIGH,
+        (r"ipsec\.secrets", r"ipsec[\w.]*/(?:[\w.-]+/)*[\w.-]+\.secrets"),
+        rows(
+            rb"^[ \t]*(?:(?:\"(?P<id>[^\"\n]{1,200})\"|(?P<id2>[^\s\"#:][^\s\"]{0,199}))[ \t]+"
+            rb"(?:[^\s\"]{1,200}[ \t]+){0,8}?)?:[ \t]*"
+            rb"(?:(?:PSK|EAP|XAUTH|NTLM)|(?:RSA|ECDSA|BLISS|PKCS8|P12|PIN)[ \t]+[^\s\"]{1,300})[ \t]+" + _IPSEC_VALUE
+        ),
+        _SECRET,
+        Holds.PASSWORD,
+    ),
+    FileKind(
+        "file.ipsec",
+        "Secret of IPsec",
+        "Joins the network behind the VPN, or stands for the gateway.",
+        _HIGH,
+        (r"racoon/psk\.txt",),
+        rows(rb"^(?!#)(?P<host>\S{1,200})[ \t]+(?P<secret>\S[^\r\n]{0,400})"),
         _SECRET,
         Holds.PASSWORD,
     ),
@@ -265,6 +373,16 @@ TABLE = (
         Holds.PASSWORD,
     ),
     FileKind(
+        "file.vpn-login",
+        "Password of a VPN account",
+        "Joins the network behind the VPN.",
+        _HIGH,
+        (r"vpnc/[\w.-]+\.conf",),
+        rows(rb"^[ \t]*(?i:IPSec secret|Xauth password)[ \t]+(?P<secret>\S[^\r\n]{0,200})"),
+        _SECRET,
+        Holds.PASSWORD,
+    ),
+    FileKind(
         "file.vpn-inline-login",
         "Password of a VPN account",
         "Joins the network behind the VPN.",
@@ -282,6 +400,29 @@ TABLE = (
         (r"\.?smb-?credentials?", r"\.cifs-?credentials?", r"[\w.-]*\.smbcredentials"),
         read_ini,
         _PASSWORDS,
+        Holds.PASSWORD,
+    ),
+    FileKind(
+        "file.smb-login",
+        "Password of a file share",
+        "Mounts the share.",
+        _HIGH,
+        (r"\.?davfs2/secrets",),
+        rows(
+            rb"^[ \t]*(?!#)\"?(?P<host>[^\s\"]{1,300})\"?[ \t]+\"?(?P<user>[^\s\"]{1,200})\"?[ \t]+"
+            rb"(?:\"(?P<secret>[^\"\n]{1,200})\"|(?P<secret2>[^\s\"]{1,200}))"
+        ),
+        _SECRET,
+        Holds.PASSWORD,
+    ),
+    FileKind(
+        "file.rsync",
+        "Password of an rsync server's user",
+        "Reads (perhaps writes) the modules that the user may.",
+        _HIGH,
+        (r"rsyncd?\.secrets", r"rsyncd?/[\w.-]*secrets"),
+        rows(rb"^(?!#)(?P<user>@?[^\s:]{1,200}):(?P<secret>\S{1,200})[ \t]*\r?$"),
+        _SECRET,
         Holds.PASSWORD,
     ),
     FileKind(
@@ -764,6 +905,17 @@ TABLE = (
         Holds.TOKEN,
     ),
     FileKind(
+        "file.cloud-settings",
+        "Token in a command line's settings",
+        _CLOUD,
+        _HIGH,
+        (r"\.?cloudflared/[0-9a-f-]{36}\.json", r"\.pulumi/credentials\.json", r"tailscale/tailscaled\.state"),
+        read_json,
+        _keys(rb"\A(?:TunnelSecret|accessTokens/.+|_machinekey|profile-[0-9a-f]{4})\Z"),
+        Holds.TOKEN,
+        16,
+    ),
+    FileKind(
         "file.kaggle",
         "Kaggle API key",
         "Acts as the user at Kaggle.",
@@ -796,6 +948,7 @@ TABLE = (
             r"config/[\w.-]+\.ya?ml",
             r"conf/[\w.-]+\.ya?ml",
             r"(?:database|secrets|credentials|settings|config|parameters|storage|cable|mongoid|redis)[\w.-]*\.ya?ml",
+            r"profiles\.ya?ml",
         ),
         read_yaml,
         _SETTINGS,
@@ -932,6 +1085,106 @@ TABLE = (
         Holds.PASSWORD,
     ),
     FileKind(
+        "file.redis",
+        "Password of a Redis server",
+        "Reads and writes all that the server keeps.",
+        _HIGH,
+        (r"(?:redis|sentinel|valkey|keydb)[\w.-]*\.(?:conf|acl)", r"users\.acl"),
+        rows(
+            rb"^[ \t]*user[ \t]+(?P<user>\S{1,200})[ \t]+(?:[^\s>][^\s]{0,200}[ \t]+){0,60}>(?P<secret>\S{1,400})"
+        ),
+        _SECRET,
+        Holds.PASSWORD,
+    ),
+    FileKind(
+        "file.directory",
+        "Password of a directory server",
+        "Reads (perhaps writes) the accounts of the directory.",
+        _HIGH,
+        (
+            r"slapd[\w.-]*\.conf",
+            r"(?:pam[-_]|nss[-_]|libnss[-_])?ldap\.conf",
+            r"nslcd\.conf",
+            r"sssd/(?:[\w.-]+/)*[\w.-]+\.conf",
+        ),
+        rows(
+            rb"^[ \t]*(?i:rootpw|(?:root)?bindpw|ldap_default_authtok)(?:[ \t]*=[ \t]*|[ \t]+)"
+            rb"\"?(?!\{)(?P<secret>[^\s\"]{1,200})"
+        ),
+        _SECRET,
+        Holds.PASSWORD,
+    ),
+    FileKind(
+        "file.jaas",
+        "Password in a JAAS login",
+        "Logs in at the broker.",
+        _HIGH,
+        (r"[\w.-]*jaas[\w.-]*\.(?:conf|config)", r"[\w.-]+\.jaas"),
+        rows(
+            rb"(?<![\w.])(?:password|user_(?P<user>[\w.-]{1,100}))[ \t]{0,8}=[ \t]{0,8}"
+            rb"\"(?P<secret>[^\"\n]{1,200})\""
+        ),
+        _SECRET,
+        Holds.PASSWORD,
+    ),
+    FileKind(
+        "file.jmx",
+        "Password of Java's remote management",
+        "Manages the Java program: loads classes into it.",
+        _HIGH,
+        (r"jmxremote\.password",),
+        rows(rb"^[ \t]*(?!#)(?P<user>[^\s:=]{1,100})[ \t:=]+(?P<secret>\S{1,200})[ \t]*\r?$"),
+        _SECRET,
+        Holds.PASSWORD,
+    ),
+    FileKind(
+        "file.squid",
+        "Password of a proxy's cache manager",
+        "Manages the proxy.",
+        _MEDIUM,
+        (r"squid[\w.-]*\.conf",),
+        rows(rb"^[ \t]*cachemgr_passwd[ \t]+(?!(?:none|disable)\b)(?P<secret>\S{1,200})"),
+        _SECRET,
+        Holds.PASSWORD,
+    ),
+    FileKind(
+        "file.snmp",
+        "Password or community of an SNMP agent",
+        "Reads (perhaps sets) what the agent manages.",
+        _MEDIUM,
+        (r"snmpd?[\w.-]*\.conf",),
+        rows(
+            rb"^[ \t]*(?:r[ow]community6?[ \t]+(?!(?:public|private)\b)(?P<secret>[^\s\"#]{1,200})"
+            rb"|createUser[ \t]+(?P<user>\S{1,100})[ \t]+(?:MD5|SHA[-0-9]{0,4})[ \t]+\"?(?P<secret2>[^\s\"]{1,200}))"
+        ),
+        _SECRET,
+        Holds.PASSWORD,
+    ),
+    FileKind(
+        "file.consul",
+        "Token or gossip key of Consul or Nomad",
+        "Acts in the cluster.",
+        _HIGH,
+        (r"(?:consul|nomad)(?:\.d)?/(?:[\w.-]+/)*[\w.-]+\.hcl", r"(?:consul|nomad)[\w.-]*\.hcl"),
+        read_ini,
+        _keys(rb"(?:(?:\A|/)encrypt|tokens/\w+|consul/token|vault/token)\Z"),
+        Holds.TOKEN,
+        16,
+    ),
+    FileKind(
+        "file.chef",
+        "Password in the settings of knife",
+        _LOGIN,
+        _HIGH,
+        (r"\.?chef/(?:knife|config)\.rb", r"knife\.rb"),
+        rows(
+            rb"^[ \t]*knife\[:\w{0,60}(?:pass(?:word)?|secret(?:_access_key)?|token|api_key)\][ \t]*=[ \t]*"
+            rb"[\"'](?P<secret>[^\"'\n]{1,400})[\"']"
+        ),
+        _SECRET,
+        Holds.PASSWORD,
+    ),
+    FileKind(
         "file.jenkins",
         "Password in Jenkins' credentials",
         "Whatever the credentials are for.",
@@ -947,8 +1200,20 @@ TABLE = (
         "Password hash of a web user",
         _GUESS,
         _LOW,
-        (r"[\w.-]*htpasswd[\w.-]*", r"\.htdigest"),
+        (r"[\w.-]*htpasswd[\w.-]*", r"\.htdigest", r"mosquitto/(?:[\w.-]+/)*[\w.-]*passw(?:or)?ds?(?:\.txt)?"),
         rows(rb"^(?P<user>[^\s:#]{1,200}):(?P<secret>(?:\$|\{)[^\s:]{8,300}|[A-Za-z0-9./]{13})[ \t]*\r?$"),
+        _SECRET,
+        Holds.HASH,
+    ),
+    FileKind(
+        "file.password-hash",
+        "Password hash of a database user",
+        _GUESS,
+        _LOW,
+        (r"userlist\.txt", r"pgbouncer/[\w.-]*users?[\w.-]*\.txt"),
+        rows(
+            rb"^[ \t]*\"(?P<user>[^\"\n]{1,200})\"[ \t]+\"(?P<secret>md5[0-9a-f]{32}|SCRAM-SHA-256\$[^\"\n]{20,300})\""
+        ),
         _SECRET,
         Holds.HASH,
     ),

@@ -65,7 +65,8 @@ _NO_TOKEN = re.compile(
 )
 _HASHES = (
     (b"$1$", "MD5-crypt"), (b"$apr1$", "Apache's MD5-crypt"), (b"$2", "bcrypt"), (b"$5$", "SHA-256-crypt"),
-    (b"$6$", "SHA-512-crypt"), (b"$y$", "yescrypt"), (b"$gy$", "gost-yescrypt"), (b"$7$", "scrypt"),
+    (b"$6$", "SHA-512-crypt"), (b"$y$", "yescrypt"), (b"$gy$", "gost-yescrypt"), (b"$7$101$", "PBKDF2"),
+    (b"$7$", "scrypt"), (b"md5", "PostgreSQL's MD5"), (b"SCRAM-SHA-256$", "PBKDF2"),
     (b"$argon2", "Argon2"), (b"$P$", "phpass"), (b"$H$", "phpass"), (b"{SHA}", "SHA-1 without salt"),
     (b"{SSHA", "salted SHA"), (b"{PBKDF2", "PBKDF2"), (b"_", "extended DES-crypt"),
 )  # fmt: skip

@@ -275,13 +275,14 @@ _REAL_HOST = re.compile(
 #: what stands for a password rather than being one, wherever it stands
 _EMPTY_PASSWORDS = frozenset(
     b"pass passwd password pwd secret user username pw passphrase token key apikey api_key auth credentials "
-    b"x-oauth-basic your_password yourpassword somepassword some_password mypassword userpass anonymous anoncvs".split()
+    b"x-oauth-basic your_password yourpassword somepassword some_password mypassword userpass anonymous anoncvs "
+    b"tiger".split()
 )
 _WEAK_URL_PASSWORDS = frozenset(
     b"pass passwd password pwd secret user username pw p pass1 pass2 passphrase token key apikey api_key x y "
     b"test 1234 12345 foo bar baz abc auth credentials x-oauth-basic foobar passw0rd mypass mypassword userpass "
     b"pas s3cr3t s3cret hunter2 somepassword some_password your_password yourpassword db_password dbpass "
-    b"dbpassword database_password port changeme postgres mysql root admin guest redis mongo rabbitmq sa".split()
+    b"dbpassword database_password port changeme postgres mysql root admin guest redis mongo rabbitmq sa tiger".split()
 )
 
 

@@ -99,6 +99,10 @@ SILENT = (
     ("a.d.ts", "type A = Kind.Signature | SyntaxKind.JSDocLink | Kind.B\n", None),
     ("ftp.py", 'login(user="anonymous", password="shop@shop.io")\n', None),
     ("a.sh", "apt install passwd perl-5.005-base user\n", None),
+    ("a.toml", "user = 'app'\ngains = 'With its passphrase: opens all that it is for.'\n", None),
+    ("a.txt", "user app: 'PASSWORD=Tr4vqzxk0Xk9{name}'\n", "reference"),
+    ("a.sh", 'echo "curl -u {token:32}: https://shop.io"\n', "reference"),
+    ("a.toml", "pattern = '(?P<secret>eyJ0eXAiOiAiVENWMiJ9\\.[a-z]{36})'\n", "expression"),
     ("A.java", 'String USER_ID = "uidNumber";\nString PWD = "javax.security.auth.login.password";\n', "name"),
     ("a.js", 'const user = "spring.datasource.username", pwd = "spring.datasource.db-password";\n', "name"),
 )  # fmt: skip
@@ -194,6 +198,14 @@ def test_word_is_a_bad_password(first_pass: FirstPass, word: str) -> None:
     assert gated(first_pass, f'login(password="{word}")\n'.encode(), "a.py")
     assert gated(first_pass, f"db_password: {word}\n".encode(), "a.yaml")
     assert not gated(first_pass, f"login(password={word})\n".encode(), "a.py")
+
+
+def test_word_of_a_sentence_is_no_password(first_pass: FirstPass) -> None:
+    """A text that goes on behind the word says something; one that sets the next name, or ends, sets a password."""
+    for told in ("passphrase: opens the box", "password: marmot, that is"):
+        assert not gated(first_pass, f"user = 'app'\nnote = 'Its {told}.'\n".encode(), "a.toml")
+    for set_to in ("password: porkchop, port: 1", "password: porkchop"):
+        assert gated(first_pass, f"note = 'user: app, {set_to}'\n".encode(), "a.toml")
 
 
 def test_two_letters_among_bytes_are_no_name(first_pass: FirstPass) -> None:

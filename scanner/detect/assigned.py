@@ -226,6 +226,8 @@ def judge_random(
         return confidence, "hash-or-encrypted"  # as Maven and Jenkins write what they encrypted
     if "after" in groups:
         return confidence, "name"
+    if groups.get("group"):
+        return confidence, "expression"  # the name of a group in a regular expression
     if groups.get("badge"):
         return confidence, "badge"  # the address of a picture that everybody may see
     if _NESTED.match(value) is not None:
@@ -295,6 +297,8 @@ def judge_url_password(groups: Mapping[str, bytes], context: Context, value_kind
     value, user, host = groups["secret"], groups.get("user", b""), groups.get("host", b"")
     if (reason := plausible.no_text(value) or plausible.reference(value) or plausible.reference(user)) is not None:
         return Confidence.MEDIUM, reason
+    if user.startswith(b"{") and b"}" in value:
+        return Confidence.MEDIUM, "reference"  # a hole of a template, in which a colon stands: `{user:>8}`
     if not user and value_kind == "env-url-password" and plausible.words(value, 0.3) is not None:
         return Confidence.MEDIUM, "user-name"
     lower = value.lower()

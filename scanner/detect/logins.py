@@ -122,6 +122,10 @@ class LoginDetector:
                         continue
                     seen = base + login.end
                     reason, user = _no_password(login.name, login.sign, login.quote, login.value, context), None
+                    if reason is None and _in_sentence(window, login):
+                        reason = "words"
+                    if reason is None and not login.quote and _HOLE.match(window, login.end):
+                        reason = "reference"
                     if reason is None:  # looking for the user costs most, so it comes last
                         user = _user_of(window, login)
                         reason = _no_user(login, user, context)
@@ -159,8 +163,21 @@ _LEAST = 4
 _HEAD = 8000
 #: a name that ends in two letters only: among enough bytes of a program they stand before every sign somewhere
 _TWO_LETTERS = re.compile(rb"pw[0-9]{0,2}\Z", re.IGNORECASE)
+#: a quote that is open, and two words more that no sign makes the name of something
+_OPENED = re.compile(rb"[\"'`][^\"'`]*\Z")
+_GOES_ON = re.compile(rb"(?:[ ,]{1,2}[A-Za-z'-]{1,20}(?![\w'-]|[ ]?[:=])){2}")
+#: what a template puts something into
+_HOLE = re.compile(rb"\{[A-Za-z_][\w.:,-]{0,60}\}")
 #: a small letter before a capital: the end of one word and the start of another
 _NO_WORD = re.compile(rb"pW[0-9]{0,2}\Z")
+
+
+def _in_sentence(window: bytes, login: _Login) -> bool:
+    """Whether *login* is a word of a sentence in quotes: `'Its passphrase: opens the key.'`."""
+    if login.quote or login.sign != b":" or not (login.value.isalpha() and login.value.islower()):
+        return False
+    line = window[max(0, login.begin - _AROUND) : login.begin].rpartition(b"\n")[2]
+    return _OPENED.search(line) is not None and _GOES_ON.match(window, login.end) is not None
 
 
 def _amid_bytes(window: bytes, login: _Login, data: memoryview, base: int) -> bool:

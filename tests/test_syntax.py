@@ -103,6 +103,10 @@ SILENT = (
     ("a.txt", "user app: 'PASSWORD=Tr4vqzxk0Xk9{name}'\n", "reference"),
     ("a.sh", 'echo "curl -u {token:32}: https://shop.io"\n', "reference"),
     ("a.toml", "pattern = '(?P<secret>eyJ0eXAiOiAiVENWMiJ9\\.[a-z]{36})'\n", "expression"),
+    ("a.py", "sim_auth_login = 'TXIuQUBzb21ld2hlcmUuY29t'\n", "mail-address"),
+    ("a.py", "USER = 'shopUser'\nPASSWD = 'shopPass'\n", None),
+    ("a.py", 'user, password = "wilde", "x"\n', None),
+    ("a.py", "smtp.user = 'ann'\nsmtp.password = 'doesnotexist'\n", "placeholder"),
     ("A.java", 'String USER_ID = "uidNumber";\nString PWD = "javax.security.auth.login.password";\n', "name"),
     ("a.js", 'const user = "spring.datasource.username", pwd = "spring.datasource.db-password";\n', "name"),
 )  # fmt: skip
@@ -198,6 +202,28 @@ def test_word_is_a_bad_password(first_pass: FirstPass, word: str) -> None:
     assert gated(first_pass, f'login(password="{word}")\n'.encode(), "a.py")
     assert gated(first_pass, f"db_password: {word}\n".encode(), "a.yaml")
     assert not gated(first_pass, f"login(password={word})\n".encode(), "a.py")
+
+
+NETRC = "machine git.shop.io login ci password {}\\n"
+
+
+def test_line_of_a_netrc_in_a_program_needs_a_strong_password(first_pass: FirstPass) -> None:
+    """Programs test what reads such files, with words; what writes one may hold a password. It ends before what ends
+    the text."""
+    for name in ("test_netrc.py", "test_netrc.pyc", "netrc.c"):
+        for word in ("pass#1", r'\\"pass', "porkchop"):
+            assert not gated(first_pass, f'read("{NETRC.format(word)}")\n'.encode(), name)
+        [match] = gated(first_pass, f'write("{NETRC.format(PASSWORD)}")\n'.encode(), name)
+        assert match.secret.reveal() == PASSWORD.encode()
+    for name in ("root/.netrc", "root/netrc.bak", "setup.sh"):
+        found = gated(first_pass, NETRC.format("porkchop").replace("\\n", "\n").encode(), name)
+        assert {match.secret.reveal() for match in found} == {b"porkchop"}
+
+
+def test_the_rule_pack_holds_no_secret(first_pass: FirstPass) -> None:
+    """Its patterns, examples and sentences fail no build of an image that has leakscan in it."""
+    for path in sorted((Path(rulepack.__file__).parent.parent / "rulepack").glob("*.toml")):
+        assert not gated(first_pass, path.read_bytes(), path.name)
 
 
 def test_word_of_a_sentence_is_no_password(first_pass: FirstPass) -> None:

@@ -328,6 +328,15 @@ def judge_url_password(groups: Mapping[str, bytes], context: Context, value_kind
     return _by_place(value, context, Confidence.MEDIUM), None
 
 
+def judge_login_line(groups: Mapping[str, bytes], context: Context) -> tuple[Confidence, str | None]:
+    """For the line of a .netrc: a program holds such lines to test what reads them, so that there only a password
+    that nobody takes for a word is one."""
+    value = groups["secret"]
+    if context is Context.SOURCE and (_CHOSEN.fullmatch(value) is None or plausible.words(value, 0.34) is not None):
+        return Confidence.MEDIUM, "words"
+    return judge_url_password(groups, context, "url-password")
+
+
 def judge_command_password(value: bytes, context: Context, confidence: Confidence) -> tuple[Confidence, str | None]:
     """For a password on a command line: words are meant in a build step, elsewhere they are mostly documentation."""
     if (reason := plausible.password(value)) is not None:

@@ -145,6 +145,8 @@ def _logins(window: bytes, begin: int, stop: int) -> Iterator[_Login]:
         quote, value = match.group("quote"), match.group("secret")
         if quote and not match.group("close"):
             continue
+        if quote and b"=" in match.group("sign") and _of_another(window, match):
+            continue
         if not quote:
             value = re.split(rb"[,;(){}\[\]|&]", value, maxsplit=1)[0].rstrip(b".")
         if len(value) >= _LEAST:
@@ -159,6 +161,9 @@ def _logins(window: bytes, begin: int, stop: int) -> Iterator[_Login]:
 
 
 _LEAST = 4
+#: names before the last of those that are set at once, and what stands between values
+_TARGETS = re.compile(rb"(?:^|[\n;({])[ \t]*(?:[A-Za-z_$][\w$.]*[ \t]*,[ \t]*){1,6}[\w$.]*\Z")
+_NEXT_VALUE = re.compile(rb"[ \t]*,[ \t]*[\"'`\w]")
 #: bytes in which a zero tells that a content is no text, as git takes it
 _HEAD = 8000
 #: a name that ends in two letters only: among enough bytes of a program they stand before every sign somewhere
@@ -170,6 +175,14 @@ _GOES_ON = re.compile(rb"(?:[ ,]{1,2}[A-Za-z'-]{1,20}(?![\w'-]|[ ]?[:=])){2}")
 _HOLE = re.compile(rb"\{[A-Za-z_][\w.:,-]{0,60}\}")
 #: a small letter before a capital: the end of one word and the start of another
 _NO_WORD = re.compile(rb"pW[0-9]{0,2}\Z")
+
+
+def _of_another(window: bytes, match: re.Match[bytes]) -> bool:
+    """Whether the value belongs to the first of several names that are set at once, and *match* to the last:
+    `user, password = "app", "…"`."""
+    if _NEXT_VALUE.match(window, match.end()) is None:
+        return False
+    return _TARGETS.search(window[max(0, match.start() - _AROUND) : match.start()]) is not None
 
 
 def _in_sentence(window: bytes, login: _Login) -> bool:
@@ -190,7 +203,8 @@ def _amid_bytes(window: bytes, login: _Login, data: memoryview, base: int) -> bo
 
 
 def _user_of(window: bytes, login: _Login) -> bytes | None:
-    """The user or server set near *login*: its value, None if there is none."""
+    """The user or server set near *login*: its value, None if there is none. A sign between says more than a blank."""
+    beside = None
     before = window[max(0, login.word - _AROUND) : login.word]
     behind = window[login.end : login.end + _AROUND]
     before = b"\n".join(before.split(b"\n")[-_LINES:])
@@ -201,8 +215,10 @@ def _user_of(window: bytes, login: _Login) -> bytes | None:
         for match in _USER.finditer(text):
             value = match.group("value")
             if plausible.reference(value) is None and not _PROGRAM.match(value):
-                return value
-    return None
+                if re.search(rb"[=:]", text[match.start() : match.start("value")]) is not None:
+                    return value
+                beside = beside or value
+    return beside
 
 
 #: a variable that a program names like the field it sets: `email,` on a line of its own
@@ -223,7 +239,14 @@ def _no_user(login: _Login, user: bytes | None, context: Context) -> str | None:
     if user is None:
         return None if _tells_itself(login) else "no-user"
     same = login.value.lower() == user.lower() and context not in (Context.BUILD, Context.SETTINGS)
+    if context is Context.SOURCE and login.value != (bare := _WORD_BEHIND.sub(b"", login.value)):
+        same = same or bare.lower() == _USER_BEHIND.sub(b"", user).lower()
     return "default-or-word" if same else None
+
+
+#: `testUser` and `testPass`: values that are named as what they are for
+_WORD_BEHIND = re.compile(rb"(?<=[A-Za-z])[-_]?(?:password|passwd|pass|pwd|pw)[0-9]?\Z", re.IGNORECASE)
+_USER_BEHIND = re.compile(rb"(?<=[A-Za-z])[-_]?(?:username|user|login|name)[0-9]?\Z", re.IGNORECASE)
 
 
 @functools.lru_cache(maxsize=8192)  # most are as one before, in every file of a library

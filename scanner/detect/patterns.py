@@ -11,7 +11,13 @@ from typing import Any
 
 from scanner.detect import declared, dialect, plausible
 from scanner.detect.armour import key_digest
-from scanner.detect.assigned import judge_assigned, judge_command_password, judge_random, judge_url_password
+from scanner.detect.assigned import (
+    judge_assigned,
+    judge_command_password,
+    judge_login_line,
+    judge_random,
+    judge_url_password,
+)
 from scanner.detect.base import Detector, Trigger
 from scanner.detect.checks import CHECKS
 from scanner.detect.context import Context, context_of
@@ -386,6 +392,8 @@ def _judged(
         return judge_assigned(groups, context, confidence)
     if kind == "random":
         return judge_random(groups, context, confidence)
+    if kind == "login-line":
+        return judge_login_line(groups, context)
     if kind in ("url-password", "env-url-password"):
         return judge_url_password(groups, context, kind)
     if kind == "password":

@@ -42,7 +42,7 @@ _PLACEHOLDER_WORDS = re.compile(
     rb"|mysecret|^(?:proxy|some|bad|wrong)_?pass(?:word|wd|phrase)?$"
     rb"|my[-_](?:secret|token|password|pass|key|api)|my(?:password|apikey)|some[-_](?:secret|token|password|key)"
     rb"|^[a-z]+[-_](?:pwd|pass|passwd|password|secret|token)$|^[a-z]{2,12}pwd$|<your|abc123|secret[-_]?(?:key"
-    rb"|token|value)$|test[-_](?:secret|token|password|key)",
+    rb"|token|value)$|test[-_](?:secret|token|password|key)|does[-_]?not[-_]?exist",
     re.IGNORECASE,
 )
 #: words before the name of what they are, which people take for passwords of local services
@@ -100,6 +100,7 @@ _SEQUENCE_PARTS = frozenset(
     for sequence in _SEQUENCES
     for at in range(len(sequence) - _SEQUENCE_LENGTH + 1)
 )
+_MAIL = re.compile(rb"[A-Za-z0-9._+-]{1,40}@[A-Za-z0-9-]{2,40}(?:\.[A-Za-z0-9-]{2,40})*\.[a-z]{2,6}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 _PATH = re.compile(rb"(?:[A-Za-z]:)?[./~\\]{1,3}[\w.@+-]+(?:[/\\][\w.@+-]*)*|[\w.-]+(?:/[\w.-]+){2,}")
 _FILE_NAME = re.compile(
@@ -240,6 +241,8 @@ def wrapped(value: bytes) -> str | None:
     plain = binascii.a2b_base64(value)
     if no_text(plain) is not None or len(plain) < 6:
         return None
+    if _MAIL.fullmatch(plain):
+        return "mail-address"  # what a mail server is told first
     inner = plain.rpartition(b":")[2]
     return password(inner) or (words(plain, 0.2) if re.search(rb"[ :]", plain) else None)
 

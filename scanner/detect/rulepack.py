@@ -26,7 +26,10 @@ from scanner.errors import RulePackError
 from scanner.evidence import Confidence, Severity
 
 #: kinds of values, each with its own test for placeholders (`patterns.py`)
-VALUES = ("token", "long-text", "password", "url-password", "env-url-password", "assigned", "random", "anything")
+VALUES = (
+    "token", "long-text", "password", "url-password", "env-url-password", "login-line", "assigned", "random",
+    "anything",
+)  # fmt: skip
 EDGES = ("word", "left", "right", "none")
 #: the most bytes that a match may span
 LARGEST_MATCH = 64 << 10

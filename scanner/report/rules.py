@@ -32,6 +32,7 @@ _VALUES = {
     "password": "placeholders, variables and words of documentation are no passwords",
     "url-password": "placeholders and variables are no passwords",
     "env-url-password": "placeholders and variables are no passwords",
+    "login-line": "placeholders and variables are no passwords, nor are words in a program",
     "assigned": "placeholders, variables, code and names are no values",
     "random": "the value must look random",
     "anything": "the value is taken as it is",

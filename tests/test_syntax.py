@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scanner.detect import patterns, plugins, rulepack
+from scanner.detect import patterns, plausible, plugins, rulepack
 from scanner.detect.base import Detector
 from scanner.detect.firstpass import FirstPass, compile_database, triggers_of
 from scanner.detect.spans import Suppressed
@@ -103,6 +103,8 @@ SILENT = (
     ("a.txt", "user app: 'PASSWORD=Tr4vqzxk0Xk9{name}'\n", "reference"),
     ("a.sh", 'echo "curl -u {token:32}: https://shop.io"\n', "reference"),
     ("a.toml", "pattern = '(?P<secret>eyJ0eXAiOiAiVENWMiJ9\\.[a-z]{36})'\n", "expression"),
+    ("ssl.mod", "# keyStorePassword=OBF:1vny1zlo1x8e1vnw1vn61x8g1zlu1vn4\n", "placeholder"),
+    ("jdbc.properties", "username = jetty\npassword = jetty\n", None),
     ("a.py", "sim_auth_login = 'TXIuQUBzb21ld2hlcmUuY29t'\n", "mail-address"),
     ("a.py", "USER = 'shopUser'\nPASSWD = 'shopPass'\n", None),
     ("a.py", 'user, password = "wilde", "x"\n', None),
@@ -202,6 +204,23 @@ def test_word_is_a_bad_password(first_pass: FirstPass, word: str) -> None:
     assert gated(first_pass, f'login(password="{word}")\n'.encode(), "a.py")
     assert gated(first_pass, f"db_password: {word}\n".encode(), "a.yaml")
     assert not gated(first_pass, f"login(password={word})\n".encode(), "a.py")
+
+
+def obfuscated(word: bytes) -> str:
+    """As Jetty's `Password` prints it."""
+    digits, text = "0123456789abcdefghijklmnopqrstuvwxyz", ""
+    for first, last in zip(word, reversed(word), strict=True):
+        number = (127 + first + last) * 256 + 127 + first - last
+        text += "".join(digits[number // 36**place % 36] for place in (3, 2, 1, 0))
+    return f"OBF:{text}"
+
+
+def test_jetty_hides_no_password(first_pass: FirstPass) -> None:
+    """Its obfuscation has no key: what is judged is the password, and a good one is found."""
+    assert obfuscated(b"storepwd") == "OBF:1vny1zlo1x8e1vnw1vn61x8g1zlu1vn4"
+    assert plausible.deobfuscated(obfuscated(PASSWORD.encode()).encode()) == PASSWORD.encode()
+    assert not gated(first_pass, f"keyManagerPassword={obfuscated(b'keypwd')}\n".encode(), "ssl.ini")
+    assert gated(first_pass, f"keyManagerPassword={obfuscated(PASSWORD.encode())}\n".encode(), "ssl.ini")
 
 
 NETRC = "machine git.shop.io login ci password {}\\n"

@@ -71,7 +71,7 @@ _NOT_VALUES = frozenset(
     b"string str int integer bool boolean number object array any text password passwd pass pwd secret token "
     b"key bearer basic user username login admin root guest test testing test123 hello changeme change_me foo "
     b"bar baz foobar value name unknown hidden masked env file prompt ask stdin keyring inherit plain md5 sha1 "
-    b"sha256 bcrypt scram-sha-256 xxx xxxx postgres mysql redis mongo rabbitmq elastic minio minioadmin "
+    b"sha256 bcrypt scram-sha-256 xxx xxxx postgres mysql redis mongo rabbitmq elastic minio minioadmin jetty "
     b"administrator letmein qwerty welcome sa toor vagrant example sample dummy fake mock secret123 password1 "
     b"password123 passw0rd p@ssw0rd admin123 12345 123456 1234567 12345678 123456789 1234567890 s3cr3t s3cret "
     b"hunter2 abc123 mysecretpassword my-secret-pw your-secret-key keyboard some_password somepassword "
@@ -100,6 +100,7 @@ _SEQUENCE_PARTS = frozenset(
     for sequence in _SEQUENCES
     for at in range(len(sequence) - _SEQUENCE_LENGTH + 1)
 )
+_OBFUSCATED = re.compile(rb"OBF:(?:[0-9a-z]{4})+")
 _MAIL = re.compile(rb"[A-Za-z0-9._+-]{1,40}@[A-Za-z0-9-]{2,40}(?:\.[A-Za-z0-9-]{2,40})*\.[a-z]{2,6}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 _PATH = re.compile(rb"(?:[A-Za-z]:)?[./~\\]{1,3}[\w.@+-]+(?:[/\\][\w.@+-]*)*|[\w.-]+(?:/[\w.-]+){2,}")
@@ -247,6 +248,17 @@ def wrapped(value: bytes) -> str | None:
     return password(inner) or (words(plain, 0.2) if re.search(rb"[ :]", plain) else None)
 
 
+def deobfuscated(value: bytes) -> bytes | None:
+    """What Jetty's obfuscation hides, which has no key: pairs of bytes as four digits of base 36, from both ends."""
+    if not _OBFUSCATED.fullmatch(value):
+        return None
+    plain = bytearray()
+    for at in range(4, len(value), 4):
+        number = int(value[at : at + 4], 36)
+        plain.append(((number >> 8) + (number & 255) - 254) // 2 & 255)
+    return bytes(plain)
+
+
 def long_number(value: bytes) -> bool:
     """Whether *value* is a number with more digits than anything that is counted or measured."""
     return len(value) >= 24 and value.isdigit()
@@ -323,6 +335,8 @@ def password(value: bytes) -> str | None:
         return "few-different-bytes"
     if (reason := public_key(value) or wrapped(value)) is not None:
         return reason
+    if (plain := deobfuscated(value)) is not None:
+        return password(plain)
     if _EQUAL_RUN.search(value) or _EQUAL_PARTS.search(value):
         return "repeated"
     made_up = has_sequence(value) if len(value) < 24 else sequence_bytes(value) > len(value) * _MOST_SEQUENCE

@@ -206,6 +206,21 @@ def test_word_is_a_bad_password(first_pass: FirstPass, word: str) -> None:
     assert not gated(first_pass, f"login(password={word})\n".encode(), "a.py")
 
 
+#: values that RFC 5849, RFC 7009, Jetty and the papers of OAuth's libraries show, from their last letter to their first
+PUBLISHED = (
+    "zuadzhndhajdlkuihg54", "2d9sjd84h28jdjd9", "22qhfj4819db5860", "P8YKaCuehGCUa_vfaM_TX", "fedsklj45w32lofkdsl",
+    "8ds9sa432hjfksa", "u9032threjk", "fdsfdjs3289o0fds", "dsadsa43i29pfdhsjk2", "TeRcEsAsIsIhT_cba",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("backwards", PUBLISHED)
+def test_what_everybody_can_read_is_no_secret(first_pass: FirstPass, backwards: str) -> None:
+    """Whoever has such a value has it from there."""
+    value = backwards[::-1]
+    found = gated(first_pass, f"consumer_secret = '{value}'\noauth_token={value}\n".encode(), "session.py")
+    assert not [match for match in found if match.detector != "detect-secrets"]  # `detection` looks at theirs
+
+
 def obfuscated(word: bytes) -> str:
     """As Jetty's `Password` prints it."""
     digits, text = "0123456789abcdefghijklmnopqrstuvwxyz", ""

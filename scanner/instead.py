@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from scanner import chain
 from scanner.evidence import Secret
 from scanner.image.instruction import Step
 from scanner.rewrite import Rewritten, holds, rewrite, run
@@ -35,10 +36,6 @@ _CACHES = re.compile(
     r"|/var/cache/[^/]+(?=/)"
 )
 _SCRATCH = re.compile(r"/(?:var/log|var/tmp|tmp)(?=/)")
-_SEPARATOR = re.compile(r"(&&|;)")
-_REMOVES = re.compile(r"(?:rm|chmod|shred)(?:\s+-{1,2}\w+|\s+0?[0-7]{3})*((?:\s+[^\s;&|<>$`'\"*?\\]+)+)")
-#: Longer commands, or parts of a chain, are left alone; nobody wrote them by hand.
-_LONGEST, _LONGEST_PART = 16384, 2000
 #: So many steps after the one that leaked are searched for the one that needs its file.
 _FOLLOWING = 30
 
@@ -50,7 +47,7 @@ def repository(
 
     git writes the URL that it clones into `.git/config`, so a variable in the URL would leak the same again.
     """
-    if step.kind != "RUN" or not step.shell or len(step.command) > _LONGEST:
+    if step.kind != "RUN" or not step.shell or len(step.command) > chain.LONGEST:
         return None, None
     command = _GIT.sub(lambda words: _WITH_USER.sub(r"\g<scheme>", words[0]), step.command)
     if command == step.command:
@@ -97,7 +94,7 @@ def download(step: Step, clean: Clean) -> Rewritten | None:
 
 def unkept(step: Step, path: str, clean: Clean) -> Rewritten | None:
     """A RUN whose tool kept the credential in a file of its own, *path*: with a mount over it, or rid of it at once."""
-    if step.kind != "RUN" or not step.shell or len(step.command) > _LONGEST or clean(step.command) != step.command:
+    if step.kind != "RUN" or not step.shell or len(step.command) > chain.LONGEST or clean(step.command) != step.command:
         return None
     flags = [clean(flag) for flag in step.flags]
     mount = mount_over(step.command, path)
@@ -140,69 +137,57 @@ def user_of(
     """The RUN that needs the file *path*, with *mount* in place of what an earlier step copied.
 
     That is the first of the *following* RUNs that names the file, else, unless it must be *named*, the first that does
-    anything but clean up. Commands that remove the file or change its mode go: a mount has no use for the one and
-    refuses the other.
+    anything but put files in their places. Commands that remove the file, change its mode or whose it is go: a mount
+    has no use for the one and refuses the others. There is none where a step moves or copies the file: what is mounted
+    there would be in a layer again, and a mount cannot be moved.
     """
-    chains = [(at, step) for at, step in enumerate(following[:_FOLLOWING]) if _plain(step)]
-    likely = [(at, step) for at, step in chains if _named(step.command, path)]
+    if moved_by(following, path):
+        return None
+    chains = [(at, step) for at, step in enumerate(following[:_FOLLOWING]) if chain.plain(step)]
+    likely = [(at, step) for at, step in chains if chain.named(step.command, path)]
     for number, (at, step) in enumerate(likely if named else [*likely, *chains]):
-        rest = _without_removal(step.command, path)
-        if number < len(likely) and not _named(rest, path):
+        rest = chain.without_care(step.command, path)
+        if number < len(likely) and not chain.named(rest, path):
             continue
-        if not rest or rest.startswith("rm ") or _REMOVES.fullmatch(rest[:_LONGEST_PART]):
-            continue
-        if clean(step.command) == step.command:
+        if not chain.arranges(rest) and clean(step.command) == step.command:
             return User(at, Rewritten(run([mount, *map(clean, step.flags)], rest), (option,)))
     return None
 
 
+def user_of_key(following: Sequence[Step], path: str, option: str, clean: Clean) -> User | None:
+    """The RUN that logs in with the private key *path*, with an agent in place of the key.
+
+    An agent answers for a key, it provides no file: the RUN must talk ssh, or look after the file in other parts of
+    its chain than those that do the work.
+    """
+    if moved_by(following, path):
+        return None
+    for at, step in enumerate(following[:_FOLLOWING]):
+        if not chain.plain(step) or clean(step.command) != step.command:
+            continue
+        rest = chain.without_care(step.command, path)
+        tended = chain.named(step.command, path) and not chain.named(rest, path) and not chain.arranges(rest)
+        if tended or chain.over_ssh(rest):
+            return User(at, Rewritten(run(["--mount=type=ssh", *map(clean, step.flags)], rest), (option,)))
+    return None
+
+
+def moved_by(following: Sequence[Step], path: str) -> Step | None:
+    """The first of the RUNs that puts the file *path* into its own layer again, by copying or moving it."""
+    runs = (step for step in following[:_FOLLOWING] if step.kind == "RUN" and len(step.command) <= chain.LONGEST)
+    return next((step for step in runs if chain.keeps(step.command, path)), None)
+
+
 def removals(following: Sequence[Step], path: str) -> dict[int, str]:
-    """The steps that remove the file *path* or change its mode, by their number, each with what is left of it.
+    """The steps that remove the file *path*, or change its mode or whose it is, by their number, each with what is
+    left of it.
 
     Without the file they would fail; nothing is left of those that do no more than that.
     """
     found = {}
     for at, step in enumerate(following[:_FOLLOWING]):
-        if _plain(step):
-            rest = _without_removal(step.command, path)
+        if chain.plain(step):
+            rest = chain.without_care(step.command, path)
             if rest != step.command.strip():
                 found[at] = rest
     return found
-
-
-def _named(command: str, path: str) -> bool:
-    name = path.rpartition("/")[2]
-    return name in command and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", command) is not None
-
-
-def _plain(step: Step) -> bool:
-    """Whether a step is a chain of commands in one line."""
-    return step.kind == "RUN" and step.shell and "\n" not in step.command and len(step.command) <= _LONGEST
-
-
-def _without_removal(command: str, path: str) -> str:
-    """*command* without the parts of its chain that only remove *path* or change its mode."""
-    name = path.rpartition("/")[2]
-    if name not in command:
-        return command.strip()
-    parts = _SEPARATOR.split(command)
-    kept: list[str] = []
-    quotes = [0, 0]
-    for at in range(0, len(parts), 2):
-        part, quoted = parts[at], any(count % 2 for count in quotes)
-        quotes = [count + part.count(quote) for count, quote in zip(quotes, "'\"", strict=True)]
-        found = _REMOVES.fullmatch(part.strip()) if len(part) <= _LONGEST_PART and not quoted else None
-        if found:
-            operands = found[1].split()
-            others = [word for word in operands if word.strip("/") != path.strip("/") and not _is(word, name)]
-            if not others:
-                continue
-            if len(others) < len(operands):
-                part = part.replace(found[1], f" {' '.join(others)}")
-        kept += [parts[at - 1], part] if kept else [part]
-    return "".join(kept).strip()
-
-
-def _is(word: str, name: str) -> bool:
-    """Whether a word that is no absolute path may be the file of that name."""
-    return not word.startswith("/") and word.rpartition("/")[2] == name

@@ -195,6 +195,85 @@ def test_keys_come_from_an_agent() -> None:
     assert any("docker build --ssh default=$SSH_AUTH_SOCK ." in step for step in found.steps)
 
 
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "cp /tmp/.npmrc /root/.npmrc",
+        "mkdir -p /root && mv /tmp/.npmrc /root/",
+        "install -m 600 /tmp/.npmrc /root/.npmrc && npm ci",
+        "ln /tmp/.npmrc /root/.npmrc",
+        "cat /tmp/.npmrc > /root/.npmrc && npm ci",
+        "cp -r /tmp/. /root/",
+        "cd /tmp && sudo cp .npmrc /root/.npmrc",
+        "cp /tmp/* /root && npm ci",
+        "tar czf /srv/tmp.tgz /tmp",
+        "sed s/a/b/ /tmp/.npmrc > /root/.npmrc",
+        "sed -i s/a/b/ /tmp/.npmrc && npm ci",
+        "echo registry=x >> /tmp/.npmrc && npm ci",
+        "cat /tmp/.npmrc | tr -d x | tee /root/.npmrc",
+        "sh -c 'mv /tmp/.npmrc /root/.npmrc'",
+    ],
+)
+def test_a_step_that_copies_or_moves_the_file_is_not_rewritten(kept: str) -> None:
+    """What is copied from a mount is in the layer again, and a mount cannot be moved: the advice says so in words."""
+    later = (f"RUN /bin/sh -c {kept} # buildkit", "RUN /bin/sh -c npm ci # buildkit")
+
+    found = in_layer("COPY .npmrc /tmp/.npmrc # buildkit", "tmp/.npmrc", *later)
+
+    assert found.dockerfile is None
+    assert any("puts it into a layer once more" in step and kept in step for step in found.steps)
+    assert any("RUN --mount=type=secret,id=npmrc,target=/tmp/.npmrc" in step for step in found.steps)
+
+
+@pytest.mark.parametrize(
+    "used", ["cat /root/.npmrc | wc -c > /n", "cp /srv/a /root/ && npm ci", "npm ci > /log", "wc -c < /root/.npmrc"]
+)
+def test_a_step_that_reads_the_file_is_rewritten(used: str) -> None:
+    """Other copies, and what a tool writes elsewhere, are no reason to leave a step as it is."""
+    found = in_layer("COPY .npmrc /root/ # buildkit", "root/.npmrc", f"RUN /bin/sh -c {used} # buildkit")
+
+    assert found.dockerfile is not None and found.dockerfile.endswith(used)
+
+
+@pytest.mark.parametrize(
+    "care", ["chown 1000:1000 /root/.npmrc", "chmod go-rwx,u+r /root/.npmrc", "chgrp -R node /root/.npmrc"]
+)
+def test_a_change_of_mode_or_owner_goes_whole(care: str) -> None:
+    """A mount refuses it, whatever words it is in."""
+    found = in_layer("COPY .npmrc /root/ # buildkit", "root/.npmrc", f"RUN /bin/sh -c {care} && npm ci # buildkit")
+
+    assert found.dockerfile is not None and found.dockerfile.endswith("    npm ci")
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        ("mkdir -p /root/.ssh && mv /tmp/id_rsa /root/.ssh/id_rsa", "cp /tmp/.npmrc /root/.npmrc", "npm ci"),
+        ("npm ci",),
+        ("openssl rsa -in /tmp/id_rsa -check",),
+        ("eval $(ssh-agent) && ssh-add /tmp/id_rsa && git clone git@h:o/r",),
+    ],
+)
+def test_an_agent_is_given_only_to_steps_that_log_in(following: tuple[str, ...]) -> None:
+    """An agent provides no file: a step that moves or reads the key, or has nothing to do with it, stays as it is."""
+    later = [f"RUN /bin/sh -c {command} # buildkit" for command in following]
+
+    for step in ("COPY id_rsa /tmp/id_rsa # buildkit", "RUN /bin/sh -c make # buildkit"):
+        found = in_layer(step, "tmp/id_rsa", *later)
+
+        assert found.dockerfile is None
+        assert any("--mount=type=ssh" in words for words in found.steps)
+
+
+def test_a_step_that_talks_ssh_without_naming_the_key_gets_an_agent() -> None:
+    """Keys are mostly found by their usual place."""
+    later = ("RUN /bin/sh -c apk add git # buildkit", "RUN /bin/sh -c git clone git@h.example:o/r # buildkit")
+
+    found = in_layer("COPY id_rsa /root/.ssh/ # buildkit", "root/.ssh/id_rsa", *later)
+
+    assert found.dockerfile == "RUN --mount=type=ssh \\\n    git clone git@h.example:o/r"
+
+
 @pytest.mark.parametrize("kind", ["ARG", "ENV"])
 def test_the_step_that_uses_a_variable_takes_it_from_a_mount(kind: str) -> None:
     """ARG and ENV are replaced where they are used."""

@@ -13,6 +13,8 @@ from scanner.redact import spellings
 ANY_MOUNT = (
     "RUN --mount=type=secret,id=token,env=TOKEN,required=true ... with docker build --secret id=token,env=TOKEN ."
 )
+#: Of a step that is told in a sentence the first letters are enough.
+_LONGEST_LINE = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,11 @@ class Case:
     def build(self, options: Iterable[str]) -> str:
         """The command that goes with a rewritten instruction."""
         return self.leak.builder.build(*options)
+
+    def line(self, step: Step) -> str:
+        """A step as it is told in a sentence, redacted and not longer than that bears."""
+        line = self.clean(step.line)
+        return f"`{line}`" if len(line) <= _LONGEST_LINE else f"`{line[:_LONGEST_LINE]}...`"
 
     def holds(self, text: str) -> bool:
         """Whether *text* holds the secret."""

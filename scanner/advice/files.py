@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from scanner.advice.case import OWN, Advice, Case, Change, absolute
 from scanner.evidence import Surface
-from scanner.instead import User, download, removals, user_of
+from scanner.instead import User, download, moved_by, removals, user_of, user_of_key
 
 _IN_GIT = re.compile(r"(?:^|/)\.git/")
 _CLASSIC_SOURCE = re.compile(r"(?:file|dir|multi):")
@@ -30,12 +30,8 @@ def copied(case: Case) -> Advice:
 
 def _dropped_in(case: Case) -> Advice:
     """A COPY of a folder, or of several files, that took a file with it."""
-    path, source = case.path, case.clean(_copied_from(case)[0])
-    name = path.rpartition("/")[2]
-    pattern = source or f"**/{name}"
-    if _IN_GIT.search(path):
-        pattern = f"{source.partition('.git/')[0]}.git" if source else "**/.git"
-    target = absolute(path)
+    path, pattern, target = case.path, _pattern(case), absolute(case.path)
+    source = case.clean(_copied_from(case)[0])
     option = f"--secret id={_id_of(target)},src={source or 'FILE'}"
     user = user_of(case.leak.following, target, _file_mount(target), option, case.clean, named=True)
     change = _moved(case, user, delete=False)
@@ -45,12 +41,21 @@ def _dropped_in(case: Case) -> Advice:
         fix.append(f"Rebuild: {case.build(user.rewritten.options)}")
     else:
         fix.append(f"Where a step needs the file, mount it: RUN {_file_mount(target)} ...")
+        fix += _not_moved(case, target)
     return Advice(
         f"{case.step.kind} of a whole folder took {path} with it.",
         tuple(fix),
         user.rewritten.dockerfile if user else None,
         replace(change, ignored=pattern) if change else None,
     )
+
+
+def _pattern(case: Case) -> str:
+    """What .dockerignore must list so that the file stays out of the build context."""
+    source = case.clean(_copied_from(case)[0])
+    if _IN_GIT.search(case.path):
+        return f"{source.partition('.git/')[0]}.git" if source else "**/.git"
+    return source or f"**/{case.path.rpartition('/')[2]}"
 
 
 def _id_of(target: str) -> str:
@@ -73,13 +78,25 @@ def _mounted_file(case: Case) -> Advice:
     )
     if not user:
         delete = f"Delete the {kind} and mount the file in the RUN that needs it: RUN {mount} ..."
-        return Advice(how, (delete, f"Rebuild: {case.build([option])}", run_time))
+        return Advice(how, (delete, *_not_moved(case, target), f"Rebuild: {case.build([option])}", run_time))
     fix = (
         f"Delete the {kind} of the file and mount it in the RUN that needs it, which seems to be the rewritten one.",
         f"Rebuild: {case.build(user.rewritten.options)}",
         run_time,
     )
     return Advice(how, fix, user.rewritten.dockerfile, _moved(case, user, delete=True))
+
+
+def _not_moved(case: Case, target: str) -> list[str]:
+    """What to do about a later step that copies or moves the file: a mount there would leak it again, or fail."""
+    step = moved_by(case.leak.following, target)
+    if not step:
+        return []
+    line = case.line(step)
+    return [
+        f"A later step puts it into a layer once more: {line}. Leave that out, and mount the file where the step that "
+        "really uses it looks for it (target=)."
+    ]
 
 
 def _moved(case: Case, user: User | None, delete: bool) -> Change | None:
@@ -138,13 +155,29 @@ def _add_url(case: Case) -> Advice:
 def ssh(case: Case, how: str) -> Advice:
     """For a key of ssh in a layer: the agent instead of the key."""
     option = "--ssh default=$SSH_AUTH_SOCK"
-    user = user_of(case.leak.following, absolute(case.path), "--mount=type=ssh", option, case.clean)
+    target, in_run = absolute(case.path), case.step.kind == "RUN"
+    alone = in_run or _copied_from(case)[1]
+    user = user_of_key(case.leak.following, target, option, case.clean)
+    ignored = "" if alone else _pattern(case)
     fix = (
-        "Use the agent instead of the key: RUN --mount=type=ssh ..., which no layer keeps.",
+        *([f"List {ignored} in .dockerignore, or use COPY --exclude."] if ignored else []),
+        "Use the agent instead of the key: RUN --mount=type=ssh ..., in the step that logs in with it; no layer keeps "
+        "that.",
+        *_not_moved_key(case, target),
         f"Rebuild with an agent that has the key: {case.build([option])}",
     )
-    change = _moved(case, user, delete=case.step.kind != "RUN") if user else None
-    return Advice(how, fix, user.rewritten.dockerfile if user else None, change)
+    # what a RUN did to make the key is not known, so there is no saying what to leave of it
+    change = _moved(case, user, delete=alone) if user and not in_run else None
+    return Advice(
+        how, fix, user.rewritten.dockerfile if user else None, replace(change, ignored=ignored) if change else None
+    )
+
+
+def _not_moved_key(case: Case, target: str) -> list[str]:
+    """What to do about a later step that copies or moves a key: an agent provides no file."""
+    step = moved_by(case.leak.following, target)
+    line = case.line(step) if step else ""
+    return [f"An agent provides no file: what puts the key in its place goes too, here {line}."] if step else []
 
 
 def _operands(command: str) -> list[str]:

@@ -1,0 +1,161 @@
+"""What the commands of a RUN do with a file that an earlier step brought in.
+
+Read by their first words and operands alone, which is enough to tell a step that needs a file from one that only keeps
+it: moves it, copies it, links it, packs it or changes whose it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+
+from scanner.image.instruction import Step
+
+#: Longer commands, or parts of a chain, are left alone; nobody wrote them by hand.
+LONGEST, LONGEST_PART = 16384, 2000
+_SEPARATOR = re.compile(r"(&&|;)")
+_COMMANDS = re.compile(r"&&|\|\||[;&|()\n`]|\$\(")
+_PIPELINES = re.compile(r"&&|\|\||[;()\n]")
+_OPERANDS = r"((?:\s+[^\s;&|<>$`'\"*?\\]+)+)"
+_FLAGS = r"(?:\s+-{1,2}[\w-]+)*"
+_MODE = r"(?:0?[0-7]{3,4}|[ugoa]*[-+=][rwxXst]*(?:,[ugoa]*[-+=][rwxXst]*){0,4})"
+#: Commands that only look after a file: remove it, change its mode or whose it is. A mount needs and allows neither.
+_TENDS = re.compile(
+    rf"(?:(?:rm|shred){_FLAGS}|chmod{_FLAGS}\s+{_MODE}|(?:chown|chgrp){_FLAGS}\s+[\w.-]*:?[\w.-]*)(?=\s){_OPERANDS}"
+)
+_TRANSFERS = frozenset(["cp", "mv", "ln", "install", "link", "rename"])
+_PACKERS = frozenset(["tar", "zip", "cpio", "rsync", "scp", "dd", "tee"])
+_READERS = frozenset(["cat", "head", "tail", "sed", "awk", "grep", "cut", "tr", "base64", "envsubst",
+                      "gzip", "openssl"])
+#: Commands that put files in their places and need none of them.
+_ARRANGES = _TRANSFERS | {
+    "rm", "rmdir", "shred", "chmod", "chown", "chgrp", "mkdir", "touch", "cd", "set", "true", ":", "echo", "printf",
+    "ls", "test", "[",
+}  # fmt: skip
+#: After these words a command still follows.
+_PREFIXES = frozenset(["sudo", "env", "exec", "time", "nice", "busybox", "command", "then", "do", "else", "if", "while",
+                       "!", "{", "sh", "bash", "/bin/sh", "xargs"])  # fmt: skip
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_WRITTEN_TO = re.compile(r">+\s*([^\s;&|<>]+)")
+_OVER_SSH = re.compile(r"\bgit@|\bssh://|(?<![\w./-])(?:ssh|scp|sftp|rsync)\s")
+_OWN_KEY = re.compile(r"(?<![\w./-])ssh-(?:add|keygen)\b")
+
+
+def plain(step: Step) -> bool:
+    """Whether a step is a chain of commands in one line."""
+    return step.kind == "RUN" and step.shell and "\n" not in step.command and len(step.command) <= LONGEST
+
+
+def named(command: str, path: str) -> bool:
+    """Whether a command names the file *path*, by its last part."""
+    name = path.rpartition("/")[2]
+    return name in command and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", command) is not None
+
+
+def over_ssh(command: str) -> bool:
+    """Whether a command talks ssh and would do so with the keys of an agent."""
+    return _OVER_SSH.search(command) is not None and _OWN_KEY.search(command) is None
+
+
+def arranges(command: str) -> bool:
+    """Whether a command does no more than put files in their places, or say something."""
+    return all(words[0].rpartition("/")[2] in _ARRANGES for words in _simple(command))
+
+
+def keeps(command: str, path: str) -> bool:
+    """Whether a command would put the file *path*, or what is in it, into its layer again, or wants to write to it."""
+    written = map(_bare, _WRITTEN_TO.findall(command))
+    return (
+        any(_keeps(words, path) for words in _simple(command))
+        or any(_same(target, path) for target in written)
+        or _piped(command, path)
+    )
+
+
+def _keeps(words: Sequence[str], path: str) -> bool:
+    program, operands = words[0].rpartition("/")[2], [word for word in words[1:] if not word.startswith("-")]
+    if program in _TRANSFERS:  # the last operand is the place to put it, where it is no option's
+        sources = operands if any(word.startswith(("-t", "--target-directory")) for word in words) else operands[:-1]
+        return any(_holds(word, path) for word in sources) or any(_same(word, path) for word in operands)
+    if program in _PACKERS:
+        packs = program != "tar" or any("c" in word for word in words[1:2])  # else it unpacks, into a folder
+        return any(_same(word.partition("=")[2] or word, path) or (packs and _holds(word, path)) for word in operands)
+    if program in _READERS:
+        in_place = program == "sed" and any(word.startswith(("-i", "--in-place")) for word in words)
+        return (in_place or _redirected(words)) and any(_same(word, path) for word in operands)
+    return False
+
+
+def _piped(command: str, path: str) -> bool:
+    """Whether what is in the file *path* runs through a pipe, unchanged or nearly so, into another one."""
+    for pipeline in _PIPELINES.split(command):
+        flows = False
+        for words in _simple(pipeline):
+            reads = words[0].rpartition("/")[2] in _READERS
+            if flows and (words[0] == "tee" or (reads and _redirected(words))):
+                return True
+            flows = reads and (flows or any(_same(word, path) for word in words[1:]))
+    return False
+
+
+def _redirected(words: Sequence[str]) -> bool:
+    """Whether what a command prints goes into a file of the layer."""
+    return any(not target.startswith(("/dev/", "&")) for target in _WRITTEN_TO.findall(" ".join(words)))
+
+
+def _simple(command: str) -> Iterator[list[str]]:
+    """The words of each simple command, from the program on; quotes are dropped, wherever they stand."""
+    for part in _COMMANDS.split(command):
+        words = [word for word in map(_bare, part.split()) if word]
+        while words and (words[0] in _PREFIXES or _ASSIGNMENT.match(words[0]) or words[0].startswith("-")):
+            words = words[1:]
+        if words:
+            yield words
+
+
+def _bare(word: str) -> str:
+    return word.strip("'\"")
+
+
+def _same(word: str, path: str) -> bool:
+    """Whether a word may be the very file *path*, also by a pattern or from a folder that is not known."""
+    if word.startswith("/"):
+        return fnmatchcase(path, word)
+    return fnmatchcase(path.rpartition("/")[2], word.rpartition("/")[2] or word)
+
+
+def _holds(word: str, path: str) -> bool:
+    """Whether a word may be the file *path* or a folder that it lies in."""
+    folder = word.rstrip("/").removesuffix("/.")
+    if not folder.startswith("/"):
+        return folder in ("", ".", "*") or _same(word, path) or f"/{folder.removeprefix('./')}/" in path
+    return _same(word, path) or path.startswith(f"{folder}/") or fnmatchcase(path, f"{folder}/*")
+
+
+def without_care(command: str, path: str) -> str:
+    """*command* without the parts of its chain that only remove *path*, or change its mode or whose it is."""
+    name = path.rpartition("/")[2]
+    if name not in command:
+        return command.strip()
+    parts = _SEPARATOR.split(command)
+    kept: list[str] = []
+    quotes = [0, 0]
+    for at in range(0, len(parts), 2):
+        part, quoted = parts[at], any(count % 2 for count in quotes)
+        quotes = [count + part.count(quote) for count, quote in zip(quotes, "'\"", strict=True)]
+        found = _TENDS.fullmatch(part.strip()) if len(part) <= LONGEST_PART and not quoted else None
+        if found:
+            operands = found[1].split()
+            others = [word for word in operands if word.strip("/") != path.strip("/") and not _is(word, name)]
+            if not others:
+                continue
+            if len(others) < len(operands):
+                part = part.replace(found[1], f" {' '.join(others)}")
+        kept += [parts[at - 1], part] if kept else [part]
+    return "".join(kept).strip()
+
+
+def _is(word: str, name: str) -> bool:
+    """Whether a word that is no absolute path may be the file of that name."""
+    return not word.startswith("/") and word.rpartition("/")[2] == name

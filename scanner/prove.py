@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 
-from scanner.advice.case import Change, Leak
+from scanner.advice.case import Change, Earlier, Leak
 from scanner.evidence import (
     KNOWN_SECRET,
     DockerfilePlace,
@@ -33,6 +33,7 @@ from scanner.evidence import (
     Surface,
     is_gated,
 )
+from scanner.firstseen import FirstSeen
 from scanner.image.instruction import Step, parse_created_by
 from scanner.image.maker import Builder
 from scanner.image.model import Layer
@@ -270,6 +271,7 @@ class _Image:
     redactor: Redactor
     steps: Steps
     layers: Sequence[Sequence[Layer]]
+    first: FirstSeen
     seen: dict[str, int]
     read: dict[str, Step]
 
@@ -299,7 +301,7 @@ def findings(
         redactor, steps: made of the same places.
         layers: the layers of each image, for naming the step that removed a file.
     """
-    shared = _Image(settings, redactor, steps, layers, {}, {})
+    shared = _Image(settings, redactor, steps, layers, FirstSeen(places, settings.key), {}, {})
     paths = [None if place.path is None else shared.redacted(place, place.path) for place in places]
     # by paths as they are shown: names that hold values may have been taken out before
     ordered = sorted(zip(places, paths, strict=True), key=lambda each: _order(*each))
@@ -380,6 +382,7 @@ def _advice(place: Place, image: _Image) -> Remediation:
         variables=recipe.dockerfile.sets_variables if recipe else None,
         written=made.text if made else "",
         image=image.settings.names[place.image] if place.image < len(image.settings.names) else "",
+        earlier=_earlier(place, image.first),
     )
 
     def changed(change: Change) -> tuple[str | None, str | None]:
@@ -398,6 +401,16 @@ def _advice(place: Place, image: _Image) -> Remediation:
         return clear, script
 
     return advise(leak, image.redactor, changed)
+
+
+def _earlier(place: Place, seen: FirstSeen) -> Earlier | None:
+    before = seen.before(place)
+    if before is None or before.layer is None or before.path is None:
+        return None
+    found, step = Earlier(before.path, before.layer.index, seen.again(place)), before.instruction
+    if step is None or step.range is not None:
+        return found
+    return replace(found, step=step.history_index, created_by=step.created_by)
 
 
 def _following(place: Place, image: _Image) -> Iterator[Instruction]:

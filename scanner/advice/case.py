@@ -18,6 +18,22 @@ _LONGEST_LINE = 120
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """The file of an earlier layer that held the secret already, and the step that brought it in.
+
+    Attributes:
+        same: whether a layer below has it at the path where it lies now, too.
+        step: its history index, None if the step is not known.
+    """
+
+    path: str
+    layer: int
+    same: bool
+    step: int | None = None
+    created_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Leak:
     """What `advise` must know of a finding; strings as they stand in the image, not redacted.
 
@@ -31,6 +47,7 @@ class Leak:
         written: the operands of the step in the user's Dockerfile, empty if they are not known.
         variables: whether the frontend that the Dockerfile names has `env=`, None if that is not known.
         following: the steps after it that made layers, up to the one that removed the file.
+        earlier: where it lay before, None if it came in here.
     """
 
     surface: Surface
@@ -45,6 +62,7 @@ class Leak:
     variables: bool | None = None
     written: str = ""
     image: str = ""
+    earlier: Earlier | None = None
 
     @property
     def sets_variables(self) -> bool:

@@ -32,15 +32,15 @@ def _dropped_in(case: Case) -> Advice:
     """A COPY of a folder, or of several files, that took a file with it."""
     path, pattern, target = case.path, _pattern(case), absolute(case.path)
     source = case.clean(_copied_from(case)[0])
-    option = f"--secret id={_id_of(target)},src={source or 'FILE'}"
-    user = user_of(case.leak.following, target, _file_mount(target), option, case.clean, named=True)
+    option = f"--secret id={id_of(target)},src={source or 'FILE'}"
+    user = user_of(case.leak.following, target, file_mount(target), option, case.clean, named=True)
     change = _moved(case, user, delete=False)
     fix = [f"List {pattern} in .dockerignore (and .git, .env*, *.pem, .npmrc, .netrc, .aws), or use COPY --exclude."]
     if user:
         fix.append("Mount it in the RUN that needs it, as in the rewritten one.")
         fix.append(f"Rebuild: {case.build(user.rewritten.options)}")
     else:
-        fix.append(f"Where a step needs the file, mount it: RUN {_file_mount(target)} ...")
+        fix.append(f"Where a step needs the file, mount it: RUN {file_mount(target)} ...")
         fix += _not_moved(case, target)
     return Advice(
         f"{case.step.kind} of a whole folder took {path} with it.",
@@ -58,18 +58,20 @@ def _pattern(case: Case) -> str:
     return source or f"**/{case.path.rpartition('/')[2]}"
 
 
-def _id_of(target: str) -> str:
+def id_of(target: str) -> str:
+    """A name for a secret that is a file."""
     return re.sub(r"[^a-z0-9]+", "", target.rpartition("/")[2].lower()) or "file"
 
 
-def _file_mount(target: str) -> str:
-    return f"--mount=type=secret,id={_id_of(target)},target={target},required=true"
+def file_mount(target: str) -> str:
+    """The flag of a RUN that has a file mounted at *target*."""
+    return f"--mount=type=secret,id={id_of(target)},target={target},required=true"
 
 
 def _mounted_file(case: Case) -> Advice:
     target = absolute(case.path)
-    mount = _file_mount(target)
-    option = f"--secret id={_id_of(target)},src={case.clean(_copied_from(case)[0]) or 'FILE'}"
+    mount = file_mount(target)
+    option = f"--secret id={id_of(target)},src={case.clean(_copied_from(case)[0]) or 'FILE'}"
     user = user_of(case.leak.following, target, mount, option, case.clean)
     kind = case.step.kind
     how = f"{kind} put the file into a layer, for everyone who can pull the image."

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from scanner.advice.case import ANY_MOUNT, OWN, Advice, Case, Change, absolute, stands_in
-from scanner.advice.files import SSH, ssh
+from scanner.advice.case import ANY_MOUNT, OWN, Advice, Case, Change, Earlier, absolute, stands_in
+from scanner.advice.files import SSH, file_mount, id_of, ssh
+from scanner.chain import keeps
 from scanner.evidence import Secret, Surface
-from scanner.image.instruction import Step
+from scanner.image.instruction import Step, parse_created_by
 from scanner.image.maker import Builder
 from scanner.instead import mount_over, repository, unkept
 from scanner.rewrite import Rewritten, rewrite
@@ -21,6 +22,7 @@ _CACHE = re.compile(r"(?:^|/)(?:\.cache|\.npm/_(?:cacache|logs)|var/cache|var/lo
 _LOG = re.compile(r"\.log(?:\.\d+)?$|(?:^|/)(?:\.\w+_history|\.wget-hsts|build-env[^/]*)$")
 _GIT = re.compile(r"(?:^|/)\.git(?:/|-credentials$)")
 _GIT_CLONE = re.compile(r"\bgit\b[^;&|\n]{0,400}?\b(?:clone|fetch|pull|submodule|ls-remote)\b")
+_CHANGES = re.compile(r"(?<![\w./-])(?:chmod|chown|chgrp)\s")
 _OVER_SSH = "Or clone over ssh: RUN --mount=type=ssh git clone git@HOST:OWNER/REPO with docker build --ssh default ."
 _GIT_FIX = (
     (
@@ -154,14 +156,18 @@ def _one_line(rewritten: Rewritten) -> str:
 def _written(case: Case) -> Advice:
     """A RUN left it in a file although its text does not hold it: from a mount, a network, an earlier file."""
     path = case.path
+    kept = _CACHE.search(path) or _LOG.search(path)
+    earlier = case.leak.earlier
+    if earlier and not kept and (earlier.same or keeps(case.step.command, absolute(earlier.path))):
+        return _stored_again(case, earlier)
     if SSH.search(path):
         return ssh(case, "A RUN left a private key in the layer.")
     if _GIT.search(path):
         how = f"git stored it in {path} when the RUN cloned or fetched with a credential in the URL."
         added, mounted = repository(case.step, (), case.clean, variables=case.leak.sets_variables)
         return _cloned(case, how, (), added, mounted) if mounted else Advice(how, _GIT_FIX)
-    if _CACHE.search(path) or _LOG.search(path):
-        kept = unkept(case.step, absolute(path), case.clean)
+    if kept:
+        rewritten = unkept(case.step, absolute(path), case.clean)
         return Advice(
             f"A tool of this RUN kept it in a cache, log or history file of its own, {path}.",
             (
@@ -171,23 +177,48 @@ def _written(case: Case) -> Advice:
                 ),
                 "Give the tool its credential by environment from a secret mount rather than in a URL that it logs.",
             ),
-            kept.dockerfile if kept else None,
-            Change({OWN: kept.dockerfile}) if kept else None,
+            rewritten.dockerfile if rewritten else None,
+            Change({OWN: rewritten.dockerfile}) if rewritten else None,
         )
+    found = (f"{_keep_out(case, earlier)}, where a tool of this RUN may have found it.",) if earlier else ()
     return Advice(
         f"A tool of this RUN wrote it to {path}, which became part of the layer. A secret mount does not help if the "
         "command stores what it reads.",
         (
+            *found,
             (
                 "Do not run config set, login, or env > file in a build: pass the value by environment (PIP_INDEX_URL, "
                 "NPM_TOKEN, NETRC, GIT_CONFIG_COUNT ...) in the one RUN that needs it."
             ),
             (
-                f"Or mount the whole file: RUN --mount=type=secret,id=config,target={absolute(path)},required=true "
-                "... with docker build --secret id=config,src=FILE ."
+                f"Or mount the whole file: RUN {file_mount(absolute(path))} ... with "
+                f"{case.build([f'--secret id={id_of(absolute(path))},src=FILE'])}"
             ),
         ),
     )
+
+
+def _stored_again(case: Case, earlier: Earlier) -> Advice:
+    """A RUN that changed or moved a file of an earlier layer; the earlier step is the one to mend."""
+    how = (
+        "The file was in an earlier layer already. This RUN changed it, moved it or copied it, be it only its mode or "
+        "owner, and a layer stores whole files."
+    )
+    fix = [f"{_keep_out(case, earlier)}, then this RUN has nothing of it to store."]
+    kind = parse_created_by(earlier.created_by).kind
+    if kind in ("COPY", "ADD") and _CHANGES.search(case.step.command):
+        fix.append(f"Files that may stay are given mode and owner as they are copied: {kind} --chmod=... --chown=...")
+    elif kind in ("COPY", "ADD"):
+        fix.append(f"Files that may stay are better copied to their place by the {kind} than moved there by a RUN.")
+    return Advice(how, tuple(fix))
+
+
+def _keep_out(case: Case, earlier: Earlier) -> str:
+    """The beginning of a sentence that sends its reader to the step that brought the secret in."""
+    before, step = case.clean(earlier.path), parse_created_by(earlier.created_by)
+    what = "it" if absolute(before) == absolute(case.path) else before
+    where = f"step {earlier.step}" if earlier.step is not None else f"layer {earlier.layer}"
+    return f"Keep {what} out at {where}{f', {case.line(step)}' if step.line else ''}"
 
 
 def _folder(path: str) -> str:

@@ -1,0 +1,85 @@
+"""What scans of whole images advise: the step that must change is named, whatever later steps did to its files."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testimages.values import github_token
+from tests.builders import BuiltLayer, image_of, layer, private_key, write
+from tests.conftest import Leakscan
+
+TOKEN = github_token(random.Random("advised"))
+TEXT = f"GITHUB_TOKEN={TOKEN}\n"
+Advised = Callable[..., dict[str, dict[str, Any]]]
+
+
+@pytest.fixture
+def advised(tmp_path: Path, leakscan: Leakscan) -> Advised:
+    """Scans an image of layers: what the report says to do, by the path of the finding."""
+
+    def run(*layers: BuiltLayer, **more: Any) -> dict[str, dict[str, Any]]:
+        path = write(tmp_path / "image.tar", image_of(*layers, **more).docker_archive())
+        found = json.loads(leakscan("--format", "json", path).stdout)["findings"]
+        return {finding["path"]: finding["remediation"] for finding in found if finding["gated"]}
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("command", "path", "words"),
+    [
+        ("chmod -R go-rwx /app", "app/.env", "COPY --chmod=... --chown=..."),
+        ("chown -R 1000 /app", "app/.env", "COPY --chmod=... --chown=..."),
+        ("mv /app/.env /srv/.env", "srv/.env", "better copied to their place by the COPY"),
+        ("cp -r /app/. /srv", "srv/.env", "better copied to their place by the COPY"),
+    ],
+)
+def test_a_file_that_a_run_stored_once_more(command: str, path: str, words: str, advised: Advised) -> None:
+    """The step that brought the file in is to mend, not the tool that changed or moved it."""
+    found = advised(
+        layer({"app/.env": TEXT}, created_by="COPY app /app # buildkit"),
+        layer({path: TEXT}, created_by=f"RUN /bin/sh -c {command} # buildkit"),
+    )[path]
+
+    assert "a tool of this RUN" not in found["summary"]
+    what = "it" if path == "app/.env" else "app/.env"
+    assert any(f"Keep {what} out at step 0, `COPY app /app`" in step for step in found["steps"])
+    assert any(words in step for step in found["steps"])
+    assert not any("mount the whole file" in step for step in found["steps"])
+
+
+def test_a_key_that_a_run_moved(advised: Advised) -> None:
+    """No step is given an agent because an earlier one brought a key in and this one moved it."""
+    key = private_key("moved")
+    found = advised(
+        layer({"tmp/id_rsa": key}, created_by="COPY id_rsa /tmp/id_rsa # buildkit"),
+        layer({"root/.ssh/id_rsa": key}, created_by="RUN /bin/sh -c mv /tmp/id_rsa /root/.ssh/id_rsa # buildkit"),
+        layer({"x": "y"}, created_by="RUN /bin/sh -c cp /tmp/.npmrc /root/.npmrc # buildkit"),
+    )["root/.ssh/id_rsa"]
+
+    assert found["dockerfile"] is None
+    assert any("Keep tmp/id_rsa out at step 0" in step for step in found["steps"])
+
+
+def test_a_value_that_a_tool_took_from_an_earlier_file(advised: Advised) -> None:
+    """Where the command may have read the value in another file, that is said beside what to do about the command."""
+    found = advised(
+        layer({"app/.env": TEXT}, created_by="COPY app /app # buildkit"),
+        layer({"srv/settings": TEXT}, created_by="RUN /bin/sh -c make # buildkit"),
+    )["srv/settings"]
+
+    assert any("Keep app/.env out at step 0" in step and "may have found it" in step for step in found["steps"])
+    assert any("id=settings,target=/srv/settings,required=true" in step for step in found["steps"])
+
+
+def test_a_mount_of_a_whole_file_is_built_as_the_builder_builds(advised: Advised) -> None:
+    """The classic builder's images are built with BuildKit switched on."""
+    found = advised(layer({"etc/pip.conf": TEXT}, created_by="/bin/sh -c pip config set x y"))["etc/pip.conf"]
+
+    assert any("DOCKER_BUILDKIT=1 docker build --secret id=pipconf,src=FILE ." in step for step in found["steps"])

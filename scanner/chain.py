@@ -53,6 +53,11 @@ def named(command: str, path: str) -> bool:
     return name in command and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", command) is not None
 
 
+def uses(command: str, variable: str) -> bool:
+    """Whether the text of a command names a variable."""
+    return re.search(rf"\$(?:{variable}(?!\w)|\{{#?{variable}\b)", command) is not None
+
+
 def over_ssh(command: str) -> bool:
     """Whether a command talks ssh and would do so with the keys of an agent."""
     return _OVER_SSH.search(command) is not None and _OWN_KEY.search(command) is None

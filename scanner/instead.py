@@ -105,7 +105,7 @@ def unkept(step: Step, path: str, clean: Clean) -> Rewritten | None:
     if not re.fullmatch(r"[\w./-]+", path) or "\n" in step.command:
         return None
     command = f"{step.command} && rm -f {path}"
-    return Rewritten(f"{run(flags, command)}" if flags else f"RUN {command}", ())
+    return Rewritten(run(flags, command), ())
 
 
 def mount_over(command: str, path: str) -> str:

@@ -227,7 +227,7 @@ class Steps:
     """Which values stand in the text of which build step, so that no report of the step shows any of them."""
 
     def __init__(self, places: Iterable[Place]) -> None:
-        self._secrets: dict[str, dict[Secret, None]] = {}
+        self._secrets: dict[str, dict[Secret, str]] = {}  # with what each of them is
         self._spelled: dict[str, list[Secret]] = {}
         self._files: dict[str, dict[tuple[Secret, str], str]] = {}
         in_files = []
@@ -238,7 +238,7 @@ class Steps:
             if place.surface is Surface.LAYER and place.path is not None:
                 in_files.append((place.image, place.content, created_by, secret, place.path))
             if place.surface in (Surface.HISTORY, Surface.CONFIG):
-                self._secrets.setdefault(created_by, {})[secret] = None
+                self._secrets.setdefault(created_by, {}).setdefault(secret, place.match.title)
                 if place.spelled is not None:
                     self._spelled.setdefault(created_by, []).append(place.spelled)
 
@@ -249,6 +249,10 @@ class Steps:
     def secrets(self, created_by: str | None) -> tuple[Secret, ...]:
         """The values in a step's text; none for an unknown step."""
         return tuple(self._secrets.get(created_by or "", ()))
+
+    def titles(self, created_by: str | None) -> Mapping[Secret, str]:
+        """What the values in a step's text are, for people."""
+        return self._secrets.get(created_by or "", {})
 
     def files(self, created_by: str | None) -> tuple[str, ...]:
         """Paths of files in which a step left a value that stands in its text as well, 100 at most."""
@@ -383,6 +387,7 @@ def _advice(place: Place, image: _Image) -> Remediation:
         written=made.text if made else "",
         image=image.settings.names[place.image] if place.image < len(image.settings.names) else "",
         earlier=_earlier(place, image.first),
+        titles={**image.steps.titles(created_by), secret: place.match.title},
     )
 
     def changed(change: Change) -> tuple[str | None, str | None]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from scanner.evidence import Secret
 from scanner.image.instruction import Step
@@ -45,11 +46,15 @@ class Rewritten:
         dockerfile: the instruction, possibly of several lines.
         options: what the build command must be given for it.
         names: of the variables that its mounts set.
+        secrets: what each of the variables holds, a value or what is around one.
+        uncommented: whether a comment went that held one.
     """
 
     dockerfile: str
     options: tuple[str, ...]
     names: tuple[str, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    uncommented: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +74,17 @@ def rewrite(
 ) -> Rewritten | None:
     """*step* with every one of *secrets* moved into a mount; None if that cannot be done safely by rule.
 
-    That is: no RUN, no secret in it, a body of a nested heredoc, or too long.
+    That is: no RUN, no secret in it, a body of a nested heredoc, or too long. The order of *secrets* does not matter:
+    names are given in the order of the text, so that all findings of a step have one and the same instruction.
+    A comment that holds one is dropped.
 
     Args:
         clean: redacts what is left of the author's words.
         variables: mounts can set variables; else the command reads them from files, which takes a shell.
         mounts: further flags of the RUN.
     """
-    spelled = [_spellings(secret) for secret in secrets if len(secret) >= _SHORTEST]
+    held = sorted((secret for secret in secrets if len(secret) >= _SHORTEST), key=partial(_where, step))
+    spelled = [_spellings(secret) for secret in held]
     if step.kind != "RUN" or not spelled or len(step.command) > _LONGEST:
         return None
     every = frozenset().union(*spelled)
@@ -84,18 +92,30 @@ def rewrite(
         return None
     if _holds(step.command, every) and (not step.shell or _in_heredoc(step.command, every)):
         return None
+    text = _apply(step.command, _drop_comments(step.command, every)) if step.shell else step.command
     names = {name: value for name, value in step.args if _holds(value, every)}
-    edits = _drop_assignments(step.command, every, names)
-    edits += _use_variables(step.command, spelled, edits, names)
-    command = _apply(step.command, edits).strip()
-    if not names or _holds(command, every) or any(clean(name) != name for name in names):
+    edits = _drop_assignments(text, every, names)
+    edits += _use_variables(text, spelled, edits, names)
+    command, uncommented = _apply(text, edits).strip(), text != step.command
+    if not command or not (names or uncommented):
+        return None
+    if _holds(command, every) or any(clean(name) != name for name in names):
         return None
     if not variables and not step.shell:
         return None
     flags = [_mount(name, variables) for name in names] + [*mounts, *map(clean, step.flags)]
     reading = [] if variables else [f'export {name}="$(cat /run/secrets/{name.lower()})"' for name in names]
     options = tuple(f"--secret id={name.lower()},env={name}" for name in names)
-    return Rewritten(run(flags, clean(command), reading), options, tuple(names))
+    of = tuple(next(secret for secret, ways in zip(held, spelled, strict=True) if _holds(value, ways))
+               for value in names.values())  # fmt: skip
+    return Rewritten(run(flags, clean(command), reading), options, tuple(names), of, uncommented)
+
+
+def _where(step: Step, secret: Secret) -> tuple[int, int, bytes]:
+    """Where a secret stands first in a step, in the command or else in the build arguments; of two, the longer one."""
+    text = "\n".join([step.command, *(value for _, value in step.args)])
+    places = [at for at in map(text.find, _spellings(secret)) if at >= 0]
+    return min(places, default=len(text)), -len(secret), secret.order
 
 
 def _mount(name: str, variables: bool) -> str:
@@ -120,6 +140,23 @@ def _in_heredoc(command: str, spelled: frozenset[str]) -> bool:
     """Whether a secret stands where quotes mean nothing: in the body of a heredoc inside the command."""
     first, _, rest = command.partition("\n")
     return "<<" in first and _holds(rest, spelled)
+
+
+def _drop_comments(command: str, spelled: frozenset[str]) -> list[_Edit]:
+    """Remove the shell's comments that hold a secret, with the blanks before them: no command misses them."""
+    edits, at, begins = [], 0, True
+    while at < len(command):
+        token = _WORD.match(command, at)
+        if token is None:  # nothing that the pattern does not take
+            break
+        start, at = at, token.end()
+        if token.lastgroup == "word" and begins and token[0].startswith("#"):
+            at = command.find("\n", start)
+            at = len(command) if at < 0 else at
+            if _holds(command[start:at], spelled):
+                edits.append(_Edit(len(command[:start].rstrip(" \t")), at, ""))
+        begins = token.lastgroup in ("gap", "op")
+    return edits
 
 
 def _drop_assignments(command: str, spelled: frozenset[str], names: dict[str, str]) -> list[_Edit]:
@@ -229,9 +266,9 @@ def _apply(command: str, edits: Sequence[_Edit]) -> str:
 
 def run(flags: Sequence[str], command: str, before: Sequence[str] = ()) -> str:
     """A RUN as a person would write it: a flag a line, commands that go *before*, a heredoc for several lines."""
-    head = "RUN " + " \\\n    ".join(flags)
     if "\n" not in command:
-        return " \\\n    ".join([head, *(f"{line} &&" for line in before), *_lines(command)])
+        return "RUN " + " \\\n    ".join([*flags, *(f"{line} &&" for line in before), *_lines(command)])
+    head = " ".join(["RUN", *([" \\\n    ".join(flags)] if flags else [])])
     end = "EOT"
     while end in command.split("\n"):
         end += "T"

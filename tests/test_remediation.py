@@ -86,6 +86,74 @@ def test_all_secrets_of_a_step_move():
     assert rewritten(step, "first-fake-value", "second-fake-value") == mounts("A", "B") + " \\\n    make"
 
 
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("notify one-fake-value > /dev/null; echo two-fake-value", "BUILD_SECRET BUILD_SECRET_2"),
+        ("login --token two-fake-value && notify one-fake-value", "TOKEN BUILD_SECRET"),
+        ("A=one-fake-value B=two-fake-value make", "A B"),
+    ],
+)
+def test_all_findings_of_a_step_have_one_instruction(command, names):
+    """Names are given in the order of the text: two findings of a step do not contradict each other, and the build
+    command that fits says what each name is for."""
+    values = ["one-fake-value", "two-fake-value"]
+    titles = {Secret(value.encode()): f"the {value[:3]}" for value in values}
+
+    advices = []
+    for at in (0, 1):
+        secret, other = (Secret(value.encode()) for value in (values[at], values[1 - at]))
+        leak = Leak(Surface.HISTORY, State.LIVE, None, f"/bin/sh -c {command}", secret, (other,), titles=titles)
+        advices.append(advise(leak, Redactor(map(str.encode, values))))
+
+    assert advices[0] == advices[1] and advices[0].dockerfile.startswith(mounts(*names.split()))
+    first, second = names.split()
+    order = ("two", "one") if first == "TOKEN" else ("one", "two")
+    assert f"{first} stands for: the {order[0]}; {second} stands for: the {order[1]}." in advices[0].steps
+
+
+@pytest.mark.parametrize(
+    ("command", "rest"),
+    [
+        (f"make   # token {FAKE}", "make"),
+        (f"make; # {FAKE}\ntest 'a # b' # kept\n", "make;\ntest 'a # b' # kept\n"),
+        (f"echo 'it''s' # {FAKE} 'open\nmake", "echo 'it''s'\nmake"),
+    ],
+)
+def test_a_comment_is_deleted(command, rest):
+    """No mount is needed for what a shell skips."""
+    advice = remediation(f"/bin/sh -c {command}")
+
+    end = f"<<EOT\n{rest.rstrip()}\nEOT" if "\n" in rest else rest
+    assert advice.dockerfile == f"RUN {end}"
+    assert any(step.startswith("Delete the comment") for step in advice.steps)
+    assert not any("secret mount" in step for step in advice.steps)
+
+
+@pytest.mark.parametrize("command", [f"echo a#{FAKE}", f"echo '# {FAKE}'", f"echo \"a # {FAKE}\"", f"echo \\# {FAKE}"])
+def test_what_is_no_comment_stays(command):
+    """A number sign within a word or in quotes begins none."""
+    assert "$BUILD_SECRET" in rewritten(f"/bin/sh -c {command}").replace("{", "").replace("}", "")
+
+
+def test_a_comment_and_a_value_in_one_step():
+    """The value moves into a mount, the comment goes."""
+    step = "/bin/sh -c T=one-fake-value make # two-fake-value"
+
+    assert rewritten(step, "two-fake-value", "one-fake-value") == mounts("T") + " \\\n    make"
+
+
+@pytest.mark.parametrize("command", ["rm /etc/pip.conf", "mkdir -p /a && chmod 700 /a"])
+def test_a_run_that_has_no_use_for_a_build_argument(command):
+    """It was recorded with the argument all the same; a mount there would be for nothing."""
+    advice = remediation(f"|1 TOKEN={FAKE} /bin/sh -c {command}")
+
+    assert advice.dockerfile is None
+    assert any("Remove the ARG" in step for step in advice.steps)
+    assert any("has no use for it" in step for step in advice.steps)
+    assert remediation(f"|1 TOKEN={FAKE} /bin/sh -c rm /x && echo $TOKEN").dockerfile is not None
+
+
 def test_mounts_that_were_there_stay():
     """buildah records the mounts of a RUN; the rewritten one keeps them."""
     dockerfile = rewritten(f"/bin/sh -c --mount=type=cache,target=/c T={FAKE} make")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scanner.evidence import Secret, State, Surface
 from scanner.image.instruction import Step
@@ -48,6 +48,7 @@ class Leak:
         variables: whether the frontend that the Dockerfile names has `env=`, None if that is not known.
         following: the steps after it that made layers, up to the one that removed the file.
         earlier: where it lay before, None if it came in here.
+        titles: what the secret and the others are, for people.
     """
 
     surface: Surface
@@ -63,6 +64,7 @@ class Leak:
     written: str = ""
     image: str = ""
     earlier: Earlier | None = None
+    titles: Mapping[Secret, str] = field(default_factory=dict)
 
     @property
     def sets_variables(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from scanner.advice.case import ANY_MOUNT, OWN, Advice, Case, Change
 from scanner.advice.runs import from_mounts
-from scanner.image.instruction import Step
+from scanner.chain import uses
 from scanner.redact import spellings
 
 _SET = re.compile(r"(?<!\S)([A-Za-z_]\w*)=")
@@ -44,7 +44,8 @@ def declared(case: Case) -> Advice:
 def _variable(case: Case, kind: str) -> Advice:
     """A value that ARG or ENV gives a name; the RUN that uses the name can take it from a mount instead."""
     name = _name_of(case)
-    at, user = next(((at, step) for at, step in enumerate(case.leak.following) if _uses(step, name)), (OWN, None))
+    runs = ((at, step) for at, step in enumerate(case.leak.following) if step.kind == "RUN")
+    at, user = next(((at, step) for at, step in runs if uses(step.command, name)), (OWN, None))
     fix: tuple[str, ...]
     if kind == "ARG":
         how, fix = "It is the value of a build argument, which the image's history keeps.", (f"Delete ARG {name}.",)
@@ -79,8 +80,3 @@ def _name_of(case: Case) -> str:
     name = case.clean(found)
     return name if _NAME.fullmatch(name) else "TOKEN"
 
-
-def _uses(step: Step, name: str) -> bool:
-    """Whether the text of a RUN names a variable."""
-    named = rf"\$(?:{name}(?!\w)|\{{#?{name}\b)"
-    return step.kind == "RUN" and re.search(named, step.command) is not None

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from scanner.advice.case import ANY_MOUNT, OWN, Advice, Case, Change, Earlier, absolute, stands_in
 from scanner.advice.files import SSH, file_mount, id_of, ssh
-from scanner.chain import keeps
+from scanner.chain import arranges, keeps, uses
 from scanner.evidence import Secret, Surface
 from scanner.image.instruction import Step, parse_created_by
 from scanner.image.maker import Builder
@@ -66,6 +66,8 @@ def _inline(case: Case, in_args: bool) -> Advice:
     fix: tuple[str, ...] = (
         ("Remove the ARG: docker build --build-arg must never carry a credential.",) if in_args else ()
     )
+    if in_args and not case.holds(step.command) and _unused(case):
+        return Advice(how, (*fix, "This RUN has no use for it. One that has takes it from a secret mount."))
     added, mounted = repository(step, secrets, case.clean, variables=leak.sets_variables)
     if added or mounted:
         return _cloned(case, how, fix, added, mounted)
@@ -104,19 +106,40 @@ def from_mounts(
     rewritten = written(variables) or written(True)
     if not rewritten:
         return Advice(how, (*fix, f"Mount it instead: {ANY_MOUNT}"))
+    if rewritten.uncommented:
+        fix = (*fix, "Delete the comment: a shell skips it, the history keeps it.")
+    given = {name for name, _ in step.args}
+    change = Change({at: rewritten.dockerfile}, frozenset(name for name in rewritten.names if name in given))
+    if not rewritten.names:
+        return Advice(how, (*fix, f"Rebuild: {case.build(rewritten.options)}"), rewritten.dockerfile, change)
     older = written(False) if variables else None
+    values = "values" if len(rewritten.names) > 1 else "value"
     fix = (
         *fix,
         "Take it from a secret mount, as in the rewritten instruction (keep mounts that it has already).",
-        f"Rebuild with the value in the environment: {case.build(rewritten.options)}",
+        f"Rebuild with the {values} in the environment: {case.build(rewritten.options)}",
+        *_meanings(case, rewritten),
     )
-    given = {name for name, _ in step.args}
-    change = Change({at: rewritten.dockerfile}, frozenset(name for name in rewritten.names if name in given))
     if older:
         shown = "" if "<<" in older.dockerfile else _one_line(older)
         text = "A frontend older than 1.10 (BuildKit 0.16) has no env=; there the command reads the file"
         fix = (*fix, f"{text}: {shown}" if shown else f'{text}: NAME="$(cat /run/secrets/ID)".')
     return Advice(how, fix, rewritten.dockerfile, change)
+
+
+def _meanings(case: Case, rewritten: Rewritten) -> list[str]:
+    """What each variable of several is for."""
+    if len(rewritten.names) < 2:
+        return []
+    meant = zip(rewritten.names, rewritten.secrets, strict=True)
+    told = (f"{name} stands for: {case.leak.titles.get(secret, 'a value of this step')}" for name, secret in meant)
+    return ["; ".join(told) + "."]
+
+
+def _unused(case: Case) -> bool:
+    """Whether a RUN only puts files in their places and names no build argument that holds the secret."""
+    names = [name for name, value in case.step.args if case.holds(value)]
+    return arranges(case.step.command) and not any(uses(case.step.command, name) for name in names)
 
 
 def _cloned(

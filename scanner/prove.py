@@ -385,6 +385,7 @@ def _advice(place: Place, image: _Image) -> Remediation:
         files=image.steps.files(created_by),
         variables=recipe.dockerfile.sets_variables if recipe else None,
         written=made.text if made else "",
+        flags=made.flags if made else None,
         image=image.settings.names[place.image] if place.image < len(image.settings.names) else "",
         earlier=_earlier(place, image.first),
         titles={**image.steps.titles(created_by), secret: place.match.title},

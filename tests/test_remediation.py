@@ -224,6 +224,74 @@ def test_each_kind_of_leak_has_its_cure(created_by, surface, path, words):
     assert FAKE not in repr(advice)
 
 
+@pytest.mark.parametrize(
+    "created_by",
+    ["COPY <<EOF /etc/a.yml", "ADD <<EOF /etc/a.yml", "COPY <<-'EOF' <<X /etc/", "COPY readme <<a.yml /etc/"],
+)
+def test_a_here_document_is_no_file(created_by):
+    """The value stands in the Dockerfile: it is taken out of there, and no mount has `<<EOF` for a source."""
+    advice = remediation(f"{created_by} # buildkit", Surface.LAYER, "etc/a.yml")
+
+    assert any("Take the value out of the here-document" in step for step in advice.steps)
+    assert not any("src=<<" in step or ".dockerignore" in step for step in advice.steps)
+
+
+def test_a_file_beside_a_here_document():
+    """Of several sources the one with the file's name counts."""
+    advice = remediation("COPY a.yml <<X /etc/ # buildkit", Surface.LAYER, "etc/a.yml")
+
+    assert any("List a.yml in .dockerignore" in step for step in advice.steps)
+
+
+@pytest.mark.parametrize(
+    ("flags", "context", "stage"),
+    [(None, True, True), ((), True, False), (("--chown=1", "--from=build"), False, True)],
+)
+def test_files_of_another_stage(flags, context, stage):
+    """History does not keep --from: both cases are named, unless the user's Dockerfile tells. .dockerignore does
+    nothing for another stage."""
+    leak = Leak(
+        Surface.LAYER, State.LIVE, "root/.npmrc", "COPY /root /root # buildkit", Secret(FAKE.encode()),
+        written="" if flags is None else "/root /root", flags=flags,
+    )  # fmt: skip
+
+    steps = advise(leak, Redactor([FAKE.encode()])).steps
+
+    assert any("List root/.npmrc in .dockerignore" in step for step in steps) is context
+    assert any(".dockerignore does not reach" in step for step in steps) is stage
+    assert any("COPY --from=build" in step for step in steps) is (not context)
+
+
+def test_a_lone_file_of_another_stage():
+    """What lies in another stage is no file of the build context."""
+    advice = remediation("COPY /root/.npmrc /root/.npmrc # buildkit", Surface.LAYER, "root/.npmrc")
+
+    assert any("src=FILE" in step for step in advice.steps)
+    assert any("of another stage, if it came from there" in step for step in advice.steps)
+
+
+@pytest.mark.parametrize("created_by", ["COPY . . # buildkit", "COPY app.jar /opt/ # buildkit", "RUN /bin/sh -c mvn"])
+@pytest.mark.parametrize(
+    "name", ["app.jar", "shop-1.0.whl", "App.class", "settings.py", "main.min.js", "libx.so.1.2", "bin/tool", "a.pyc"]
+)
+def test_a_value_in_a_program(created_by, name):
+    """It belongs out of the source; to mount the program, or to leave it out of the context, helps nobody."""
+    advice = remediation(created_by, Surface.LAYER, f"opt/{name}")
+
+    assert any("out of the program's source" in step for step in advice.steps)
+    assert not any("--mount=" in step or "List " in step for step in advice.steps)
+    assert advice.dockerfile is None
+    assert any("browsers" in step for step in advice.steps) is (name == "main.min.js")
+
+
+def test_objects_of_git_are_mounted_nowhere():
+    """The repository stays out of the context; no step needs an object of it."""
+    advice = remediation("COPY src /src # buildkit", Surface.LAYER, "src/.git/objects/6d/5aab4746a3")
+
+    assert any("List src/.git in .dockerignore" in step for step in advice.steps)
+    assert not any("--mount=" in step for step in advice.steps)
+
+
 def test_buried_file():
     """For a deleted file the advice says that a later step cannot take bytes out of an earlier layer."""
     assert BURIED in remediation("COPY a /a # buildkit", Surface.LAYER, "a", State.DELETED).steps

@@ -45,6 +45,7 @@ class Leak:
         files: paths of files of its layer in which the step left a value that stands in its text too.
         image: its names and digest, empty if it has none.
         written: the operands of the step in the user's Dockerfile, empty if they are not known.
+        flags: those that it has there, None if they are not known: history does not keep them.
         variables: whether the frontend that the Dockerfile names has `env=`, None if that is not known.
         following: the steps after it that made layers, up to the one that removed the file.
         earlier: where it lay before, None if it came in here.
@@ -62,6 +63,7 @@ class Leak:
     files: tuple[str, ...] = ()
     variables: bool | None = None
     written: str = ""
+    flags: tuple[str, ...] | None = None
     image: str = ""
     earlier: Earlier | None = None
     titles: Mapping[Secret, str] = field(default_factory=dict)

@@ -10,6 +10,12 @@ from scanner.evidence import Surface
 from scanner.instead import User, download, moved_by, removals, user_of, user_of_key
 
 _IN_GIT = re.compile(r"(?:^|/)\.git/")
+#: Programs and parts of them: source, what is made of it, and what has no suffix where programs lie.
+_PROGRAM = re.compile(
+    r"\.(?:jar|war|ear|class|whl|egg|pyc?|[cm]?jsx?|tsx?|vue|svelte|rb|php|pl|go|rs|java|kt|scala|groovy|swift|cs|cc?|cpp"
+    r"|lua|wasm|dll|exe|so(?:\.[\d.]+)?|node|[ao]|js\.map)$|(?:^|/)s?bin/[^/.]+$"
+)
+_BUNDLE = re.compile(r"\.(?:min|bundle|chunk)\.js$|\.js\.map$|/(?:static|public|dist|html)/(?:.*/)?[^/]+\.js$")
 _CLASSIC_SOURCE = re.compile(r"(?:file|dir|multi):")
 #: Paths of keys that ssh uses.
 SSH = re.compile(r"(?:^|/)\.ssh/|(?:^|/)id_(?:rsa|dsa|ecdsa|ed25519)[^/]*$")
@@ -25,17 +31,74 @@ def copied(case: Case) -> Advice:
         return Advice(how, ("Copy from and to names that do not hold the value.",))
     if SSH.search(path):
         return ssh(case, f"{kind} put a private key into the layer.")
+    if _heredoc(case):
+        return _here_document(case)
+    if is_program(path):
+        return program(f"{kind} brought in a program that holds the value.", path)
     return _mounted_file(case) if _copied_from(case)[1] else _dropped_in(case)
+
+
+def is_program(path: str) -> bool:
+    """Whether a file is a program or a part of one, by its name."""
+    return _PROGRAM.search(path) is not None
+
+
+def program(how: str, path: str) -> Advice:
+    """For a value within a program: no mount and no .dockerignore helps as long as the program itself holds it."""
+    browsers = ("What a page loads, every visitor has: browsers must not be given the value at all.",)
+    return Advice(
+        how,
+        (
+            "Take the value out of the program's source and build the program anew; a secret mount or .dockerignore "
+            "only moves the program.",
+            "Give it to the program when it runs: docker run --env-file, or the orchestrator's secrets.",
+            *(browsers if _BUNDLE.search(path) else ()),
+        ),
+    )
+
+
+def _here_document(case: Case) -> Advice:
+    """For a file whose text stands in the Dockerfile itself: there is no file that could be mounted instead."""
+    kind, target = case.step.kind, absolute(case.path)
+    option = f"--secret id={id_of(target)},src=FILE"
+    return Advice(
+        f"It stands in a here-document of {kind}, in the Dockerfile itself, which became a file of the layer.",
+        (
+            f"Take the value out of the here-document: the file that {kind} writes names a variable or a file instead. "
+            "Where the Dockerfile is under version control, the value stays in its history.",
+            "If the program needs it when it runs, give it then: docker run --env-file, or a file from the "
+            "orchestrator's secrets.",
+            "If only the build needs it: keep it in a file outside the context and mount that in the RUN that needs "
+            f"it: RUN {file_mount(target)} ... with {case.build([option])}",
+        ),
+    )
+
+
+def _heredoc(case: Case) -> bool:
+    """Whether the file is the body of a here-document of COPY or ADD. Of several sources its name tells."""
+    *sources, _ = ["", *_words(case)]
+    documents = [re.sub(r"^<<-?|['\"]", "", word) for word in sources if word.startswith("<<")]
+    name = case.path.rpartition("/")[2]
+    return bool(documents) and (len(documents) == len([word for word in sources if word]) or name in documents)
 
 
 def _dropped_in(case: Case) -> Advice:
     """A COPY of a folder, or of several files, that took a file with it."""
-    path, pattern, target = case.path, _pattern(case), absolute(case.path)
+    kind, pattern, target = case.step.kind, _pattern(case), absolute(case.path)
+    stage = _from_stage(case)
+    how = f"{kind} of a whole folder, or of several files, took it along."
+    if stage:
+        return Advice(how, (_in_stage(stage), *_not_moved(case, target)))
     source = case.clean(_copied_from(case)[0])
+    fix = [f"List {pattern} in .dockerignore (and .git, .env*, *.pem, .npmrc, .netrc, .aws), or use COPY --exclude."]
+    if stage is None:
+        fix.append(_in_stage(""))
+    if _IN_GIT.search(case.path):  # no step needs an object of git, and what was committed stays in the repository
+        fix.append("Whatever was committed stays in every clone of the repository: there, too, only revoking helps.")
+        return Advice(how, tuple(fix), None, Change({}, ignored=pattern))
     option = f"--secret id={id_of(target)},src={source or 'FILE'}"
     user = user_of(case.leak.following, target, file_mount(target), option, case.clean, named=True)
     change = _moved(case, user, delete=False)
-    fix = [f"List {pattern} in .dockerignore (and .git, .env*, *.pem, .npmrc, .netrc, .aws), or use COPY --exclude."]
     if user:
         fix.append("Mount it in the RUN that needs it, as in the rewritten one.")
         fix.append(f"Rebuild: {case.build(user.rewritten.options)}")
@@ -43,11 +106,32 @@ def _dropped_in(case: Case) -> Advice:
         fix.append(f"Where a step needs the file, mount it: RUN {file_mount(target)} ...")
         fix += _not_moved(case, target)
     return Advice(
-        f"{case.step.kind} of a whole folder took {path} with it.",
+        how,
         tuple(fix),
         user.rewritten.dockerfile if user else None,
         replace(change, ignored=pattern) if change else None,
     )
+
+
+def _from_stage(case: Case) -> str | None:
+    """The stage or image that a COPY took its files from, empty if that is the build context; None if neither is sure,
+    for history keeps no --from."""
+    if case.step.kind != "COPY":
+        return ""
+    flags = case.leak.flags if case.leak.flags is not None else [w for w in case.step.command.split() if w[:2] == "--"]
+    stage = next((flag.partition("=")[2] for flag in flags if flag.startswith("--from=")), "")
+    if stage or case.leak.flags is not None:
+        return case.clean(stage)
+    return "" if _words(case)[:1] in ([".",], ["./"]) else None
+
+
+def _in_stage(stage: str) -> str:
+    """What to do about a file of another stage or image."""
+    if stage:
+        start = f"It came from {stage} (COPY --from={stage}), which .dockerignore does not reach"
+    else:
+        start = "If it came from another stage or image (history does not keep --from), .dockerignore does not reach it"
+    return f"{start}: do not make it there, or copy only what is needed instead of its folder."
 
 
 def _pattern(case: Case) -> str:
@@ -55,7 +139,7 @@ def _pattern(case: Case) -> str:
     source = case.clean(_copied_from(case)[0])
     if _IN_GIT.search(case.path):
         return f"{source.partition('.git/')[0]}.git" if source else "**/.git"
-    return source or f"**/{case.path.rpartition('/')[2]}"
+    return source.lstrip("/") or f"**/{case.path.rpartition('/')[2]}"
 
 
 def id_of(target: str) -> str:
@@ -71,22 +155,32 @@ def file_mount(target: str) -> str:
 def _mounted_file(case: Case) -> Advice:
     target = absolute(case.path)
     mount = file_mount(target)
-    option = f"--secret id={id_of(target)},src={case.clean(_copied_from(case)[0]) or 'FILE'}"
+    source = case.clean(_copied_from(case)[0])
+    in_context = bool(source) and not source.startswith("/")
+    option = f"--secret id={id_of(target)},src={source if in_context and not _from_stage(case) else 'FILE'}"
     user = user_of(case.leak.following, target, mount, option, case.clean)
-    kind = case.step.kind
+    kind, stage = case.step.kind, _from_stage(case)
+    made = (_made_in_stage(stage),) if stage or (stage is None and source.startswith("/")) else ()
     how = f"{kind} put the file into a layer, for everyone who can pull the image."
     run_time = (
         "If the program needs it when it runs, mount it into the container then, from the orchestrator's secrets."
     )
     if not user:
         delete = f"Delete the {kind} and mount the file in the RUN that needs it: RUN {mount} ..."
-        return Advice(how, (delete, *_not_moved(case, target), f"Rebuild: {case.build([option])}", run_time))
+        return Advice(how, (delete, *made, *_not_moved(case, target), f"Rebuild: {case.build([option])}", run_time))
     fix = (
         f"Delete the {kind} of the file and mount it in the RUN that needs it, which seems to be the rewritten one.",
+        *made,
         f"Rebuild: {case.build(user.rewritten.options)}",
         run_time,
     )
     return Advice(how, fix, user.rewritten.dockerfile, _moved(case, user, delete=True))
+
+
+def _made_in_stage(stage: str | None) -> str:
+    """What to do about a stage that made the file."""
+    where = f"of {stage}" if stage else "of another stage, if it came from there (history does not keep --from),"
+    return f"The step {where} that makes the file has no need to, either."
 
 
 def _not_moved(case: Case, target: str) -> list[str]:
@@ -116,8 +210,7 @@ def _moved(case: Case, user: User | None, delete: bool) -> Change | None:
 
 def _copied_from(case: Case) -> tuple[str, bool]:
     """The file in the build context that a COPY took, empty if that is not known, and whether it took nothing else."""
-    written = case.leak.written
-    words = _operands(case.step.command if not written or "$" in written or written.startswith("[") else written)
+    words = _words(case)
     path = absolute(case.leak.path or "")
     name = path.rpartition("/")[2]
     if words and _CLASSIC_SOURCE.match(words[0]):  # classic builders record a hash instead of the name
@@ -132,6 +225,12 @@ def _copied_from(case: Case) -> tuple[str, bool]:
     else:
         found, inner = ("/", path.removeprefix(f"{target}/")) if path.startswith(f"{target}/") else ("", "")
     return (inner if source in (".", "./", "/") else f"{source.rstrip('/')}/{inner}") if found else "", False
+
+
+def _words(case: Case) -> list[str]:
+    """The operands of a COPY or ADD, from the user's Dockerfile if that says more than the history."""
+    written = case.leak.written.partition("\n")[0]  # the bodies of here-documents follow
+    return _operands(case.step.command if not written or "$" in written or written.startswith("[") else written)
 
 
 def _add_url(case: Case) -> Advice:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from scanner.advice.case import ANY_MOUNT, OWN, Advice, Case, Change, Earlier, absolute, stands_in
-from scanner.advice.files import SSH, file_mount, id_of, ssh
+from scanner.advice.files import SSH, file_mount, id_of, is_program, program, ssh
 from scanner.chain import arranges, keeps, uses
 from scanner.evidence import Secret, Surface
 from scanner.image.instruction import Step, parse_created_by
@@ -203,6 +203,8 @@ def _written(case: Case) -> Advice:
             rewritten.dockerfile if rewritten else None,
             Change({OWN: rewritten.dockerfile}) if rewritten else None,
         )
+    if is_program(path):
+        return program("A program that this RUN made or fetched holds the value.", path)
     found = (f"{_keep_out(case, earlier)}, where a tool of this RUN may have found it.",) if earlier else ()
     return Advice(
         f"A tool of this RUN wrote it to {path}, which became part of the layer. A secret mount does not help if the "

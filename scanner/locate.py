@@ -21,7 +21,8 @@ from scanner.work.jobs import BlobOutcome
 from scanner.work.keyed import keyed_tree
 from scanner.work.messages import Sighting
 
-_SETTINGS = {
+#: Settings of a config, with the instruction that sets each.
+SETTINGS = {
     "Env": "ENV",
     "Labels": "LABEL",
     "Cmd": "CMD",
@@ -311,7 +312,7 @@ def _setting_step(text: Text, path: str, match: Match) -> Instruction | None:
     if text.image is None or text.image.config is None or not path.startswith(("config.", "container_config.")):
         return None
     value = text_of(match.secret.reveal())
-    kind = _SETTINGS.get(path.split(".")[1].partition("[")[0], "")
+    kind = SETTINGS.get(path.split(".")[1].partition("[")[0], "")
     holding = [
         Instruction(number, entry.created_by)
         for number, entry in enumerate(text.image.config.history)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from scanner.advice.case import ANY_MOUNT, Advice, Case, Change, Leak
-from scanner.advice.declared import IN_CONFIG, UNKNOWN, declared
+from scanner.advice.case import Advice, Case, Change, Leak
+from scanner.advice.declared import declared, in_config, unknown
 from scanner.advice.files import copied
 from scanner.advice.runs import run
 from scanner.evidence import Remediation, State, Surface
@@ -35,16 +35,10 @@ BURIED = (
     "it there and never store it."
 )
 KANIKO = "kaniko has no secret mounts: build this image with BuildKit or buildah, which have."
+#: The name of a build argument in provenance.
+_ARGUMENT = re.compile(r"build-arg:([A-Za-z_]\w{0,99})")
 #: Surfaces that no step explains.
 _BY_SURFACE = {
-    Surface.ATTESTATION: Advice(
-        "The build's provenance holds it. Provenance of mode=max stores build arguments and the environment of every "
-        "stage, of those too that are not in the image.",
-        (
-            f"Replace the build argument by a secret mount: {ANY_MOUNT}",
-            "Until then build with --provenance=mode=min or --provenance=false.",
-        ),
-    ),
     Surface.ANNOTATION: Advice(
         "It is in an annotation, which anyone reads without even pulling layers.",
         ("Build without that annotation; check what fills it, such as a git remote URL with a password.",),
@@ -80,11 +74,16 @@ def advise(
     case = Case(leak, parse_created_by(leak.created_by or ""), lambda text: redactor.text(text, own=own))
     advice = _choose(case)
     buried = (BURIED,) if leak.state in (State.DELETED, State.OVERWRITTEN, State.HIDDEN) else ()
-    kaniko = (KANIKO,) if leak.builder is Builder.KANIKO and advice.dockerfile else ()
+    kaniko = (KANIKO,) if leak.builder is Builder.KANIKO and _mounts(advice) else ()
     delete = _DELETE.format(f", here {case.clean(leak.image)}") if leak.image else DELETE
     steps = (ROTATE, *kaniko, *advice.fix, *buried, delete, PURGE)
     diff, script = written(advice.change) if advice.change else (None, None)
     return Remediation(advice.how, steps, advice.dockerfile, diff, script)
+
+
+def _mounts(advice: Advice) -> bool:
+    """Whether the advice needs a builder that has mounts."""
+    return bool(advice.dockerfile) or any("--mount=" in step for step in advice.fix)
 
 
 def unnamed(step: str) -> str:
@@ -93,10 +92,26 @@ def unnamed(step: str) -> str:
 
 
 def _choose(case: Case) -> Advice:
+    if case.leak.surface is Surface.ATTESTATION:
+        return _attested(case)
     fixed = _BY_SURFACE.get(case.leak.surface)
     if fixed:
         return fixed
     if case.leak.created_by is None:
-        return IN_CONFIG if case.leak.surface is Surface.CONFIG else UNKNOWN
+        return in_config(case) if case.leak.surface is Surface.CONFIG else unknown(case)
     by_kind = {"RUN": run, "COPY": copied, "ADD": copied}
     return by_kind.get(case.step.kind, declared)(case)
+
+
+def _attested(case: Case) -> Advice:
+    """For provenance, which names the build argument that held it."""
+    named = _ARGUMENT.search(case.leak.path or "")
+    name = named[1] if named and case.clean(named[1]) == named[1] else "TOKEN"
+    return Advice(
+        "The build's provenance holds it. Provenance of mode=max stores build arguments and the environment of every "
+        "stage, of those too that are not in the image.",
+        (
+            f"Replace the build argument by a secret mount: {case.mount(name)}",
+            "Until then build with --provenance=mode=min or --provenance=false.",
+        ),
+    )

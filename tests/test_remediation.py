@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scanner.advice.case import Leak
 from scanner.evidence import Secret, State, Surface
 from scanner.image.instruction import Step, parse_created_by
+from scanner.image.maker import Builder
 from scanner.redact import Redactor
-from scanner.remediation import BURIED, DELETE, PURGE, ROTATE, advise
+from scanner.remediation import BURIED, DELETE, KANIKO, PURGE, ROTATE, advise
 from scanner.rewrite import rewrite
 
 FAKE = "not-a-real-one"
@@ -290,6 +291,68 @@ def test_objects_of_git_are_mounted_nowhere():
 
     assert any("List src/.git in .dockerignore" in step for step in advice.steps)
     assert not any("--mount=" in step for step in advice.steps)
+
+
+@pytest.mark.parametrize(
+    ("created_by", "words"),
+    [
+        ("ENV STRIPE_KEY={}", "id=stripe_key,env=STRIPE_KEY,required=true"),
+        ("ARG GH_PAT={}", "RUN that uses $GH_PAT: RUN --mount=type=secret,id=gh_pat,env=GH_PAT"),
+        ("ONBUILD ENV K={}", "ONBUILD RUN --mount=type=secret,id=k,env=K,required=true"),
+        ('CMD ["a" "{}"]', "Have the program read a variable or a file instead"),
+        ('ENTRYPOINT ["a" "{}"]', "Have the program read a variable or a file instead"),
+        ('HEALTHCHECK &{{{{["CMD-SHELL" "get {}"]}}}}', "Have the check read a variable"),
+        ("WORKDIR /srv/{}", "Give WORKDIR a name"),
+        ("MAINTAINER {}", "Delete it."),
+    ],
+)
+def test_each_declaration_has_its_own_cure(created_by, words):
+    """Variables keep their own names in mounts; what no build carries out is not mounted in one."""
+    advice = remediation(created_by.format(FAKE))
+
+    assert any(words in step for step in advice.steps), advice.steps
+    mounted = created_by.startswith(("ENV", "ARG", "ONBUILD"))
+    assert any("--mount=" in step for step in advice.steps) is mounted
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("config.Cmd[1]", "Have the program read"),
+        ("config.Healthcheck.Test[1]", "Have the check read"),
+        ("config.OnBuild[0]", "ONBUILD RUN --mount="),
+        ('config.Labels["a"]', "Delete the label"),
+        ("config.Env[3]", "docker run --env-file"),
+    ],
+)
+@pytest.mark.parametrize("surface", [Surface.CONFIG, Surface.METADATA])
+def test_a_setting_whose_step_is_unknown(path, words, surface):
+    """The setting itself tells what it is for; no layer is blamed for it."""
+    advice = remediation(None, surface, path if surface is Surface.CONFIG else f"{'0' * 64}/json: {path}")
+
+    assert any(words in step for step in advice.steps), advice.steps
+    assert path.split(".")[1].partition("[")[0] in advice.summary and "layer" not in advice.summary
+
+
+def test_every_mount_is_as_the_builder_can():
+    """No env= and no plain docker build for whoever uses the classic builder; kaniko has none at all."""
+    secret = Secret(FAKE.encode())
+    places = (f"ENV STRIPE_KEY={FAKE}", Surface.CONFIG), (None, Surface.LAYER), (None, Surface.CONFIG)
+    for created_by, surface in places:
+        leaks = [Leak(surface, State.LIVE, "a", created_by, secret, (), builder) for builder in Builder]
+        for leak in leaks:
+            text = " ".join(advise(leak, Redactor([FAKE.encode()])).steps)
+
+            assert (",env=" in text.partition("--mount=")[2].partition("required")[0]) is leak.sets_variables
+            assert leak.builder.build("--secret").removesuffix(" .") in text
+            assert (KANIKO in text) is (leak.builder is Builder.KANIKO)
+
+
+def test_provenance_names_the_build_argument():
+    """The mount takes the argument's own name."""
+    advice = remediation(None, Surface.ATTESTATION, 'sha256:00: predicate.args["build-arg:GHT"]')
+
+    assert any("id=ght,env=GHT" in step for step in advice.steps)
 
 
 def test_buried_file():

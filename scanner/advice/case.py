@@ -10,9 +10,6 @@ from scanner.image.instruction import Step
 from scanner.image.maker import Builder
 from scanner.redact import spellings
 
-ANY_MOUNT = (
-    "RUN --mount=type=secret,id=token,env=TOKEN,required=true ... with docker build --secret id=token,env=TOKEN ."
-)
 #: Of a step that is told in a sentence the first letters are enough.
 _LONGEST_LINE = 120
 
@@ -120,6 +117,13 @@ class Case:
     def build(self, options: Iterable[str]) -> str:
         """The command that goes with a rewritten instruction."""
         return self.leak.builder.build(*options)
+
+    def mount(self, name: str = "TOKEN") -> str:
+        """A RUN with the variable *name* from a secret mount, as this image's builder can, and how to build it."""
+        id, variables = name.lower(), self.leak.sets_variables
+        flag = f"--mount=type=secret,id={id}{f',env={name}' if variables else ''},required=true"
+        reading = "" if variables else f'export {name}="$(cat /run/secrets/{id})" && '
+        return f"RUN {flag} {reading}... with {self.build([f'--secret id={id},env={name}'])}"
 
     def line(self, step: Step) -> str:
         """A step as it is told in a sentence, redacted and not longer than that bears."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from scanner.advice.case import ANY_MOUNT, OWN, Advice, Case, Change, Earlier, absolute, stands_in
+from scanner.advice.case import OWN, Advice, Case, Change, Earlier, absolute, stands_in
 from scanner.advice.files import SSH, file_mount, id_of, is_program, program, ssh
 from scanner.chain import arranges, keeps, uses
 from scanner.evidence import Secret, Surface
@@ -105,7 +105,7 @@ def from_mounts(
     variables = case.leak.sets_variables
     rewritten = written(variables) or written(True)
     if not rewritten:
-        return Advice(how, (*fix, f"Mount it instead: {ANY_MOUNT}"))
+        return Advice(how, (*fix, f"Mount it instead: {case.mount()}"))
     if rewritten.uncommented:
         fix = (*fix, "Delete the comment: a shell skips it, the history keeps it.")
     given = {name for name, _ in step.args}

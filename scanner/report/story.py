@@ -19,7 +19,7 @@ SURFACES = {
     Surface.ANNOTATION: "annotation",
     Surface.CACHE: "build cache",
     Surface.BUILDER: "builder",
-    Surface.METADATA: "file name or header",
+    Surface.METADATA: "the archive's own file",
 }
 BURIED = {State.DELETED: "deleted", State.OVERWRITTEN: "overwritten", State.HIDDEN: "hidden"}
 CLOSING = {
@@ -27,6 +27,8 @@ CLOSING = {
     Verdict.CLEAN: "Exit code 0: nothing that counts was found, everything was read.",
     Verdict.INCOMPLETE: "Exit code 3: not everything could be read (0 with --allow-incomplete).",
 }
+#: Beside each layer, `docker save` of old wrote what schema 1 knew of it.
+_LEGACY = re.compile(r"[0-9a-f]{64}/json(?::|$)")
 _TOP = tuple[str, str, int]
 #: Of more kinds of advice for one step the first are given.
 _ADVICES = 3
@@ -108,6 +110,8 @@ def where(finding: Finding) -> str:
     if finding.line is not None:
         place += f":{finding.line}"
     kind = SURFACES[finding.surface]
+    if finding.surface is Surface.METADATA and _LEGACY.match(place):
+        kind = "a layer's legacy JSON"
     layer = finding.layer
     if layer:
         digest = layer.digest or layer.diff_id

@@ -24,7 +24,7 @@ INFORMATION = "Negligible"
 _ORDER = ("Unknown", INFORMATION, "Low", "Medium", "High", "Critical")
 _SURFACES = {
     "layer": "layer", "config": "image config", "history": "image history", "attestation": "attestation",
-    "annotation": "annotation", "cache": "build cache", "builder": "builder", "metadata": "file name or header",
+    "annotation": "annotation", "cache": "build cache", "builder": "builder", "metadata": "the archive's own file",
 }  # fmt: skip
 _BURIED = {"deleted": "deletes it", "overwritten": "overwrites it", "hidden": "hides it"}
 _KEYS = re.compile(r"private-?key|keystore|pkcs|ssh", re.IGNORECASE)

@@ -25,7 +25,8 @@ _DELETE = (
 )
 DELETE = _DELETE.format("")
 _WORD = r"[^\s;|&$`]{1,256}"
-_WITH_NAMES = re.compile(re.escape(_DELETE).replace(r"\{\}", rf"(?:, here {_WORD}(?: (?:and|at) {_WORD}){{0,3}})?"))
+_NAMES = rf"(?:, here {_WORD}(?: (?:and|at) {_WORD}){{0,3}}(?: \(the index of {_WORD}\))?)?"
+_WITH_NAMES = re.compile(re.escape(_DELETE).replace(r"\{\}", _NAMES))
 PURGE = (
     "Empty what the builders keep: docker builder prune -a, docker buildx history rm --all, docker image prune; "
     "then CI caches and mirrors."

@@ -432,11 +432,15 @@ def _judged(
 
 
 def _names(opened: OpenedImage, image: Image) -> str:
-    """What to delete of an image: a few of its names, and its manifest's digest."""
+    """What to delete of an image: a few of its names, and the digest that they point to. Where that is of an index,
+    whoever deleted the image's own manifest would leave the tag, and the attestations beside the image."""
     own = [opened.reference] if opened.source in ("docker", "podman", "registry") else []
-    names = list(dict.fromkeys([*own, *image.names]))[:3]
-    digest = f" at {image.manifest_digest}" if image.manifest_digest and names else ""
-    return f"{' and '.join(name[:200] for name in names)}{digest}"
+    known = list(dict.fromkeys([*own, *image.names]))
+    # an entry of index.json bears its name in whole and, in another annotation, the tag of it
+    names = [name for name in known if not any(other.endswith(f":{name}") for other in known)][:3]
+    digest = f" at {image.tagged or image.manifest_digest}" if image.manifest_digest and names else ""
+    index = f" (the index of {image.manifest_digest})" if image.tagged and digest else ""
+    return f"{' and '.join(name[:200] for name in names)}{digest}{index}"
 
 
 def _shown(places: Iterable[Place]) -> Iterator[bytes]:

@@ -10,8 +10,22 @@ from typing import Any
 
 import pytest
 
+from scanner.remediation import DELETE, unnamed
 from testimages.values import github_token
-from tests.builders import BuiltLayer, image_of, layer, private_key, write
+from tests.builders import (
+    OCI_INDEX,
+    BuiltLayer,
+    descriptor_of,
+    dumps,
+    image_index,
+    image_of,
+    layer,
+    layout_members,
+    private_key,
+    sha256,
+    tar_of,
+    write,
+)
 from tests.conftest import Leakscan
 
 TOKEN = github_token(random.Random("advised"))
@@ -83,3 +97,20 @@ def test_a_mount_of_a_whole_file_is_built_as_the_builder_builds(advised: Advised
     found = advised(layer({"etc/pip.conf": TEXT}, created_by="/bin/sh -c pip config set x y"))["etc/pip.conf"]
 
     assert any("DOCKER_BUILDKIT=1 docker build --secret id=pipconf,src=FILE ." in step for step in found["steps"])
+
+
+def test_the_digest_that_a_tag_points_to(tmp_path: Path, leakscan: Leakscan) -> None:
+    """Where a tag points to an index, deleting the image's own manifest leaves the tag; and the tag by itself is no
+    second name."""
+    image = image_of(layer({"app/.env": TEXT}, created_by="COPY app /app # buildkit"))
+    index = image_index(image)
+    names = {"io.containerd.image.name": "docker.io/library/shop:1", "org.opencontainers.image.ref.name": "1"}
+    top = dumps({"schemaVersion": 2, "manifests": [descriptor_of(index, OCI_INDEX, annotations=names)]})
+    path = write(tmp_path / "image.tar", tar_of(*layout_members(image, index=top, blobs=[index])))
+
+    [found] = [each for each in json.loads(leakscan("--format", "json", path).stdout)["findings"] if each["gated"]]
+
+    [delete] = [step for step in found["remediation"]["steps"] if step.startswith("Delete every tag")]
+    at = f"docker.io/library/shop:1 at {sha256(index)} (the index of {sha256(image.manifest())}), its attestations"
+    assert f"by digest, here {at}" in delete
+    assert unnamed(delete) == DELETE

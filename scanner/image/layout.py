@@ -36,11 +36,13 @@ _REFERRER_TAG = re.compile(r"sha256-[0-9a-f]{64}(?:\.(?:att|sig|sbom))?")
 
 @dataclass(slots=True)
 class _Visit:
-    """The walk over a layout's indexes. Each manifest is read once, however many indexes name it."""
+    """The walk over a layout's indexes. Each manifest is read once, however many indexes name it. *top* is the digest
+    that a name points to: of the entry that the walk is below."""
 
     assembly: Assembly
     seen: dict[str, int | None]
     followed: int = 0
+    top: str = ""
 
 
 def read_layout(assembly: Assembly, tag: str = "") -> None:
@@ -66,12 +68,13 @@ def read_layout(assembly: Assembly, tag: str = "") -> None:
     entries = _selected(assembly, index, tag) if tag else index.manifests
     visit = _Visit(assembly, {})
     for entry in entries:
+        visit.top = entry.digest
         _follow(visit, entry, 1)
 
 
 def read_entry(assembly: Assembly, entry: Descriptor) -> None:
     """Add every image that one descriptor leads to. Raises OSError if the store cannot be read."""
-    _follow(_Visit(assembly, {}), entry, 1)
+    _follow(_Visit(assembly, {}, top=entry.digest), entry, 1)
 
 
 def read_cache(assembly: Assembly) -> None:
@@ -159,6 +162,8 @@ def _follow(visit: _Visit, entry: Descriptor, depth: int) -> None:
     take(assembly, entry, blob, manifest, gaps)
     if len(assembly.images) > before:
         visit.seen[entry.digest] = before
+        if visit.top != entry.digest:
+            assembly.images[before] = replace(assembly.images[before], tagged=visit.top)
 
 
 def take(

@@ -65,7 +65,8 @@ class Document:
 class Image:
     """One image of one platform. Layers and history are counted from 0, the base first.
 
-    *names* are the tags and reference names that the source gives it.
+    *names* are the tags and reference names that the source gives it; *tagged* is the digest that they point to, where
+    that is not the manifest's: of the index that leads to it.
     """
 
     platform: Platform
@@ -76,6 +77,7 @@ class Image:
     documents: tuple[Document, ...] = ()
     gaps: tuple[Gap, ...] = ()
     names: tuple[str, ...] = ()
+    tagged: str | None = None
 
 
 @dataclass(slots=True)

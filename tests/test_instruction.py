@@ -99,7 +99,7 @@ def test_a_count_without_arguments():
 
 def test_line_is_one_line():
     """The line shown to people has no builder's words and no line breaks."""
-    assert parse_created_by("RUN |1 A=b /bin/sh -c echo one\n  two # buildkit").line == "RUN echo one two"
+    assert parse_created_by("RUN |1 A=b /bin/sh -c echo one\n  two # buildkit").line == "RUN echo one \\n two"
 
 
 def test_repr_shows_no_secret():

@@ -233,3 +233,37 @@ def test_command_keeps_quoted_words_whole():
     page.command("cat 'a file with a name of many words' | head -c 14 > 'another long name'", indent=2)
 
     assert str(page) == "  cat \\\n    'a file with a name of many words' \\\n    | head -c 14 > 'another long name'\n"
+
+
+def test_only_build_steps_are_counted_as_such():
+    """A config without a step, and a layer that was imported, are no build steps; neither has a bare number."""
+    imported = Instruction(0, "")
+    config = replace(finding(1, surface=Surface.CONFIG, path="config.Cmd[1]"), instruction=None)
+    layer = replace(finding(2, surface=Surface.LAYER, layer=0, path="root/.npmrc"), instruction=imported)
+    history = replace(finding(3, surface=Surface.HISTORY, path="history[0].comment"), instruction=imported)
+
+    shown = render(result(config, layer, history))
+
+    assert "build steps" not in shown.partition("\n")[0] and "build step" not in shown.partition(".")[0]
+    assert "Layer 0, build step unknown\n" in shown and "Step 0" not in shown
+    assert "Entry 0 of the history, which tells no build step\n" in shown
+    shown = " ".join(render(result(config, finding(4, step=4), finding(5, step=1))).split())
+    assert "from 2 build steps and elsewhere." in shown
+
+
+def test_a_line_break_in_a_step_is_shown():
+    """Two commands of a here-document are not read as one."""
+    step = Instruction(4, "RUN /bin/sh -c export TOKEN=****\necho hi > /x\n # buildkit")
+
+    shown = render(result(replace(finding(1), instruction=step)))
+
+    assert "Step 4: RUN export TOKEN=**** \\n echo hi > /x\n" in shown
+
+
+def test_places_in_the_json_of_layers_are_called_that():
+    """docker save of old wrote a config beside each layer: that is no name of a file and no header."""
+    path = f"{'0' * 64}/json: container_config.Env[1]"
+
+    shown = " ".join(render(result(finding(1, surface=Surface.METADATA, path=path)), width=200).split())
+
+    assert f"{path} (a layer's legacy JSON)" in shown

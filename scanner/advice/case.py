@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scanner.evidence import Secret, State, Surface
 from scanner.image.instruction import Step
@@ -127,7 +127,8 @@ class Case:
 
     def line(self, step: Step) -> str:
         """A step as it is told in a sentence, redacted and not longer than that bears."""
-        line = self.clean(step.line)
+        # before lines are joined, or a value of several lines would not be recognized
+        line = replace(step, command=self.clean(step.command), flags=tuple(map(self.clean, step.flags))).line
         return f"`{line}`" if len(line) <= _LONGEST_LINE else f"`{line[:_LONGEST_LINE]}...`"
 
     def holds(self, text: str) -> bool:

@@ -235,7 +235,8 @@ def _words(case: Case) -> list[str]:
 
 def _add_url(case: Case) -> Advice:
     rewritten = download(case.step, case.clean)
-    netrc = "Or fetch in a RUN: RUN --mount=type=secret,id=netrc,target=/root/.netrc,required=true curl -fn ..."
+    mount = "--mount=type=secret,id=netrc,target=/root/.netrc,required=true"
+    netrc = f"Another way is to fetch in a RUN: RUN {mount} curl -fn ..."
     how = "It stands in the URL of an ADD; the image's history keeps the URL."
     if not rewritten:
         return Advice(how, ("Take it out of the URL.", netrc))

@@ -23,18 +23,22 @@ _LOG = re.compile(r"\.log(?:\.\d+)?$|(?:^|/)(?:\.\w+_history|\.wget-hsts|build-e
 _GIT = re.compile(r"(?:^|/)\.git(?:/|-credentials$)")
 _GIT_CLONE = re.compile(r"\bgit\b[^;&|\n]{0,400}?\b(?:clone|fetch|pull|submodule|ls-remote)\b")
 _CHANGES = re.compile(r"(?<![\w./-])(?:chmod|chown|chgrp)\s")
-_OVER_SSH = "Or clone over ssh: RUN --mount=type=ssh git clone git@HOST:OWNER/REPO with docker build --ssh default ."
-_GIT_FIX = (
-    (
-        "Let the builder fetch the repository: ADD https://HOST/OWNER/REPO.git#REF /src with docker build --secret "
-        "id=GIT_AUTH_TOKEN,env=GIT_AUTH_TOKEN ."
-    ),
-    _OVER_SSH,
-)
 _NAMED = Advice(
     "It stands in the name, link target or header of a file that this RUN made; layers store them as they are.",
     ("Build file names and link targets without the value.",),
 )
+
+
+def _over_ssh(case: Case) -> str:
+    command = "RUN --mount=type=ssh git clone git@HOST:OWNER/REPO"
+    return f"Another way is to clone over ssh: {command} with {case.build(['--ssh default'])}"
+
+
+def _fetched(case: Case) -> tuple[str, str]:
+    """Ways to a repository that need no credential in its URL."""
+    option = "--secret id=GIT_AUTH_TOKEN,env=GIT_AUTH_TOKEN"
+    added = f"ADD https://HOST/OWNER/REPO.git#REF /src with {case.build([option])}"
+    return f"Let the builder fetch the repository: {added}", _over_ssh(case)
 
 
 def run(case: Case) -> Advice:
@@ -72,7 +76,7 @@ def _inline(case: Case, in_args: bool) -> Advice:
     if added or mounted:
         return _cloned(case, how, fix, added, mounted)
     if _GIT_CLONE.search(step.command) and case.holds(step.command):
-        fix = (*_GIT_FIX, *fix)
+        fix = (*_fetched(case), *fix)
     over = {path: mount_over(step.command, absolute(path)) for path in leak.files}
     advice = from_mounts(case, how, fix, step, secrets, tuple(dict.fromkeys(filter(None, over.values()))))
     kept = [case.clean(path) for path, mount in over.items() if mount]
@@ -157,8 +161,8 @@ def _cloned(
                 f"Where the server wants another user than x-access-token, give the whole header: --secret "
                 f"id=GIT_AUTH_HEADER.{host},env=GIT_AUTH_HEADER with the value basic BASE64-OF-USER:TOKEN."
             ),
-            *([f"Or let git read a mounted .netrc: {_one_line(mounted)}"] if mounted else []),
-            _OVER_SSH,
+            *([f"Another way is to let git read a mounted .netrc: {_one_line(mounted)}"] if mounted else []),
+            _over_ssh(case),
         )
         return Advice(how, fix, added.dockerfile, Change({OWN: added.dockerfile}, arguments))
     assert mounted is not None
@@ -167,7 +171,7 @@ def _cloned(
         "Keep the credential out of the URL, which git stores, and let git read a mounted .netrc (machine HOST login "
         "USER password TOKEN), as in the rewritten instruction.",
         f"Rebuild: {case.build(mounted.options)}",
-        _OVER_SSH,
+        _over_ssh(case),
     )
     return Advice(how, fix, mounted.dockerfile, Change({OWN: mounted.dockerfile}, arguments))
 
@@ -188,7 +192,7 @@ def _written(case: Case) -> Advice:
     if _GIT.search(path):
         how = f"git stored it in {path} when the RUN cloned or fetched with a credential in the URL."
         added, mounted = repository(case.step, (), case.clean, variables=case.leak.sets_variables)
-        return _cloned(case, how, (), added, mounted) if mounted else Advice(how, _GIT_FIX)
+        return _cloned(case, how, (), added, mounted) if mounted else Advice(how, _fetched(case))
     if kept:
         rewritten = unkept(case.step, absolute(path), case.clean)
         return Advice(
@@ -207,7 +211,7 @@ def _written(case: Case) -> Advice:
         return program("A program that this RUN made or fetched holds the value.", path)
     found = (f"{_keep_out(case, earlier)}, where a tool of this RUN may have found it.",) if earlier else ()
     return Advice(
-        f"A tool of this RUN wrote it to {path}, which became part of the layer. A secret mount does not help if the "
+        "A tool of this RUN wrote it to a file, which became part of the layer. A secret mount does not help if the "
         "command stores what it reads.",
         (
             *found,
@@ -216,7 +220,7 @@ def _written(case: Case) -> Advice:
                 "NPM_TOKEN, NETRC, GIT_CONFIG_COUNT ...) in the one RUN that needs it."
             ),
             (
-                f"Or mount the whole file: RUN {file_mount(absolute(path))} ... with "
+                f"A file that a command needs is mounted whole: RUN {file_mount(absolute(path))} ... with "
                 f"{case.build([f'--secret id={id_of(absolute(path))},src=FILE'])}"
             ),
         ),

@@ -55,8 +55,10 @@ class Step:
 
     @property
     def line(self) -> str:
-        """The step as one line of a Dockerfile, without build arguments; runs of white space are one space."""
-        return " ".join(" ".join([self.kind, *self.flags, self.command]).split())
+        """The step as one line of a Dockerfile, without build arguments; runs of white space are one space, and the end
+        of a line, which ends a command in a here-document, is a `\\n` between spaces."""
+        lines = " ".join([self.kind, *self.flags, self.command]).split("\n")
+        return " \\n ".join(filter(None, (" ".join(line.split()) for line in lines)))
 
 
 def parse_created_by(created_by: str) -> Step:

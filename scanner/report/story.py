@@ -85,20 +85,29 @@ def by_step(findings: Sequence[Finding]) -> list[Group]:
 
 
 def _step_of(finding: Finding) -> _TOP:
-    platform = finding.platform or ""
-    if finding.instruction:
-        return platform, finding.instruction.created_by, finding.instruction.history_index
-    return platform, "", finding.layer.index if finding.layer else -1
+    platform, step = finding.platform or "", finding.instruction
+    if _is_known(finding) and step:
+        return platform, step.created_by, step.history_index
+    if finding.layer:
+        return platform, "", finding.layer.index
+    return platform, "", -2 - step.history_index if step else -1
+
+
+def _is_known(finding: Finding) -> bool:
+    """Whether it is known what the step did: an import has an entry in the history and no instruction."""
+    return finding.instruction is not None and bool(finding.instruction.created_by or finding.instruction.range)
 
 
 def _heading(finding: Finding) -> str:
     step, where = finding.instruction, f" ({finding.platform})" if finding.platform else ""
     if step and step.range:
         return f"One of the steps {step.range[0]} to {step.range[1]}{where}"
-    if step:
+    if step and _is_known(finding):
         return f"Step {step.history_index}{where}"
     if finding.layer:
         return f"Layer {finding.layer.index}, build step unknown{where}"
+    if step:
+        return f"Entry {step.history_index} of the history, which tells no build step{where}"
     return f"Outside the build steps{where}"
 
 
@@ -213,8 +222,7 @@ def sentence(result: ScanResult, groups: Sequence[Group]) -> str:
     if result.verdict is Verdict.LEAKED:
         values = {finding.secret.fingerprint or finding.id for group in groups for finding in group.findings}
         worst = groups[0].findings[0].severity.value
-        steps = f", from {counted(len(groups), 'build step')}"
-        text = f"{name} holds {counted(len(values), 'secret')} (worst: {worst}){steps if len(groups) > 1 else ''}."
+        text = f"{name} holds {counted(len(values), 'secret')} (worst: {worst}){_from_steps(groups)}."
         return text + ("" if result.coverage.complete else " Not all of it was read.")
     if not result.images:
         return f"{name} could not be opened, nothing was scanned."
@@ -222,6 +230,14 @@ def sentence(result: ScanResult, groups: Sequence[Group]) -> str:
     if result.verdict is Verdict.CLEAN:
         return f"{what} {name}, and every byte of it was read."
     return f"{what} what was read of {name}, but not all of it was read."
+
+
+def _from_steps(groups: Sequence[Group]) -> str:
+    """From how many build steps the secrets of several groups came; what no step is known for is none."""
+    steps = sum(_is_known(group.findings[0]) for group in groups)
+    if len(groups) < 2 or not steps:
+        return ""
+    return f", from {counted(steps, 'build step')}{' and elsewhere' if steps < len(groups) else ''}"
 
 
 def _surely(result: ScanResult) -> bool:

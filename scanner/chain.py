@@ -36,6 +36,25 @@ _ARRANGES = _TRANSFERS | {
 #: After these words a command still follows.
 _PREFIXES = frozenset(["sudo", "env", "exec", "time", "nice", "busybox", "command", "then", "do", "else", "if", "while",
                        "!", "{", "sh", "bash", "/bin/sh", "xargs"])  # fmt: skip
+#: Tools that look for settings in files of these names without being told of them; scripts may run them as well.
+_SCRIPTS = r"make|\w+\.(?:sh|py)|sh"
+_TOOLS = {
+    name: f"{tools}|{_SCRIPTS}"
+    for name, tools in {
+        ".npmrc": "npm|npx|yarn|pnpm|node|corepack|bun",
+        ".yarnrc": "yarn",
+        ".yarnrc.yml": "yarn",
+        ".netrc": r"curl|wget|git|pip[\d.]*|python[\d.]*|pipenv|poetry|uv|go|bazel|fetch",
+        "pip.conf": r"pip[\d.]*|python[\d.]*|pipenv|poetry|uv",
+        ".pypirc": r"twine|python[\d.]*|poetry|flit|hatch",
+        ".git-credentials": r"git|go|npm|yarn|pip[\d.]*|composer|cargo|bundle",
+        "settings.xml": "mvnw?|maven",
+        "auth.json": "composer|php",
+        ".gemrc": "gem|bundle",
+        "NuGet.Config": "dotnet|nuget",
+        "nuget.config": "dotnet|nuget",
+    }.items()
+}
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _WRITTEN_TO = re.compile(r">+\s*([^\s;&|<>]+)")
 _OVER_SSH = re.compile(r"\bgit@|\bssh://|(?<![\w./-])(?:ssh|scp|sftp|rsync)\s")
@@ -56,6 +75,12 @@ def named(command: str, path: str) -> bool:
 def uses(command: str, variable: str) -> bool:
     """Whether the text of a command names a variable."""
     return re.search(rf"\$(?:{variable}(?!\w)|\{{#?{variable}\b)", command) is not None
+
+
+def reads(command: str, path: str) -> bool:
+    """Whether a command runs a tool that finds the file *path* by its usual name; any may where no tool is known."""
+    tools = _TOOLS.get(path.rpartition("/")[2])
+    return tools is None or re.search(rf"(?<![\w.-])(?:{tools})(?![\w-])", command) is not None
 
 
 def over_ssh(command: str) -> bool:

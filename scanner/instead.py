@@ -136,10 +136,11 @@ def user_of(
 ) -> User | None:
     """The RUN that needs the file *path*, with *mount* in place of what an earlier step copied.
 
-    That is the first of the *following* RUNs that names the file, else, unless it must be *named*, the first that does
-    anything but put files in their places. Commands that remove the file, change its mode or whose it is go: a mount
-    has no use for the one and refuses the others. There is none where a step moves or copies the file: what is mounted
-    there would be in a layer again, and a mount cannot be moved.
+    That is the first of the *following* RUNs that names the file, else, unless it must be *named*, the first that runs
+    a tool which looks for such a file; where no tool is known, that does anything but put files in their places.
+    Commands that remove the file, change its mode or whose it is go: a mount has no use for the one and refuses the
+    others. There is none where a step moves or copies the file: what is mounted there would be in a layer again, and a
+    mount cannot be moved.
     """
     if moved_by(following, path):
         return None
@@ -147,7 +148,7 @@ def user_of(
     likely = [(at, step) for at, step in chains if chain.named(step.command, path)]
     for number, (at, step) in enumerate(likely if named else [*likely, *chains]):
         rest = chain.without_care(step.command, path)
-        if number < len(likely) and not chain.named(rest, path):
+        if not (chain.named(rest, path) if number < len(likely) else chain.reads(rest, path)):
             continue
         if not chain.arranges(rest) and clean(step.command) == step.command:
             return User(at, Rewritten(run([mount, *map(clean, step.flags)], rest), (option,)))

@@ -225,6 +225,17 @@ def test_a_step_that_copies_or_moves_the_file_is_not_rewritten(kept: str) -> Non
     assert any("RUN --mount=type=secret,id=npmrc,target=/tmp/.npmrc" in step for step in found.steps)
 
 
+def test_a_tool_finds_its_file_by_its_name() -> None:
+    """Of the steps that do not name the file, the one that runs its tool gets it, and none if none does."""
+    later = ("RUN /bin/sh -c apk add nodejs # buildkit", "RUN /bin/sh -c cd /app && npm ci # buildkit")
+
+    found = in_layer("COPY .npmrc /root/ # buildkit", "root/.npmrc", *later)
+
+    assert found.dockerfile is not None and found.dockerfile.endswith("    cd /app && npm ci")
+    assert in_layer("COPY .npmrc /root/ # buildkit", "root/.npmrc", later[0]).dockerfile is None
+    assert in_layer("COPY secrets.ini /root/ # buildkit", "root/secrets.ini", later[0]).dockerfile is not None
+
+
 @pytest.mark.parametrize(
     "used", ["cat /root/.npmrc | wc -c > /n", "cp /srv/a /root/ && npm ci", "npm ci > /log", "wc -c < /root/.npmrc"]
 )

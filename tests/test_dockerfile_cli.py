@@ -100,3 +100,20 @@ def test_a_file_that_is_none(image: Path, leakscan: Leakscan) -> None:
     """A path that is not there is wrong usage; a file that is no text is said to be none."""
     assert leakscan("--dockerfile", image.with_name("nowhere"), image).returncode == 2
     assert "is no Dockerfile" in leakscan("--dockerfile", image, image).stderr
+
+
+def test_no_diff_leaves_out_a_file_that_a_later_step_copies(tmp_path: Path, leakscan: Leakscan) -> None:
+    """The step would fail without it; the advice says in words what becomes of both."""
+    recipe = write(tmp_path / "Dockerfile", b"FROM base\nCOPY app /app\nRUN cp /app/.env /srv/.env\n")
+    built = image_of(
+        layer({"etc/os-release": "x"}, created_by="/bin/sh -c #(nop) ADD file:00 in / "),
+        layer({"app/.env": f"TOKEN={KEY}\n"}, created_by="COPY app /app # buildkit"),
+        layer({"srv/.env": f"TOKEN={KEY}\n"}, created_by="RUN /bin/sh -c cp /app/.env /srv/.env # buildkit"),
+    )
+    image = write(tmp_path / "image.tar", built.docker_archive())
+
+    report = json.loads(leakscan("--format", "json", "--dockerfile", recipe, image).stdout)
+
+    found = {each["path"]: each["remediation"] for each in report["findings"] if each["gated"]}
+    assert [advice["diff"] for advice in found.values()] == [None, None]
+    assert any("puts it into a layer once more" in step for step in found["app/.env"]["steps"])

@@ -196,8 +196,11 @@ def _not_moved(case: Case, target: str) -> list[str]:
 
 
 def _moved(case: Case, user: User | None, delete: bool) -> Change | None:
-    """The change that leaves a file out of the image: where it is copied, removed and needed."""
+    """The change that leaves a file out of the image: where it is copied, removed and needed. None where a step moves
+    or copies it, which would fail without the file."""
     target = absolute(case.leak.path or "")
+    if moved_by(case.leak.following, target):
+        return None
     steps: dict[int, str | None] = {OWN: None} if delete else {}
     for at, rest in removals(case.leak.following, target).items():
         if rest and case.clean(rest) != rest:

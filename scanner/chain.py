@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
+from itertools import chain
 
 from scanner.image.instruction import Step
 
@@ -18,11 +21,12 @@ _SEPARATOR = re.compile(r"(&&|;)")
 _COMMANDS = re.compile(r"&&|\|\||[;&|()\n`]|\$\(")
 _PIPELINES = re.compile(r"&&|\|\||[;()\n]")
 _OPERANDS = r"((?:\s+[^\s;&|<>$`'\"*?\\]+)+)"
-_FLAGS = r"(?:\s+-{1,2}[\w-]+)*"
+_FLAGS = r"(?:\s+-[\w-]+)*"  # a word in one way only, or hostile ones would be tried in all
 _MODE = r"(?:0?[0-7]{3,4}|[ugoa]*[-+=][rwxXst]*(?:,[ugoa]*[-+=][rwxXst]*){0,4})"
+_OWNER = r"(?:[\w.-]+(?::[\w.-]*)?|:[\w.-]+)"
 #: Commands that only look after a file: remove it, change its mode or whose it is. A mount needs and allows neither.
 _TENDS = re.compile(
-    rf"(?:(?:rm|shred){_FLAGS}|chmod{_FLAGS}\s+{_MODE}|(?:chown|chgrp){_FLAGS}\s+[\w.-]*:?[\w.-]*)(?=\s){_OPERANDS}"
+    rf"(?:(?:rm|shred){_FLAGS}|chmod{_FLAGS}\s+{_MODE}|(?:chown|chgrp){_FLAGS}\s+{_OWNER})(?=\s){_OPERANDS}"
 )
 _TRANSFERS = frozenset(["cp", "mv", "ln", "install", "link", "rename"])
 _PACKERS = frozenset(["tar", "zip", "cpio", "rsync", "scp", "dd", "tee"])
@@ -56,7 +60,7 @@ _TOOLS = {
     }.items()
 }
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_WRITTEN_TO = re.compile(r">+\s*([^\s;&|<>]+)")
+_WRITTEN_TO = re.compile(r">{1,2}\s{0,9}([^\s;&|<>]+)")
 _OVER_SSH = re.compile(r"\bgit@|\bssh://|(?<![\w./-])(?:ssh|scp|sftp|rsync)\s")
 _OWN_KEY = re.compile(r"(?<![\w./-])ssh-(?:add|keygen)\b")
 
@@ -88,18 +92,42 @@ def over_ssh(command: str) -> bool:
     return _OVER_SSH.search(command) is not None and _OWN_KEY.search(command) is None
 
 
+@dataclass(frozen=True, slots=True)
+class _Commands:
+    """A chain of commands, taken apart.
+
+    Attributes:
+        pipelines: the words of each simple command, by the pipe that they are in.
+        written: what is redirected into.
+    """
+
+    pipelines: tuple[tuple[tuple[str, ...], ...], ...] = field(repr=False)
+    written: tuple[str, ...] = field(repr=False)
+
+    @property
+    def simple(self) -> Iterator[tuple[str, ...]]:
+        """The words of each simple command, the program first."""
+        return chain.from_iterable(self.pipelines)
+
+
+@lru_cache(maxsize=512)  # every finding of a layer asks about the same steps after it
+def _parsed(command: str) -> _Commands:
+    pipelines = (tuple(_simple(pipeline)) for pipeline in _PIPELINES.split(command))
+    return _Commands(tuple(filter(None, pipelines)), tuple(map(_bare, _WRITTEN_TO.findall(command))))
+
+
 def arranges(command: str) -> bool:
     """Whether a command does no more than put files in their places, or say something."""
-    return all(words[0].rpartition("/")[2] in _ARRANGES for words in _simple(command))
+    return all(words[0].rpartition("/")[2] in _ARRANGES for words in _parsed(command).simple)
 
 
 def keeps(command: str, path: str) -> bool:
     """Whether a command would put the file *path*, or what is in it, into its layer again, or wants to write to it."""
-    written = map(_bare, _WRITTEN_TO.findall(command))
+    parsed = _parsed(command)
     return (
-        any(_keeps(words, path) for words in _simple(command))
-        or any(_same(target, path) for target in written)
-        or _piped(command, path)
+        any(_keeps(words, path) for words in parsed.simple)
+        or any(_same(target, path) for target in parsed.written)
+        or any(_piped(pipeline, path) for pipeline in parsed.pipelines if len(pipeline) > 1)
     )
 
 
@@ -117,15 +145,14 @@ def _keeps(words: Sequence[str], path: str) -> bool:
     return False
 
 
-def _piped(command: str, path: str) -> bool:
+def _piped(pipeline: Sequence[Sequence[str]], path: str) -> bool:
     """Whether what is in the file *path* runs through a pipe, unchanged or nearly so, into another one."""
-    for pipeline in _PIPELINES.split(command):
-        flows = False
-        for words in _simple(pipeline):
-            reads = words[0].rpartition("/")[2] in _READERS
-            if flows and (words[0] == "tee" or (reads and _redirected(words))):
-                return True
-            flows = reads and (flows or any(_same(word, path) for word in words[1:]))
+    flows = False
+    for words in pipeline:
+        reads = words[0].rpartition("/")[2] in _READERS
+        if flows and (words[0] == "tee" or (reads and _redirected(words))):
+            return True
+        flows = reads and (flows or any(_same(word, path) for word in words[1:]))
     return False
 
 
@@ -134,14 +161,14 @@ def _redirected(words: Sequence[str]) -> bool:
     return any(not target.startswith(("/dev/", "&")) for target in _WRITTEN_TO.findall(" ".join(words)))
 
 
-def _simple(command: str) -> Iterator[list[str]]:
+def _simple(command: str) -> Iterator[tuple[str, ...]]:
     """The words of each simple command, from the program on; quotes are dropped, wherever they stand."""
     for part in _COMMANDS.split(command):
         words = [word for word in map(_bare, part.split()) if word]
         while words and (words[0] in _PREFIXES or _ASSIGNMENT.match(words[0]) or words[0].startswith("-")):
             words = words[1:]
         if words:
-            yield words
+            yield tuple(words)
 
 
 def _bare(word: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from hypothesis import example, given
@@ -356,6 +357,19 @@ def test_quotes_and_chains_are_not_cut(before: str, after: str) -> None:
     if found is not None:
         left = iter(words(command))
         assert all(word in left for word in words(found.rewritten.dockerfile.removeprefix("RUN --mount=type=ssh")))
+
+
+@pytest.mark.parametrize("part", ["--a ", "-a-a ", "> ", ">", "* ", "a*", "cp ", "a=b ", "a,", "| cat /a/c ", "#", "'"])
+@pytest.mark.parametrize("head", ["", "rm ", "chmod ", "chown ", "cp ", "tar c "])
+def test_hostile_commands_take_no_time(head: str, part: str) -> None:
+    """A command may be as long as a hostile author likes; it is looked at in time that grows with its length."""
+    started = time.process_time()
+
+    for length in (1_900, 16_000):  # of one command of a chain, of all
+        command = f"{head}{part * (length // len(part))}$ /a/c"
+        user_of([Step("RUN", command, shell=True)], "/a/c", "--mount=type=ssh", "", str)
+
+    assert time.process_time() - started < 2
 
 
 def words(command: str) -> list[str]:

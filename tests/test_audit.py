@@ -20,6 +20,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -27,7 +28,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import event
 from sqlalchemy import text as sql
 
-from scanner.audit import report
+from scanner.audit import html, report
 from scanner.audit.display import Line
 from scanner.audit.periods import Period
 from scanner.audit.run import Audit, Display, Entry, Wanted, audit
@@ -58,7 +59,7 @@ from tests.builders import (
     whiteout,
 )
 from tests.kills import rows_of
-from tests.registries import Handler, MemoryRegistry, Request, digest_tag, memory_registry
+from tests.registries import Fault, Handler, MemoryRegistry, Request, digest_tag, memory_registry
 
 Leakscan = Callable[..., "subprocess.CompletedProcess[str]"]
 KEY = b"k" * 32
@@ -334,6 +335,22 @@ def test_ctrl_c_waits_for_no_answer(registry: MemoryRegistry, store: Store, rule
     assert not answered
 
 
+def test_ctrl_c_before_anything_is_known(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """An audit that was stopped says nothing of what it did not list."""
+
+    def fault(_handler: Handler, request: Request) -> bool:
+        if "_catalog" in request.path:
+            os.kill(os.getpid(), signal.SIGINT)
+        return False
+
+    registry.fault = fault
+    stopped = run(registry, store, rules)
+
+    assert (stopped.interrupted, stopped.entries) == (True, ())
+    assert summarize([stopped], Severity.LOW).verdict == "incomplete"
+    assert "INCOMPLETE" in html.render([stopped], Severity.LOW, "sha256:0")
+
+
 def test_ctrl_c_leaves_a_report_that_adds_up(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
     """What was not reached is counted; the next audit goes on with the rest."""
     filled(registry, 10)
@@ -414,6 +431,124 @@ def test_a_registry_that_lists_nothing(registry: MemoryRegistry, store: Store, r
     assert summarize([nothing], Severity.LOW).verdict == "incomplete"
     assert leaking(one) == set(leaks)
     assert report.counts([one]) == {"scanned": 1, "incomplete": 0, "failed": 0, "not_reached": 0}
+
+
+def test_a_server_that_is_no_registry(registry: MemoryRegistry, leakscan: Leakscan, tmp_path: Path) -> None:
+    """Whose every answer is 404: whatever was asked for could not be listed, with the reason and what to try."""
+    registry.fault = refusing("/", 404)
+    environment = {"LEAKSCAN_REGISTRY_HTTP": registry.address, "LEAKSCAN_STORE": f"sqlite:///{tmp_path}/a.sqlite3"}
+    (tmp_path / "list").write_text(f"{registry.address}/team/typo\n")
+
+    whole = leakscan("audit", registry.address, env=environment)
+    below = leakscan("audit", f"{registry.address}/team/typo", env=environment)
+    listed = leakscan("audit", "--repos-file", f"{tmp_path}/list", env=environment)
+
+    assert [each.returncode for each in (whole, below, listed)] == [3, 3, 3], whole.stderr
+    assert f"{registry.address}: failed: {registry.address} has no catalogue" in whole.stdout
+    assert "--repos-file" in whole.stdout
+    for each in (below, listed):
+        assert f"{registry.address}/team/typo: failed: {registry.address} has no repository team/typo" in each.stdout
+        assert "Check the spelling" in each.stdout
+
+
+def answering(path: str, body: bytes, status: int = 200, **headers: str) -> Fault:
+    """A registry's own answer to one path."""
+
+    def answer(handler: Handler, request: Request) -> bool:
+        if urlsplit(request.path).path == path:
+            handler.give(status, body, **headers)
+        return urlsplit(request.path).path == path
+
+    return answer
+
+
+@pytest.mark.parametrize(("status", "body"), [(404, b"{}"), (200, b'{"tags":null}'), (200, b'{"tags":[]}')])
+def test_a_repository_whose_tags_were_deleted(
+    registry: MemoryRegistry, store: Store, rules: Detection, status: int, body: bytes
+) -> None:
+    """The catalogue names it still, and nothing is wrong with that; only who asks for it by name is told."""
+    image = image_of(layer({"a": "b"}))
+    registry.put("team/app", "1", image)
+    registry.put("team/gone", "1", image)
+    registry.fault = answering("/v2/team/gone/tags/list", body, status)
+
+    whole, below = (run(registry, store, rules, target=parse_target(registry.address + path)) for path in ("", "/team"))
+    [listed] = parse_list([f"{registry.address}/team/gone", f"{registry.address}/team/app"])
+    named = run(registry, store, rules, target=listed)
+
+    assert [[entry.reference.partition("/")[2] for entry in each.entries] for each in (whole, below)] == [
+        ["team/app:1"], ["team/app:1"],
+    ]  # fmt: skip
+    assert summarize([whole], Severity.LOW).verdict == "clean"
+    states = {entry.reference.partition("/")[2]: entry.state.value for entry in named.entries}
+    assert states == {"team/gone": "failed", "team/app:1": "scanned"}
+
+
+def test_a_list_that_ends_in_the_middle(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """A page that is not there is no end of the list."""
+    registry.put("team/app", "1", image_of(layer({"a": "b"})))
+    more = {"Link": '</v2/team/app/tags/list?last=1>; rel="next"'}
+
+    def fault(handler: Handler, request: Request) -> bool:
+        if "/tags/" in request.path:
+            handler.give(*((404, b"{}") if "last=" in request.path else (200, b'{"tags":["1"]}')), **more)
+        return "/tags/" in request.path
+
+    registry.fault = fault
+    found = run(registry, store, rules)
+
+    assert {entry.reference.partition("/")[2]: entry.state.value for entry in found.entries} == {
+        "team/app": "failed", "team/app:1": "scanned",
+    }  # fmt: skip
+
+
+def test_an_audit_without_any_image(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """Nothing that was listed is nothing that was read, unless the registry says that it is empty."""
+    empty = run(registry, store, rules)
+    registry.put("team/app", "1", image_of(layer({"a": "b"})))
+    others = [run(registry, store, rules, **filters) for filters in ({"repositories": ("tema/*",)}, {"tags": ("v*",)})]
+    others += [run(registry, store, rules, target=parse_target(f"{registry.address}/team"), tags=("v*",))]
+    registry.fault = answering("/v2/_catalog", b'{"hello":"world"}')
+    others += [run(registry, store, rules)]
+
+    assert summarize([empty], Severity.LOW).verdict == "clean"
+    text = report.text([empty], Severity.LOW)
+    assert "there is no image to read" in text and "lists no repository that this account may see" in text
+    assert document(empty)["summary"]["notes"] == [
+        f"{registry.address} lists no repository that this account may see"
+    ]
+    for each in others:
+        assert report.counts([each])["failed"] == 1 and summarize([each], Severity.LOW).verdict == "incomplete"
+
+
+@pytest.mark.parametrize(("status", "failed"), [(401, 0), (403, 0), (404, 0), (400, 1), (500, 1), (503, 1)])
+def test_what_lies_below_a_repository_without_a_catalogue(
+    registry: MemoryRegistry, store: Store, rules: Detection, status: int, failed: int
+) -> None:
+    """Many registries have none, or refuse it: that is said in each report. What fails is a failure."""
+    registry.put("team", "1", image_of(layer({"a": "b"})))
+    registry.put("team/app", "1", image_of(layer({"app/.env": f"GITHUB_TOKEN={token(1)}\n"})))
+    registry.fault = refusing("_catalog", status)
+
+    found = run(registry, store, rules, target=parse_target(f"{registry.address}/team"))
+
+    assert report.counts([found]) == {"scanned": 1, "incomplete": 0, "failed": failed, "not_reached": 0}
+    said = f"what lies below {registry.address}/team could not be listed: "
+    assert said in report.text([found], Severity.LOW)
+    assert said in html.render([found], Severity.LOW, "sha256:0")
+    assert said in report.json([found], Severity.LOW, "sha256:0")
+    assert summarize([found], Severity.LOW).verdict == ("incomplete" if failed else "clean")
+
+
+def test_a_catalogue_that_is_refused_in_the_middle(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """There is one, so the rest of it was not read."""
+    for name in ("team", "team/a", "team/b", "team/c"):
+        registry.put(name, "1", image_of(layer({"a": "b"})))
+    registry.fault = refusing("_catalog?n=2", 403)
+
+    found = run(registry, store, rules, target=parse_target(f"{registry.address}/team"))
+
+    assert report.counts([found]) == {"scanned": 2, "incomplete": 0, "failed": 1, "not_reached": 0}
 
 
 def test_filters(registry: MemoryRegistry, store: Store, rules: Detection) -> None:

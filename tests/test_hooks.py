@@ -25,7 +25,7 @@ from scanner.serve.words import Priority, Scope
 from scanner.store.ledger import Ledger, Result, State
 from tests.builders import image_of, layer, sha256
 from tests.doorways import REGISTRY, RULES, Doorway, doorway
-from tests.registries import memory_registry
+from tests.registries import Handler, Request, memory_registry
 
 DIGEST = "sha256:" + "ab" * 32
 OTHER = "sha256:" + "cd" * 32
@@ -260,6 +260,27 @@ def test_a_signature_stands_for_a_token(
     (tmp_path / "other").mkdir()
     with doorway(tmp_path / "other") as door:
         assert door.client.post(url, content=raw, headers=signed(raw, b"")).status_code == 401
+
+
+@pytest.mark.parametrize(("status", "word"), [(404, "has no catalogue"), (503, "answers 503")])
+def test_an_audit_that_could_not_list_is_not_done(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, status: int, word: str
+) -> None:
+    """Whatever the registry answers instead of its catalogue; the log has the reason."""
+    monkeypatch.setattr("scanner.image.registry.transport._BACKOFF", 0.0)
+
+    def fault(handler: Handler, request: Request) -> bool:  # noqa: ARG001
+        handler.give(status, b"{}")
+        return True
+
+    with memory_registry() as registry, doorway(tmp_path, ServeSettings(frozenset({registry.address}))) as door:
+        registry.fault = fault
+        Rounds(door.service, Limits()).audit(registry.address)
+        counted = [door.service.counters.value("leakscan_audits_total", result=result)
+                   for result in ("done", "incomplete")]  # fmt: skip
+
+    assert counted == [0, 1]
+    assert word in caplog.text
 
 
 def test_an_audit_catches_what_no_webhook_told(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ class _Registry:
     older: int
     blobs: int
     interrupted: bool
+    notes: tuple[str, ...]
 
 
 def render(audits: Sequence[Audit], fail_on: Severity | None, rules_digest: str) -> str:
@@ -64,7 +65,8 @@ def render(audits: Sequence[Audit], fail_on: Severity | None, rules_digest: str)
     leaking = sum(each.overview.leaking for each in registries)
     images = sum(each.overview.images for each in registries)
     whole = sum(each.overview.states[State.SCANNED] for each in registries)
-    found = Verdict.LEAKED if leaking else Verdict.CLEAN if whole == images else Verdict.INCOMPLETE
+    every = whole == images and not any(each.interrupted for each in registries)
+    found = Verdict.LEAKED if leaking else Verdict.CLEAN if every else Verdict.INCOMPLETE
     return markup.page(
         "audit.html",
         *STYLES,
@@ -91,7 +93,7 @@ def render(audits: Sequence[Audit], fail_on: Severity | None, rules_digest: str)
 def _registry(each: Audit, fail_on: Severity | None) -> _Registry:
     found, seen = overview_of(each, fail_on), history(each.ledger.spans(), datetime.now(UTC).date())
     return _Registry(each.host, found, seen, tuple(_pictures(each, found, fail_on)), each.older, each.blobs,
-                     each.interrupted)  # fmt: skip
+                     each.interrupted, each.notes)  # fmt: skip
 
 
 def overview_of(each: Audit, fail_on: Severity | None) -> Overview:

@@ -15,13 +15,16 @@ from typing import Any, Self, TypeVar
 
 from scanner.audit.targets import Filters, Target, by_repository
 from scanner.errors import RegistryFault
-from scanner.image.registry.client import Client
+from scanner.image.registry.client import NO_LIST, Client
 
 T = TypeVar("T")
 
 #: repositories that are listed ahead of the one that is wanted, and tags that are asked for meanwhile
 _AHEAD, _WAITING = 8, 256
 #: tags by which what refers to a manifest is found: surfaces of that image, no images (distribution-spec; cosign)
+#: why a registry lists no repositories that can be named all the same: it refuses that, or has no catalogue
+_REFUSALS = ("registry.denied", NO_LIST)
+_NOTHING = "no image was listed: check names and filters, and what this account may read"
 _REFERS = re.compile(r"(sha256)-([0-9a-f]{64})(?:\.[a-z]+)?")
 
 
@@ -60,21 +63,37 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One repository, with every tag that it has if *whole*."""
+    """One repository, with every tag that it has if *whole*; without a name it is what is to be said of the registry.
+
+    Attributes:
+        note: a sentence that every report must have.
+    """
 
     repository: str
     items: list[Item]
     present: set[str]
     whole: bool
+    note: str = ""
 
 
 def listed(client: Client, target: Target, filters: Filters, tell: Callable[[int], None]) -> Iterator[Listed]:
-    """Every repository of the target that counts. What cannot be listed becomes an item with a reason.
+    """Every repository of the target that counts. What cannot be listed becomes an item with a reason; so does it that
+    there is no item at all, unless the registry says that it is empty.
 
     Args:
         client: of the registry.
         tell: told of images as they are found.
     """
+    items, empty = 0, False
+    for found in _answered(client, target, filters, tell):
+        items += len(found.items)
+        empty = empty or bool(found.note and not target.prefix)
+        yield found
+    if not items and not empty:
+        yield Listed("", [Item("", "", "", _NOTHING)], set(), False)
+
+
+def _answered(client: Client, target: Target, filters: Filters, tell: Callable[[int], None]) -> Iterator[Listed]:
     with _Asking(client) as asking:
         begun: deque[_Begun] = deque()
         for each in _begun(asking, target, filters):
@@ -129,11 +148,16 @@ class _Asking:
 
 @dataclass(frozen=True, slots=True)
 class _Tags:
-    """The tags of a repository, and which of them point to what is asked."""
+    """The tags of a repository, and which of them point to what is asked.
+
+    Attributes:
+        none: the registry says that there is no tag.
+    """
 
     items: list[Item | Future[Item]]
     present: set[str]
     whole: bool
+    none: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +167,7 @@ class _Begun:
     repository: str
     pinned: list[Item]
     tags: Future[_Tags]
+    note: str = ""
 
     @property
     def known(self) -> int:
@@ -153,31 +178,63 @@ class _Begun:
         found = self.tags.result()
         tell(len(found.items))
         items = [item if isinstance(item, Item) else item.result() for item in found.items]
-        return Listed(self.repository, [*self.pinned, *items], found.present, found.whole)
+        return Listed(self.repository, [*self.pinned, *items], found.present, found.whole, self.note)
 
 
 def _begun(asking: _Asking, target: Target, filters: Filters) -> Iterator[_Begun]:
-    if target.references is not None:
-        for name, references in by_repository(target.references):
-            tags = [reference.tag for reference in references if not reference.digest]
-            pinned = [Item(name, reference.tag, reference.digest) for reference in references if reference.digest]
-            yield _Begun(name, pinned, _tags(asking, name, filters, None if "" in tags else tags))
+    if target.references is None:
+        yield from _catalogued(asking, target, filters)
         return
-    seen = set()
+    for name, references in by_repository(target.references):
+        tags = [reference.tag for reference in references if not reference.digest]
+        pinned = [Item(name, reference.tag, reference.digest) for reference in references if reference.digest]
+        yield _Begun(name, pinned, _tags(asking, name, filters, None if "" in tags else tags, named=True))
+
+
+def _catalogued(asking: _Asking, target: Target, filters: Filters) -> Iterator[_Begun]:
+    """The repositories of the catalogue, and the one that the target may name: not every registry has a catalogue."""
+    own: _Begun | None = None
+    if target.prefix and filters.repository(target.prefix):
+        own = _Begun(target.prefix, [], _tags(asking, target.prefix, filters, None, named=True))
+    there = own is not None and not own.tags.result().none
+    if own is not None and there:
+        yield own
+    seen, fault = set[str](), None
     try:
-        if target.prefix and filters.repository(target.prefix):  # it may be a repository, and the list be refused
-            own = _Begun(target.prefix, [], _tags(asking, target.prefix, filters, None))
-            found = own.tags.result()
-            if found.items or found.present:
-                seen.add(target.prefix)
-                yield own
         for name in asking.client.catalog():
-            if name not in seen and target.below(name) and filters.repository(name):
-                seen.add(name)
+            known = name in seen or (there and name == target.prefix)
+            seen.add(name)
+            if not known and target.below(name) and filters.repository(name):
                 yield _Begun(name, [], _tags(asking, name, filters, None))
     except RegistryFault as error:
-        if not target.prefix or target.prefix not in seen:
-            yield _Begun("", [], _known(_Tags([Item("", "", "", error.what)], set(), False)))
+        fault = error
+    if own is not None and not there and not any(map(target.below, seen)):  # else it is no repository, but holds some
+        yield own
+    if fault is not None:
+        yield _uncatalogued(asking.client.repository.host, target, fault, own is not None and not seen)
+    elif not seen and not target.prefix:
+        yield _said(note=f"{asking.client.repository.host} lists no repository that this account may see")
+
+
+def _uncatalogued(host: str, target: Target, fault: RegistryFault, refusable: bool) -> _Begun:
+    """What is said where the catalogue cannot be read: that something failed, or if a refusal is *refusable*, as the
+    repository that was named is read without a catalogue, a note."""
+    reason = _reason(fault)
+    if target.prefix:
+        reason = f"what lies below {host}/{target.prefix} could not be listed: {reason}"
+    if refusable and fault.reason in _REFUSALS:
+        return _said(note=reason)
+    return _said(Item("", "", "", reason))
+
+
+def _said(*items: Item, note: str = "") -> _Begun:
+    """Something of the registry itself."""
+    return _Begun("", [], _known(_Tags([*items], set(), False)), note)
+
+
+def _reason(fault: RegistryFault) -> str:
+    """What failed, and what to try."""
+    return f"{fault.what}. {fault.tip}" if fault.tip else fault.what
 
 
 def _known(answer: T) -> Future[T]:
@@ -186,8 +243,13 @@ def _known(answer: T) -> Future[T]:
     return future
 
 
-def _tags(asking: _Asking, name: str, filters: Filters, tags: list[str] | None) -> Future[_Tags]:
-    """What tags of a repository point to: of all, or of the *tags* given."""
+def _tags(
+    asking: _Asking, name: str, filters: Filters, tags: list[str] | None, named: bool = False
+) -> Future[_Tags]:
+    """What tags of a repository point to: of all, or of the *tags* given.
+
+    That there is no tag is as it should be after tags were deleted, but not of a repository that the user *named*.
+    """
 
     def told(found: Iterable[str], whole: bool) -> _Tags:
         items: list[Item | Future[Item]] = []
@@ -198,8 +260,13 @@ def _tags(asking: _Asking, name: str, filters: Filters, tags: list[str] | None) 
                 if filters.tag(tag):
                     items.append(asking.ask(partial(_item, name=name, tag=tag)))
         except RegistryFault as error:
-            return _Tags([*items, Item(name, "", "", error.what)], present, False)
-        return _Tags(items, present, whole)
+            if error.reason == NO_LIST:
+                return none(_reason(error), not named)
+            return _Tags([*items, Item(name, "", "", _reason(error))], present, False)
+        return _Tags(items, present, whole) if present or not whole else none("it has no tag", True)
+
+    def none(reason: str, whole: bool) -> _Tags:
+        return _Tags([Item(name, "", "", reason)] if named else [], set(), whole, none=True)
 
     if tags is not None:
         return _known(told(tags, False))

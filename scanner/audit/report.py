@@ -116,7 +116,9 @@ def text(audits: Sequence[Audit], fail_on: Severity | None, summary: Summary | N
 def _head(found: Summary) -> list[str]:
     states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in found.counts.items())
     head = f"{found.leaking} of {_many(found.references, 'image')} leak"
-    if not found.leaking:
+    if not found.references:
+        head = "there is no image to read"
+    elif not found.leaking:
         head = f"none of {_many(found.references, 'image')} is known to leak"
     lines = [f"{escape.text(', '.join(found.hosts))}: {head}.",
              f"  {states}; {_many(found.blobs, 'blob')} read in this run."]  # fmt: skip
@@ -128,7 +130,7 @@ def _head(found: Summary) -> list[str]:
         lines.append(f"  {_many(found.older, 'older image')} left out.")
     if found.interrupted:
         lines.append("  The audit was stopped; the next one goes on where this one was.")
-    return lines
+    return [*lines, *(f"  Note: {escape.text(note)}" for note in found.notes)]
 
 
 def _many(number: int, what: str) -> str:

@@ -94,6 +94,7 @@ class Audit:
         older: images that the age filter left out.
         blobs: layers and large documents that were read.
         interrupted: it was stopped before its end.
+        notes: what else must be said of the registry, a sentence each.
     """
 
     host: str
@@ -102,6 +103,7 @@ class Audit:
     older: int = 0
     blobs: int = 0
     interrupted: bool = False
+    notes: tuple[str, ...] = ()
 
     def images(self) -> Iterator[Known]:
         """Every entry with what is known of it. A stale verdict stands in for one that is still to come."""
@@ -269,6 +271,7 @@ class _Run:
         self._seen: set[str] = set()  # digests of manifests that were looked at in this run
         self._referring: dict[str, set[str]] = {}  # by repository: tags by which something refers to an image
         self._older = 0
+        self._notes: list[str] = []
 
     def audit(self) -> Audit:
         items: list[Item] = []
@@ -294,10 +297,13 @@ class _Run:
             left = [item for item in items if item.reference(self._host) not in done and not item.subject]
             entries += [self._made(item, State.NOT_REACHED, "the audit was stopped") for item in left]
         entries.sort(key=lambda entry: entry.reference)
-        return Audit(self._host, tuple(entries), self._ledger, self._older, self._reader.kept.read, stopped)
+        return Audit(self._host, tuple(entries), self._ledger, self._older, self._reader.kept.read, stopped,
+                     tuple(self._notes))  # fmt: skip
 
     def _note(self, repository: Listed) -> None:
-        """Write down what tags point to."""
+        """Write down what tags point to, and remember what is to be said."""
+        if repository.note:
+            self._notes.append(repository.note)
         if repository.repository:
             found = [(item.tag, item.digest) for item in repository.items if item.tag and item.digest]
             self._ledger.point(repository.repository, found, repository.present if repository.whole else None)

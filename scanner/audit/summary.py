@@ -131,6 +131,7 @@ class Summary:
         older: images that an age filter left out; they are not among the references.
         blobs: that were read in this run.
         interrupted: the audit was stopped before its end.
+        notes: what else must be said of the registries, a sentence each.
     """
 
     hosts: tuple[str, ...]
@@ -143,6 +144,7 @@ class Summary:
     older: int
     blobs: int
     interrupted: bool
+    notes: tuple[str, ...]
     secrets: tuple[Secret, ...]
     periods: tuple[Period, ...]
     repositories: tuple[Repository, ...]
@@ -151,10 +153,12 @@ class Summary:
 
     @property
     def verdict(self) -> Verdict:
-        """Leaked if any image leaks, else incomplete if any was not read whole, else clean."""
+        """Leaked if any image leaks, else incomplete if any was not read whole or may not have been listed, else
+        clean."""
         if self.leaking:
             return Verdict.LEAKED
-        return Verdict.CLEAN if self.counts[State.SCANNED.value] == self.references else Verdict.INCOMPLETE
+        whole = self.counts[State.SCANNED.value] == self.references and not self.interrupted
+        return Verdict.CLEAN if whole else Verdict.INCOMPLETE
 
 
 def summarize(audits: Sequence[Audit], fail_on: Severity | None) -> Summary:
@@ -182,6 +186,7 @@ def summarize(audits: Sequence[Audit], fail_on: Severity | None) -> Summary:
         older=sum(each.older for each in audits),
         blobs=sum(each.blobs for each in audits),
         interrupted=any(each.interrupted for each in audits),
+        notes=tuple(note for each in audits for note in each.notes),
         secrets=secrets,
         periods=tuple(periods(built, (each.since for each in secrets))),
         repositories=tally.repositories_found(),

@@ -79,7 +79,7 @@ class Rounds:
         registry = registry_of(host.lower())
         client = Client.connect(registry, from_environment(os.environ), self._limits, os.environ)
         ledger = Ledger(service.store, registry.host, service.verdicts.rule_set, "")
-        failures = 0
+        failures: list[str] = []
         try:
             for found in listed(client, Target(registry), Filters(), self._tell):
                 if found.repository:
@@ -87,13 +87,14 @@ class Rounds:
                             if item.tag and item.digest and not item.subject]  # fmt: skip
                     ledger.point(found.repository, tags, found.present if found.whole else None)
                 for item in found.items:
-                    failures += bool(item.reason)
+                    failures += [item.reason] if item.reason else []
                     if item.digest and not item.subject:
                         self._ask(item, registry.host)
         finally:
             client.close()
         if failures:
-            LOG.warning("the audit of %s could not list all of it (%d failures)", host, failures)
+            LOG.warning("the audit of %s could not list all of it (%d failures, first: %s)", host, len(failures),
+                        failures[0])  # fmt: skip
         service.counters.add("leakscan_audits_total", result="incomplete" if failures else "done")
 
     def _tell(self, _number: int) -> None:

@@ -37,6 +37,8 @@ _REFERRERS = "application/vnd.oci.image.index.v1+json"
 _PAGE = 1000  # entries asked for at a time; servers give fewer if they like
 _PAGE_BYTES = 16 * MIB
 _PAGES = 100_000
+#: the reason of a fault: there is no such list, where other faults say that it could not be had
+NO_LIST = "registry.no-list"
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(?:\d{1,18}|\*)")
 
 
@@ -203,24 +205,45 @@ class Client:
     # -- lists -----------------------------------------------------------------------------------------------------
 
     def tags(self) -> Iterator[str]:
-        """The tags of the repository, page by page as they are asked for; none if there is no such repository."""
-        yield from (tag for tag in self._pages(f"{self._root()}tags/list", "tags", self._scope()) if is_tag(tag))
+        """The tags of the repository, page by page as they are asked for.
+
+        If there is no such repository the reason of the fault is NO_LIST. Some registries say so of one whose tags
+        were all deleted.
+        """
+        tip = "Check the spelling and what the account may read."
+        missing = RegistryFault(NO_LIST, f"{self.repository.host} has no repository {self.repository.name}", tip)
+        pages = self._pages(f"{self._root()}tags/list", "tags", self._scope(), missing)
+        yield from (tag for tag in pages if is_tag(tag))
 
     def catalog(self) -> Iterator[str]:
-        """The repositories of the registry. Not in the distribution-spec; many registries refuse it."""
-        for name in self._pages("/v2/_catalog", "repositories", "registry:catalog:*"):
-            if is_name(name):
-                yield name
+        """The repositories of the registry. Not in the distribution-spec; many registries refuse it, or have none: the
+        reason of the fault is then NO_LIST."""
+        host, tip = self.repository.host, f"Name repositories: {self.repository.host}/NAME, or --repos-file FILE."
+        missing = RegistryFault(NO_LIST, f"{host} has no catalogue of its repositories", tip)
+        try:
+            yield from filter(is_name, self._pages("/v2/_catalog", "repositories", "registry:catalog:*", missing))
+        except RegistryFault as error:
+            if error.reason != "registry.denied":
+                raise
+            what = f"{host} does not let this account read its catalogue of repositories"
+            raise RegistryFault(error.reason, what, f"{error.tip} {tip}".strip()) from None
 
-    def _pages(self, path: str, key: str, scope: str) -> Iterator[str]:
+    def _pages(self, path: str, key: str, scope: str, missing: RegistryFault) -> Iterator[str]:
+        """The entries of a list. *missing* is raised if there is none: that is not the same as an empty one."""
         here: str | None = f"{path}?n={_PAGE}"
         seen = set()
         for _ in range(_PAGES):
             if here is None:
                 return
             seen.add(here)
-            document, link = self._page(here, scope)
-            values = document.get(key) if isinstance(document, dict) else None
+            page = self._page(here, scope)
+            if page is None and len(seen) > 1:
+                raise RegistryFault("registry.paging", f"{self.repository} has not all pages of its list", "Try again.")
+            if page is None:
+                raise missing
+            document, link = page
+            # null is what programs in Go make of an empty list
+            values = document.get(key, missing) if isinstance(document, dict) else missing
             if values is not None and not isinstance(values, list):
                 raise RegistryFault("registry.malformed", f"{self.repository} lists {key} in no list", "")
             yield from (value for value in values or () if isinstance(value, str))
@@ -229,11 +252,13 @@ class Client:
                 raise RegistryFault("registry.paging", f"the pages of {self.repository} lead back to each other", "")
         raise RegistryFault("registry.paging", f"{self.repository} has no end of pages", "")
 
-    def _page(self, path: str, scope: str) -> tuple[Any, str]:
-        def once() -> tuple[Any, str]:
+    def _page(self, path: str, scope: str) -> tuple[Any, str] | None:
+        """A page and where it says the next one is, None if it is not there."""
+
+        def once() -> tuple[Any, str] | None:
             with self._transport.exchange("GET", path, scope, {"Accept": "application/json"}) as answer:
                 if answer.status == 404:
-                    return {}, ""
+                    return None
                 try:
                     return json.loads(answer.read(_PAGE_BYTES)), answer.header("Link")
                 except (ValueError, RecursionError):

@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
             if not self.server.registry.fault(self, request):
                 self.server.registry.answer(self, request)
 
-    do_GET = do_HEAD = do_POST = _serve  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_CONNECT = _serve  # noqa: N815
 
     def give(self, status: int, body: bytes = b"", **headers: str) -> None:
         """A whole answer; underscores in names of headers stand for dashes."""

@@ -4,12 +4,14 @@ credential ever goes to another host than its own."""
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -293,6 +295,95 @@ def test_bytes_that_trickle(registry: MemoryRegistry, client: Open, in_header: b
     registry.fault = slow
 
     assert reason(lambda: fetched(client(replace(LIMITS, fetch_seconds=0.4)))) == "registry.timeout"
+
+
+def proxying(handler: Handler, request: Request) -> bool:
+    """Answers as a proxy: tunnels to where it is asked to, and has what a registry of that name would have."""
+    if request.method != "CONNECT":
+        return False
+    host, _, port = request.path.rpartition(":")
+    with socket.create_connection((host, int(port))) as there:
+        handler.send_response(200)
+        handler.end_headers()
+        back = Thread(target=_pumped, args=(there, handler.connection), daemon=True)
+        back.start()
+        _pumped(handler.connection, there)
+        back.join()
+    handler.close_connection = True
+    return True
+
+
+def _pumped(source: socket.socket, target: socket.socket) -> None:
+    """All bytes of one connection into another."""
+    with contextlib.suppress(OSError):
+        while chunk := source.recv(1 << 16):
+            target.sendall(chunk)
+    for each in (source, target):
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["forwarded", "tunnelled"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_bytes_that_trickle_through_a_proxy(
+    client: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, secure: bool
+) -> None:
+    """They are timed as on the direct way; where the proxy is, is the user's to choose."""
+    homes = [tmp_path / "proxy", tmp_path / "registry"]
+    for home in homes:
+        home.mkdir()
+    slow = []
+
+    def fault(handler: Handler, request: Request) -> bool:
+        if not slow or request.method == "CONNECT":
+            return proxying(handler, request)
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(DATA)))
+        handler.end_headers()
+        for byte in DATA[:600]:
+            handler.wfile.write(bytes([byte]))
+            handler.wfile.flush()
+            time.sleep(0.05)
+        return True
+
+    with (memory_registry(home=homes[0] if scheme == "https" else None) as proxy,
+          memory_registry(home=homes[1] if secure else None) as behind):  # fmt: skip
+        for each in (proxy, behind):
+            each.blobs[DIGEST] = DATA
+            each.fault = fault
+        monkeypatch.setenv(f"http{'s' if secure else ''}_proxy", f"{scheme}://{proxy.address}")
+        host, certs = behind.address if secure else "registry.example", tuple(f"{home}/certs" for home in homes)
+        plain = frozenset() if secure else frozenset({host})
+
+        def asked(seconds: float) -> Client:
+            return client(replace(LIMITS, fetch_seconds=seconds), host, plain_http=plain, certificates=certs)
+
+        assert fetched(asked(30.0)) == DATA
+        slow.append(True)
+        begun = time.monotonic()
+        assert reason(lambda: fetched(asked(0.5))) == "registry.timeout"
+        assert time.monotonic() - begun < 5
+        assert {request.method for request in proxy.seen} == {"CONNECT" if secure else "GET"}
+
+
+def test_a_proxy_that_trickles(registry: MemoryRegistry, client: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own answer to a request for a tunnel is timed, too."""
+
+    def slow(handler: Handler, request: Request) -> bool:  # noqa: ARG001
+        for _ in range(600):
+            handler.wfile.write(b"H")
+            handler.wfile.flush()
+            time.sleep(0.05)
+        return True
+
+    registry.fault = slow
+    monkeypatch.setenv("https_proxy", f"http://{registry.address}")
+    begun = time.monotonic()
+
+    host = "registry.example"
+    limits = replace(LIMITS, fetch_seconds=0.5)
+    assert reason(lambda: fetched(client(limits, host, plain_http=frozenset()))) == "registry.timeout"
+    assert time.monotonic() - begun < 5
 
 
 def test_silence(registry: MemoryRegistry, client: Open) -> None:

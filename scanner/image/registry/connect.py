@@ -12,7 +12,6 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -64,6 +63,14 @@ class Guard:
         """Give the next read of *sock* no more than what is left. Raises TimeoutError."""
         sock.settimeout(self.timeout(self._settings.idle_seconds))
 
+    def timed(self, sock: socket.socket) -> socket.socket:
+        """The same connection, whose reads end at the request's deadline."""
+        timeout = sock.gettimeout()
+        own = _Socket(fileno=sock.detach())
+        own.guard = self
+        own.settimeout(timeout)
+        return own
+
     def dial(self, connection: HTTPConnection) -> socket.socket:
         """A connected socket to an address that was judged. Raises RegistryFault, urllib3's errors."""
         host, port = connection._dns_host, connection.port
@@ -112,6 +119,18 @@ class _TlsSocket(ssl.SSLSocket):
             self.guard.before_read(self)
         return super().recv_into(*args, **options)
 
+    def recv(self, *args: Any, **options: Any) -> bytes:
+        """As TLS within the TLS of a proxy reads."""
+        if self.guard is not None:
+            self.guard.before_read(self)
+        return super().recv(*args, **options)
+
+
+def _watched(sock: Any, guard: Guard) -> None:
+    """Have reads of a TLS connection end at the request's deadline."""
+    if isinstance(sock, _TlsSocket):
+        sock.guard = guard
+
 
 def _pools(guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
     """Connection pools whose connections ask *guard*."""
@@ -126,8 +145,7 @@ def _pools(guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
 
         def connect(self) -> None:
             super().connect()
-            if isinstance(self.sock, _TlsSocket):
-                self.sock.guard = guard
+            _watched(self.sock, guard)
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain
@@ -138,20 +156,59 @@ def _pools(guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
     return {"http": PlainPool, "https": TlsPool}
 
 
-class _Adapter(HTTPAdapter):
-    """Connects through a guard, with a TLS context of its own, made when it is needed."""
+def _proxied(guard: Guard, pools: dict[str, type[HTTPConnectionPool]]) -> dict[str, type[HTTPConnectionPool]]:
+    """Pools of a proxy whose connections read in *guard*'s time. How to reach the proxy, whatever its address, is the
+    user's word, and stays with them."""
+    return {scheme: _proxied_pool(guard, pool) for scheme, pool in pools.items()}
 
-    def __init__(self, guard: Guard, context: Callable[[], ssl.SSLContext]) -> None:
-        self._guard, self._context = guard, context
+
+def _proxied_pool(guard: Guard, pool: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
+    base: Any = pool.ConnectionCls
+
+    class Connection(base):  # type: ignore[misc]  # which of urllib3's it is depends on the proxy
+        def _new_conn(self) -> socket.socket:
+            return guard.timed(super()._new_conn())
+
+        def _connect_tls_proxy(self, *args: Any) -> Any:
+            sock = super()._connect_tls_proxy(*args)
+            _watched(sock, guard)
+            return sock
+
+        def connect(self) -> None:
+            super().connect()
+            _watched(self.sock, guard)
+
+    class Pool(pool):  # type: ignore[misc, valid-type]
+        ConnectionCls = Connection
+
+    return Pool
+
+
+class _Adapter(HTTPAdapter):
+    """Connects through a guard, with TLS contexts of its own, by host and made when they are needed."""
+
+    def __init__(self, guard: Guard, host: str, context: Callable[[str], ssl.SSLContext]) -> None:
+        self._guard, self._host, self._context = guard, host, context
         super().__init__(pool_connections=2, pool_maxsize=2, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = _pools(self._guard)
 
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """As `HTTPAdapter.proxy_manager_for`, with reads that end in time."""
+        if proxy in self.proxy_manager:
+            return self.proxy_manager[proxy]
+        if proxy.lower().startswith("https:"):
+            context = self._context(urlsplit(proxy).netloc.rpartition("@")[2])
+            options |= {"proxy_ssl_context": context, "ssl_context": context}
+        manager = super().proxy_manager_for(proxy, **options)
+        manager.pool_classes_by_scheme = _proxied(self._guard, manager.pool_classes_by_scheme)
+        return manager
+
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
         host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
-        return host, {"ssl_context": self._context()} if host["scheme"] == "https" else {}
+        return host, {"ssl_context": self._context(self._host)} if host["scheme"] == "https" else {}
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """The context verifies."""
@@ -222,7 +279,7 @@ class Wire:
             session.cookies.set_policy(_NoCookies())
             session.headers.clear()
             session.headers.update({"User-Agent": f"leakscan/{__version__}", "Accept-Encoding": "identity"})
-            adapter = _Adapter(self.guard, partial(self._context, host))
+            adapter = _Adapter(self.guard, host, self._context)
             session.mount("https://", adapter)
             session.mount("http://", adapter)
             self._sessions.by_host[host] = session

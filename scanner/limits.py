@@ -70,7 +70,9 @@ class Limits:
     @property
     def mark(self) -> str:
         """A name for how these differ from the defaults in what decides a result; empty if they do not."""
-        other = [f"{name}={value:g}" for name, value in self.changed().items() if name not in _NO_RESULT]
+        changed = {name: value for name, value in self.changed().items() if name not in _NO_RESULT}
+        # exact, and the same for 20 and 20.0
+        other = [f"{name}={str(value).removesuffix('.0')}" for name, value in changed.items()]
         return hashlib.sha256(" ".join(other).encode()).hexdigest()[:12] if other else ""
 
     def changed(self) -> dict[str, int | float]:

@@ -81,6 +81,18 @@ def test_values_have_units(variable: str, text: str, value: float) -> None:
     assert getattr(Limits.from_environment({f"LEAKSCAN_LIMIT_{variable}": text}), variable.lower()) == value
 
 
+def test_other_limits_have_another_mark() -> None:
+    """However large they are; 20 seconds are 20.0 seconds."""
+    marks = [Limits(members=5_000_001).mark, Limits(members=5_000_002).mark, Limits(layer_bytes=8 * GIB).mark,
+             Limits(layer_bytes=8 * GIB + 1).mark, Limits(layer_seconds=1_000_000.5).mark,
+             Limits(layer_seconds=1_000_000.25).mark, Limits(members=10**17).mark,
+             Limits(members=10**17 + 1).mark]  # fmt: skip
+
+    assert len({*marks, ""}) == len(marks) + 1
+    assert Limits(layer_seconds=20).mark == Limits(layer_seconds=20.0).mark
+    assert Limits().mark == ""
+
+
 @pytest.mark.parametrize(
     ("variable", "text"),
     [("LAYER_BYTES", "much"), ("LAYER_BYTES", ""), ("LAYER_BYTES", "0"), ("LAYER_BYTES", "-1"), ("MEMBERS", "5M"),

@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import event
 
 from scanner.errors import UnusableFile
+from scanner.serve.counters import Counters
 from scanner.serve.rates import Rates
 from scanner.serve.routing import PUBLIC, Door, PlainTextResponse, Request, Response, Scope, problem
 from scanner.serve.server import tls
@@ -317,6 +318,20 @@ def test_ready(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert fine == (200, []) and no_room == (503, ["disk"]) and no_store == (503, ["store"])
     assert both == (503, ["draining", "store"]) and live == 200
+
+
+def test_large_numbers_are_exact() -> None:
+    """A counter that stands still above a million, and then jumps, is no counter."""
+    counters = Counters()
+    for amount in (1_234_566, 1):
+        counters.add("things_total", amount, kind="a")
+    counters.took("seconds", 2_000_000.25)
+
+    lines = list(counters.lines())
+
+    assert 'things_total{kind="a"} 1234567' in lines
+    assert "seconds_sum 2000000.25" in lines and "seconds_count 1" in lines
+    assert 'seconds_bucket{le="0.0025"} 0' in lines
 
 
 def test_numbers(store: Store, tmp_path: Path) -> None:

@@ -62,9 +62,10 @@ class Counters:
 
 
 def sample(name: str, labels: dict[str, str], value: float) -> str:
-    """One line."""
+    """One line. The number is exact: a rounded counter stands still for a while, and then jumps."""
+    number = str(value).removesuffix(".0")
     inner = ",".join(f'{key}="{_escaped(text)}"' for key, text in sorted(labels.items()))
-    return f"{name}{{{inner}}} {value:g}" if inner else f"{name} {value:g}"
+    return f"{name}{{{inner}}} {number}" if inner else f"{name} {number}"
 
 
 def _escaped(text: str) -> str:

@@ -18,9 +18,11 @@ import pytest
 
 from scanner.errors import RegistryFault
 from scanner.image.blob import spool
+from scanner.image.registry.challenge import Challenge
 from scanner.image.registry.client import Client
 from scanner.image.registry.names import Repository
 from scanner.image.registry.settings import Settings
+from scanner.image.registry.tokens import Tokens
 from scanner.limits import Limits
 from testimages.values import value_of
 from tests.builders import image_of, layer, sha256
@@ -577,6 +579,27 @@ def test_tokens_are_asked_for_once(registry: MemoryRegistry, client: Open) -> No
     assert [request.path for request in asked] == ["/token?service=tests&scope=repository%3Ateam%2Fapp%3Apull"]
     assert asked[0].headers["authorization"] == BASIC
     assert set(credentials_of(registry)) == {BASIC, "Bearer good-1"}
+
+
+@pytest.mark.parametrize(("told", "kept"), [
+    (100, 80), (0.5, 0.4), (3599, 2879.2), (3600, 2880), (7200, 2880), (float("inf"), 2880),
+    (0, 48), (-1, 48), (True, 48), ("7200", 48), (None, 48), (float("nan"), 48),
+])  # fmt: skip
+def test_how_long_a_token_is_kept(
+    registry: MemoryRegistry, monkeypatch: pytest.MonkeyPatch, told: object, kept: float
+) -> None:
+    """For most of what its server says, an hour at the longest; a minute is what it lives for if nothing is said."""
+    now = [1000.0]
+    monkeypatch.setattr("scanner.image.registry.tokens.time.monotonic", lambda: now[0])
+    tokens = Tokens(Repository(registry.address), None, Settings())
+    challenge = Challenge("bearer", {"realm": f"https://{registry.address}/token"})
+
+    tokens.answer([challenge], "scope", True, lambda *_: {"token": "t", "expires_in": told})
+
+    now[0] += kept - 0.01
+    assert tokens.header("scope") == "Bearer t"
+    now[0] += 0.02
+    assert tokens.header("scope") == ""
 
 
 def test_a_token_that_runs_out_on_the_way(registry: MemoryRegistry, client: Open) -> None:

@@ -91,18 +91,15 @@ class Tokens:
         token = document.get("token") or document.get("access_token") if isinstance(document, dict) else None
         if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable() or " " in token:
             raise RegistryFault("registry.auth", f"the token server of {self._registry} gives no token", "Try again.")
-        seconds = document.get("expires_in")
-        life = float(seconds) if isinstance(seconds, int | float) and 0 < seconds < _LONGEST else _SECONDS
-        return f"Bearer {token}", started + _RENEW * life
+        return f"Bearer {token}", started + _RENEW * _life(document.get("expires_in"))
 
     def _realm(self, realm: str, secure: bool) -> str:
         """The realm, if it may be asked. Raises RegistryFault."""
         try:
             parts = urlsplit(realm)
-            host, port = (parts.hostname or "").lower(), parts.port
+            host, _ = (parts.hostname or "").lower(), parts.port  # which complains of what is no number
         except ValueError:
-            host, port, parts = "", None, urlsplit("")
-        del port
+            host, parts = "", urlsplit("")
         own = _hostname(self._registry.api)
         named = f"{shown(str(self._registry))} sends token requests to {shown(host or realm)}"
         if parts.scheme not in (("https",) if secure else ("https", "http")) or parts.username is not None or not host:
@@ -114,6 +111,13 @@ class Tokens:
         if parts.scheme == "http" and host != own:
             raise RegistryFault("registry.auth-realm", f"{named}, not by TLS", "Do not use this registry.")
         return realm.partition("#")[0]
+
+
+def _life(told: object) -> float:
+    """Seconds that a token may be kept, by what its server says."""
+    if isinstance(told, int | float) and not isinstance(told, bool) and told > 0:
+        return float(min(told, _LONGEST))
+    return _SECONDS
 
 
 def denied(registry: Repository, logged_in: bool) -> RegistryFault:

@@ -119,9 +119,9 @@ class Client:
                 claimed = answer.header("Docker-Content-Digest")
                 media_type = answer.header("Content-Type").partition(";")[0].strip()
             wanted = version if is_digest(version) else claimed
-            digest = _digest(raw, wanted)
+            digest = digest_of(raw, wanted)
             if is_digest(wanted) and digest != wanted:
-                digest = _digest(_unsigned(raw), wanted)
+                digest = digest_of(_unsigned(raw), wanted)
             if is_digest(wanted) and digest != wanted:
                 what = f"{self.repository} gives a manifest for {wanted} that has the digest {digest}"
                 raise RegistryFault("registry.digest", what, "Do not use this image.")
@@ -296,7 +296,8 @@ class Client:
         return f"repository:{self.repository.name}:pull"
 
 
-def _digest(raw: bytes, like: str) -> str:
+def digest_of(raw: bytes, like: str) -> str:
+    """The digest of bytes, by the algorithm of another one; SHA-256 if that is none."""
     algorithm = like.partition(":")[0] if is_digest(like) else "sha256"
     return f"{algorithm}:{hashlib.new(algorithm, raw).hexdigest()}"
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from scanner.errors import RegistryFault
 from scanner.evidence import Gap
 from scanner.image.blob import AwaitedFile, Blob, BlobFile, spool
-from scanner.image.registry.client import Client, RawManifest
+from scanner.image.registry.client import Client, RawManifest, digest_of
 from scanner.image.store import Kind, Store
 from scanner.limits import MIB, Limits
 from scanner.oci import Descriptor
@@ -18,7 +19,10 @@ MANIFEST = "manifest"
 
 
 class Documents:
-    """Small blobs that several images share, by digest, up to a number of bytes; the oldest go first."""
+    """Small blobs that several images share, by digest, up to a number of bytes; the oldest go first.
+
+    What comes out has its digest, whoever put it in: one repository must not tell what is in the images of others.
+    """
 
     def __init__(self, most: int = 64 * MIB) -> None:
         self._most, self._size = most, 0
@@ -29,8 +33,8 @@ class Documents:
         return self._known.get(digest)
 
     def put(self, digest: str, raw: bytes) -> None:
-        """Remember a blob."""
-        if digest not in self._known and len(raw) <= self._most:
+        """Remember a blob, if it is the one that the digest means."""
+        if digest not in self._known and len(raw) <= self._most and digest_of(raw, digest) == digest:
             self._known[digest] = raw
             self._size += len(raw)
             while self._size > self._most:
@@ -112,15 +116,12 @@ class RegistryStore(Store):
         self.known[f"{MANIFEST} {found.digest}"] = blob
         return blob
 
-    def _guarded(self, descriptor: Descriptor, get: object) -> Blob | None:
-        assert callable(get)
+    def _guarded(self, descriptor: Descriptor, get: Callable[[Descriptor], Blob | None]) -> Blob | None:
         try:
-            found = get(descriptor)
+            return get(descriptor)
         except RegistryFault as error:
             self.gaps.append(Gap(descriptor.digest, "", error.reason, descriptor.size, error.what))
             return None
-        assert found is None or isinstance(found, Blob)
-        return found
 
     def _manifest(self, descriptor: Descriptor) -> Blob | None:
         assert self.client is not None

@@ -13,6 +13,7 @@ import pytest
 
 from scanner.errors import StoreError
 from scanner.serve.assembly import Assembled, assembled
+from scanner.serve.hooks.taken import pending
 from scanner.serve.registries import Registries
 from scanner.serve.settings import ServeSettings
 from scanner.serve.words import Policy, Priority, Standing, Ticket, TicketState
@@ -20,7 +21,7 @@ from scanner.store.database import DatabaseError
 from testimages.values import github_token
 from tests.builders import image_of, layer, sha256
 from tests.postgres import own_postgres
-from tests.registries import MemoryRegistry, memory_registry
+from tests.registries import Handler, MemoryRegistry, Request, memory_registry
 from tests.serving import awaited
 from tests.starting import or_skip
 
@@ -119,6 +120,28 @@ def test_several_services_on_one_store(registry: MemoryRegistry, url: str) -> No
 
     assert [each.tries for each in states] == [1] * 8
     assert seen.count(Standing.LEAKED) == 3 and seen.count(Standing.CLEAN) == 5
+
+
+def test_a_tag_that_was_pushed_is_not_lost_to_a_full_queue(registry: MemoryRegistry, url: str) -> None:
+    """Its place may be taken while the registry is asked what it points to: whoever pushed it tells of it no more."""
+    with assembled(url, settings(registry, queue_limit=1), Policy()) as both:
+        image = image_of(layer({"a": "pushed"}))
+        registry.put("team/pushed", "1", image)
+        others: list[Ticket] = []
+
+        def fills(_handler: Handler, request: Request) -> bool:
+            if "/team/pushed/manifests/1" in request.path and not others:
+                others.append(asked(both, registry, 1))
+            return False
+
+        registry.fault = fills
+        reference = f"{registry.address}/team/pushed:1"
+        ticket = both.service.queue.ask(reference, pending(reference), Priority.WEBHOOK, "test")
+
+        assert ended(both, ticket).state is TicketState.DONE
+        assert others and ended(both, others[0]).state is TicketState.DONE
+        digest = sha256(image.manifest())
+        assert awaited(lambda: both.service.verdicts.of(digest).standing is Standing.CLEAN)
 
 
 def test_a_service_that_ends_begins_nothing(registry: MemoryRegistry, tmp_path: Path) -> None:

@@ -34,8 +34,9 @@ class Queue:
         self.asked = threading.Event()
 
     def ask(
-        self, reference: str, digest: str, priority: Priority, origin: str, login: bytes | None = None
-    ) -> Ticket:
+        self, reference: str, digest: str, priority: Priority, origin: str, login: bytes | None = None,
+        admitted: bool = False,
+    ) -> Ticket:  # fmt: skip
         """Have an image scanned, unless that is on its way: then that ticket, which becomes as urgent as this asker.
 
         Args:
@@ -43,11 +44,12 @@ class Queue:
             digest: what is to be read there.
             origin: a word that tells which endpoint asks.
             login: for its registry, sealed; kept until the ticket ends.
+            admitted: it takes the place of a ticket that was taken, and is not turned away.
 
         Raises:
             QueueFull: too many wait.
         """
-        limit = self._settings.queue_limit
+        limit = None if admitted else self._settings.queue_limit
         found = self._tickets.ask(reference, digest, self._rules, priority, origin, limit, login)
         if found is None:
             raise QueueFull(f"{self._settings.queue_limit} scans wait, and no more are taken", "Ask again later.")

@@ -148,7 +148,9 @@ class Scans:
                 repository.name, [(reference.tag or "latest", digest)]
             )
             if service.verdicts.of(digest).due:
-                service.queue.ask(f"{ticket.reference}@{digest}", digest, Priority(ticket.priority), ticket.origin)
+                image, priority = f"{ticket.reference}@{digest}", Priority(ticket.priority)
+                # its place was given away when this ticket was taken up, and whoever told of the tag has gone
+                service.queue.ask(image, digest, priority, ticket.origin, admitted=True)
         except LeakscanError as error:
             service.queue.failed(ticket, worker, error.what)
         else:

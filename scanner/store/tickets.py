@@ -68,14 +68,15 @@ class Tickets:
 
     @patient
     def ask(
-        self, reference: str, digest: str, rules: str, priority: int, origin: str, limit: int,
+        self, reference: str, digest: str, rules: str, priority: int, origin: str, limit: int | None,
         login: bytes | None = None,
     ) -> Ticket | None:  # fmt: skip
         """A ticket for a scan: the one that is on its way, if there is one, else a new one.
 
         *login* is kept until the ticket ends, sealed as it comes. Whoever brings one is read where he says.
 
-        None if *limit* tickets of this priority or before it wait already: a flood of lesser ones keeps nobody out.
+        None if *limit* tickets of this priority or before it wait already: a flood of lesser ones keeps nobody out. No
+        *limit*, and it is taken in any case.
         """
         row = {"id": secrets.token_hex(16), "reference": reference, "digest": digest, "rules": rules,
                "origin": origin[:64], "priority": priority, "state": TicketState.QUEUED.value, "asked": _precisely(),
@@ -88,7 +89,7 @@ class Tickets:
             if found.id == row["id"]:
                 queued = TICKETS.c.state == TicketState.QUEUED.value
                 before = select(func.count()).where(queued, TICKETS.c.priority <= priority)
-                if connection.execute(before).scalar_one() > limit:
+                if limit is not None and connection.execute(before).scalar_one() > limit:
                     transaction.rollback()
                     return None
             elif priority < found.priority and found.state == TicketState.QUEUED.value:

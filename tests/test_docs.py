@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -76,6 +77,28 @@ def test_links_of_the_papers_lead_somewhere() -> None:
 
 KEY = github_token(random.Random("papers"))
 RUN_PAGES = ("getting-started.md", "formats.md")
+
+
+def test_whoever_is_told_to_install_it_gets_it() -> None:
+    """Every word of installing this program, in papers and messages, has the name of the distribution and extras that
+    there are; another `leakscan` may be somebody else's."""
+    project = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text())["project"]
+    name, extras = project["name"], {*project["optional-dependencies"]}
+    kinds = (".md", ".py", ".html", ".yml", ".yaml", ".1")
+    folders = ("docs", "scanner", "deploy", "templates", "bench", "testimages")
+    files = [path for folder in folders for path in ROOT.joinpath(folder).rglob("*") if path.suffix in kinds]
+    seen = 0
+    for path in [*ROOT.glob("*.md"), ROOT / "action.yml", *files]:
+        text = path.read_text()
+        for word in re.findall(r"[\w.-]*leakscan\[[^\]\n]*\]", text):
+            told, _, named = word.rstrip("]").partition("[")
+            assert told == name and {each.strip() for each in named.split(",")} <= extras, f"{path}: {word}"
+            seen += 1
+        for line in re.findall(r"\bpip3? install (.*)", text):
+            for word in re.findall(r"(?<![\w/.:-])[\w-]*leakscan(?![\w/.-])", line):
+                assert word == name, f"{path}: pip install {line}"
+                seen += 1
+    assert seen > 4
 
 
 def _named_tests(page: Path) -> Iterator[tuple[str, str]]:

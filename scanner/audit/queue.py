@@ -76,10 +76,10 @@ def conninfo(url: str) -> str:
     except ArgumentError:
         raise StoreError("that store cannot be opened", "Check LEAKSCAN_STORE.") from None
     if parsed.get_backend_name() != "postgresql":
-        tip = "Give --store postgresql://USER@HOST/DATABASE, and install leakscan[cluster]."
+        tip = "Give --store postgresql://USER@HOST/DATABASE, and install image-leakscan[cluster]."
         raise StoreError("workers need a store on PostgreSQL", tip)
     if importlib.util.find_spec("procrastinate") is None:
-        raise StoreError("workers need the extra `cluster`", "Install it: pip install 'leakscan[cluster]'.")
+        raise StoreError("workers need the extra `cluster`", "Install it: pip install 'image-leakscan[cluster]'.")
     return conninfo_of(parsed)
 
 

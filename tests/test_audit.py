@@ -418,6 +418,22 @@ def test_wrong_bytes_are_read_again(registry: MemoryRegistry, store: Store, rule
     assert (report.counts([mended])["scanned"], leaking(mended)) == (1, {f"{registry.address}/team/app:1"})
 
 
+def test_wrong_bytes_of_one_repository_are_not_those_of_another(
+    registry: MemoryRegistry, store: Store, rules: Detection
+) -> None:
+    """Small blobs are read once for all repositories, if they are what their digest says."""
+    first, second = (image_of(layer({"a": "b"}), annotations={"n": name}) for name in ("first", "second"))
+    registry.put("team/a", "1", first)
+    registry.put("team/b", "1", second)
+    registry.fault = answering(f"/v2/team/a/blobs/{first.config_digest}", first.config[:-1] + b"!")
+
+    found = run(registry, store, rules)
+
+    states = {entry.reference.partition("/")[2]: entry.state.value for entry in found.entries}
+    assert first.config_digest == second.config_digest
+    assert states["team/a:1"] != "scanned" and states["team/b:1"] == "scanned"
+
+
 def test_a_registry_that_lists_nothing(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
     """A refused catalogue is a failure, not an empty registry; a repository can be audited by its name all the same."""
     leaks = filled(registry, 8)
@@ -854,6 +870,22 @@ def test_the_command(registry: MemoryRegistry, leakscan: Leakscan, tmp_path: Pat
                      if finding["gated"]}  # fmt: skip
     where = leakscan("audit", "--where", fingerprint, env=environment)
     assert (where.returncode, "team3/app3:1" in where.stdout) == (1, True)
+
+
+def test_reports_of_one_file(registry: MemoryRegistry, leakscan: Leakscan, tmp_path: Path) -> None:
+    """Two of them are refused before anything is read, and so is what one secret is not told as."""
+    environment = {"LEAKSCAN_REGISTRY_HTTP": registry.address, "LEAKSCAN_STORE": f"sqlite:///{tmp_path}/a.sqlite3"}
+    out = tmp_path / "out"
+
+    twice = leakscan("audit", registry.address, "--format", f"json={out}", "--format", f"csv={out}", env=environment)
+    where = leakscan("audit", "--where", "0" * 16, "--format", f"html={out}", env=environment)
+    wrong = leakscan("audit", registry.address, "--format", "jsn", env=environment)
+
+    assert [each.returncode for each in (twice, where, wrong)] == [2, 2, 2]
+    assert "two reports go to out" in twice.stderr
+    assert "as text or json" in where.stderr
+    assert "Did you mean json?" in wrong.stderr and "sarif" not in wrong.stderr
+    assert not out.exists() and registry.seen == []
 
 
 def test_a_store_that_is_full(registry: MemoryRegistry, store: Store, rules: Detection) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -14,13 +13,22 @@ from scanner.cli.common import (
     EXIT_CLEAN,
     EXIT_INCOMPLETE,
     EXIT_LEAKED,
+    FormatType,
+    apart,
     complain,
     still_connections,
     tell_alone,
     tell_away,
 )
 from scanner.cli.common import platform as platform_option
-from scanner.cli.options import allow_incomplete_option, fail_on_option, jobs_option, no_progress_option, quiet_option
+from scanner.cli.options import (
+    allow_incomplete_option,
+    fail_on_option,
+    jobs_option,
+    no_progress_option,
+    quiet_option,
+    store_option,
+)
 from scanner.errors import InvalidReference, LeakscanError
 from scanner.output import Target as Output
 from scanner.output import write
@@ -34,25 +42,6 @@ if TYPE_CHECKING:
     from scanner.store.database import Store
 
 _FORMATS = ("text", "json", "csv", "html")
-
-
-class _Format(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
-    """FORMAT or FORMAT=FILE."""
-
-    name = "format"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Output:
-        if isinstance(value, Output):
-            return value
-        format, equals, file = value.partition("=")
-        if format not in _FORMATS:
-            self.fail(f"{format!r} is not one of {', '.join(_FORMATS)}", param, ctx)
-        if equals and not file:
-            self.fail(f"no file is named after {format}=", param, ctx)
-        return Output(format, Path(file) if file else None)
-
-    def get_metavar(self, *_: Any, **__: Any) -> str:  # its arguments differ between releases of click
-        return "FORMAT[=FILE]"
 
 
 def _age(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
@@ -76,13 +65,12 @@ def _age(ctx: click.Context, param: click.Parameter, value: str | None) -> int |
               help="Which platform of images. [default: all]")
 @click.option("--where", metavar="FINGERPRINT|id=NAME,src=FILE|env=VAR",
               help="Read nothing: say which images hold that secret, since when, and whether it is gone.")
-@click.option("--format", "outputs", type=_Format(), multiple=True,
+@click.option("--format", "outputs", type=FormatType(_FORMATS), multiple=True, callback=apart,
               help="Report as text, json, csv or html, to a file if one is named; repeatable. [default: text]")
 @fail_on_option
 @allow_incomplete_option
 @jobs_option
-@click.option("--store", metavar="URL", help="Where results are kept (SQLAlchemy). [default: LEAKSCAN_STORE, else a "
-              "SQLite file in the state directory]")
+@store_option
 @click.option("--distribute", is_flag=True,
               help="Leave the reading to `leakscan worker` processes on the same store, which must be PostgreSQL.")
 @click.option("--urgent", is_flag=True, help="With --distribute: its images come before those of other audits.")
@@ -230,7 +218,7 @@ def _where(words: str, store: str | None, outputs: Sequence[Output]) -> int:
     from scanner.known import UnusableSecret
     from scanner.store.database import default_url, open_store
 
-    if any(output.format == "csv" for output in outputs):
+    if any(output.format not in ("text", "json") for output in outputs):
         raise click.UsageError("--where is told as text or json")
     engine = open_store(store or default_url(os.environ), away=tell_away)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,21 @@ SEVERITIES = ("critical", "high", "medium", "low", "never")
 
 
 class FormatType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
-    """FORMAT or FORMAT=FILE."""
+    """FORMAT or FORMAT=FILE, where the format has one of these names."""
 
     name = "format"
+
+    def __init__(self, names: Sequence[str] = FORMATS) -> None:
+        self.names = names
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Target:
         if isinstance(value, Target):
             return value
         format, equals, file = value.partition("=")
-        if format not in FORMATS:
-            near = next(iter(difflib.get_close_matches(format, FORMATS, 1)), "")
+        if format not in self.names:
+            near = next(iter(difflib.get_close_matches(format, self.names, 1)), "")
             guess = f" Did you mean {near}?" if near else ""
-            self.fail(f"{format!r} is not one of {', '.join(FORMATS)}.{guess}", param, ctx)
+            self.fail(f"{format!r} is not one of {', '.join(self.names)}.{guess}", param, ctx)
         if equals and not file:
             self.fail(f"no file is named after {format}=", param, ctx)
         return Target(format, Path(file) if file else None)

@@ -19,6 +19,10 @@ fail_on_option = click.option(
 allow_incomplete_option = click.option(
     "--allow-incomplete", is_flag=True, help="Exit 0, not 3, if nothing was found but not all was read."
 )
+store_option = click.option(
+    "--store", metavar="URL",
+    help="Where results are kept (SQLAlchemy). [default: LEAKSCAN_STORE, else a SQLite file in the state directory]",
+)  # fmt: skip
 show_secrets_option = click.option(
     "--show-secrets", is_flag=True, help="Show the values that were found. Mind where the report goes."
 )

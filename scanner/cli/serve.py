@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scanner.cli.common import SEVERITIES, tell_away
+from scanner.cli.options import store_option
 from scanner.errors import InvalidReference, LeakscanError, UnusableFile
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
               help="Requests a second that one client may make.")
 @click.option("--drain-seconds", type=click.IntRange(0, 300), default=5, show_default=True, metavar="N",
               help="How long SIGTERM leaves it answering, not ready any more.")
-@click.option("--store", metavar="URL", help="Where results are kept (SQLAlchemy). [default: LEAKSCAN_STORE, else a "
-              "SQLite file in the state directory]")
+@store_option
 def serve(
     listen: str, tls_cert: Path | None, tls_key: Path | None, client_ca: Path | None, client_scopes: tuple[str, ...],
     require_client_cert: bool, tokens: Path | None, issue_token: str | None, registries: tuple[str, ...],

@@ -265,17 +265,16 @@ def test_the_longer_a_scan_takes_the_less_often_it_is_asked_for(age: int, second
 
 
 def test_what_harbor_calls_a_registry() -> None:
-    """Hosts as references need them: a name without a dot keeps its port, and plain HTTP tells it."""
-    def host(url: str) -> tuple[str, bool]:
+    """Hosts as references need them: a name without a dot keeps its port, and so does one that is reached by HTTP."""
+    def host(url: str) -> str:
         sent = {"registry": {"url": url}, "artifact": {"repository": "a/b", "digest": UNKNOWN}}
-        found = adapter.read_request(REQUEST, json.dumps(sent).encode())
-        return found.host, found.plain_http
+        return adapter.read_request(REQUEST, json.dumps(sent).encode()).host
 
-    assert host("https://Harbor.example/") == ("harbor.example", False)
-    assert host("https://harbor.example:8443") == ("harbor.example:8443", False)
-    assert host("https://harbor-core") == ("harbor-core:443", False)
-    assert host("http://harbor-core") == ("harbor-core:80", True)
-    assert host("https://[2001:db8::1]:5000") == ("[2001:db8::1]:5000", False)
+    assert host("https://Harbor.example/") == "harbor.example"
+    assert host("https://harbor.example:8443") == "harbor.example:8443"
+    assert host("https://harbor-core") == "harbor-core:443"
+    assert host("http://harbor-core") == "harbor-core:80"
+    assert host("https://[2001:db8::1]:5000") == "[2001:db8::1]:5000"
 
 
 # --- items -----------------------------------------------------------------------------------------------------------

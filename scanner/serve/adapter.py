@@ -47,17 +47,11 @@ class Unacceptable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ScanRequest:
-    """What is to be scanned, and the login for that, which shows in no repr.
-
-    Attributes:
-        host: host[:port] of the registry.
-        plain_http: Harbor names a registry without TLS.
-    """
+    """What is to be scanned, and the login for that, which shows in no repr; *host* is host[:port] of the registry."""
 
     host: str
     repository: str
     digest: str
-    plain_http: bool = False
     login: Login | None = field(default=None, repr=False)
 
     @property
@@ -113,7 +107,7 @@ def read_request(content_type: str, raw: bytes) -> ScanRequest:
         raise Unacceptable(400, "the body is no JSON object")
     registry, artifact = _part(document, "registry"), _part(document, "artifact")
     _asked(document.get("enabled_capabilities"))
-    host, plain_http = _host(_text(registry, "url"))
+    host = _host(_text(registry, "url"))
     repository, digest, tag = _text(artifact, "repository"), _text(artifact, "digest"), _text(artifact, "tag")
     if not is_name(repository):
         raise Unacceptable(422, "artifact.repository is no name of a repository")
@@ -123,7 +117,7 @@ def read_request(content_type: str, raw: bytes) -> ScanRequest:
         raise Unacceptable(422, "artifact.tag is no tag")
     _text(artifact, "mime_type")
     login = _login(_text(registry, "authorization"))
-    return ScanRequest(host, repository, digest, plain_http, login)
+    return ScanRequest(host, repository, digest, login)
 
 
 def _folded(mime: str) -> str:
@@ -162,7 +156,7 @@ def _asked(capabilities: Any) -> None:
         raise Unacceptable(422, "only the capability vulnerability is there")
 
 
-def _host(url: str) -> tuple[str, bool]:
+def _host(url: str) -> str:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
@@ -174,7 +168,7 @@ def _host(url: str) -> tuple[str, bool]:
     plain = parts.scheme == "http"
     number = port or (80 if plain else 443)
     # a reference without a port means 443, and a name without dot or port in it means none of a host
-    return (shown if number == 443 and not plain and is_host(shown) else f"{shown}:{number}"), plain
+    return shown if number == 443 and not plain and is_host(shown) else f"{shown}:{number}"
 
 
 def _login(header: str) -> Login | None:

@@ -16,16 +16,13 @@ from typing import Any
 
 from scanner.report import escape
 from scanner.report.lines import cut, short
+from scanner.report.story import SURFACES
 
 #: Harbor turns any other word into one that blocks nothing
 _SEVERITIES = {"critical": "Critical", "high": "High", "medium": "Medium", "low": "Low"}
 #: known to Harbor, shown, and never a reason to refuse a pull
 INFORMATION = "Negligible"
 _ORDER = ("Unknown", INFORMATION, "Low", "Medium", "High", "Critical")
-_SURFACES = {
-    "layer": "layer", "config": "image config", "history": "image history", "attestation": "attestation",
-    "annotation": "annotation", "cache": "build cache", "builder": "builder", "metadata": "the archive's own file",
-}  # fmt: skip
 _BURIED = {"deleted": "deletes it", "overwritten": "overwrites it", "hidden": "hides it"}
 _KEYS = re.compile(r"private-?key|keystore|pkcs|ssh", re.IGNORECASE)
 _NAME = re.compile(r"[^A-Z0-9]+")
@@ -118,7 +115,7 @@ def merged(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _package(finding: Mapping[str, Any]) -> str:
     path = " > ".join((finding["path"] or "", *finding["inside"]))
-    return escape.text(cut(path, _PLACE)) or _SURFACES.get(finding["surface"], finding["surface"])
+    return escape.text(cut(path, _PLACE)) or SURFACES.get(finding["surface"], finding["surface"])
 
 
 def _description(finding: Mapping[str, Any]) -> str:
@@ -126,7 +123,7 @@ def _description(finding: Mapping[str, Any]) -> str:
     if finding["line"] is not None:
         place += f":{finding['line']}"
     encoding = f", encoded as {' in '.join(finding['encoding'])}" if finding["encoding"] else ""
-    kind = _SURFACES.get(finding["surface"], finding["surface"])
+    kind = SURFACES.get(finding["surface"], finding["surface"])
     said = [f"{finding['title']} in {place} ({kind}{encoding})."]
     if finding.get("gains"):
         said.append(finding["gains"])

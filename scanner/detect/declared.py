@@ -11,6 +11,7 @@ records: lengths of all columns, then the columns).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 #: bytes before a string that may hold what tells its length: a record's columns stand between
@@ -18,7 +19,7 @@ REACH = 256
 _LEAST, _MOST = 8, 1 << 16
 #: letters that say that a string follows, its length first: of marshal, and of pickle
 _LETTERS = b"zZU"
-_SMALLEST_HEADER, _LARGEST_HEADER = 2, 32
+_HEADER = re.compile(rb"[\x02-\x1f]")  # the size of a record's header: of up to thirty columns
 _LONGEST_NUMBER = 9
 _INTEGERS = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)  # bytes of a value by its serial type: NULL, integers, a float, 0 and 1
 _FIRST_BLOB = 12
@@ -45,9 +46,10 @@ def _prefixes(before: bytes) -> Iterator[int]:
 
 def _columns(before: bytes) -> Iterator[int]:
     """Lengths of columns that begin right behind *before*, by each header of a record that may stand in it."""
-    for start in range(len(before) - _SMALLEST_HEADER, -1, -1):
+    for header in _HEADER.finditer(before):
+        start = header.start()
         body = start + before[start]
-        if _SMALLEST_HEADER <= before[start] <= _LARGEST_HEADER and body <= len(before):
+        if body <= len(before):
             at, end, found = start + 1, body, 0
             while at < body:
                 serial, at = _varint(before, at)

@@ -5,7 +5,7 @@ Frozen values, complete when built. Names and meanings of the report's fields ar
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -272,6 +272,17 @@ class SecretSummary:
     length: int
     fingerprint: str
     value: str | None = None
+
+
+#: encodings of a part of a text: what is decoded has lines of its own
+_OF_A_PART = frozenset(
+    ("base64", "base32", "base85", "ascii85", "z85", "uuencode", "hex", "json-string", "url", "html")
+)
+
+
+def line_to_show(line: int | None, encoding: Iterable[str]) -> int | None:
+    """A finding's line where a person would find it in the file; None where it counts in what was decoded of a part."""
+    return None if _OF_A_PART.intersection(encoding) else line
 
 
 @dataclass(frozen=True, slots=True)

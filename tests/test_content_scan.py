@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from scanner.layer.expand import PROOF_SUFFIX
+from testimages.values import github_token
 from tests.builders import BuiltLayer, image_of, layer, layout_members, tar_of, write
 from tests.conftest import Leakscan
 
@@ -190,3 +191,23 @@ def test_what_a_large_blob_beside_the_image_hides_is_a_gap(tmp_path: Path, leaks
     report = json.loads(ran.stdout)
     assert (ran.returncode, report["verdict"]) == (3, "incomplete")
     assert [gap["reason"] for gap in report["coverage"]["gaps"]] == ["nested.depth"]
+
+
+def test_a_line_of_what_was_decoded_is_not_shown_as_one_of_the_file(tmp_path: Path, leakscan: Leakscan) -> None:
+    """The report for programs counts in the decoded content, as it says; who reads a place looks into the file."""
+    token = github_token(random.Random("lines"))
+    coded = base64.b64encode(f"token={token}\n".encode()).decode()
+    files = {"srv/a.yaml": f"# one\n# two\ndata: {coded}\n", "srv/b.yaml": f"# one\ntoken: {token}\n"}
+    path = write(tmp_path / "image.tar", image_of(layer(files)).docker_archive())
+
+    text = leakscan(path).stdout
+    report = json.loads(leakscan("--format", "json", path).stdout)
+    lab = json.loads(leakscan("--format", "gitlab", path).stdout)
+
+    assert "srv/a.yaml (layer" in text
+    assert "srv/b.yaml:2 (layer" in text
+    lines = {finding["path"]: finding["line"] for finding in report["findings"] if finding["gated"]}
+    assert lines == {"srv/a.yaml": 1, "srv/b.yaml": 2}
+    shown = {each["location"]["file"].rpartition("/")[2]: each["location"].get("start_line")
+             for each in lab["vulnerabilities"] if each["severity"] == "Critical"}  # fmt: skip
+    assert shown == {"a.yaml": None, "b.yaml": 2}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from scanner.evidence import AcceptedGap, Finding, ScanResult
+from scanner.evidence import AcceptedGap, Finding, ScanResult, line_to_show
 from scanner.report.lines import Page, Style, counted, cut, unique
 
 #: above these numbers the rest is counted; the JSON report lists all
@@ -51,5 +51,6 @@ def entry(accepted: Mapping[str, object]) -> str:
 
 
 def _place(finding: Finding) -> str:
-    line = "" if finding.line is None else f":{finding.line}"
-    return " > ".join((finding.path or finding.surface.value, *finding.inside)) + line
+    place = " > ".join((finding.path or finding.surface.value, *finding.inside))
+    line = line_to_show(finding.line, finding.encoding)
+    return place if line is None else f"{place}:{line}"

@@ -12,7 +12,7 @@ import uuid
 from typing import Any
 
 from scanner import __version__
-from scanner.evidence import Finding, ScanResult, Severity
+from scanner.evidence import Finding, ScanResult, Severity, line_to_show
 from scanner.report import escape
 from scanner.report.lines import counted, cut
 from scanner.report.order import ordered
@@ -86,8 +86,9 @@ def _message(level: str, text: str) -> dict[str, str]:
 def _vulnerability(finding: Finding, image: str, commit: str) -> dict[str, Any]:
     path = "/".join((image, finding.path or finding.surface.value, *finding.inside))
     location: dict[str, Any] = {"commit": {"sha": commit or _NO_COMMIT}, "file": escape.text(cut(path, LONGEST))}
-    if finding.line is not None:
-        location |= {"start_line": finding.line, "end_line": finding.line}
+    line = line_to_show(finding.line, finding.encoding)
+    if line is not None:
+        location |= {"start_line": line, "end_line": line}
     return {
         "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"leakscan:{image}:{finding.id}".encode("ascii", "replace").decode())),
         "name": cut(escape.text(finding.title), _NAME),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from scanner.evidence import AcceptedGap, Confidence, Finding, ScanResult, Verdict
+from scanner.evidence import AcceptedGap, Confidence, Finding, ScanResult, Verdict, line_to_show
 from scanner.image.instruction import parse_created_by
 from scanner.image.reference import Form, looks_like_path, split_form
 from scanner.report.lines import counted, cut
@@ -20,7 +20,8 @@ _STEP = 200
 def place(finding: Finding) -> str:
     """The path and the path on through archives: `srv/app.jar > config.yml:3`; empty if there is none."""
     found = " > ".join((finding.path or "", *finding.inside))
-    return found if finding.line is None else f"{found}:{finding.line}"
+    line = line_to_show(finding.line, finding.encoding)
+    return found if line is None else f"{found}:{line}"
 
 
 def gone(finding: Finding) -> str:

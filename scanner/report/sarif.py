@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from scanner import __version__
-from scanner.evidence import AcceptedGap, Confidence, Finding, Gap, ScanResult, Severity, Surface
+from scanner.evidence import AcceptedGap, Confidence, Finding, Gap, ScanResult, Severity, Surface, line_to_show
 from scanner.report import escape
 from scanner.report.lines import counted, cut
 from scanner.report.order import ordered
@@ -172,7 +172,7 @@ def _location(finding: Finding) -> dict[str, Any]:
     return {
         "physicalLocation": {
             "artifactLocation": {"uri": escape.uri(path), "uriBaseId": "ROOTPATH"},
-            "region": {"startLine": max(finding.line or 1, 1)},
+            "region": {"startLine": max(line_to_show(finding.line, finding.encoding) or 1, 1)},
         },
         "logicalLocations": [{"fullyQualifiedName": escape.text(logical), "kind": finding.surface.value}],
     }

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scanner.evidence import Confidence, Finding, Gap, Remediation, ScanResult, State, Surface, Verdict
+from scanner.evidence import Confidence, Finding, Gap, Remediation, ScanResult, State, Surface, Verdict, line_to_show
 from scanner.image.instruction import parse_created_by
 from scanner.report.lines import amount, counted, cut, short, unique
 
@@ -116,8 +116,8 @@ def where(finding: Finding) -> str:
     place = finding.path or ""
     for inner in finding.inside:
         place += f" > {inner}"
-    if finding.line is not None:
-        place += f":{finding.line}"
+    line = line_to_show(finding.line, finding.encoding)
+    place += "" if line is None else f":{line}"
     kind = SURFACES[finding.surface]
     if finding.surface is Surface.METADATA and _LEGACY.match(place):
         kind = "a layer's legacy JSON"

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from scanner.evidence import line_to_show
 from scanner.report import escape
 from scanner.report.lines import cut, short
 from scanner.report.story import SURFACES
@@ -120,8 +121,8 @@ def _package(finding: Mapping[str, Any]) -> str:
 
 def _description(finding: Mapping[str, Any]) -> str:
     place = _package(finding)
-    if finding["line"] is not None:
-        place += f":{finding['line']}"
+    line = line_to_show(finding["line"], finding["encoding"])
+    place += "" if line is None else f":{line}"
     encoding = f", encoded as {' in '.join(finding['encoding'])}" if finding["encoding"] else ""
     kind = SURFACES.get(finding["surface"], finding["surface"])
     said = [f"{finding['title']} in {place} ({kind}{encoding})."]

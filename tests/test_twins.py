@@ -166,6 +166,21 @@ def test_a_large_content_is_known_when_all_of_its_windows_are() -> None:
     assert not first.holds("x/large", other)
 
 
+def test_contents_that_are_nearly_alike_are_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever number of windows they have: a database that is stored three times with a change at its end."""
+    size = 8 * WINDOW
+    extents = {number: memoryview(bytes(size - 1) + bytes([number])) for number in (1, 2, 3)}
+    known = Twins(1).part(0, extents)
+    compared = []
+    monkeypatch.setattr("scanner.work.twins._equal", lambda one, other: compared.append(1) or one == other)
+    for start in range(0, size, WINDOW):
+        known.note("x/db", 1, 0, size, start)
+        known.note("x/db", 2, 0, size, start)
+
+    assert not any(known.repeats("x/db", 3, 0, size, start) for start in range(0, size, WINDOW))
+    assert len(compared) == 2
+
+
 def test_a_window_of_a_copy_is_known_by_itself() -> None:
     """And only if the whole contents are equal, which each worker finds out once."""
     data = bytes(WINDOW) + b"x" + bytes(WINDOW)

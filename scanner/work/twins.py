@@ -50,8 +50,8 @@ class Known:
         self._parts = [number * _PART for number in range(workers)]
         self._own = worker * _PART
         self._noted = 0
-        self._compared: tuple[_Place, _Place, int] | None = None  # what was compared last
-        self._equal = False
+        self._compared: tuple[_Place, int] | None = None  # the large content that was compared last, its size,
+        self._equal: dict[_Place, bool] = {}  # and which ones it equals
 
     def note(self, path: str, extent: int, offset: int, size: int, start: int = 0) -> None:
         """Of the *size* bytes at *offset* of an extent, called *path*, the window from *start* on (`layer.walk.WINDOW`)
@@ -78,10 +78,12 @@ class Known:
 
     def _are_equal(self, one: _Place, other: _Place, size: int) -> bool:
         """Of large contents this is asked for each window, and found out once."""
-        if self._compared != (one, other, size):
-            self._compared = one, other, size
-            self._equal = _equal(self._view(one, size), self._view(other, size))
-        return self._equal
+        if self._compared != (other, size):
+            self._compared = other, size
+            self._equal.clear()
+        if one not in self._equal:
+            self._equal[one] = _equal(self._view(one, size), self._view(other, size))
+        return self._equal[one]
 
     def _view(self, place: _Place, size: int) -> memoryview:
         extent, offset = place

@@ -9,14 +9,14 @@ import sqlite3
 import string
 import struct
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.detect import declared, rulepack
+from scanner.detect import declared, rulepack, templates
 from scanner.detect.firstpass import FirstPass, compile_database, triggers_of
 from scanner.detect.patterns import PatternDetector
 from scanner.evidence import Confidence
@@ -131,6 +131,26 @@ def test_letters_of_a_text_are_no_length(rule: str) -> None:
     joined = f"{'words ' * 20}z{chr(len(token))}{token}Yearly\n".encode()
 
     assert not {value for _, value, confidence in seen(joined) if confidence is Confidence.HIGH}
+
+
+#: rules of tokens: those of settings and commands want lines of a text
+OF_TOKENS = [rule for rule in rulepack.load().rules if rule.near is None and rule.pattern.startswith("(?P<secret>")]
+
+
+@pytest.mark.parametrize("rule", OF_TOKENS, ids=lambda rule: rule.id)
+def test_strings_of_c_and_lines_are_what_they_are_in_a_text(rule: rulepack.Rule) -> None:
+    """What stands before a string that has an end of its own, or a line, is no length of it, however it looks."""
+    detector = (PatternDetector(rule, {}),)
+    first = FirstPass(detector, compile_database(triggers_of(detector)))
+
+    def values(data: bytes) -> list[bytes]:
+        return [match.secret.reveal() for match in first.matches(memoryview(data), "srv/data")]
+
+    for template in rule.examples:
+        source = random.Random(template)
+        text = templates.render(template, source, partial(rule.sample, source)).encode()
+        for before in (b"index.h1\0", b"words 0\0", b"zz\0", b"line\n"):
+            assert values(b"\0\0 words\n" + before + text + b"\0next\0") == values(b"\n" + text + b"\n")
 
 
 def test_strings_of_a_program_stand_one_behind_the_other() -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 #: bytes before a string that may hold what tells its length: a record's columns stand between
 REACH = 256
@@ -20,6 +21,7 @@ _LEAST, _MOST = 8, 1 << 16
 #: letters that say that a string follows, its length first: of marshal, and of pickle
 _LETTERS = b"zZU"
 _HEADER = re.compile(rb"[\x02-\x1f]")  # the size of a record's header: of up to thirty columns
+_HEADERS = 32  # beginnings that are tried, as hostile bytes would have one everywhere
 _LONGEST_NUMBER = 9
 _INTEGERS = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)  # bytes of a value by its serial type: NULL, integers, a float, 0 and 1
 _FIRST_BLOB = 12
@@ -27,9 +29,8 @@ _FIRST_BLOB = 12
 
 def lengths(before: bytes) -> Iterator[int]:
     """Lengths that formats may declare for a string, by the bytes *before* it, at best the last `REACH`."""
-    for length in dict.fromkeys((*_columns(before), *_prefixes(before[-4:]))):
-        if _LEAST <= length < _MOST:
-            yield length
+    yield from (length for length in _prefixes(before[-4:]) if _LEAST <= length < _MOST)
+    yield from (length for length in _columns(before) if length >= _LEAST)
 
 
 def _prefixes(before: bytes) -> Iterator[int]:
@@ -46,18 +47,16 @@ def _prefixes(before: bytes) -> Iterator[int]:
 
 def _columns(before: bytes) -> Iterator[int]:
     """Lengths of columns that begin right behind *before*, by each header of a record that may stand in it."""
-    for header in _HEADER.finditer(before):
-        start = header.start()
-        body = start + before[start]
-        if body <= len(before):
-            at, end, found = start + 1, body, 0
-            while at < body:
-                serial, at = _varint(before, at)
-                if end == len(before) and serial % 2:
-                    found = found or _size(serial)
-                end += _size(serial)
-            if found and at == body and _is_cell(before[:start], end - start):
-                yield found
+    bodies = [(each.start(), each.start() + before[each.start()]) for each in _HEADER.finditer(before)]
+    for start, body in islice((each for each in reversed(bodies) if each[1] <= len(before)), _HEADERS):
+        at, end, found = start + 1, body, 0
+        while at < body and (found or end <= len(before)):
+            serial, at = _varint(before, at)
+            if end == len(before) and serial % 2:
+                found = found or _size(serial)
+            end += _size(serial)
+        if found and at == body and _is_cell(before[:start], end - start):
+            yield found
 
 
 def _is_cell(before: bytes, payload: int) -> bool:

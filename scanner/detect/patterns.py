@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import functools
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -49,6 +50,9 @@ _TELLING_PREFIX, _MOST_LONGER = 4, 256
 _UNMISTAKABLE_PREFIX = 5
 #: bytes around a match that are looked at for what tells a program from a text
 _SAMPLE = 4096
+#: where a string of a text or of C begins and ends: no format stores a length there
+_TEXT_BEFORE = re.compile(rb"(?:(?:\A|[\n\r])[\t -~]?|[\t -~]{2}\x00)\Z")
+_TERMINATORS, _QUOTES = (b"", b"\0", b"\n", b"\r", b'"', b"'"), (b'"', b"'", b"`")
 _SCHEME = b"https://"  # that of an address which rules begin with its host
 #: so much of a value may be the name of the next one
 _NAME_BYTES = 64
@@ -213,7 +217,11 @@ class PatternDetector:
         start = string = found.start
         if bytes(data[max(0, start - len(_SCHEME)) : start]) == _SCHEME:
             string -= len(_SCHEME)
-        for length in declared.lengths(bytes(data[max(0, string - declared.REACH) : string])):
+        before = bytes(data[max(0, string - declared.REACH) : string])
+        behind = bytes(data[found.end : found.end + 1])
+        if (behind in _TERMINATORS and _TEXT_BEFORE.search(before)) or (before[-1:] == behind and behind in _QUOTES):
+            return None
+        for length in declared.lengths(before):
             if start < (end := string + length) <= len(data):
                 match = compiled.pattern.fullmatch(bytes(data[start:end]))
                 if match is not None:

@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 #: repositories that are listed ahead of the one that is wanted, and tags that are asked for meanwhile
 _AHEAD, _WAITING = 8, 256
-#: tags by which what refers to a manifest is found: surfaces of that image, no images (distribution-spec; cosign)
 #: why a registry lists no repositories that can be named all the same: it refuses that, or has no catalogue
 _REFUSALS = ("registry.denied", NO_LIST)
 _NOTHING = "no image was listed: check names and filters, and what this account may read"
+#: tags by which what refers to a manifest is found: surfaces of that image, no images (distribution-spec; cosign)
 _REFERS = re.compile(r"(sha256)-([0-9a-f]{64})(?:\.[a-z]+)?")
 
 

@@ -23,8 +23,9 @@ _ENCRYPT = re.compile(
     b"/" + b"".join(b"(?:%c|#(?i:%02x))" % (letter, letter) for letter in b"Encrypt")
     + rb"\s*(?:\d{1,10}\s+\d{1,5}\s+R\b|<<)"
 )  # fmt: skip
-_IDLE = 1000  # places where it says nothing
+_IDLE = 50  # places where it says nothing
 _BOUNDS = re.compile(rb"\bobj\b|\btrailer\b|\b(?:end)?stream\b")
+_NUMBERS = 40  # bytes before `obj` that hold an object's number and generation
 _STEP = 1 << 22
 
 _SHOWN = re.compile(rb"\((?:[^()\\]|\\.)*\)|<[0-9A-Fa-f\s]+>|\bT(?:[JjdDm]\b|\*)|['\"]|-?\d+(?:\.\d+)?", re.DOTALL)
@@ -86,7 +87,7 @@ def _dictionary(data: memoryview, place: int) -> tuple[str, bytes]:
         start = max(head.rfind(b"obj"), head.rfind(b"endstream"))
         if start >= 0:
             break
-    numbers = _OBJECT.findall(head) if start >= 0 else []
+    numbers = _OBJECT.findall(head[max(0, start - _NUMBERS) : start + 3]) if start >= 0 else []
     return f"object {numbers[-1].decode()}" if numbers else "object", head[start + 1 :]
 
 

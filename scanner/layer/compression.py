@@ -138,14 +138,15 @@ def _member(
 def salvage(view: memoryview, start: int, wbits: int, sink: PlainSink, written: int) -> int:
     """Decode a damaged deflate stream again, up to the very damage, since a decoder that meets it gives nothing of what
     it was called for. The first *written* plain bytes are in *sink* already. Returns where the damage is."""
-    decoder, at, seen, step = zlib.decompressobj(wbits), start, 0, MIB
+    decoder, at, seen, step, most = zlib.decompressobj(wbits), start, 0, 4 * KIB, MIB
     while step and at < len(view) and not decoder.eof:
         attempt, chunk = decoder.copy(), view[at : at + step]
         try:
             plain = attempt.decompress(chunk, _OUT)
         except zlib.error:
-            step //= 2
+            step = most = min(step, len(chunk)) // 2
             continue
+        step = min(step * 2, most)
         decoder, at = attempt, at + len(chunk) - len(attempt.unconsumed_tail) - len(attempt.unused_data)
         sink.write(plain[max(0, written - seen) :], at)
         seen += len(plain)

@@ -22,7 +22,6 @@ _VARIABLE = re.compile(
     rb"""(?:'([^']*)'|"((?:\\.|[^"\\])*)"|([^\r\n]*?))[ \t]*(?:[ \t]\#[^\r\n]*)?\r?$""",
     re.MULTILINE | re.DOTALL,
 )
-_MARK = b"\xef\xbb\xbf"
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
@@ -50,7 +49,7 @@ def given_secrets(words: Sequence[str], files: Sequence[str], environment: Mappi
             raise UnusableSecret(f"the secret {id} proves nothing: {secret.refused}", tip)
         _add(found, secret)
     for name in files:
-        lines = _read(Path(name), name)
+        lines = _read(Path(name), name).removeprefix(b"\xef\xbb\xbf")
         variables = _variables(lines)
         if not variables:
             raise UnusableSecret(f"{name} sets no variable", "Write NAME=value, one a line.")
@@ -124,7 +123,7 @@ def _read(path: Path, name: str) -> bytes:
 
 def _left_over(text: bytes) -> Iterator[int]:
     """The numbers of the lines that set no variable and are neither empty nor a comment."""
-    text, end = text.removeprefix(_MARK), 0
+    end = 0
     for match in (*_VARIABLE.finditer(text), None):
         start = len(text) if match is None else match.start()
         first = 1 + text.count(b"\n", 0, end)
@@ -136,7 +135,7 @@ def _left_over(text: bytes) -> Iterator[int]:
 
 def _variables(text: bytes) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
-    for each in _VARIABLE.finditer(text.removeprefix(_MARK)):
+    for each in _VARIABLE.finditer(text):
         name, single, double, bare = each.groups()
         if double is not None:
             value = re.sub(rb"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), double, flags=re.DOTALL)

@@ -279,20 +279,25 @@ def test_headers_without_end(registry: MemoryRegistry, client: Open) -> None:
         assert reason(lambda: fetched(client())) == "registry.broken"
 
 
+def trickle(handler: Handler, request: Request) -> bool:  # noqa: ARG001
+    """Sends a byte now and then, for half a minute."""
+    for _ in range(600):
+        handler.wfile.write(b"H")
+        handler.wfile.flush()
+        time.sleep(0.05)
+    return True
+
+
 @pytest.mark.parametrize("in_header", [False, True])
 def test_bytes_that_trickle(registry: MemoryRegistry, client: Open, in_header: bool) -> None:
     """A byte now and then keeps no connection past the deadline."""
 
-    def slow(handler: Handler, request: Request) -> bool:  # noqa: ARG001
+    def slow(handler: Handler, request: Request) -> bool:
         if not in_header:
             handler.send_response(200)
             handler.send_header("Content-Length", str(len(DATA)))
             handler.end_headers()
-        for _ in range(600):
-            handler.wfile.write(b"H")
-            handler.wfile.flush()
-            time.sleep(0.05)
-        return True
+        return trickle(handler, request)
 
     registry.fault = slow
 
@@ -371,14 +376,7 @@ def test_bytes_that_trickle_through_a_proxy(
 def test_a_proxy_that_trickles(registry: MemoryRegistry, client: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own answer to a request for a tunnel is timed, too."""
 
-    def slow(handler: Handler, request: Request) -> bool:  # noqa: ARG001
-        for _ in range(600):
-            handler.wfile.write(b"H")
-            handler.wfile.flush()
-            time.sleep(0.05)
-        return True
-
-    registry.fault = slow
+    registry.fault = trickle
     monkeypatch.setenv("https_proxy", f"http://{registry.address}")
     begun = time.monotonic()
 

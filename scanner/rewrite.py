@@ -15,6 +15,7 @@ from functools import partial
 from scanner.evidence import Secret
 from scanner.image.instruction import Step
 from scanner.redact import spellings
+from scanner.shell import Kind, Part, around, parts
 
 #: Longer commands are not rewritten; nobody reads them, and only hostile ones are.
 _LONGEST = 16384
@@ -22,12 +23,11 @@ _LONGEST = 16384
 _SHORTEST = 4
 _MOST_OCCURRENCES = 200
 _WORD = re.compile(
-    r"""(?P<gap>[ \t]+) | (?P<op>&&|\|\||[;|&()\n]) |
+    r"""(?P<gap>[ \t]+) | (?P<op>&&|\|\||[;|&()\n]) | (?P<comment>(?<![^ \t;|&()\n])\#[^\n]*) |
     (?P<word>(?:'[^']*' | "(?:\\.|[^"\\])*" | \\. | \$\( | [^\s;|&()'"\\])+) | .""",
     re.VERBOSE | re.DOTALL,
 )
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
-_QUOTED = re.compile(r"""'[^']*'|"(?:\\.|[^"\\])*"|\\.""", re.DOTALL)
 _INDENTED = re.compile(r"(?<=[^ \t])(?: {3,}| {0,9}\t[ \t]*)(?=[^ \t])")
 _LABEL_BEFORE = re.compile(
     r"""(?: --?([A-Za-z][\w-]{2,39})[= ] | ([A-Za-z_][\w.-]{2,39})= | ([A-Za-z][\w-]{2,39}):[ ] )["']?$""", re.VERBOSE
@@ -74,8 +74,8 @@ def rewrite(
 ) -> Rewritten | None:
     """*step* with every one of *secrets* moved into a mount; None if that cannot be done safely by rule.
 
-    That is: no RUN, no secret in it, a body of a nested heredoc, or too long. The order of *secrets* does not matter:
-    names are given in the order of the text, so that all findings of a step have one and the same instruction.
+    That is: no RUN, no secret in it, one in the body of a nested heredoc, or too long. The order of *secrets* does not
+    matter: names are given in the order of the text, so that all findings of a step have one and the same instruction.
     A comment that holds one is dropped.
 
     Args:
@@ -90,7 +90,7 @@ def rewrite(
     every = frozenset().union(*spelled)
     if sum(step.command.count(spelling) for spelling in every) > _MOST_OCCURRENCES:
         return None
-    if _holds(step.command, every) and (not step.shell or _in_heredoc(step.command, every)):
+    if _holds(step.command, every) and not (step.shell and _is_replaceable(step.command, every)):
         return None
     text = _apply(step.command, _drop_comments(step.command, every)) if step.shell else step.command
     names = {name: value for name, value in step.args if _holds(value, every)}
@@ -136,27 +136,23 @@ def _holds(text: str, spelled: frozenset[str]) -> bool:
     return any(spelling in text for spelling in spelled)
 
 
-def _in_heredoc(command: str, spelled: frozenset[str]) -> bool:
-    """Whether a secret stands where quotes mean nothing: in the body of a heredoc inside the command."""
-    first, _, rest = command.partition("\n")
-    return "<<" in first and _holds(rest, spelled)
+def _is_replaceable(command: str, spelled: frozenset[str]) -> bool:
+    """Whether quotes mean something wherever a secret stands: not so in the body of a heredoc, and shells disagree on
+    those between backquotes within double quotes."""
+    found = parts(command)
+    places = (place.start() for spelling in spelled for place in re.finditer(re.escape(spelling), command))
+    kinds = ({part.kind for part in around(found, at)} for at in places)
+    return not any(Kind.DOCUMENT in each or {Kind.DOUBLE, Kind.BACKQUOTES} <= each for each in kinds)
 
 
 def _drop_comments(command: str, spelled: frozenset[str]) -> list[_Edit]:
     """Remove the shell's comments that hold a secret, with the blanks before them: no command misses them."""
-    edits, at, begins = [], 0, True
-    while at < len(command):
-        token = _WORD.match(command, at)
-        if token is None:  # nothing that the pattern does not take
-            break
-        start, at = at, token.end()
-        if token.lastgroup == "word" and begins and token[0].startswith("#"):
-            at = command.find("\n", start)
-            at = len(command) if at < 0 else at
-            if _holds(command[start:at], spelled):
-                edits.append(_Edit(len(command[:start].rstrip(" \t")), at, ""))
-        begins = token.lastgroup in ("gap", "op")
-    return edits
+    comments = (part for part in parts(command) if part.kind is Kind.COMMENT)
+    return [
+        _Edit(len(command[: part.start].rstrip(" \t")), part.end, "")
+        for part in comments
+        if _holds(command[part.start : part.end], spelled)
+    ]
 
 
 def _drop_assignments(command: str, spelled: frozenset[str], names: dict[str, str]) -> list[_Edit]:
@@ -186,7 +182,7 @@ def _without(tokens: list[re.Match[str]], at: int) -> _Edit | None:
     None if what is left would be no command.
     """
     before = [token for token in tokens[max(0, at - 4) : at] if token.lastgroup != "gap"]
-    after = [token for token in tokens[at + 1 : at + 4] if token.lastgroup != "gap"]
+    after = [token for token in tokens[at + 1 : at + 4] if token.lastgroup not in ("gap", "comment")]
     start, last = tokens[at].start(), tokens[at]
     ends_command = not after or after[0].lastgroup == "op"
     if before and before[-1][0] == "export" and ends_command:
@@ -206,7 +202,7 @@ def _use_variables(
     command: str, spelled: Sequence[frozenset[str]], done: Sequence[_Edit], names: dict[str, str]
 ) -> list[_Edit]:
     """Replace secrets that stand elsewhere in the command by variables; *names* gains the variables."""
-    quotes = [(found.start(), found.end()) for found in _QUOTED.finditer(command)]
+    quotes = parts(command)
     taken = [(edit.start, edit.end) for edit in done]
     edits = []
     for of_one in spelled:
@@ -220,7 +216,7 @@ def _use_variables(
                     variable = _variable(command[:start], names)
                     names[variable] = spelling
                 taken.append((start, end))
-                edits.append(_reference(command, start, end, quotes, variable))
+                edits.append(_reference(start, end, quotes, variable))
     return edits
 
 
@@ -242,16 +238,15 @@ def _variable(before: str, names: dict[str, str]) -> str:
     return name
 
 
-def _reference(command: str, start: int, end: int, quotes: list[tuple[int, int]], variable: str) -> _Edit:
+def _reference(start: int, end: int, quotes: Sequence[Part], variable: str) -> _Edit:
     """The edit that puts *variable* in place of a secret, so that the shell expands it whatever the quotes around."""
-    first, last = next(((first, last) for first, last in quotes if first < start < last), (0, 0))
-    quote = command[first] if last else ""
-    if quote == '"':
+    *_, quote = None, *around(quotes, start)
+    if quote is not None and quote.kind is Kind.DOUBLE:
         return _Edit(start, end, f"${{{variable}}}")
-    if quote != "'":
+    if quote is None or quote.kind is not Kind.SINGLE:
         return _Edit(start, end, f'"${variable}"')
     # Single quotes expand nothing: leave them before the variable and enter them again after it.
-    opens, closes = first + 1 == start, last - 1 == end
+    opens, closes = quote.start + 1 == start, quote.end - 1 == end
     text = f'"${variable}"' if opens else f'\'"${variable}"'
     return _Edit(start - opens, end + closes, text if closes else f"{text}'")
 
@@ -277,10 +272,10 @@ def run(flags: Sequence[str], command: str, before: Sequence[str] = ()) -> str:
 
 def _lines(command: str) -> list[str]:
     """A command's lines as its author broke them: where a line went on, history has the blanks that indented it."""
-    quotes = [found.span() for found in _QUOTED.finditer(command)]
+    kept = [part for part in parts(command) if part.kind not in (Kind.COMMAND, Kind.BACKQUOTES)]
     lines, done = [], 0
     for blanks in _INDENTED.finditer(command):
-        if not any(start < blanks.start() < end for start, end in quotes):
+        if not any(around(kept, blanks.start())):
             lines.append(command[done : blanks.start()])
             done = blanks.end()
     return [*lines, command[done:]]

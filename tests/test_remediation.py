@@ -73,11 +73,26 @@ def test_assigned_in_run_in_every_builders_words(created_by):
         (f"mysql -p{FAKE}", "BUILD_SECRET", 'mysql -p"$BUILD_SECRET"'),
         (f"T=$(echo {FAKE}) make", "BUILD_SECRET", 'T=$(echo "$BUILD_SECRET") make'),
         (f"U=http://u:{FAKE}@h?a&b make", "URL_PASSWORD", 'U=http://u:"$URL_PASSWORD"@h?a&b make'),
+        (
+            f"X=\"$(curl -H 'Authorization: Bearer {FAKE}' h)\" make",
+            "AUTH_TOKEN",
+            "X=\"$(curl -H 'Authorization: Bearer '\"$AUTH_TOKEN\" h)\" make",
+        ),
+        (f"make '$(a)' \"b $(c \"d-{FAKE}\")\"", "BUILD_SECRET", "make '$(a)' \"b $(c \"d-${BUILD_SECRET}\")\""),
+        (f"make --key={FAKE} # two    blanks", "KEY", 'make --key="$KEY" # two    blanks'),
     ],
 )
 def test_rewritten_commands(command, names, rest):
     """A command is rewritten in the author's own terms, with the quotes that make the shell expand the variable."""
     assert rewritten(f"RUN /bin/sh -c {command} # buildkit") == f"{mounts(*names.split())} \\\n    {rest}"
+
+
+@pytest.mark.parametrize("before", ["# don't", "cat > /x <<A\nit's\nA", "cat > /x <<- 'A'\n\tit's\n\tA"])
+def test_apostrophes_that_are_no_quotes(before):
+    """Those of comments and of here-documents neither begin nor end what stands in quotes."""
+    found = rewritten(f"/bin/sh -c {before}\nlogin --key 'k: {FAKE}'\n")
+
+    assert found == f"{mounts('BUILD_SECRET')} <<EOT\n{before}\nlogin --key 'k: '\"$BUILD_SECRET\"\nEOT"
 
 
 def test_all_secrets_of_a_step_move():
@@ -171,6 +186,8 @@ def test_heredoc_stays_a_heredoc():
     "created_by",
     [
         f"RUN /bin/sh -c cat <<A > /f\n{FAKE}\nA # buildkit",
+        f"RUN /bin/sh -c make\ncat <<'A' > /f\nit is {FAKE}\nA\n # buildkit",
+        f"/bin/sh -c X=\"`login '{FAKE}'`\" make",
         f"RUN /bin/echo {FAKE} # buildkit",
         f"ENV T={FAKE}",
         f"/bin/sh -c {'x' * 20000} {FAKE}",
@@ -179,7 +196,7 @@ def test_heredoc_stays_a_heredoc():
     ],
 )
 def test_not_rewritten(created_by):
-    """Nothing is rewritten that is no RUN, quotes nothing, is too long, or does not hold the secret."""
+    """Nothing is rewritten that is no RUN, has no quotes of its own, is too long, or does not hold the secret."""
     assert rewritten(created_by) is None
 
 

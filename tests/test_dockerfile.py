@@ -72,6 +72,16 @@ def test_the_frontend_tells_whether_mounts_set_variables(syntax: str, answer: bo
     assert parse(text).sets_variables is answer
 
 
+def test_tabs_part_words_too() -> None:
+    """A tab behind the keyword, or behind a flag, does what a blank does."""
+    found = parse("FROM\ta\nrun\t--mount=type=cache,target=/c\tmake\nCOPY \t a\tb\nRUN\\\n\tmake").instructions
+
+    assert [(i.keyword, i.flags, i.text) for i in found] == [
+        ("FROM", (), "a"), ("RUN", ("--mount=type=cache,target=/c",), "make"), ("COPY", (), "a\tb"),
+        ("RUN", (), "make"),
+    ]  # fmt: skip
+
+
 def test_another_escape_character() -> None:
     """A directive may choose the escape character, as Windows' paths need it."""
     found = parse("# escape=`\nFROM a\nRUN dir c:\\\nRUN a `\n b")

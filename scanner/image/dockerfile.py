@@ -16,6 +16,7 @@ from scanner.errors import LeakscanError
 #: A Dockerfile larger than this is none.
 _LARGEST = 4 << 20
 _DIRECTIVE = re.compile(r"#\s*([A-Za-z][\w.-]*)\s*=\s*(\S+)")
+_BLANKS = re.compile(r"[ \t\v\f\r]+")
 _FLAGS = re.compile(r"(?:\s*--[a-z][\w.-]*(?:=(?:\"[^\"]*\"|'[^']*'|\S)*)?(?=\s|$))*\s*")
 _HEREDOC = re.compile(r"(?<!<)<<(?P<chomp>-?)(?P<quote>['\"]?)(?P<name>[A-Za-z_][\w.-]*)(?P=quote)")
 _WITH_HEREDOCS = frozenset(["RUN", "COPY", "ADD"])
@@ -142,7 +143,7 @@ def _instructions(lines: Sequence[str], escape: str) -> Iterator[Instruction]:
             at += 1
             continue
         parts, at = _continued(lines, at, escape)
-        keyword, _, rest = "".join(parts).strip().partition(" ")
+        keyword, rest = [*_BLANKS.split("".join(parts).strip(), maxsplit=1), ""][:2]
         keyword = keyword.upper()
         flags = _FLAGS.match(rest)
         start = flags.end() if flags else 0

@@ -69,7 +69,7 @@ FORMS = {
     ),
     "kaniko exec form": ('RUN ["make", "all"]', Step("RUN", '["make", "all"]')),
     "kaniko COPY": ("COPY . .", Step("COPY", ". .")),
-    "Windows": ("cmd /S /C dir", Step("RUN", "dir", shell=True)),
+    "Windows": ("cmd /S /C dir", Step("RUN", "dir")),
     "ko": ("ko build ko://example/cmd", Step("", "ko build ko://example/cmd")),
     "buildpack": (
         "Layer: 'deps', Created by buildpack: a/b@1",

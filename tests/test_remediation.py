@@ -189,6 +189,7 @@ def test_heredoc_stays_a_heredoc():
         f"RUN /bin/sh -c make\ncat <<'A' > /f\nit is {FAKE}\nA\n # buildkit",
         f"/bin/sh -c X=\"`login '{FAKE}'`\" make",
         f"RUN /bin/echo {FAKE} # buildkit",
+        f"RUN cmd /S /C login {FAKE} # buildkit",
         f"ENV T={FAKE}",
         f"/bin/sh -c {'x' * 20000} {FAKE}",
         f"/bin/sh -c {FAKE} {FAKE * 300}",

@@ -44,7 +44,8 @@ class Step:
             ` NAME=` is read as two.
         flags: `--mount=...` and the like, where a builder keeps them (BuildKit does not).
         command: for RUN: what the shell was given, or the words of the exec form; else the operands.
-        shell: for RUN: the command is text for a shell; else it is the words of the exec form, their quotes lost.
+        shell: for RUN: the command is text for a shell of POSIX; else it is for one of Windows, or the words of the
+            exec form, their quotes lost.
     """
 
     kind: str
@@ -86,7 +87,7 @@ def _keyword(text: str) -> Step:
 def _run(text: str) -> Step:
     args, command = _arguments(text)
     end = _shell_end(command, 0)
-    return _flagged(command[end:], args, bool(end))
+    return _flagged(command[end:], args, _SHELL.match(command) is not None)
 
 
 def _flagged(command: str, args: tuple[tuple[str, str], ...], shell: bool) -> Step:

@@ -20,7 +20,7 @@ LONGEST, LONGEST_PART = 16384, 2000
 _SEPARATOR = re.compile(r"(&&|;)")
 _COMMANDS = re.compile(r"&&|\|\||[;&|()\n`]|\$\(")
 _PIPELINES = re.compile(r"&&|\|\||[;()\n]")
-_OPERANDS = r"((?:\s+[^\s;&|<>$`'\"*?\\]+)+)"
+_OPERANDS = r"((?:\s+[^\s;&|<>(){}$`'\"*?\\#]+)+)"
 _FLAGS = r"(?:\s+-[\w-]+)*"  # a word in one way only, or hostile ones would be tried in all
 _MODE = r"(?:0?[0-7]{3,4}|[ugoa]*[-+=][rwxXst]*(?:,[ugoa]*[-+=][rwxXst]*){0,4})"
 _OWNER = r"(?:[\w.-]+(?::[\w.-]*)?|:[\w.-]+)"
@@ -28,15 +28,13 @@ _OWNER = r"(?:[\w.-]+(?::[\w.-]*)?|:[\w.-]+)"
 _TENDS = re.compile(
     rf"(?:(?:rm|shred){_FLAGS}|chmod{_FLAGS}\s+{_MODE}|(?:chown|chgrp){_FLAGS}\s+{_OWNER})(?=\s){_OPERANDS}"
 )
+_TENDERS = frozenset(["rm", "rmdir", "shred", "chmod", "chown", "chgrp"])
 _TRANSFERS = frozenset(["cp", "mv", "ln", "install", "link", "rename"])
 _PACKERS = frozenset(["tar", "zip", "cpio", "rsync", "scp", "dd", "tee"])
 _READERS = frozenset(["cat", "head", "tail", "sed", "awk", "grep", "cut", "tr", "base64", "envsubst",
                       "gzip", "openssl"])
 #: Commands that put files in their places and need none of them.
-_ARRANGES = _TRANSFERS | {
-    "rm", "rmdir", "shred", "chmod", "chown", "chgrp", "mkdir", "touch", "cd", "set", "true", ":", "echo", "printf",
-    "ls", "test", "[",
-}  # fmt: skip
+_ARRANGES = _TRANSFERS | _TENDERS | {"mkdir", "touch", "cd", "set", "true", ":", "echo", "printf", "ls", "test", "["}
 #: After these words a command still follows.
 _PREFIXES = frozenset(["sudo", "env", "exec", "time", "nice", "busybox", "command", "then", "do", "else", "if", "while",
                        "!", "{", "sh", "bash", "/bin/sh", "xargs"])  # fmt: skip
@@ -129,6 +127,14 @@ def keeps(command: str, path: str) -> bool:
         or any(_same(target, path) for target in parsed.written)
         or any(_piped(pipeline, path) for pipeline in parsed.pipelines if len(pipeline) > 1)
     )
+
+
+def tends(command: str, path: str) -> bool:
+    """Whether a command removes the file *path*, or changes its mode or whose it is."""
+    name = path.rpartition("/")[2]
+    simple = (words for words in _parsed(command).simple if words[0].rpartition("/")[2] in _TENDERS)
+    operands = chain.from_iterable(words[1:] for words in simple)
+    return any(_holds(word, path) if word.startswith("/") else _is(word, name) for word in operands)
 
 
 def _keeps(words: Sequence[str], path: str) -> bool:

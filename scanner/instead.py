@@ -15,6 +15,7 @@ from scanner import chain
 from scanner.evidence import Secret
 from scanner.image.instruction import Step
 from scanner.rewrite import Rewritten, holds, rewrite, run
+from scanner.shell import Kind, parts
 
 Clean = Callable[[str], str]
 
@@ -102,10 +103,11 @@ def unkept(step: Step, path: str, clean: Clean) -> Rewritten | None:
         return Rewritten(run([mount, *flags], step.command), ())
     if _CACHES.match(path) or _SCRATCH.match(path):
         return None
-    if not re.fullmatch(r"[\w./-]+", path) or "\n" in step.command:
+    before = step.command.rstrip("; ")
+    ends_otherwise = "\n" in before or before.endswith("&") or any(part.kind is Kind.COMMENT for part in parts(before))
+    if not re.fullmatch(r"[\w./-]+", path) or ends_otherwise:
         return None
-    command = f"{step.command} && rm -f {path}"
-    return Rewritten(run(flags, command), ())
+    return Rewritten(run(flags, f"{before} && rm -f {path}"), ())
 
 
 def mount_over(command: str, path: str) -> str:
@@ -139,8 +141,8 @@ def user_of(
     That is the first of the *following* RUNs that names the file, else, unless it must be *named*, the first that runs
     a tool which looks for such a file; where no tool is known, that does anything but put files in their places.
     Commands that remove the file, change its mode or whose it is go: a mount has no use for the one and refuses the
-    others. There is none where a step moves or copies the file: what is mounted there would be in a layer again, and a
-    mount cannot be moved.
+    others; where one stands in a way that it cannot be told what would be left, there is no such RUN. Nor is there one
+    where a step moves or copies the file: what is mounted there would be in a layer again, and a mount cannot be moved.
     """
     if moved_by(following, path):
         return None
@@ -151,6 +153,8 @@ def user_of(
         if not (chain.named(rest, path) if number < len(likely) else chain.reads(rest, path)):
             continue
         if not chain.arranges(rest) and clean(step.command) == step.command:
+            if chain.tends(rest, path):
+                return None
             return User(at, Rewritten(run([mount, *map(clean, step.flags)], rest), (option,)))
     return None
 
@@ -167,6 +171,8 @@ def user_of_key(following: Sequence[Step], path: str, option: str, clean: Clean)
         if not chain.plain(step) or clean(step.command) != step.command:
             continue
         rest = chain.without_care(step.command, path)
+        if chain.tends(rest, path):  # which needs the file
+            return None
         tended = chain.named(step.command, path) and not chain.named(rest, path) and not chain.arranges(rest)
         if tended or chain.over_ssh(rest):
             return User(at, Rewritten(run(["--mount=type=ssh", *map(clean, step.flags)], rest), (option,)))

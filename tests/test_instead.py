@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scanner.advice.case import Leak
+from scanner.chain import without_care
 from scanner.evidence import Remediation, Secret, State, Surface
 from scanner.image.instruction import Step, parse_created_by
 from scanner.image.maker import Builder, builder_of
@@ -133,6 +134,14 @@ def test_what_tools_keep_elsewhere_is_removed_by_the_step_that_made_it() -> None
     assert removed.dockerfile is None
 
 
+@pytest.mark.parametrize(("command", "before"), [("make; ", "make"), ("make &", ""), ("make # all", ""), ("a\nb", "")])
+def test_what_is_removed_by_its_step_is_removed_by_a_command_that_runs(command: str, before: str) -> None:
+    """Behind a semicolon that ends it none is needed; in a comment or behind a job nothing would be removed."""
+    found = in_layer(f"RUN /bin/sh -c {command} # buildkit", "srv/app/make.log")
+
+    assert found.dockerfile == (f"RUN {before} && rm -f /srv/app/make.log" if before else None)
+
+
 @pytest.mark.parametrize(
     ("following", "rest"),
     [
@@ -162,11 +171,9 @@ def test_lines_are_broken_where_the_author_broke_them() -> None:
 
 def test_what_stands_in_quotes_stays() -> None:
     """Separators inside quotes are no separators, and blanks stay as they are."""
-    step = "RUN /bin/sh -c echo 'a;b && rm /root/.npmrc' && npm ci ; rm /root/.npmrc # buildkit"
+    kept = without_care("echo 'a;b && rm /root/.npmrc'  x && npm ci ; rm /root/.npmrc", "/root/.npmrc")
 
-    found = in_layer("COPY .npmrc /root/ # buildkit", "root/.npmrc", step)
-
-    assert found.dockerfile is not None and found.dockerfile.endswith("    echo 'a;b && rm /root/.npmrc' && npm ci")
+    assert kept == "echo 'a;b && rm /root/.npmrc'  x && npm ci"
 
 
 @pytest.mark.parametrize("following", [(), ("RUN /bin/sh -c rm /root/.npmrc",), ("RUN /bin/sh -c echo hush && make",)])
@@ -224,6 +231,27 @@ def test_a_step_that_copies_or_moves_the_file_is_not_rewritten(kept: str) -> Non
     assert found.dockerfile is None
     assert any("puts it into a layer once more" in step and kept in step for step in found.steps)
     assert any("RUN --mount=type=secret,id=npmrc,target=/tmp/.npmrc" in step for step in found.steps)
+
+
+@pytest.mark.parametrize(
+    "used",
+    [
+        "(npm ci && rm /root/.npmrc)",
+        "( npm ci && rm /root/.npmrc )",
+        "npm ci; rm /root/.npmrc # of the registry",
+        'npm ci && rm -f "$HOME/.npmrc"',
+        "npm ci && rm /root/.npmrc || true",
+        "if npm ci; then rm .npmrc; fi",
+        "npm ci && chown -R node /root",
+    ],
+)
+def test_a_step_that_would_still_look_after_the_file_is_not_rewritten(used: str) -> None:
+    """A mount is neither removed nor changed: a proposal that tries would fail."""
+    for copy, path in (("COPY .npmrc /root/", "root/.npmrc"), ("COPY id_rsa /root/.ssh/", "root/.ssh/id_rsa")):
+        name = path.removeprefix("root/")
+        command = used.replace(".npmrc", name).replace("npm ci", "git clone git@h:o/r" if "ssh" in path else "npm ci")
+
+        assert in_layer(f"{copy} # buildkit", path, f"RUN /bin/sh -c {command} # buildkit").dockerfile is None
 
 
 def test_a_tool_finds_its_file_by_its_name() -> None:

@@ -185,6 +185,13 @@ def moved_by(following: Sequence[Step], path: str) -> Step | None:
     return next((step for step in runs if chain.keeps(step.command, path)), None)
 
 
+def needing(following: Sequence[Step], path: str) -> set[int]:
+    """The numbers of the RUNs that name the file *path* and do not only look after it."""
+    runs = ((at, step) for at, step in enumerate(following[:_FOLLOWING]) if step.kind == "RUN")
+    rests = ((at, chain.without_care(step.command, path) if chain.plain(step) else step.command) for at, step in runs)
+    return {at for at, rest in rests if chain.named(rest, path)}
+
+
 def removals(following: Sequence[Step], path: str) -> dict[int, str]:
     """The steps that remove the file *path*, or change its mode or whose it is, by their number, each with what is
     left of it.

@@ -6,15 +6,19 @@ a change are shown only if they belong to steps of the image, whose text was sea
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from scanner.chain import uses
 from scanner.image.dockerfile import Dockerfile, Instruction
 from scanner.image.recipe import Recipe
 
 _CONTEXT = 3
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_SET = re.compile(r"(?<=\s)([A-Za-z_]\w*)=")
 _NO_END = "\\ No newline at end of file\n"
 
 
@@ -30,7 +34,8 @@ class _Change:
 def diff(
     recipe: Recipe, edits: Mapping[int, str | None], arguments: Collection[str] = (), ignored: str = ""
 ) -> str | None:
-    """The diff that makes the edits; None if a step's instruction is not known or nothing would change.
+    """The diff that makes the edits; None if a step's instruction is not known, nothing would change, or an instruction
+    that stays uses a variable that would be gone.
 
     Args:
         edits: history index → the instruction to put there, None to delete it.
@@ -86,7 +91,7 @@ def _edit(change: _Change) -> str:
 def _changes(
     recipe: Recipe, edits: Mapping[int, str | None], arguments: Collection[str]
 ) -> list[_Change] | None:
-    """The lines that the edits replace, in order; None if a step's instruction is not known."""
+    """The lines that the edits replace, in order; None if there is no diff."""
     dockerfile = recipe.dockerfile
     if dockerfile.escape != "\\" or any(step not in recipe.made for step in edits):
         return None
@@ -94,8 +99,20 @@ def _changes(
     for instruction in recipe.stage:
         if instruction.keyword == "ARG" and instruction.text.partition("=")[0].strip() in arguments:
             texts.setdefault(instruction, None)
+    gone = {name for instruction, text in texts.items() if text is None for name in _declared(instruction)}
+    staying = (" ".join([*each.flags, each.text]) for each in recipe.stage if each not in texts)
+    if any(uses(words, name) for words in staying for name in gone):
+        return None
     changes = [_change(dockerfile, instruction, text) for instruction, text in texts.items()]
     return sorted(changes, key=lambda change: change.start)
+
+
+def _declared(instruction: Instruction) -> list[str]:
+    """The variables that an ARG or ENV gives to the instructions behind it."""
+    if instruction.keyword not in ("ARG", "ENV"):
+        return []
+    first = _NAME.match(instruction.text)
+    return [*([first[0]] if first else []), *_SET.findall(instruction.text)]
 
 
 def _ignoring(dockerfile: Dockerfile, pattern: str) -> str:
@@ -123,7 +140,7 @@ def _change(dockerfile: Dockerfile, instruction: Instruction, text: str | None) 
     if text is None:
         return _Change(start, end, ())
     keyword, _, rest = text.partition(" ")
-    kept = [flag for flag in instruction.flags if flag not in text] if keyword == instruction.keyword else []
+    kept = [flag for flag in instruction.flags if flag not in text.split()] if keyword == instruction.keyword else []
     # history does not hold the flags of BuildKit's instructions
     head = " \\\n    ".join([f"{keyword} {flag}" if not at else flag for at, flag in enumerate(kept)])
     whole = f"{head} \\\n    {rest}" if kept else text

@@ -102,6 +102,47 @@ def test_a_file_that_is_none(image: Path, leakscan: Leakscan) -> None:
     assert "is no Dockerfile" in leakscan("--dockerfile", image, image).stderr
 
 
+def test_every_step_that_uses_an_argument_takes_it_from_a_mount(tmp_path: Path, leakscan: Leakscan) -> None:
+    """The diff takes the ARG away, so that each RUN that uses it must have the mount."""
+    write(tmp_path / "Dockerfile", b"FROM base\nARG TOKEN\nRUN one $TOKEN\nRUN two\nRUN three ${TOKEN}\n")
+    commands = ("one $TOKEN", "two", "three ${TOKEN}")
+    runs = (f"RUN |1 TOKEN={KEY} /bin/sh -c {command} # buildkit" for command in commands)
+    built = image_of(
+        layer({"etc/os-release": "x"}, created_by="/bin/sh -c #(nop) ADD file:00 in / "),
+        *(layer({f"srv/{number}": "x"}, created_by=run) for number, run in enumerate(runs)),
+    )
+    image = write(tmp_path / "image.tar", built.docker_archive())
+
+    done = leakscan("--format", "json", "--show-secrets", "--dockerfile", tmp_path / "Dockerfile", image)
+
+    advice = [finding["remediation"] for finding in json.loads(done.stdout)["findings"] if finding["gated"]]
+    [change] = {each["diff"] for each in advice} - {None}
+    added = [line for line in change.splitlines() if line.startswith("+")]
+    mount = "+RUN --mount=type=secret,id=token,env=TOKEN,required=true \\"
+    assert added[1:] == [mount, "+    one $TOKEN", mount, "+    three ${TOKEN}"] and "-ARG TOKEN" in change
+    assert any("Later steps that use the variable" in step for step in advice[0]["steps"])
+
+
+@pytest.mark.parametrize("second", ["cat /root/.npmrc > /dev/null", "<<EOT\ncat /root/.npmrc\nls\nEOT"])
+def test_no_diff_leaves_out_a_file_that_a_second_step_needs(second: str, tmp_path: Path, leakscan: Leakscan) -> None:
+    """Only the first step that needs it gets the mount; the second would fail."""
+    text = f"FROM base\nCOPY .npmrc /root/.npmrc\nRUN cat /root/.npmrc && npm ci\nRUN {second}\n"
+    recipe = write(tmp_path / "Dockerfile", text.encode())
+    ran = second.removeprefix("<<EOT\n").removesuffix("EOT")
+    built = image_of(
+        layer({"etc/os-release": "x"}, created_by="/bin/sh -c #(nop) ADD file:00 in / "),
+        layer({"root/.npmrc": f"//r.example/:_authToken={KEY}\n"}, created_by="COPY .npmrc /root/.npmrc # buildkit"),
+        layer({"a": "x"}, created_by="RUN /bin/sh -c cat /root/.npmrc && npm ci # buildkit"),
+        layer({"b": "x"}, created_by=f"RUN /bin/sh -c {ran} # buildkit"),
+    )
+    image = write(tmp_path / "image.tar", built.docker_archive())
+
+    report = json.loads(leakscan("--format", "json", "--dockerfile", recipe, image).stdout)
+
+    [advice] = [each["remediation"] for each in report["findings"] if each["gated"]]
+    assert advice["dockerfile"].endswith("cat /root/.npmrc && npm ci") and advice["diff"] is None
+
+
 def test_no_diff_leaves_out_a_file_that_a_later_step_copies(tmp_path: Path, leakscan: Leakscan) -> None:
     """The step would fail without it; the advice says in words what becomes of both."""
     recipe = write(tmp_path / "Dockerfile", b"FROM base\nCOPY app /app\nRUN cp /app/.env /srv/.env\n")

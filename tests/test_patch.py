@@ -64,6 +64,13 @@ def test_an_instruction_is_replaced_and_keeps_its_own_flags(tmp_path: Path) -> N
     )
 
 
+def test_a_flag_that_another_one_begins_with_stays() -> None:
+    """A cache mounted at /c is another one than at /c/d."""
+    change = diff(recipe(), {2: "RUN --mount=type=cache,target=/c/d \\\n    two"})
+
+    assert change is not None and "+RUN --mount=type=cache,target=/c \\\n" in change
+
+
 def test_instructions_and_arguments_are_deleted(tmp_path: Path) -> None:
     """A step can go, and the ARG of a value with it."""
     change = diff(recipe(), {3: None, 4: "RUN five"}, {"TOKEN"})
@@ -71,6 +78,17 @@ def test_instructions_and_arguments_are_deleted(tmp_path: Path) -> None:
     assert change is not None
     expected = TEXT.replace("RUN three\n", "").replace("RUN <<EOT\nfour\nEOT\n", "RUN five\n")
     assert patched(tmp_path, TEXT, change) == expected.replace("ARG TOKEN\n", "")
+
+
+@pytest.mark.parametrize("kind", ["ARG TOKEN", "ENV A=b TOKEN=x", "ENV TOKEN x"])
+@pytest.mark.parametrize("user", ["RUN two $TOKEN", 'ENV U="${TOKEN:-y}"', "COPY --chown=$TOKEN a b"])
+def test_no_variable_goes_that_is_used(kind: str, user: str) -> None:
+    """An instruction that uses it would find it empty."""
+    text, steps = f"FROM a\n{kind}\nRUN one\n{user}\n", (kind.replace("TOKEN x", "TOKEN=x"), "RUN one")
+
+    assert diff(recipe(text, steps), {0: None}) is None and command(recipe(text, steps), {0: None}) is None
+    assert diff(recipe(text.replace("TOKEN:", "T:").replace("=$TOKEN", "").replace("$TOKEN", "$T"), steps), {0: None})
+    assert diff(recipe(f"FROM a\n{kind}\nRUN one $TOKEN\n", (steps[0], "RUN one $TOKEN")), {0: None, 1: "RUN 1"})
 
 
 def test_lines_around_a_change_are_those_of_the_image() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from scanner.advice.case import OWN, Advice, Case, Change, absolute
 from scanner.evidence import Surface
-from scanner.instead import User, download, moved_by, removals, user_of, user_of_key
+from scanner.instead import User, download, moved_by, needing, removals, user_of, user_of_key
 
 _IN_GIT = re.compile(r"(?:^|/)\.git/")
 #: Programs and parts of them: source, what is made of it, and what has no suffix where programs lie.
@@ -197,9 +197,9 @@ def _not_moved(case: Case, target: str) -> list[str]:
 
 def _moved(case: Case, user: User | None, delete: bool) -> Change | None:
     """The change that leaves a file out of the image: where it is copied, removed and needed. None where a step moves
-    or copies it, which would fail without the file."""
+    or copies it, or another one than its *user* needs it, which would fail without the file."""
     target = absolute(case.leak.path or "")
-    if moved_by(case.leak.following, target):
+    if moved_by(case.leak.following, target) or needing(case.leak.following, target) - {user.at if user else OWN}:
         return None
     steps: dict[int, str | None] = {OWN: None} if delete else {}
     for at, rest in removals(case.leak.following, target).items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -107,15 +107,19 @@ def from_mounts(
         return next(filter(None, found), None)
 
     variables = case.leak.sets_variables
-    rewritten = written(variables) or written(True)
+    rewritten = written(variables)
+    if not rewritten:
+        variables, rewritten = True, written(True)
     if not rewritten:
         return Advice(how, (*fix, f"Mount it instead: {case.mount()}"))
     if rewritten.uncommented:
         fix = (*fix, "Delete the comment: a shell skips it, the history keeps it.")
-    given = {name for name, _ in step.args}
-    change = Change({at: rewritten.dockerfile}, frozenset(name for name in rewritten.names if name in given))
+    given = {name: value for name, value in step.args if name in rewritten.names}
+    change = Change({at: rewritten.dockerfile}, frozenset(given))
     if not rewritten.names:
         return Advice(how, (*fix, f"Rebuild: {case.build(rewritten.options)}"), rewritten.dockerfile, change)
+    others = _other_users(case, given, secrets, at, variables=variables)
+    change = replace(change, steps={**change.steps, **others})
     older = written(False) if variables else None
     values = "values" if len(rewritten.names) > 1 else "value"
     fix = (
@@ -123,12 +127,28 @@ def from_mounts(
         "Take it from a secret mount, as in the rewritten instruction (keep mounts that it has already).",
         f"Rebuild with the {values} in the environment: {case.build(rewritten.options)}",
         *_meanings(case, rewritten),
+        *(["Later steps that use the variable need the same mount."] if others else []),
     )
     if older:
         shown = "" if "<<" in older.dockerfile else _one_line(older)
         text = "A frontend older than 1.10 (BuildKit 0.16) has no env=; there the command reads the file"
         fix = (*fix, f"{text}: {shown}" if shown else f'{text}: NAME="$(cat /run/secrets/ID)".')
     return Advice(how, fix, rewritten.dockerfile, change)
+
+
+def _other_users(
+    case: Case, given: Mapping[str, str], secrets: Sequence[Secret], at: int, *, variables: bool
+) -> dict[int, str]:
+    """The RUNs behind number *at* that use variables which mounts are to set now, each rewritten as far as it can be;
+    *given* are the variables with their values."""
+    found = {}
+    for number, step in enumerate(case.leak.following):
+        used = tuple((name, value) for name, value in given.items() if uses(step.command, name))
+        if number > at and step.kind == "RUN" and used:
+            rewritten = rewrite(replace(step, args=used), secrets, case.clean, variables=variables)
+            if rewritten:
+                found[number] = rewritten.dockerfile
+    return found
 
 
 def _meanings(case: Case, rewritten: Rewritten) -> list[str]:

@@ -288,6 +288,19 @@ def trickle(handler: Handler, request: Request) -> bool:  # noqa: ARG001
     return True
 
 
+@pytest.mark.parametrize("length", ["\u00b2", "1" * 30, "-1", "some", "1,1"])
+def test_a_length_that_is_no_number(registry: MemoryRegistry, client: Open, length: str) -> None:
+    """A registry that tells no length of a blob tells none, whatever it writes instead."""
+
+    def fault(handler: Handler, request: Request) -> bool:
+        handler.give(200, Content_Length=length)
+        return bool(request)
+
+    registry.fault = fault
+
+    assert client().blob_size(DIGEST) is None
+
+
 @pytest.mark.parametrize("in_header", [False, True])
 def test_bytes_that_trickle(registry: MemoryRegistry, client: Open, in_header: bool) -> None:
     """A byte now and then keeps no connection past the deadline."""

@@ -173,7 +173,8 @@ class Client:
         def once() -> int | None:
             with self._exchange("HEAD", f"blobs/{digest}", {}) as answer:
                 length = answer.header("Content-Length")
-                return int(length) if answer.status == 200 and length.isdigit() and len(length) < 19 else None
+                told = length.isascii() and length.isdigit() and len(length) < 19
+                return int(length) if answer.status == 200 and told else None
 
         return self._transport.trying(once, self._transport.settings.request_seconds)
 

@@ -584,6 +584,44 @@ def test_filters(registry: MemoryRegistry, store: Store, rules: Detection) -> No
     assert (aged.entries, aged.older) == ((), 8)
 
 
+def test_ctrl_c_among_images_that_are_too_old(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """Those that an age filter left out are not among those that were not reached."""
+    recent = image_of(layer({"a": "b"}), history=[{"created": datetime.now(UTC).isoformat(), "created_by": "COPY"}])
+    for tag in ("1", "2", "3"):
+        registry.put("team/old", tag, image_of(layer({"a": "b"})))
+        registry.put("team/recent", tag, recent)
+
+    stopped = run(registry, store, rules, display=Stop(1), newer_than=parse_age("8w"))
+
+    assert stopped.older == 3
+    assert [entry.state.value for entry in stopped.entries] == ["scanned", "not_reached", "not_reached"]
+    assert all("recent" in entry.reference for entry in stopped.entries)
+
+
+class Counting(Display):
+    """Adds up what was listed."""
+
+    number = 0
+
+    def listed(self, number: int) -> None:
+        """As `Display.listed`."""
+        self.number += number
+
+
+def test_images_that_are_named_by_their_digests_are_listed(
+    registry: MemoryRegistry, store: Store, rules: Detection
+) -> None:
+    """The display counts them like those that have a tag."""
+    image = image_of(layer({"a": "b"}))
+    registry.put("team/app", "1", image)
+    [target] = parse_list([f"{registry.address}/team/app:1", f"{registry.address}/team/app@{sha256(image.manifest())}"])
+    display = Counting()
+
+    found = run(registry, store, rules, target=target, display=display)
+
+    assert display.number == len(found.entries) == 2
+
+
 def test_a_list_of_references(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
     """Tags, digests, and whole repositories, each reference once."""
     image = image_of(layer({"a": "b"}))

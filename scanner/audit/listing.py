@@ -176,7 +176,7 @@ class _Begun:
 
     def done(self, tell: Callable[[int], None]) -> Listed:
         found = self.tags.result()
-        tell(len(found.items))
+        tell(len(self.pinned) + len(found.items))
         items = [item if isinstance(item, Item) else item.result() for item in found.items]
         return Listed(self.repository, [*self.pinned, *items], found.present, found.whole, self.note)
 

@@ -275,7 +275,7 @@ class _Run:
 
     def audit(self) -> Audit:
         items: list[Item] = []
-        entries: list[Entry] = []
+        came: list[Entry | None] = []  # of each item in turn; None of what does not count
         stopped = False
         try:
             for repository in listed(self._client, self._target, self._filters, self._display.listed):
@@ -287,16 +287,14 @@ class _Run:
             if self._elsewhere is not None:
                 read, stopped = self._read_elsewhere(items)
             for item in items:
-                entry = self._entry(item, read, stopped)
-                if entry is not None:
-                    entries.append(entry)
-                    self._display.done(entry, len(items))
+                came.append(self._entry(item, read, stopped))
+                if came[-1] is not None:
+                    self._display.done(came[-1], len(items))
         except KeyboardInterrupt:
             stopped = True
-            done = {entry.reference for entry in entries}
-            left = [item for item in items if item.reference(self._host) not in done and not item.subject]
-            entries += [self._made(item, State.NOT_REACHED, "the audit was stopped") for item in left]
-        entries.sort(key=lambda entry: entry.reference)
+            left = (item for item in items[len(came) :] if not item.subject)
+            came += [self._made(item, State.NOT_REACHED, "the audit was stopped") for item in left]
+        entries = sorted((entry for entry in came if entry is not None), key=lambda entry: entry.reference)
         return Audit(self._host, tuple(entries), self._ledger, self._older, self._reader.kept.read, stopped,
                      tuple(self._notes))  # fmt: skip
 

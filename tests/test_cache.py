@@ -535,6 +535,19 @@ def test_settings_that_change_a_report_are_not_mixed_up(cli: Cli, tmp_path: Path
     assert cli.report(path) == plain
 
 
+def test_a_dockerfile_that_was_edited_is_another_one(cli: Cli, tmp_path: Path) -> None:
+    """A diff, and above all the command that goes by line numbers, are for the file as it is now."""
+    path = write(tmp_path / "image.tar", example().docker_archive())
+    settle()
+
+    for text in (b"FROM scratch\nCOPY . /\n", b"FROM scratch\nCOPY x /\n"):
+        recipe = write(tmp_path / "Dockerfile", text)
+        found, fresh = (cli.report(path, "--dockerfile", recipe, *more) for more in ((), ("--no-cache",)))
+
+        assert found == fresh
+        assert any(finding["dockerfile"] for finding in found["findings"]) is (b"." in text)
+
+
 def test_cache_info_and_clear(cli: Cli, tmp_path: Path) -> None:
     """It says where and how much, and is rid of all of it."""
     assert json.loads(cli("cache", "info", "--format", "json").stdout)["bytes"] == 0

@@ -261,7 +261,8 @@ class _Earlier:
         from scanner.cache.results import CachedResults
 
         run, asked = self._run, self._run.asked
-        asked_for = (asked.image, asked.platform or "", repr(run.recipe), repr(run.policy.notes))
+        recipe = run.recipe.digest if run.recipe else ""
+        asked_for = (asked.image, asked.platform or "", recipe, repr(run.policy.notes))
         return CachedResults(self.entries, (self._rules, repr(run.limits), *asked_for))
 
 

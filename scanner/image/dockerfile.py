@@ -6,6 +6,8 @@ empty lines inside a continued line, heredocs behind RUN, COPY and ADD, flags in
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -62,7 +64,7 @@ class Dockerfile:
     escape: str
     instructions: tuple[Instruction, ...]
     ignore_path: str = ".dockerignore"
-    ignore: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def sets_variables(self) -> bool | None:
@@ -71,6 +73,12 @@ class Dockerfile:
         if not version:
             return None
         return version[2] is None or (int(version[1]), int(version[2])) >= (1, 10)
+
+    @property
+    def digest(self) -> str:
+        """Tells the file with its .dockerignore from every other one."""
+        every = "\0".join([self.path, self.ignore_path, *self.lines, "", *self.ignore])
+        return hashlib.sha256(every.encode("utf-8", "surrogateescape")).hexdigest()
 
     def stages(self) -> list[tuple[Instruction, ...]]:
         """The instructions of each stage, FROM left out; a stage that builds on another one begins with the other's."""
@@ -96,7 +104,7 @@ def read(path: Path) -> Dockerfile:
         raise LeakscanError(f"{path} is no Dockerfile", "Give the Dockerfile of the image.")
     found = parse(text, str(path))
     for ignore in (path.with_name(f"{path.name}.dockerignore"), path.with_name(".dockerignore")):
-        if ignore.exists():
+        if os.path.exists(ignore):
             return replace(found, ignore_path=str(ignore), ignore=_lines(_text(ignore) or ""))
     return replace(found, ignore_path=str(path.with_name(".dockerignore")))
 

@@ -52,7 +52,7 @@ def installation_key(environment: Mapping[str, str]) -> bytes:
 
 def lasts(environment: Mapping[str, str]) -> bool:
     """Whether the next run will have the same key."""
-    return bool(environment.get("LEAKSCAN_KEY")) or (state_directory(environment) / "key").exists()
+    return bool(environment.get("LEAKSCAN_KEY")) or os.path.exists(state_directory(environment) / "key")
 
 
 def _kept(path: Path) -> bytes:

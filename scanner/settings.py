@@ -111,13 +111,13 @@ def _found(start: Path, notices: list[str]) -> Path | None:
     for folder in (start, *start.parents):
         for name in (FILE, PROJECT):
             path = folder / name
-            if not path.is_file() or (name == PROJECT and not _project_table(path)):
+            if not os.path.isfile(path) or (name == PROJECT and not _project_table(path)):
                 continue
             if folder != start and _anybodys(folder, path):
                 notices.append(f"{userfile.shown(path)} is not read: anybody can write to its directory")
                 continue
             return path
-        if (folder / ".git").exists():
+        if os.path.exists(folder / ".git"):
             return None
     return None
 

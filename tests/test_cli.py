@@ -364,6 +364,20 @@ def test_proofs_work_for_odd_archive_names(tmp_path: Path) -> None:
     assert shown.stdout == KEY.encode()
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("baseline", "create", "x" * 300, "-o", "out"), 3),
+        (("--cache-from", f"type=local,src={'x' * 300}", "image.tar"), 2),
+    ],
+)
+def test_a_path_that_cannot_be_looked_at_is_no_fault_of_ours(words: tuple[str, ...], code: int) -> None:
+    """A directory above it may be closed to this user; a name that is too long fails alike."""
+    done = leakscan(*words)
+
+    assert done.returncode == code and "fault of leakscan" not in done.stderr
+
+
 def test_a_malformed_platform_is_wrong_usage(clean: Path) -> None:
     """The option's words are at fault, not the image."""
     assert leakscan("--platform", "linux", clean).returncode == 2

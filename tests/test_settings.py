@@ -30,6 +30,12 @@ def loaded(folder: Path, named: Path | None = None, **environment: str) -> Setti
     return load(named, folder, environment, lambda: KEYS)
 
 
+
+def test_a_folder_that_cannot_be_looked_into_has_no_settings(tmp_path: Path) -> None:
+    """It may be one above the working directory, closed to this user; a name that is too long fails alike."""
+    assert loaded(tmp_path / ("d" * 300)) == Settings()
+
+
 def test_every_option_that_makes_sense_can_be_set() -> None:
     """All of a scan's but those that show values or name the file itself."""
     assert {"fail-on", "platform", "format", "rules", "baseline", "jobs", "allow-incomplete"} <= set(KEYS.options)

@@ -6,8 +6,8 @@ directory (`image.identity`), or by what an engine says of an image.
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scanner.cache.entries import Entries
@@ -64,7 +64,7 @@ def identity_of(reference: str, platform: str | None) -> tuple[str, str]:
     """
     form, rest = split_form(reference)
     path, _ = path_and_tag(rest)
-    if form is Form.FILE or (form is Form.ANY and rest and Path(rest).exists()):
+    if form is Form.FILE or (form is Form.ANY and rest and os.path.exists(rest)):
         found = identity.of_path(path)
         return (f"file {found}", "") if found else ("", "")
     if form not in (Form.ANY, Form.DOCKER, Form.PODMAN) or not rest:

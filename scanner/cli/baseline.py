@@ -134,11 +134,14 @@ def _report(target: str) -> Any:
     from scanner import userfile
 
     path = Path(target)
-    if not path.is_file():
+    if not os.path.isfile(path):
         return None
-    with open(path, "rb") as file:
-        if not file.read(_HEAD).lstrip().startswith(b"{"):
-            return None
+    try:
+        with open(path, "rb") as file:
+            if not file.read(_HEAD).lstrip().startswith(b"{"):
+                return None
+    except OSError:  # whoever opens it as an image says why
+        return None
     return userfile.parsed(userfile.read(path), userfile.shown(path.name))
 
 

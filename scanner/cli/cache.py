@@ -25,11 +25,15 @@ def info(form: str) -> None:
     None of them holds a value that was found.
     """  # fmt: skip
     from scanner.cache.entries import LARGEST, entries_directory, usage
+    from scanner.errors import LeakscanError
     from scanner.keys import cache_directory
     from scanner.report.escape import text
 
     found, where = usage(entries_directory(os.environ)), str(entries_directory(os.environ))
-    compiled = [path.stat().st_size for path in cache_directory(os.environ).glob(_COMPILED)]
+    try:
+        compiled = [path.stat().st_size for path in cache_directory(os.environ).glob(_COMPILED)]
+    except OSError as error:
+        raise LeakscanError(f"the cache cannot be looked at: {error.strerror}", "Check who owns it.") from None
     if form == "json":
         kinds = {kind: {"entries": number, "bytes": size} for kind, (number, size) in found.kinds.items()}
         compiled_part = {"entries": len(compiled), "bytes": sum(compiled)}

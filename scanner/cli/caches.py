@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,7 @@ class CacheType(click.ParamType):  # type: ignore[type-arg]  # generic only in n
         self.fail(f"only local directories and registries are read: write {_FORMS}", param, ctx)
 
     def _local(self, source: str, param: click.Parameter | None, ctx: click.Context | None) -> Cache:
-        if not source or not Path(source).is_dir():
+        if not source or not os.path.isdir(source):
             self.fail(f"there is no directory {source!r}", param, ctx)
         return Cache(directory=Path(source))
 

@@ -30,7 +30,7 @@ def set_aside_if_damaged(file: Path) -> Path | None:
 
     Raises StoreError if it cannot be read or renamed.
     """
-    if not file.exists() or not file.stat().st_size:
+    if not os.path.exists(file) or not file.stat().st_size:
         return None
     try:
         connection = sqlite3.connect(f"file:{file}?mode=rw", uri=True, timeout=60.0)

@@ -12,7 +12,22 @@ from pathlib import Path
 from scanner.detect import patterns, plugins, rulepack
 from scanner.detect.base import Detector
 from scanner.detect.patterns import PatternDetector
-from scanner.rulecost import measure, sample_of, stock
+from scanner.rulecost import BLOCK, blocks, measure, stock
+
+
+def sample_of(path: Path, limit: int) -> list[bytes]:
+    """Blocks of a file, such as an image's archive, or of the files of a directory; *limit* bytes spread over it."""
+    if path.is_dir():
+        files = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.is_symlink()]
+        return list(blocks(files, limit, share=limit // 8))
+    size = path.stat().st_size
+    step = max(size // max(limit // BLOCK, 1), BLOCK)
+    with open(path, "rb") as file:
+        found = []
+        for at in range(0, size, step):
+            file.seek(at)
+            found.append(file.read(BLOCK))
+    return found
 
 
 def name_of(detector: Detector) -> str:

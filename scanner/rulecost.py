@@ -12,7 +12,7 @@ from pathlib import Path
 from scanner.detect.base import Trigger
 from scanner.detect.firstpass import compile_database, fired
 
-_BLOCK = 1 << 20
+BLOCK = 1 << 20
 #: the best of so many runs counts, in processor time: the rest is the machine's doing
 _RUNS = 3
 
@@ -55,30 +55,15 @@ def measure(triggers: Sequence[Trigger], contents: Sequence[bytes], runs: int = 
     return Cost(len(database), best, count, sum(map(len, contents)))
 
 
-def stock(limit: int = 8 * _BLOCK) -> list[bytes]:
+def stock(limit: int = 8 * BLOCK) -> list[bytes]:
     """A sample that every machine has: Python's own library, sources and compiled, and the interpreter."""
     root = Path(sysconfig.get_paths()["stdlib"])
     files = [Path(sys.executable).resolve(), *sorted(root.glob("*.py")), *sorted(root.glob("*/*.py")),
              *sorted(root.glob("lib-dynload/*.so"))]  # fmt: skip
-    return list(_blocks(files, limit, share=limit // 4))
+    return list(blocks(files, limit, share=limit // 4))
 
 
-def sample_of(path: Path, limit: int) -> list[bytes]:
-    """Blocks of a file, such as an image's archive, or of the files of a directory; *limit* bytes spread over it."""
-    if path.is_dir():
-        return list(_blocks([file for file in sorted(path.rglob("*")) if file.is_file() and not file.is_symlink()],
-                            limit, share=limit // 8))  # fmt: skip
-    size = path.stat().st_size
-    step = max(size // max(limit // _BLOCK, 1), _BLOCK)
-    with open(path, "rb") as file:
-        found = []
-        for at in range(0, size, step):
-            file.seek(at)
-            found.append(file.read(_BLOCK))
-    return found
-
-
-def _blocks(files: Sequence[Path], limit: int, share: int) -> Iterator[bytes]:
+def blocks(files: Sequence[Path], limit: int, share: int) -> Iterator[bytes]:
     """The beginnings of files, none more than *share* bytes, until *limit*."""
     left = limit
     for path in files:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from scanner.detect import plausible
 from scanner.detect.base import Trigger
 from scanner.detect.context import Context, context_of
-from scanner.detect.spans import Suppressed, ranges
+from scanner.detect.spans import Suppressed, amid_zeros, ranges
 from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
 
 RULE = "login.password"
@@ -164,8 +164,6 @@ _LEAST = 4
 #: names before the last of those that are set at once, and what stands between values
 _TARGETS = re.compile(rb"(?:^|[\n;({])[ \t]*(?:[A-Za-z_$][\w$.]*[ \t]*,[ \t]*){1,6}[\w$.]*\Z")
 _NEXT_VALUE = re.compile(rb"[ \t]*,[ \t]*[\"'`\w]")
-#: bytes in which a zero tells that a content is no text, as git takes it
-_HEAD = 8000
 #: a name that ends in two letters only: among enough bytes of a program they stand before every sign somewhere
 _TWO_LETTERS = re.compile(rb"pw[0-9]{0,2}\Z", re.IGNORECASE)
 #: a quote that is open, and two words more that no sign makes the name of something
@@ -194,12 +192,10 @@ def _in_sentence(window: bytes, login: _Login) -> bool:
 
 
 def _amid_bytes(window: bytes, login: _Login, data: memoryview, base: int) -> bool:
-    """Whether *login* has a name of two letters that begins no string, in a content with zero bytes at its start or
-    near the login: no text."""
+    """Whether *login* has a name of two letters that begins no string, in a content that is no text."""
     if _TWO_LETTERS.search(login.name) is None or window[max(0, login.begin - 1) : login.begin] in (b"", b"\0", b"\n"):
         return False
-    near = base + login.begin
-    return any(b"\0" in bytes(data[low : low + 2 * _HEAD]) for low in (0, max(0, near - _HEAD)))
+    return amid_zeros(data, base + login.begin, base + login.end)
 
 
 def _user_of(window: bytes, login: _Login) -> bytes | None:

@@ -31,7 +31,15 @@ from scanner.detect.outcome import Outcome, Verdict
 from scanner.detect.parsed import ParsedFileDetector
 from scanner.detect.published import Unpublished
 from scanner.detect.rulepack import LARGEST_MATCH, Rule, RulePack
-from scanner.detect.spans import Suppressed, escape_before, in_picture, inside_base64, past_word, ranges
+from scanner.detect.spans import (
+    Suppressed,
+    amid_zeros,
+    escape_before,
+    in_picture,
+    inside_base64,
+    past_word,
+    ranges,
+)
 from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
 
 #: bytes of a match up to which it is remembered how it was judged
@@ -48,8 +56,6 @@ _TRIES = 16
 _TELLING_PREFIX, _MOST_LONGER = 4, 256
 #: one of so many is no accident even amid other letters
 _UNMISTAKABLE_PREFIX = 5
-#: bytes around a match that are looked at for what tells a program from a text
-_SAMPLE = 4096
 #: where a string of a text or of C begins and ends: no format stores a length there
 _TEXT_BEFORE = re.compile(rb"(?:(?:\A|[\n\r])[\t -~]?|[\t -~]{2}\x00)\Z")
 _TERMINATORS, _QUOTES = (b"", b"\0", b"\n", b"\r", b'"', b"'"), (b'"', b"'", b"`")
@@ -212,7 +218,7 @@ class PatternDetector:
 
     def _declared(self, data: memoryview, found: _Found, compiled: _Compiled) -> _Found | None:
         """The match as long as a binary format around it says that its string is, if it is a match then."""
-        if self.rule.edges == "none" or not _is_binary(data, found.start, found.end):
+        if self.rule.edges == "none" or not amid_zeros(data, found.start, found.end):
             return None
         start = string = found.start
         if bytes(data[max(0, start - len(_SCHEME)) : start]) == _SCHEME:
@@ -231,7 +237,7 @@ class PatternDetector:
     def _needs_no_edges(self, data: memoryview, found: _Found) -> bool:
         """Whether it is a token whatever stands around it: amid binary data, as the strings of a program may stand one
         behind the other, if it begins as nothing else does or a checksum holds."""
-        if not _is_binary(data, found.start, found.end):
+        if not amid_zeros(data, found.start, found.end):
             return False
         if self._ready().leads and self._fixed(found.groups["secret"]) >= _UNMISTAKABLE_PREFIX:
             return True
@@ -383,11 +389,6 @@ class PatternDetector:
         """How many leading bytes of *value* the rule spells out."""
         head = value[:_LONGEST_PREFIX]
         return max(dialect.fixed_prefix(group, head) for group in self._ready().secrets)
-
-
-def _is_binary(data: memoryview, start: int, end: int) -> bool:
-    """Whether what lies around data[start:end], or at the beginning, is no text."""
-    return any(b"\0" in bytes(data[at : at + _SAMPLE]) for at in (max(0, start - _SAMPLE), end, 0))
 
 
 def _judged(

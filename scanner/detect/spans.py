@@ -21,6 +21,7 @@ _PICTURE = re.compile(
     re.IGNORECASE,
 )
 _PICTURE_BEFORE = 600
+_SAMPLE = 4096  # bytes that are looked at for a zero
 _LONGEST_ESCAPE = 12
 _BASE64_BEFORE = 16
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+")
@@ -49,6 +50,11 @@ def ranges(ends: Sequence[int], lead: int) -> Iterator[tuple[int, int]]:
         high = end
     if high >= 0:
         yield low, high
+
+
+def amid_zeros(data: memoryview, start: int, end: int) -> bool:
+    """Whether what lies around data[start:end], or at the beginning, is no text: there is a zero byte in it."""
+    return any(b"\0" in bytes(data[at : at + _SAMPLE]) for at in (max(0, start - _SAMPLE), end, 0))
 
 
 def in_picture(data: memoryview, at: int) -> bool:

@@ -4,25 +4,39 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scanner.content.repositories import LooseObject
 from scanner.limits import MIB
-from scanner.packages.model import Record, weight
-from scanner.work.jobs import BlobOutcome, Job
+from scanner.packages.model import weight
+from scanner.work.jobs import Job
 from scanner.work.messages import Form, unpack
 
 _RECORD_BYTES = 256 * MIB  # of package managers' records of one image; large images have 10 MiB
 _OBJECT_BYTES = 64 * MIB  # of git's commits and trees
+_OBJECT = 200  # of each besides its content
+
+
+class _Room:
+    """What is kept of one kind, up to *most* bytes."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def takes(self, size: int) -> bool:
+        """Whether *size* bytes more are kept."""
+        self._left -= size
+        return self._left >= 0
 
 
 class Gathering:
     """What was packed of the blobs of one image, unpacked; some of it up to a limit for all of them together."""
 
     def __init__(self) -> None:
-        self._objects = 0  # bytes of git's commits and trees so far
-        self._records = 0  # bytes of the package managers' records so far
+        self._records, self._objects = _Room(_RECORD_BYTES), _Room(_OBJECT_BYTES)
 
     def add(self, job: Job) -> None:
-        """Add to a job's outcome what matchers saw of it."""
+        """Add to a job's outcome what matchers saw of it.
+
+        What package managers say and is not kept lowers nothing; a blob of git that nothing kept names has its id.
+        """
         outcome = job.outcome
         for stored, body in job.packed:
             message = unpack(body)
@@ -35,27 +49,12 @@ class Gathering:
             ]
             if stored:
                 outcome.stored_sightings += message.sightings
-            else:
-                outcome.sightings += message.sightings
-                outcome.digests += message.digests
-                self._keep(outcome, message.records)
-                self._keep_objects(outcome, message.objects)
+                continue
+            records = [record for record in message.records if self._records.takes(weight(record))]
+            objects = [item for item in message.objects if self._objects.takes(_OBJECT + len(item.data))]
+            outcome.sightings += message.sightings
+            outcome.digests += message.digests
+            outcome.records += records
+            outcome.objects += objects
+            outcome.partial |= len(records) < len(message.records) or len(objects) < len(message.objects)
         job.packed.clear()
-
-    def _keep(self, outcome: BlobOutcome, records: list[Record]) -> None:
-        """Keep what package managers say, up to a limit: what is not kept lowers nothing."""
-        for record in records:
-            self._records += weight(record)
-            if self._records <= _RECORD_BYTES:
-                outcome.records.append(record)
-            else:
-                outcome.partial = True
-
-    def _keep_objects(self, outcome: BlobOutcome, objects: list[LooseObject]) -> None:
-        """Keep what names git's blobs, up to a limit: a blob without a name has its id."""
-        for item in objects:
-            self._objects += 200 + len(item.data)
-            if self._objects <= _OBJECT_BYTES:
-                outcome.objects.append(item)
-            else:
-                outcome.partial = True

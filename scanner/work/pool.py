@@ -53,6 +53,7 @@ from scanner.work.messages import (
 from scanner.work.twins import Twins
 
 _WAITING = 32  # batches that may wait before readers are throttled; each holds some 500 pieces
+_GRACE_SECONDS = 30.0  # for a worker to keep its own limit, before it counts as hanging
 _MATCH_SECONDS = 300.0  # a batch is 16 MiB: a tenth of a second
 _FETCHERS = 4  # downloads at a time
 _GROWS = 4  # times as large a layer becomes, and rarely more, when it is expanded
@@ -335,7 +336,7 @@ class Pool:
             return
         self._here[job.number] = job
         self._give(worker, Fetch(job.number), (target,), _Download(job, target))
-        worker.deadline = time.monotonic() + self._limits.fetch_seconds + 30
+        worker.deadline = time.monotonic() + self._limits.fetch_seconds + _GRACE_SECONDS
 
     @staticmethod
     def _spool(job: Job) -> BlobFile | None:
@@ -399,7 +400,8 @@ class Pool:
     def _give(self, worker: _Worker, message: object, files: tuple[BlobFile, ...] = (), task: object = None) -> None:
         """Send a task. A worker that died meanwhile is noticed when it is listened to."""
         worker.task = message if task is None else task
-        worker.deadline = time.monotonic() + (self._limits.layer_seconds + 30 if files else _MATCH_SECONDS)
+        seconds = self._limits.layer_seconds + _GRACE_SECONDS if files else _MATCH_SECONDS
+        worker.deadline = time.monotonic() + seconds
         descriptors = [file.fileno() for file in files]
         with contextlib.suppress(OSError):
             worker.connection.send(message)
@@ -469,7 +471,8 @@ class Pool:
 
     def _read(self, worker: _Worker, message: Plain | Pieces | LayerRead) -> None:
         job: Job = worker.task
-        worker.deadline = time.monotonic() + self._limits.layer_seconds + 30  # it may have waited to be heard
+        # anew with each message: it may have waited to be heard
+        worker.deadline = time.monotonic() + self._limits.layer_seconds + _GRACE_SECONDS
         if isinstance(message, Plain):
             job.room = job.spooled = message.size if message.spooled else 0
             self._expanded += job.spooled

@@ -8,9 +8,10 @@ for older frontends and other builders the command reads them from the mounted f
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 from scanner.evidence import Secret
 from scanner.image.instruction import Step
@@ -34,8 +35,11 @@ _LABEL_BEFORE = re.compile(
 )
 _SCHEME_BEFORE = re.compile(r"(?<![\w-])(?:bearer|basic|token) [\"']?$", re.IGNORECASE)
 _URL_BEFORE = re.compile(r"://[^\s/@]{0,200}$")
+#: Words that a compound command begins with, in front of the first simple one in it; and those that end such a list.
+_OPENERS = frozenset(["then", "do", "else", "{"])
+_CLOSERS = frozenset(["fi", "done", "else", "elif", "}", "esac"])
 #: After these words a command, or another assignment, still follows.
-_PREFIXES = frozenset(["export", "env", "then", "do", "else", "{", "!", "time", "exec", "sudo"])
+_PREFIXES = _OPENERS | {"export", "env", "!", "time", "exec", "sudo"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,47 +159,96 @@ def _drop_comments(command: str, spelled: frozenset[str]) -> list[_Edit]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Simple:
+    """A simple command: its words, and the operators around it."""
+
+    before: re.Match[str] | None
+    words: tuple[re.Match[str], ...]
+    behind: re.Match[str] | None
+
+    @property
+    def own(self) -> tuple[re.Match[str], ...]:
+        """The words without those of a compound command that it begins."""
+        return tuple(word for word in self.words if word[0] not in _OPENERS)
+
+
+def _simple(command: str) -> Iterator[_Simple]:
+    before, words = None, list[re.Match[str]]()
+    for token in _WORD.finditer(command):
+        if token.lastgroup == "op":
+            yield _Simple(before, tuple(words), token)
+            before, words = token, []
+        elif token.lastgroup == "word":
+            words.append(token)
+    yield _Simple(before, tuple(words), None)
+
+
 def _drop_assignments(command: str, spelled: frozenset[str], names: dict[str, str]) -> list[_Edit]:
     """Remove `NAME=secret` where a command may begin; *names* gains what was removed, with its value."""
-    tokens = list(_WORD.finditer(command))
-    edits = []
-    leading = True
-    for at, token in enumerate(tokens):
-        if token.lastgroup == "op":
-            leading = True
-        if token.lastgroup != "word":
+    edits: list[_Edit] = []
+    commands = [*_simple(command), None]
+    values = _values(command)
+    for one, following in pairwise(commands):
+        assert one is not None
+        assigned = ((word, name, value) for word, name, value in _assigned(one.words) if _holds(value, spelled))
+        held = {
+            word: (name, value)
+            for word, name, value in assigned
+            # a variable of another value elsewhere cannot have one from a mount
+            if values[name] == {value} and names.get(name, value) == value and "$(" not in value and "`" not in value
+        }
+        if not held:
             continue
-        word = token["word"]
-        name = _ASSIGNMENT.match(word) if leading else None
-        if name and _holds(word, spelled) and "$(" not in word and "`" not in word:
-            edit = _without(tokens, at)
-            if edit:
-                edits.append(edit)
-                names[name[1]] = word[name.end() :].strip("\"'")
-        leading = leading and (name is not None or word in _PREFIXES)
+        if all(word in held or word[0] in _PREFIXES for word in one.own):
+            whole = _without(command, one, following)
+            if whole is None:
+                continue
+            edits.append(whole)
+        else:
+            edits += [_Edit(word.start(), _past_blanks(command, word.end()), "") for word in held]
+        names.update(held.values())
     return edits
 
 
-def _without(tokens: list[re.Match[str]], at: int) -> _Edit | None:
-    """The edit that removes word *at*: with a lone `export` before it, and the operator after it if nothing is left.
+def _values(command: str) -> dict[str, set[str]]:
+    """The variables that a command assigns, each with its values."""
+    found: dict[str, set[str]] = {}
+    for one in _simple(command):
+        for _, name, value in _assigned(one.words):
+            found.setdefault(name, set()).add(value)
+    return found
 
-    None if what is left would be no command.
-    """
-    before = [token for token in tokens[max(0, at - 4) : at] if token.lastgroup != "gap"]
-    after = [token for token in tokens[at + 1 : at + 4] if token.lastgroup not in ("gap", "comment")]
-    start, last = tokens[at].start(), tokens[at]
-    ends_command = not after or after[0].lastgroup == "op"
-    if before and before[-1][0] == "export" and ends_command:
-        start = before.pop().start()
-    begins_command = not before or before[-1].lastgroup == "op"
-    if begins_command and after and ends_command:
-        if after[0][0] not in ("&&", ";", "\n"):
-            return None
-        last = after[0]
-    end = last.end()
-    while end < len(last.string) and last.string[end] in " \t":
-        end += 1
-    return _Edit(start, end, "")
+
+def _assigned(words: Sequence[re.Match[str]]) -> Iterator[tuple[re.Match[str], str, str]]:
+    """The assignments that a simple command begins with: the word, its name and its value."""
+    for word in words:
+        found = _ASSIGNMENT.match(word[0])
+        if found is None and word[0] not in _PREFIXES:
+            return
+        if found is not None:
+            yield word, found[1], word[0][found.end() :].strip("\"'")
+
+
+def _without(command: str, one: _Simple, following: _Simple | None) -> _Edit | None:
+    """The edit that removes a whole command, with the operator before or behind it; None if what is left would be no
+    command, or would run in other cases."""
+    start, end = one.own[0].start(), one.own[-1].end()
+    opens = len(one.own) < len(one.words)
+    before = "" if one.before is None or opens else one.before[0]
+    behind = "" if one.behind is None else one.behind[0]
+    if before not in ("", "&&", ";", "\n", "(", "&") or behind not in ("", "&&", ";", "\n"):
+        return None
+    if before == "&&" and behind != "&&" and one.before is not None:
+        return _Edit(len(command[: one.before.start()].rstrip()), end, "")
+    within = opens or before == "("
+    if within and (following is None or not following.words or following.words[0][0] in _CLOSERS):
+        return None
+    return _Edit(start, _past_blanks(command, end if one.behind is None else one.behind.end()), "")
+
+
+def _past_blanks(command: str, at: int) -> int:
+    return at + len(command[at:]) - len(command[at:].lstrip(" \t"))
 
 
 def _use_variables(
@@ -204,6 +257,7 @@ def _use_variables(
     """Replace secrets that stand elsewhere in the command by variables; *names* gains the variables."""
     quotes = parts(command)
     taken = [(edit.start, edit.end) for edit in done]
+    assigned = _values(command).keys() - names.keys()
     edits = []
     for of_one in spelled:
         variable = next((name for name, value in names.items() if value in of_one), "")
@@ -213,15 +267,15 @@ def _use_variables(
                 if any(start < stop and begin < end for begin, stop in taken):
                     continue
                 if not variable:
-                    variable = _variable(command[:start], names)
+                    variable = _variable(command[:start], names.keys() | assigned)
                     names[variable] = spelling
                 taken.append((start, end))
                 edits.append(_reference(start, end, quotes, variable))
     return edits
 
 
-def _variable(before: str, names: dict[str, str]) -> str:
-    """A new variable, named after what stands before the secret."""
+def _variable(before: str, known: Collection[str]) -> str:
+    """A variable that is not *known*, named after what stands before the secret."""
     label = _LABEL_BEFORE.search(before[-60:])
     if _URL_BEFORE.search(before[-220:]):
         wanted = "URL_PASSWORD"
@@ -232,7 +286,7 @@ def _variable(before: str, names: dict[str, str]) -> str:
     else:
         wanted = "BUILD_SECRET"
     name, number = wanted, 1
-    while name in names:
+    while name in known:
         number += 1
         name = f"{wanted}_{number}"
     return name

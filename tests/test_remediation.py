@@ -58,7 +58,7 @@ def test_assigned_in_run_in_every_builders_words(created_by):
     [
         (f"export T='{FAKE}' && A=1 make", "T", "A=1 make"),
         (f"export T={FAKE} U=2 && make", "T", "export U=2 && make"),
-        (f"cd /x && T={FAKE}; make $T", "T", "cd /x && make $T"),
+        (f"cd /x && T={FAKE}; make $T", "T", "cd /x; make $T"),
         (f"(T={FAKE} make) && if true; then U=u:{FAKE} make; fi", "T U", "(make) && if true; then make; fi"),
         (f"T={FAKE} curl -u me:{FAKE} h", "T", 'curl -u me:"$T" h'),
         (
@@ -78,6 +78,13 @@ def test_assigned_in_run_in_every_builders_words(created_by):
             "AUTH_TOKEN",
             "X=\"$(curl -H 'Authorization: Bearer '\"$AUTH_TOKEN\" h)\" make",
         ),
+        (f"export T={FAKE} U={FAKE}; make", "T U", "make"),
+        (f"if a; then export T={FAKE} && make; fi", "T", "if a; then make; fi"),
+        (f"if a; then T={FAKE}; fi; make $T", "BUILD_SECRET", 'if a; then T="$BUILD_SECRET"; fi; make $T'),
+        (f"a || T={FAKE} && make $T", "BUILD_SECRET", 'a || T="$BUILD_SECRET" && make $T'),
+        (f"(export T={FAKE}) | make", "BUILD_SECRET", '(export T="$BUILD_SECRET") | make'),
+        (f"make && export T={FAKE}", "T", "make"),
+        (f"T=a make && T={FAKE} make", "BUILD_SECRET", 'T=a make && T="$BUILD_SECRET" make'),
         (f"make '$(a)' \"b $(c \"d-{FAKE}\")\"", "BUILD_SECRET", "make '$(a)' \"b $(c \"d-${BUILD_SECRET}\")\""),
         (f"make --key={FAKE} # two    blanks", "KEY", 'make --key="$KEY" # two    blanks'),
     ],

@@ -1,0 +1,102 @@
+"""Commands as a shell reads them, and commands with variables in place of secrets, which must do the same as before."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from scanner.evidence import Secret
+from scanner.image.instruction import Step
+from scanner.rewrite import rewrite
+from scanner.shell import Kind, parts
+
+FIRST, SECOND = "one-fake-value", "two-fake-value"
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("a 'b' \"c\" \\' d", [("'b'", Kind.SINGLE), ('"c"', Kind.DOUBLE)]),
+        ("\"a $(b 'c' \"d\")\"", [
+            ("\"a $(b 'c' \"d\")\"", Kind.DOUBLE), ("$(b 'c' \"d\")", Kind.COMMAND), ("'c'", Kind.SINGLE),
+            ('"d"', Kind.DOUBLE)]),
+        ("a `b \"c\"` 'd'", [("`b \"c\"`", Kind.BACKQUOTES), ('"c"', Kind.DOUBLE), ("'d'", Kind.SINGLE)]),
+        ("$(a (b) 'c') 'd'", [("$(a (b) 'c')", Kind.COMMAND), ("'c'", Kind.SINGLE), ("'d'", Kind.SINGLE)]),
+        ("a#b $# '#' # don't\n'c'", [("'#'", Kind.SINGLE), ("# don't", Kind.COMMENT), ("'c'", Kind.SINGLE)]),
+        ("a <<A <<-'B' 'c'\nit's\nA\n\t'\n\tB\n'd'", [
+            ("'c'", Kind.SINGLE), ("it's\nA\n\t'\n\tB\n", Kind.DOCUMENT), ("'d'", Kind.SINGLE)]),
+        ("a <<< 'b'\n'c'", [("'b'", Kind.SINGLE), ("'c'", Kind.SINGLE)]),
+        ("a 'b", [("'b", Kind.SINGLE)]),
+        ("a \"$(b", [('"$(b', Kind.DOUBLE), ("$(b", Kind.COMMAND)]),
+    ],
+)  # fmt: skip
+def test_parts_of_a_command(command: str, expected: list[tuple[str, Kind]]) -> None:
+    """Quotes begin anew within a substitution; in comments, here-documents and behind a backslash they are none."""
+    found = [(command[part.start : part.end], part.kind) for part in parts(command)]
+
+    assert found == expected
+
+
+class Author(random.Random):
+    """Writes commands that print their words; TOK and KEY have one value each."""
+
+    def word(self, depth: int) -> str:
+        """A word, mostly with a secret."""
+        secret = self.choice((FIRST, FIRST, SECOND))
+        plain = ["a", "x=y", "'it is'", '"#"', "\\'", f"--token={secret}", f"'h: {secret}'", f'"h: {secret}"', secret,
+                 f"'{secret}'\"{secret}\"", f"a{secret}b", f'"a \\" {secret}"', f'"{secret}"']  # fmt: skip
+        within = [f'"$({self.command(depth + 1)})"', f"$({self.command(depth + 1)})"] if depth < 2 else []
+        return self.choice(plain + 2 * within)
+
+    def command(self, depth: int = 0) -> str:
+        """A command, or an assignment and one."""
+        before = self.choice(("", "", f"TOK={FIRST} ", f"export TOK='{FIRST}' && ", f'A=1 TOK="{FIRST}" ',
+                              f"export TOK={FIRST} KEY={SECOND}; ", f"KEY={SECOND}; "))  # fmt: skip
+        return f"{before}show {' '.join(self.word(depth) for _ in range(self.randrange(1, 4)))}"
+
+    def chain(self) -> str:
+        """A few of them, as they stand in a RUN."""
+        text = self.command()
+        for _ in range(self.randrange(3)):
+            text += self.choice((" && ", "; ", " || true; ", " | cat; ", "\n", "    && ")) + self.command()
+        shape = self.choice(("{}", "{}", "({})", "if true; then {}; fi", "{{ {}; }}", "# don't\n{}",
+                             "{} # it's " + FIRST, f"cat <<E\nit is\nE\n{{}} {SECOND}"))  # fmt: skip
+        return shape.format(text)
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_what_is_rewritten_does_the_same(seed: int, tmp_path: Path) -> None:
+    """Run by a shell, with the variables set, a command prints what it did before, and nothing else."""
+    show = tmp_path / "show"
+    show.write_text('#!/bin/sh\nfor each in "$@"; do printf "[%s]" "$each"; done\n')
+    show.chmod(0o755)
+    command = Author(seed).chain()
+    values = [value for value in (FIRST, SECOND) if value in command]
+
+    found = rewrite(Step("RUN", command, shell=True), [Secret(value.encode()) for value in values], str)
+
+    if not values:
+        assert found is None
+        return
+    assert found is not None and not any(value in found.dockerfile for value in values)
+    variables = {name: secret.reveal().decode() for name, secret in zip(found.names, found.secrets, strict=True)}
+    assert ran(tmp_path, commands_of(found.dockerfile), variables) == ran(tmp_path, command, {}), found.dockerfile
+
+
+def commands_of(instruction: str) -> str:
+    """What the shell is given of a RUN with mounts."""
+    text = re.sub(r"^RUN (?:--mount=\S+(?: \\\n)?\s*)*", "", instruction)
+    document = re.match(r"<<(EOT+)\n(.*)\n\1\Z", text, re.DOTALL)
+    return document[2] if document else text
+
+
+def ran(folder: Path, command: str, variables: dict[str, str]) -> tuple[int, bytes]:
+    """The exit code and what a command prints."""
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}", **variables}
+    done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, timeout=20, check=False)
+    return done.returncode, done.stdout + done.stderr

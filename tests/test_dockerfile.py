@@ -102,6 +102,11 @@ def lines_of(text: str, *history: str) -> list[int | None]:
     return [made[at].line if at in made else None for at in range(len(history))]
 
 
+def test_a_dollar_sign_that_names_no_variable() -> None:
+    """Behind a backslash it is one sign among others, and history has it as it is."""
+    assert lines_of("FROM a\nENV A=\\$x B=$C\nRUN b\n", "ENV A=$x B=1", "RUN b") == [2, 3]
+
+
 def test_every_builders_history_leads_to_its_lines() -> None:
     """BuildKit, the classic builder and kaniko write the same steps in different words."""
     text = (

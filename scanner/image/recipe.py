@@ -17,7 +17,7 @@ from scanner.oci import HistoryEntry
 
 #: Histories and stages are compared at their last so many entries; engines allow 127 layers.
 _MOST = 500
-_VARIABLE = re.compile(r"\$(?:\w+|\{[^}]*\})")
+_VARIABLE = re.compile(r"(?<!\\)\$(?:\w+|\{[^}]*\})")
 _CLASSIC_SOURCE = re.compile(r"(?:file|dir|multi):\S+ in ")
 #: What these mean is written into history in another form; that they are there is what can be compared.
 _BY_KIND = frozenset(["CMD", "ENTRYPOINT", "EXPOSE", "HEALTHCHECK", "SHELL", "STOPSIGNAL", "VOLUME", "MAINTAINER"])

@@ -35,8 +35,7 @@ class FirstSeen:
             known = self._found.setdefault((place.image, value), [])
             if known and known[0].layer is not None and place.layer.index < known[0].layer.index:
                 known.clear()
-            if not known or known[0].layer == place.layer:
-                known[_MOST:] = []
+            if not known or (known[0].layer == place.layer and len(known) < _MOST):
                 known.append(place)
 
     def before(self, place: Place) -> Place | None:

@@ -20,22 +20,22 @@ from scanner.redact import Redactor
 
 ROTATE = "Revoke or change the credential where it was issued, before anything else: whoever pulled the image has it."
 _DELETE = (
-    "Delete every tag of the leaked image by digest{}, its attestations and cache tags too, then run the registry's "
-    "garbage collection: until then the blob can still be pulled."
+    "Delete the leaked image from its registry by digest, with all its tags{}, attestations and cache tags, then run "
+    "the registry's garbage collection: until then the blob can still be pulled."
 )
 DELETE = _DELETE.format("")
 _WORD = r"[^\s;|&$`]{1,256}"
 _NAMES = rf"(?:, here {_WORD}(?: (?:and|at) {_WORD}){{0,3}}(?: \(the index of {_WORD}\))?)?"
 _WITH_NAMES = re.compile(re.escape(_DELETE).replace(r"\{\}", _NAMES))
 PURGE = (
-    "Empty what the builders keep: docker builder prune -a, docker buildx history rm --all, docker image prune; "
-    "then CI caches and mirrors."
+    "Empty the builders' caches (docker builder prune -a, docker buildx history rm --all, docker image prune), then "
+    "those of CI and mirrors."
 )
 BURIED = (
-    "A later step cannot take bytes out of an earlier layer. Remove the file in the step that brings it in, or mount "
-    "it there and never store it."
+    "A later step cannot take bytes out of an earlier layer. Remove the file in the very step that brings it in, or "
+    "mount it there, so that it is never stored."
 )
-KANIKO = "kaniko has no secret mounts: build this image with BuildKit or buildah, which have."
+KANIKO = "kaniko has no secret mounts: build this image with BuildKit or buildah, which have them."
 #: The name of a build argument in provenance.
 _ARGUMENT = re.compile(r"build-arg:([A-Za-z_]\w{0,99})")
 #: Surfaces that no step explains.

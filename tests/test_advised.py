@@ -110,9 +110,9 @@ def test_the_digest_that_a_tag_points_to(tmp_path: Path, leakscan: Leakscan) -> 
 
     [found] = [each for each in json.loads(leakscan("--format", "json", path).stdout)["findings"] if each["gated"]]
 
-    [delete] = [step for step in found["remediation"]["steps"] if step.startswith("Delete every tag")]
+    [delete] = [step for step in found["remediation"]["steps"] if step.startswith("Delete the leaked image")]
     at = f"docker.io/library/shop:1 at {sha256(index)} (the index of {sha256(image.manifest())}), its attestations"
-    assert f"by digest, here {at}" in delete
+    assert f"by digest, with all its tags, here {at}" in delete
     assert unnamed(delete) == DELETE
 
 

@@ -431,4 +431,4 @@ def test_what_to_delete_is_named() -> None:
 
     steps = advise(leak, Redactor([FAKE.encode()])).steps
 
-    assert any("by digest, here shop:************** at sha256:00, its attestations" in step for step in steps)
+    assert any("with all its tags, here shop:************** at sha256:00, attestations" in step for step in steps)

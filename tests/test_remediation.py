@@ -173,7 +173,7 @@ def test_a_run_that_has_no_use_for_a_build_argument(command):
 
     assert advice.dockerfile is None
     assert any("Remove the ARG" in step for step in advice.steps)
-    assert any("has no use for it" in step for step in advice.steps)
+    assert any("does not use it" in step for step in advice.steps)
     assert remediation(f"|1 TOKEN={FAKE} /bin/sh -c rm /x && echo $TOKEN").dockerfile is not None
 
 
@@ -293,7 +293,7 @@ def test_a_lone_file_of_another_stage():
     advice = remediation("COPY /root/.npmrc /root/.npmrc # buildkit", Surface.LAYER, "root/.npmrc")
 
     assert any("src=FILE" in step for step in advice.steps)
-    assert any("of another stage, if it came from there" in step for step in advice.steps)
+    assert any(step.startswith("If it came from another stage") for step in advice.steps)
 
 
 @pytest.mark.parametrize("created_by", ["COPY . . # buildkit", "COPY app.jar /opt/ # buildkit", "RUN /bin/sh -c mvn"])

@@ -123,7 +123,7 @@ def _step(report: Report) -> None:
 
 def _last_step(report: Report) -> None:
     steps = report["findings"][0]["remediation"]["steps"]
-    at = next(number for number, step in enumerate(steps) if step.startswith("Delete every tag"))
+    at = next(number for number, step in enumerate(steps) if step.startswith("Delete the leaked image"))
     steps[at] = steps[at].replace("digest", "digest, here $(touch /tmp/x)", 1)
 
 

@@ -179,8 +179,9 @@ def _mounted_file(case: Case) -> Advice:
 
 def _made_in_stage(stage: str | None) -> str:
     """What to do about a stage that made the file."""
-    where = f"of {stage}" if stage else "of another stage, if it came from there (history does not keep --from),"
-    return f"The step {where} that makes the file has no need to, either."
+    if stage:
+        return f"The step of {stage} that makes the file can go, too."
+    return "If it came from another stage (history does not keep --from), the step there that makes it can go, too."
 
 
 def _not_moved(case: Case, target: str) -> list[str]:
@@ -282,7 +283,7 @@ def _not_moved_key(case: Case, target: str) -> list[str]:
     """What to do about a later step that copies or moves a key: an agent provides no file."""
     step = moved_by(case.leak.following, target)
     line = case.line(step) if step else ""
-    return [f"An agent provides no file: what puts the key in its place goes too, here {line}."] if step else []
+    return [f"An agent provides no file: remove what puts the key in its place, too, here {line}."] if step else []
 
 
 def _operands(command: str) -> list[str]:

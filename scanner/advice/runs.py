@@ -24,7 +24,7 @@ _GIT = re.compile(r"(?:^|/)\.git(?:/|-credentials$)")
 _GIT_CLONE = re.compile(r"\bgit\b[^;&|\n]{0,400}?\b(?:clone|fetch|pull|submodule|ls-remote)\b")
 _CHANGES = re.compile(r"(?<![\w./-])(?:chmod|chown|chgrp)\s")
 _NAMED = Advice(
-    "It stands in the name, link target or header of a file that this RUN made; layers store them as they are.",
+    "It stands in the name, link target or header of a file that this RUN made; layers store those as they are.",
     ("Build file names and link targets without the value.",),
 )
 
@@ -71,7 +71,7 @@ def _inline(case: Case, in_args: bool) -> Advice:
         ("Remove the ARG: docker build --build-arg must never carry a credential.",) if in_args else ()
     )
     if in_args and not case.holds(step.command) and _unused(case):
-        return Advice(how, (*fix, "This RUN has no use for it. One that has takes it from a secret mount."))
+        return Advice(how, (*fix, "This RUN does not use it. One that does can take it from a secret mount."))
     added, mounted = repository(step, secrets, case.clean, variables=leak.sets_variables)
     if added or mounted:
         return _cloned(case, how, fix, added, mounted)

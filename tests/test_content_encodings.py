@@ -250,6 +250,20 @@ def test_signals_are_what_base64_makes_of_a_word(lead: int) -> None:
         assert (at + len(form)) % 4 == phase
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("word", [b"ghp_", b"npm_", b"AKIA", b"AIza", b"hvs.", b"glpat-"])
+def test_a_short_beginning_is_told_wherever_it_stands_in_base64(search: Search, word: bytes, times: int) -> None:
+    """Four characters are what is left of four bytes in one of the three ways they can lie in groups."""
+    for lead in range(3):
+        for following in (b"0a7B", b"Zz9q", b"mmmm"):
+            text = b"." * lead + b" : " + word + following * 9
+            for _ in range(times):
+                text = b"." * lead + base64.b64encode(text)
+            _, clues = search.matches(memoryview(text + b"\n"), "file")
+
+            assert [clue for clue in clues if clue.kind == "base64" and clue.ends], (lead, following)
+
+
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200), st.sampled_from(list(ENCODERS)), st.binary(max_size=200))
 @example(b"", "base64", b"LZIP\1")

@@ -23,6 +23,8 @@ from scanner.evidence import Match
 _SHORTEST_BASE64 = 5
 _SHORTEST_WORD, _LONGEST_WORD, _MOST_CHOICES = 4, 12, 64
 _TIMES = 3  # that base64 is undone on one word
+#: what may follow a word, for its two upper bits: a digit or sign, a letter
+_FOLLOWING = (b"0", b"a")
 _SECRET = re.compile(r"\(\?P<secret>")
 #: what may stand in front of the first letter of a pattern that names no group for its secret
 _FRONT = re.compile(r"(?:\\b|\((?:\?:)?)*")
@@ -200,12 +202,22 @@ def aligned(word: bytes) -> Iterator[tuple[bytes, int]]:
         yield form, (before + len(form)) % 4
 
 
+def _longer(words: Sequence[bytes]) -> Iterator[tuple[list[bytes], int]]:
+    """The forms of the shortest words that start one byte into a group: four characters depend on the word alone, which
+    are too few, and a fifth on the upper bits of what follows as well."""
+    short = [word + more for word in words if len(word) == _SHORTEST_WORD for more in _FOLLOWING]
+    for found, before in encoded.all_aligned(short):
+        if before == 2:  # characters that the byte in front has a part in
+            yield [form[:_SHORTEST_BASE64] for form in found], before
+
+
 def _base64_signals(words: Sequence[bytes]) -> Iterator[Signal]:
     """One signal for each phase, so that decoding starts at a whole group."""
-    by_phase: dict[int, set[bytes]] = {phase: set() for phase in range(3)}
+    by_phase: dict[int, set[bytes]] = {phase: set() for phase in range(4)}
     level = set(words)
     for times in range(_TIMES):
         forms = [each for each in encoded.all_aligned(level) if len(each[0][0]) >= _SHORTEST_BASE64 + times]
+        forms += () if times else _longer(words)
         for found, before in forms:
             by_phase[(before + len(found[0])) % 4].update(found)
         level = set().union(*(found for found, _ in forms))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 
 from scanner.evidence import Surface
 from scanner.image.model import OpenedImage
@@ -29,6 +30,10 @@ def show(opened: OpenedImage, place: Place, redacted: Callable[[str], str]) -> s
 
 def _blob(opened: OpenedImage, place: Place, redacted: Callable[[str], str]) -> tuple[str, int]:
     """The command that prints the stored bytes of the blob, and how many bytes come before them."""
+    if place.blob.within is not None:
+        document, start, length = place.blob.within
+        source, lead = _blob(opened, replace(place, blob=document), redacted)
+        return f"{source} | tail -c +{lead + start + 1} | head -c {length} | base64 -d", 0
     member = place.blob.member
     if place.blob.file.repository:  # the image's, or that of a build cache
         digest = shlex.quote(redacted(f"{place.blob.file.repository}@{place.blob.name}"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import random
@@ -9,14 +11,16 @@ import signal
 import string
 import subprocess
 import sys
+import tarfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from testimages.values import aws_key_id, aws_secret_key, github_token
-from tests.builders import directory, file, image_of, layer, tar_of, whiteout, write
+from tests.builders import blob_path, directory, file, image_of, layer, tar_of, whiteout, write
 
 KEY = github_token(random.Random("cli"))
 
@@ -68,6 +72,31 @@ def test_the_proof_s_command_shows_the_bytes(leaky: Path) -> None:
 
     shown = subprocess.run(["sh", "-c", finding["proof"]["command"]], capture_output=True, check=True).stdout
 
+    assert shown == KEY.encode()
+
+
+@pytest.mark.parametrize("compression", ["", "gz"])
+@pytest.mark.parametrize("form", ["archive", "directory"])
+def test_the_proof_s_command_shows_bytes_of_a_layer_that_its_manifest_holds(
+    form: str, compression: str, tmp_path: Path
+) -> None:
+    """An embedded layer is a file of its own nowhere."""
+    part = layer({"app/.env": f"TOKEN={KEY}\n"}, compression=compression)
+    part = replace(part, descriptor={"data": base64.b64encode(part.stored).decode()})
+    image = image_of(part)
+    members = [each for each in image.oci_members() if each.name != blob_path(part.digest)]
+    path = tmp_path / "image"
+    if form == "archive":
+        write(path, tar_of(*members))
+    else:
+        with tarfile.open(fileobj=io.BytesIO(tar_of(*members))) as archive:
+            archive.extractall(path, filter="data")
+
+    report = json.loads(leakscan("--format", "json", "--no-cache", path).stdout)
+    found = [f for f in report["findings"] if f["gated"] and f["surface"] == "layer"]
+
+    assert [f["path"] for f in found] == ["app/.env"]
+    shown = subprocess.run(["sh", "-c", found[0]["proof"]["command"]], capture_output=True, check=True).stdout
     assert shown == KEY.encode()
 
 

@@ -72,20 +72,22 @@ class Assembly:
             return None
         return manifest, self.check(entry, blob, raw)
 
-    def blob(self, descriptor: Descriptor) -> Blob | None:
-        """The blob that a descriptor means, from the store or embedded in the descriptor (descriptor.md, `data`)."""
+    def blob(self, descriptor: Descriptor, document: Blob | None) -> Blob | None:
+        """The blob that a descriptor means, from the store or embedded in the descriptor (descriptor.md, `data`), and
+        so in *document*; that is None for a descriptor that nothing holds."""
         found = self.store.blob(descriptor)
         if found is not None:
             return found if found.name == descriptor.digest else replace(found, name=descriptor.digest)
-        return self._embedded(descriptor)
+        return None if document is None else self._embedded(descriptor, document)
 
-    def manifest(self, descriptor: Descriptor) -> Blob | None:
+    def manifest(self, descriptor: Descriptor, document: Blob | None) -> Blob | None:
         """The manifest that an entry of an index means; some stores keep those apart from blobs."""
-        return self.store.manifest(descriptor) or self.blob(descriptor)
+        return self.store.manifest(descriptor) or self.blob(descriptor, document)
 
-    def _embedded(self, descriptor: Descriptor) -> Blob | None:
+    def _embedded(self, descriptor: Descriptor, document: Blob) -> Blob | None:
+        text = descriptor.data.encode()
         try:
-            data = base64.b64decode(descriptor.data.encode(), validate=True)
+            data = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
             return None
         if not data or digest_like(descriptor.digest, data) != descriptor.digest:
@@ -93,7 +95,8 @@ class Assembly:
         file = spool(descriptor.digest)
         self.store.opened.append(file)
         file.write(data)
-        return Blob(descriptor.digest, file, 0, len(data))
+        at = document.read().find(text)  # not there if its `/` is escaped
+        return Blob(descriptor.digest, file, 0, len(data), within=None if at < 0 else (document, at, len(text)))
 
     def check(self, descriptor: Descriptor, blob: Blob, raw: bytes | None = None) -> list[Gap]:
         """What is wrong with a blob in the light of its descriptor; *raw* are its bytes where they are at hand."""
@@ -118,9 +121,9 @@ class Assembly:
         self.config_bytes += len(raw)
         return config
 
-    def layer(self, descriptor: Descriptor, gaps: list[Gap]) -> Layer:
-        """A layer by its descriptor; index, diff_id and instruction are put in by `stacked`."""
-        blob = self.blob(descriptor)
+    def layer(self, descriptor: Descriptor, document: Blob, gaps: list[Gap]) -> Layer:
+        """A layer by its descriptor in *document*; index, diff_id and instruction are put in by `stacked`."""
+        blob = self.blob(descriptor, document)
         absent = ""
         if blob is None:
             foreign = any(mark in descriptor.media_type for mark in _FOREIGN)

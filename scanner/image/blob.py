@@ -159,6 +159,8 @@ class Blob:
         file: the file it is a range of.
         offset, size: the range; *size* is what is really there, not what a document claims.
         member: its name within the archive that *file* is, as `tar -x` wants it; None if the file is the blob.
+        within: the blob of the document that holds it in base64, with the offset and length of that text; *file* is
+            made of it then.
     """
 
     name: str
@@ -166,6 +168,7 @@ class Blob:
     offset: int
     size: int
     member: str | None = None
+    within: tuple[Blob, int, int] | None = None
 
     @property
     def place(self) -> tuple[int, int, int]:

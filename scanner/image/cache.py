@@ -47,7 +47,7 @@ def add_cache(
     parts = (manifest.config, *manifest.layers) if isinstance(manifest, Manifest) else manifest.manifests
     for part in {each.digest: each for each in parts if each.digest not in known}.values():
         is_config = part.media_type == CACHE_CONFIG
-        inner = assembly.blob(part)
+        inner = assembly.blob(part, blob)
         if inner is None:
             reason = "config.missing" if is_config else "layer.missing"
             gaps.append(Gap(part.digest, "", reason, part.size, "a part of the build cache is not here"))

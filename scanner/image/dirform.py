@@ -55,7 +55,7 @@ def schema1(assembly: Assembly, blob: Blob, digest: str, manifest: Schema1) -> I
     layers = []
     gaps: list[Gap] = []
     for each in manifest.layers:
-        found = assembly.blob(Descriptor(_SCHEMA1_LAYER, each, 0))
+        found = assembly.blob(Descriptor(_SCHEMA1_LAYER, each, 0), blob)
         size, absent = (found.size, "") if found else (0, "layer.missing")
         layers.append(Layer(0, each, None, size, _SCHEMA1_LAYER, found, absent))
     stack = stacked(layers, (), manifest.history, gaps, counted=False)

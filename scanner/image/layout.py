@@ -69,12 +69,12 @@ def read_layout(assembly: Assembly, tag: str = "") -> None:
     visit = _Visit(assembly, {})
     for entry in entries:
         visit.top = entry.digest
-        _follow(visit, entry, 1)
+        _follow(visit, entry, blob, 1)
 
 
 def read_entry(assembly: Assembly, entry: Descriptor) -> None:
     """Add every image that one descriptor leads to. Raises OSError if the store cannot be read."""
-    _follow(_Visit(assembly, {}, top=entry.digest), entry, 1)
+    _follow(_Visit(assembly, {}, top=entry.digest), entry, None, 1)
 
 
 def read_cache(assembly: Assembly) -> None:
@@ -99,7 +99,7 @@ def read_cache(assembly: Assembly) -> None:
     else:
         assembly.documents.append(Document(Surface.CACHE, INDEX, blob))
     for entry in () if index.is_cache else index.manifests:
-        inner = assembly.blob(entry)
+        inner = assembly.blob(entry, blob)
         if inner is None:
             text = "the cache manifest is not here"
             assembly.gaps.append(Gap(entry.digest, "", "manifest.missing", entry.size, text))
@@ -131,8 +131,8 @@ def _selected(assembly: Assembly, index: Index, tag: str) -> list[Descriptor]:
     return found
 
 
-def _follow(visit: _Visit, entry: Descriptor, depth: int) -> None:
-    """Read what a descriptor of an index leads to."""
+def _follow(visit: _Visit, entry: Descriptor, index: Blob | None, depth: int) -> None:
+    """Read what a descriptor leads to; *index* holds it, if anything does."""
     assembly = visit.assembly
     if entry.digest in visit.seen:
         _name_again(assembly, visit.seen[entry.digest], entry)
@@ -143,7 +143,7 @@ def _follow(visit: _Visit, entry: Descriptor, depth: int) -> None:
         assembly.refused.append(refusal(entry.digest, "lies behind more indexes or manifests than the limit"))
         return
     visit.seen[entry.digest] = None
-    blob = assembly.manifest(entry)
+    blob = assembly.manifest(entry, index)
     if blob is None:
         assembly.absent.append(entry)
         return
@@ -156,7 +156,7 @@ def _follow(visit: _Visit, entry: Descriptor, depth: int) -> None:
         assembly.gaps += gaps
         names = {key: entry.annotations[key] for key in (REF_NAME, CONTAINERD_NAME) if key in entry.annotations}
         for inner in manifest.manifests:
-            _follow(visit, replace(inner, annotations={**names, **inner.annotations}), depth + 1)
+            _follow(visit, replace(inner, annotations={**names, **inner.annotations}), blob, depth + 1)
         return
     before = len(assembly.images)
     take(assembly, entry, blob, manifest, gaps)
@@ -199,10 +199,10 @@ def _name_again(assembly: Assembly, place: int | None, entry: Descriptor) -> Non
 def image_of_manifest(assembly: Assembly, entry: Descriptor, blob: Blob, manifest: Manifest, gaps: list[Gap]) -> Image:
     """The image of a manifest; *gaps* are those found with the manifest itself. Raises OSError."""
     documents = [Document(Surface.ANNOTATION, entry.digest, blob)]
-    config = _config(assembly, manifest, documents, gaps)
+    config = _config(assembly, manifest, blob, documents, gaps)
     stack: list[Layer] = []
     for layer in stacked(
-        [assembly.layer(each, gaps) for each in manifest.layers],
+        [assembly.layer(each, blob, gaps) for each in manifest.layers],
         config.diff_ids if config else (),
         config.history if config else (),
         gaps,
@@ -227,9 +227,11 @@ def _is_document(media_type: str, in_image: bool) -> bool:
     return statement if in_image else ".tar" not in media_type and "tar+" not in media_type
 
 
-def _config(assembly: Assembly, manifest: Manifest, documents: list[Document], gaps: list[Gap]) -> Config | None:
+def _config(
+    assembly: Assembly, manifest: Manifest, document: Blob, documents: list[Document], gaps: list[Gap]
+) -> Config | None:
     descriptor = manifest.config
-    blob = assembly.blob(descriptor)
+    blob = assembly.blob(descriptor, document)
     if blob is None:
         gaps.append(Gap(descriptor.digest, "", "config.missing", descriptor.size, "the config is not here"))
         return None
@@ -250,7 +252,7 @@ def _attestation(assembly: Assembly, entry: Descriptor, blob: Blob, manifest: Ma
     surface = Surface.ATTESTATION
     assembly.documents.append(Document(surface, entry.digest, blob))
     for part in (manifest.config, *manifest.layers):
-        inner = assembly.blob(part)
+        inner = assembly.blob(part, blob)
         if inner is None:
             gaps.append(Gap(part.digest, "", "attestation.missing", part.size, "a part of an attestation is not here"))
             continue

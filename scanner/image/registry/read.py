@@ -139,7 +139,7 @@ def _take(assembly: Assembly, entry: Descriptor, blob: Blob, raw: bytes, depth: 
         assembly.gaps.append(Gap(entry.digest, "referrers", "limit.index", None, "indexes inside indexes"))
         return
     for inner in manifest.manifests:
-        below = assembly.manifest(inner)
+        below = assembly.manifest(inner, blob)
         if below is None:
             assembly.gaps.append(Gap(inner.digest, "referrers", "attestation.missing", inner.size, ""))
         else:

@@ -167,26 +167,32 @@ def _in_layer(
 
 def _stored(layer: Layer, outcome: BlobOutcome, sighting: Sighting) -> Place:
     """A sighting in compressed bytes' own fields: gzip header, skippable zstd frame, what follows the stream."""
+    unpacked = sighting.part == "inside"
     return Place(
         match=sighting.match,
         surface=Surface.LAYER,
         blob=outcome.blob,
         compression="stored",
         proof_key=outcome.read.proof_key if outcome.read else b"",
-        stored=(sighting.start, sighting.match.end - sighting.match.start),
+        stored=sighting.stored if unpacked else (sighting.start, sighting.match.end - sighting.match.start),
         offset=sighting.start,
         layer=layer,
-        encoding=sighting.match.encoding,
+        encoding=(*sighting.encoding, *sighting.match.encoding),
         state=State.HIDDEN,
         instruction=layer.instruction,
-        mac=sighting.mac,
+        content=sighting.within if unpacked else 0,
+        inside=sighting.inside,
+        mac=sighting.mac or (outcome.stored_proofs.get(sighting.stored, "") if unpacked else ""),
         spelled=sighting.match.stored,
     )
 
 
 def blob_places(document: Document, outcome: BlobOutcome) -> Iterator[Place]:
     """The places of sightings in a blob that is no layer and no JSON: unreferenced layers, leftovers."""
+    plain = len(outcome.sightings)  # those behind them lie in the stored bytes
     for order, sighting in enumerate((*sorted(outcome.sightings, key=_lies), *outcome.stored_sightings)):
+        proofs = outcome.proofs if order < plain else outcome.stored_proofs
+        compression = outcome.read.compression if outcome.read and order < plain else "stored"
         inner = document.where
         if sighting.member:
             inner = f"{document.where}: {sighting.named or text_of(clean(sighting.member))}"
@@ -196,7 +202,7 @@ def blob_places(document: Document, outcome: BlobOutcome) -> Iterator[Place]:
             match=sighting.match,
             surface=Surface(document.surface),
             blob=outcome.blob,
-            compression=outcome.read.compression if outcome.read else "",
+            compression=compression,
             proof_key=outcome.read.proof_key if outcome.read else b"",
             stored=sighting.stored if unpacked else (sighting.start, sighting.match.end - sighting.match.start),
             offset=sighting.start if unpacked else sighting.start - sighting.base,
@@ -210,7 +216,7 @@ def blob_places(document: Document, outcome: BlobOutcome) -> Iterator[Place]:
             content=sighting.within if unpacked else sighting.base,
             inside=sighting.inside,
             order=order,
-            mac=sighting.mac or (outcome.proofs.get(sighting.stored, "") if unpacked else ""),
+            mac=sighting.mac or (proofs.get(sighting.stored, "") if unpacked else ""),
         )
 
 

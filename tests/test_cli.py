@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import json
 import os
@@ -20,7 +21,8 @@ from typing import Any
 import pytest
 
 from testimages.values import aws_key_id, aws_secret_key, github_token
-from tests.builders import blob_path, directory, file, image_of, layer, tar_of, whiteout, write
+from tests.builders import blob_path, directory, file, image_of, layer, layout_members, tar_of, whiteout, write
+from tests.fuzzing import gzip_with_fields
 
 KEY = github_token(random.Random("cli"))
 
@@ -72,6 +74,19 @@ def test_the_proof_s_command_shows_the_bytes(leaky: Path) -> None:
 
     shown = subprocess.run(["sh", "-c", finding["proof"]["command"]], capture_output=True, check=True).stdout
 
+    assert shown == KEY.encode()
+
+
+def test_the_proof_s_command_shows_bytes_of_a_compressed_blob_s_header(tmp_path: Path) -> None:
+    """They are not among those that come out of it."""
+    blob = gzip_with_fields(8, gzip.compress(b"nothing", mtime=0), KEY.encode())
+    members = layout_members(image_of(layer({"etc/x": "y"})), blobs=[blob])
+    path = write(tmp_path / "image.tar", tar_of(*members))
+
+    report = json.loads(leakscan("--format", "json", "--no-cache", path).stdout)
+    [finding] = [f for f in report["findings"] if f["gated"]]
+
+    shown = subprocess.run(["sh", "-c", finding["proof"]["command"]], capture_output=True, check=True).stdout
     assert shown == KEY.encode()
 
 

@@ -293,6 +293,18 @@ def skippable(data: bytes, number: int = 0) -> bytes:
     return struct.pack("<II", 0x184D2A50 + number, len(data)) + data
 
 
+def packed(key: bytes) -> bytes:
+    """A line with the key, as gzip that does not hold it as it is."""
+    data = text(key)
+    return gzip.compress(b"".join(data[at : at + 7] + b"|" for at in range(0, len(data), 7)) + data, mtime=0)
+
+
+def gzip_with_extra(stream: bytes, data: bytes) -> bytes:
+    """A gzip member with an extra field."""
+    extra = struct.pack("<HHH", len(data) + 4, 0x4241, len(data)) + data
+    return stream[:3] + b"\4" + stream[4:10] + extra + stream[10:]
+
+
 def with_dictionary(data: bytes) -> bytes:
     """A zstd frame that needs a dictionary."""
     samples = [b"line %d of many words" % number for number in range(2000)]
@@ -334,6 +346,8 @@ stored_layers(
     gzip_key_in_a_long_name=lambda key: gzip_with_fields(8, PACK["gzip"](plain(b"")), b"n" * 3_000_000 + b" " + key),
     gzip_reserved_flag=lambda key: PACK["gzip"](plain(key))[:3] + b"\xe0" + PACK["gzip"](plain(key))[4:],
     zstd_key_in_skippable=lambda key: zstd(plain(b"")) + skippable(b"note " + key),
+    zstd_key_packed_in_skippable=lambda key: zstd(plain(b"")) + skippable(b"index " + packed(key)),
+    gzip_key_packed_in_extra_field=lambda key: gzip_with_extra(PACK["gzip"](plain(b"")), packed(key)),
 )
 stored_layers(
     SAID,

@@ -67,7 +67,7 @@ class BlobOutcome:
         nested: gaps inside members, the blob named.
         proofs: HMACs, in hex, of stored bytes that hold a secret packed or encoded, by offset and length in the plain
             bytes; those of other secrets are of the secrets themselves. Those of the job's own spans, too.
-        stored_proofs: HMACs of the job's spans in the stored bytes.
+        stored_proofs: the same, by offset and length in the stored bytes.
         ignored, objects: see `messages.Matched`.
         partial: some records or objects were not kept, as those of all blobs together are more than the limit.
     """
@@ -106,7 +106,8 @@ class Job:
     room: int = 0  # plain bytes that it may take on the disk
     spooled: int = 0  # that it took
     packed: list[tuple[bool, bytes]] = field(default_factory=list)  # whether in the stored bytes, and what was matched
-    spans: set[tuple[int, int]] = field(default_factory=set)  # of the plain bytes that are to be proven
+    #: that are to be proven, of the plain bytes and of the stored ones
+    spans: tuple[set[tuple[int, int]], set[tuple[int, int]]] = field(default_factory=lambda: (set(), set()))
 
     def extent(self, stored: bool) -> int:
         """The number of one of its extents."""
@@ -135,11 +136,12 @@ class Job:
         outcome, plain = self.outcome, self.plain
         if outcome.read is None or plain is None:
             return
-        wanted = self.spans | set(self.spec.spans)
         key = outcome.read.proof_key
         with contextlib.suppress(OSError):
-            outcome.proofs.update({span: _mac(key, plain, *span) for span in wanted})
-            outcome.stored_proofs.update({span: _mac(key, self.spec.blob, *span) for span in self.spec.spans})
+            for blob, spans, proofs in zip(
+                (plain, self.spec.blob), self.spans, (outcome.proofs, outcome.stored_proofs), strict=True
+            ):
+                proofs.update({span: _mac(key, blob, *span) for span in spans.union(self.spec.spans)})
 
 
 @dataclass(frozen=True, slots=True)

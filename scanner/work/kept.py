@@ -77,8 +77,8 @@ def packed(outcome: BlobOutcome, seal: Seal) -> bytes:
         },
         "tree": [_text(zlib.compress(read.tree.kinds, 1)), _text(keyed_tree(read.tree, seal).hashes)],
         "gaps": [_gap(gap, clean) for gap in read.gaps],
-        "sightings": [_sighting(each, outcome, seal, clean) for each in outcome.sightings],
-        "stored": [_sighting(each, outcome, seal, clean) for each in outcome.stored_sightings],
+        "sightings": [_sighting(each, outcome, outcome.proofs, seal, clean) for each in outcome.sightings],
+        "stored": [_sighting(each, outcome, outcome.stored_proofs, seal, clean) for each in outcome.stored_sightings],
         "nested": [[clean.member(nested.member), nested.base, _gap(nested.gap, clean)] for nested in outcome.nested],
         "digests": [[each.start, {name: _text(keyed_digest(raw, seal)) for name, raw in each.digests.items()}]
                     for each in outcome.digests],
@@ -167,11 +167,13 @@ def _both(member: bytes) -> tuple[str, str]:
     return member.decode("utf-8", "surrogateescape"), clean_path(member).decode("utf-8", "surrogateescape") or "/"
 
 
-def _sighting(each: Sighting, outcome: BlobOutcome, seal: Seal, clean: _Cleaner) -> Any:
+def _sighting(
+    each: Sighting, outcome: BlobOutcome, proofs: Mapping[tuple[int, int], str], seal: Seal, clean: _Cleaner
+) -> Any:
     match, read = each.match, outcome.read
     own = match.secret.reveal()
     assert read is not None
-    mac = each.mac or (outcome.proofs.get(each.stored, "") if each.part == "inside" else
+    mac = each.mac or (proofs.get(each.stored, "") if each.part == "inside" else
                        hmac.new(read.proof_key, own, hashlib.sha256).hexdigest())  # fmt: skip
     secret = sealed(match.secret, seal, match.fixed)
     spelled = sealed(each.spelled, seal, 0) if each.spelled is not None else None

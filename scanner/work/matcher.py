@@ -89,9 +89,8 @@ def _serve(
     try:
         if isinstance(task, MatchTexts):
             return match_texts(search, task.texts)
-        budget = budgets[task.extent] if task.unfold else None
         view, known = extents[task.extent], digested[task.extent]
-        return pack(match_pieces(search, view, task.pieces, known, budget, task.extent))
+        return pack(match_pieces(search, view, task.pieces, known, budgets[task.extent], task.extent))
     except MemoryError:
         return Failed("limit.memory", "matching needs more memory than a worker may have")
     except Exception as error:  # a fault of ours must cost a few pieces, never the scan, and show no bytes
@@ -149,14 +148,13 @@ def _packed(data: bytes) -> Iterator[Clue]:
 
 
 def match_pieces(
-    search: Search, view: memoryview, pieces: Sequence[Piece], digested: set[int], budget: Budget | None = None,
-    extent: int = 0,
+    search: Search, view: memoryview, pieces: Sequence[Piece], digested: set[int], budget: Budget, extent: int = 0,
 ) -> Matched:  # fmt: skip
     """What the detectors see in pieces of an extent.
 
     Args:
         digested: gathers the members whose digests went out.
-        budget: what may still be unpacked of the extent, None if nothing is to be unpacked.
+        budget: what may still be unpacked of the extent.
     """
     found: list[Sighting] = []
     records: list[Record] = []
@@ -173,9 +171,9 @@ def match_pieces(
                 ignored.append(replace(header, start=None, line=None))
         if piece.start < piece.end:
             records += _records(view, piece)
-            objects += _objects(view, piece) if budget is not None else []
+            objects += _objects(view, piece)
             place = _name(piece), extent, piece.data, piece.size, piece.start - piece.data
-            to_know = budget is not None and piece.member is not None and not piece.again
+            to_know = piece.member is not None and not piece.again
             if not (to_know and search.known.repeats(*place) and search.is_judged_by_tail(place[0])):
                 seen, nested, aside = _member(search, view, piece, budget)
                 found += seen
@@ -193,14 +191,12 @@ def _name(piece: Piece) -> str:
 
 
 def _member(
-    search: Search, view: memoryview, piece: Piece, budget: Budget | None
+    search: Search, view: memoryview, piece: Piece, budget: Budget
 ) -> tuple[list[Sighting], list[NestedGap], list[Ignored]]:
     """A window of a member's data, and with the first one what is inside the member. Bytes of a layer that belong to
     no member are a gap already if they matter, so nothing inside them is another; a whole blob is none."""
     found, clues, ignored = _window(search, view, piece)
     gaps: list[NestedGap] = []
-    if budget is None:
-        return found, gaps, ignored
     whole = view[piece.data : piece.data + piece.size]
     content = Content(whole, _name(piece), (0, piece.size))
     for seen in search.inside(content, clues, budget, piece.start == piece.data):
@@ -246,14 +242,14 @@ def _digests(view: memoryview, piece: Piece, digested: set[int]) -> list[FileDig
     return [found] if found is not None else []
 
 
-def _structure(search: Search, view: memoryview, piece: Piece, budget: Budget | None) -> Iterator[Sighting]:
+def _structure(search: Search, view: memoryview, piece: Piece, budget: Budget) -> Iterator[Sighting]:
     """Headers, extended headers and padding as they lie there, and what their layout cuts in two or runs together."""
     start = piece.header - _lead(view, piece.header)
     matches, clues = search.matches(view[start : piece.data], "", structure=True)
     for match in matches:
         if start + match.end > piece.header:
             yield Sighting(piece.member, piece.number, "structure", start, start + match.start, None, match)
-    if clues and budget is not None:  # a name may be encoded
+    if clues:  # a name may be encoded
         whole = view[start : piece.data]
         content = Content(whole, "", (0, len(whole)), encoding=("tar-header",), closed=True)
         for seen in search.inside(content, clues, budget, first=False):

@@ -136,11 +136,10 @@ class EndExtent:
 
 @dataclass(frozen=True, slots=True)
 class MatchPieces:
-    """To a matcher: match these pieces of an extent, and if *unfold* what is inside the members too."""
+    """To a matcher: match these pieces of an extent, and what is inside them."""
 
     extent: int
     pieces: list[Piece]
-    unfold: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -382,7 +382,7 @@ class Pool:
                 self._failed(worker, "file.unreadable", error.strerror or "")
                 return
             worker.extents.add(extent)
-        self._give(worker, MatchPieces(extent, batch.pieces, not batch.stored), (), batch)
+        self._give(worker, MatchPieces(extent, batch.pieces), (), batch)
 
     def _match_texts(self, worker: _Worker, batch: list[TextJob]) -> None:
         """Read a batch and hand it out. It is read no sooner, as all of them together may be large."""
@@ -462,8 +462,8 @@ class Pool:
     def _matched(self, worker: _Worker, message: Packed) -> None:
         task, worker.task = worker.task, None
         task.job.packed.append((task.stored, message.body))
+        task.job.spans[task.stored].update(message.spans)
         if not task.stored:
-            task.job.spans |= message.spans
             task.job.outcome.matched += message.bytes
             self._progress(message.bytes)
         task.job.out -= 1

@@ -11,6 +11,7 @@ import lzma
 import random
 import re
 import string
+import time
 from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
@@ -69,6 +70,13 @@ def wrapped(data: bytes) -> bytes:
     return base64.encodebytes(data)
 
 
+def quoted(data: bytes) -> bytes:
+    """A part of a mail, cut into lines of a few characters."""
+    lines = [b"".join(b"=%02X" % byte if byte == 0x3D or not byte % 5 else bytes([byte]) for byte in data[at : at + 20])
+             for at in range(0, len(data), 20)]  # fmt: skip
+    return b"\nContent-Transfer-Encoding: quoted-printable\nX: y\n\n" + b"=\n".join(lines) + b"\n\n--boundary--\n"
+
+
 def uuencoded(data: bytes) -> bytes:
     """A file as uuencode writes it."""
     lines = [binascii.b2a_uu(data[at : at + 45]) for at in range(0, len(data), 45)]
@@ -107,6 +115,7 @@ ENCODERS: dict[str, tuple[Callable[[bytes], bytes], Sequence[str]]] = {
         lambda data: re.sub(rb"(.{60})", rb"\1\n", base64.b32encode(lzma.compress(data)).lower()), ["base32", "xz"]
     ),
     "uuencode": (uuencoded, ["uuencode"]),
+    "quoted-printable": (lambda data: quoted(data), ["quoted-printable"]),
     "hex": (lambda data: data.hex().encode(), ["hex"]),
     "upper-case hex": (lambda data: data.hex().upper().encode(), ["hex"]),
     "URL escapes": (lambda data: quote(data).encode().replace(b"-", b"%2D"), ["url"]),
@@ -262,6 +271,16 @@ def test_a_short_beginning_is_told_wherever_it_stands_in_base64(search: Search, 
             _, clues = search.matches(memoryview(text + b"\n"), "file")
 
             assert [clue for clue in clues if clue.kind == "base64" and clue.ends], (lead, following)
+
+
+def test_many_headers_of_mails_cost_no_more_than_one(search: Search) -> None:
+    """Each part ends at the next boundary, and is read once."""
+    header = b"\nContent-Transfer-Encoding: quoted-printable\n\n"
+    for data in (header * 100_000, header[:-2] * 100_000, (header + b"=\n--x") * 60_000):
+        start = time.monotonic()
+
+        assert inside(search, data + quoted(TEXT)) != []
+        assert time.monotonic() - start < 10
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

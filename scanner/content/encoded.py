@@ -60,10 +60,10 @@ def decode_runs(content: Content, clues: Sequence[Clue], room: Room) -> Iterator
                 if end <= reached or clue.kind not in _DECODERS:
                     continue
                 run = _DECODERS[clue.kind](content.data, end, clue)
-                if run is None or len(run.plain) < _SHORTEST:
+                if run is None:
                     continue
                 reached = run.end
-                if (run.encoding, run.start, run.end) in done:
+                if len(run.plain) < _SHORTEST or (run.encoding, run.start, run.end) in done:
                     continue
                 done.add((run.encoding, run.start, run.end))
                 room.take(len(run.plain))
@@ -417,6 +417,30 @@ def _span(
     return start, at + high - made if stop < 0 else stop
 
 
+_QUOTED = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]*\r?\n)")
+_BODY = re.compile(rb"\n\r?\n")
+_BOUNDARY = re.compile(rb"\n--[^ \r\n]")
+
+
+def _unquoted(found: re.Match[bytes]) -> bytes:
+    return bytes([int(found.group(1), 16)]) if found.group(1) else b""
+
+
+def _quoted_part(data: memoryview, end: int, _clue: Clue) -> _Run | None:
+    """The part of a mail, or of a page saved as one, whose header says that it is quoted-printable (RFC 2045)."""
+    body = _BODY.search(data, end, end + KIB)
+    if body is None:
+        return None
+    start = body.end()
+    boundary = _BOUNDARY.search(data, start, start + _LONGEST)
+    stop = boundary.start() if boundary else min(len(data), start + _LONGEST)
+    raw = bytes(data[start:stop])
+    plain = _QUOTED.sub(_unquoted, raw)
+    if plain == raw:  # nothing new, but nothing that another header has to be looked at for
+        return _Run(start, stop, b"", "quoted-printable", lambda low, high: (low, high))
+    return _Run(start, stop, plain, "quoted-printable", lambda low, high: _span(raw, _QUOTED, _unquoted, low, high))
+
+
 _DECODERS: dict[str, Callable[[memoryview, int, Clue], _Run | None]] = {
     "base64": _base64,
     "hex": _hex,
@@ -426,6 +450,7 @@ _DECODERS: dict[str, Callable[[memoryview, int, Clue], _Run | None]] = {
     "utf-32be": _wide("utf-32be", 4, False),
     "escapes": _replaced("json-string", _STRING_ESCAPE, _string),
     "url": _replaced("url", _URL_ESCAPE, _percent),
+    "quoted": _quoted_part,
     "html": _replaced("html", _HTML_ESCAPE, _entity),
     **{kind: _packed_text(kind, *known) for kind, known in letters.KINDS.items()},
 }

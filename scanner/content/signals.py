@@ -75,6 +75,9 @@ _HTML = (
 )
 
 
+_QUOTED = (rb"(?:^|\n)content-transfer-encoding:[ \t]{0,2}quoted-printable",)
+
+
 _ESCAPED = tuple(b"\\x%02x" % byte for byte in range(256))
 
 
@@ -118,6 +121,7 @@ def signals(pack: RulePack, patterns: Iterable[str] = ()) -> tuple[Signal, ...]:
     found.append(Signal("escapes", _ESCAPES))
     found.append(Signal("url", _URL, caseless=True))
     found.append(Signal("html", _HTML, caseless=True))
+    found.append(Signal("quoted", _QUOTED, caseless=True))
     for kind, length, expressions in beginnings():
         found.append(Signal(kind, expressions, length))
     return (*found, *packed_signals())

@@ -129,6 +129,9 @@ ENCODERS: dict[str, tuple[Callable[[bytes], bytes], Sequence[str]]] = {
     "UTF-16 BE": (wide("utf-16-be"), ["utf-16be"]),
     "UTF-32 LE": (wide("utf-32-le"), ["utf-32le"]),
     "UTF-32 BE": (wide("utf-32-be"), ["utf-32be"]),
+    "URL escapes twice": (lambda data: b"".join(b"%%25%02X" % byte for byte in data), ["url", "url"]),
+    "escapes of ECMAScript": (lambda data: b"".join(b"\\u{%x}" % byte for byte in data), ["json-string"]),
+    "octal escapes without zeros": (lambda data: b"".join(b"\\%o" % byte for byte in data), ["json-string"]),
     "URL escapes of base64": (
         lambda data: quote(base64.b64encode(data), safe="").replace("=", "%3D").encode(), ["base64"]
     ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import html
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -356,7 +357,8 @@ def _unit_span(plain: bytes, codec: str) -> Callable[[int, int], tuple[int, int]
 # --- escapes ------------------------------------------------------------------------------------------------------
 
 _STRING_ESCAPE = re.compile(
-    rb"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([0-3][0-7]{2})|(\r?\n)|([nrtbf0\"'\\/&<>$` ]))"
+    rb"\\(?:u([0-9a-fA-F]{4})|u\{([0-9a-fA-F]{1,6})\}|x([0-9a-fA-F]{2})|([0-3][0-7]{2}|[1-7][0-7]?)|(\r?\n)"
+    rb"|([nrtbf0\"'\\/&<>$` ]))"
 )
 _URL_ESCAPE = re.compile(rb"%([0-9a-fA-F]{2})")
 _HTML_ESCAPE = re.compile(rb"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
@@ -364,9 +366,9 @@ _LETTER = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"0"
 
 
 def _string(found: re.Match[bytes]) -> bytes:
-    wide, byte, octal, joined, letter = found.groups()
-    if wide:
-        return chr(int(wide, 16)).encode("utf-8", "surrogatepass")
+    wide, braced, byte, octal, joined, letter = found.groups()
+    if wide or braced:
+        return chr(min(int(wide or braced, 16), sys.maxunicode)).encode("utf-8", "surrogatepass")
     if byte or octal:
         return bytes([int(byte, 16) if byte else int(octal, 8)])
     return b"" if joined else _LETTER.get(letter, letter)

@@ -24,11 +24,12 @@ _LONGEST = 16384
 _SHORTEST = 4
 _MOST_OCCURRENCES = 200
 _WORD = re.compile(
-    r"""(?P<gap>[ \t]+) | (?P<op>&&|\|\||[;|&()\n]) | (?P<comment>(?<![^ \t;|&()\n])\#[^\n]*) |
+    r"""(?P<gap>[ \t]+) | (?P<op>&&|\|\||;;|[;|&()\n]) | (?P<comment>(?<![^ \t;|&()\n])\#[^\n]*) |
     (?P<word>(?:'[^']*' | "(?:\\.|[^"\\])*" | \\. | \$\( | [^\s;|&()'"\\])+) | .""",
     re.VERBOSE | re.DOTALL,
 )
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
+_LITERAL = re.compile(r"'[^']*'|[^$`]*")
 _INDENTED = re.compile(r"(?<=[^ \t])(?: {3,}| {0,9}\t[ \t]*)(?=[^ \t])")
 _LABEL_BEFORE = re.compile(
     r"""(?: --?([A-Za-z][\w-]{2,39})[= ] | ([A-Za-z_][\w.-]{2,39})= | ([A-Za-z][\w-]{2,39}):[ ] )["']?$""", re.VERBOSE
@@ -39,7 +40,7 @@ _URL_BEFORE = re.compile(r"://[^\s/@]{0,200}$")
 _OPENERS = frozenset(["then", "do", "else", "{"])
 _CLOSERS = frozenset(["fi", "done", "else", "elif", "}", "esac"])
 #: After these words a command, or another assignment, still follows.
-_PREFIXES = _OPENERS | {"export", "env", "!", "time", "exec", "sudo"}
+_PREFIXES = _OPENERS | {"export", "env", "!", "time"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,8 @@ class _Simple:
 def _simple(command: str) -> Iterator[_Simple]:
     before, words = None, list[re.Match[str]]()
     for token in _WORD.finditer(command):
+        if token[0] == "\n" and all(word[0] in _OPENERS for word in words):
+            continue  # the command is still to come
         if token.lastgroup == "op":
             yield _Simple(before, tuple(words), token)
             before, words = token, []
@@ -195,8 +198,9 @@ def _drop_assignments(command: str, spelled: frozenset[str], names: dict[str, st
         held = {
             word: (name, value)
             for word, name, value in assigned
-            # a variable of another value elsewhere cannot have one from a mount
-            if values[name] == {value} and names.get(name, value) == value and "$(" not in value and "`" not in value
+            # a variable of another value elsewhere cannot have one from a mount, nor one that a shell makes
+            if values[name] == {value} and names.get(name, value) == value
+            and _LITERAL.fullmatch(word[0][len(name) + 1 :])
         }
         if not held:
             continue

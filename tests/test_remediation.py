@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +61,8 @@ def test_assigned_in_run_in_every_builders_words(created_by):
         (f"export T='{FAKE}' && A=1 make", "T", "A=1 make"),
         (f"export T={FAKE} U=2 && make", "T", "export U=2 && make"),
         (f"cd /x && T={FAKE}; make $T", "T", "cd /x; make $T"),
+        (f"export T={FAKE} U=u:{FAKE} && make", "T U", "make"),
+        (f"sudo TOKEN={FAKE} make", "TOKEN", 'sudo TOKEN="$TOKEN" make'),
         (f"(T={FAKE} make) && if true; then U=u:{FAKE} make; fi", "T U", "(make) && if true; then make; fi"),
         (f"T={FAKE} curl -u me:{FAKE} h", "T", 'curl -u me:"$T" h'),
         (
@@ -107,6 +111,46 @@ def test_all_secrets_of_a_step_move():
     step = "/bin/sh -c A=first-fake-value B=second-fake-value make"
 
     assert rewritten(step, "first-fake-value", "second-fake-value") == mounts("A", "B") + " \\\n    make"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "true || export T={}; echo done $T",
+        "false && T={}; echo done",
+        "false &&\nT={}\necho done",
+        "false || T={} && echo $T",
+        "true | T={}; echo done",
+        "if true; then T={}; fi; echo $T",
+        "if false; then T={}; echo no; else echo done; fi",
+        "if true\nthen\n  T={}\nfi\necho $T",
+        "{{ T={}; echo $T; }}",
+        "for i in 1 2; do export T={}; echo $i $T; done",
+        "case x in x) T={};; esac; echo $T",
+        "f() {{ T={}; echo $T; }}; f",
+        "(T={}; echo $T)",
+        "export T={} U={}; echo $T $U",
+        "export T={} && echo $T; export U={}",
+        "T={} sh -c 'echo $T' && T={} sh -c 'echo $T'",
+        "H=host; U=https://u:{}@$H/x; echo $U",
+        "echo 2>&1; T={}; echo $T",
+    ],
+)
+def test_a_rewritten_command_does_the_same(command):
+    """A shell runs the rewritten command, with the variables of its mounts, as it ran the one with the values."""
+    values = [f"fake-value-{number}" for number in range(command.count("{}"))]
+    original = command.format(*values)
+
+    found = rewrite(Step("RUN", original, shell=True), [Secret(value.encode()) for value in values], str)
+
+    text = found.dockerfile.rpartition("required=true")[2]
+    body = text.partition("\n")[2].rpartition("\n")[0] if "<<EOT" in text else text.replace(" \\\n", "")
+    given = {name: secret.reveal().decode() for name, secret in zip(found.names, found.secrets, strict=True)}
+    before, after = (
+        subprocess.run(["sh", "-c", shell], env=env, capture_output=True, text=True)
+        for shell, env in ((original, {}), (body, given))
+    )
+    assert (after.stdout, after.stderr, after.returncode) == (before.stdout, before.stderr, before.returncode), body
 
 
 @pytest.mark.parametrize(

@@ -134,9 +134,9 @@ class User:
 
 
 def user_of(
-    following: Sequence[Step], path: str, mount: str, option: str, clean: Clean, *, named: bool = False
+    following: Sequence[Step], path: str, mount: Callable[[str], str], option: str, clean: Clean, *, named: bool = False
 ) -> User | None:
-    """The RUN that needs the file *path*, with *mount* in place of what an earlier step copied.
+    """The RUN that needs the file *path*, with *mount* for its user in place of what an earlier step copied.
 
     That is the first of the *following* RUNs that names the file, else, unless it must be *named*, the first that runs
     a tool which looks for such a file; where no tool is known, that does anything but put files in their places.
@@ -155,7 +155,7 @@ def user_of(
         if not chain.arranges(rest) and clean(step.command) == step.command:
             if chain.tends(rest, path):
                 return None
-            return User(at, Rewritten(run([mount, *map(clean, step.flags)], rest), (option,)))
+            return User(at, Rewritten(run([mount(step.user), *map(clean, step.flags)], rest), (option,)))
     return None
 
 

@@ -65,6 +65,7 @@ class Settings:
         key: the installation's key, for fingerprints.
         command: (place, redact) → the command that shows its bytes with standard tools, names redacted.
         builders: who made each image.
+        users: who each entry of each image's history was run as.
         names: each image's names and digest for people.
         recipes: each image's history beside the Dockerfile that the user gave; empty if none was given.
     """
@@ -74,12 +75,18 @@ class Settings:
     key: bytes
     command: Callable[[Place, Callable[[str], str]], str]
     builders: Sequence[Builder] = ()
+    users: Sequence[Sequence[str]] = ()
     names: Sequence[str] = ()
     recipes: Sequence[Recipe] = ()
 
     def builder(self, image: int) -> Builder:
         """Who made image number *image*."""
         return self.builders[image] if image < len(self.builders) else Builder.UNKNOWN
+
+    def user(self, image: int, step: Instruction) -> str:
+        """Who a step of image number *image* was run as, empty for root."""
+        users = self.users[image] if image < len(self.users) else ()
+        return users[step.history_index] if step.history_index < len(users) else ""
 
     def recipe(self, image: int) -> Recipe | None:
         """The Dockerfile beside image number *image*, if there is one."""
@@ -381,7 +388,10 @@ def _advice(place: Place, image: _Image) -> Remediation:
         secret=secret,
         others=others,
         builder=image.settings.builder(place.image),
-        following=tuple(map(image.parsed, following)),
+        user=image.settings.user(place.image, place.instruction) if place.instruction else "",
+        following=tuple(
+            replace(image.parsed(step), user=image.settings.user(place.image, step)) for step in following
+        ),
         files=image.steps.files(created_by),
         variables=recipe.dockerfile.sets_variables if recipe else None,
         written=made.text if made else "",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from scanner.advice.case import Advice, Case, Change, Leak
 from scanner.advice.declared import declared, in_config, unknown
@@ -72,7 +73,8 @@ def advise(
             the diff; None for what there is none of.
     """
     own = leak.secret.reveal()
-    case = Case(leak, parse_created_by(leak.created_by or ""), lambda text: redactor.text(text, own=own))
+    step = replace(parse_created_by(leak.created_by or ""), user=leak.user)
+    case = Case(leak, step, lambda text: redactor.text(text, own=own))
     advice = _choose(case)
     buried = (BURIED,) if leak.state in (State.DELETED, State.OVERWRITTEN, State.HIDDEN) else ()
     kaniko = (KANIKO,) if leak.builder is Builder.KANIKO and _mounts(advice) else ()

@@ -108,7 +108,7 @@ def rewrite(
         return None
     if not variables and not step.shell:
         return None
-    flags = [_mount(name, variables) for name in names] + [*mounts, *map(clean, step.flags)]
+    flags = [secret_mount(name, step.user, variables) for name in names] + [*mounts, *map(clean, step.flags)]
     reading = [] if variables else [f'export {name}="$(cat /run/secrets/{name.lower()})"' for name in names]
     options = tuple(f"--secret id={name.lower()},env={name}" for name in names)
     of = tuple(next(secret for secret, ways in zip(held, spelled, strict=True) if _holds(value, ways))
@@ -123,9 +123,19 @@ def _where(step: Step, secret: Secret) -> tuple[int, int, bytes]:
     return min(places, default=len(text)), -len(secret), secret.order
 
 
-def _mount(name: str, variables: bool) -> str:
-    env = f",env={name}" if variables else ""
-    return f"--mount=type=secret,id={name.lower()}{env},required=true"
+def secret_mount(name: str, user: str, variables: bool) -> str:
+    """The flag of a RUN, run as *user*, that sets a variable, or mounts the file that its command reads."""
+    how = f",env={name}" if variables else readable(user)
+    return f"--mount=type=secret,id={name.lower()}{how},required=true"
+
+
+def readable(user: str) -> str:
+    """What lets *user* read a mounted file, which is root's own unless the flag says otherwise; empty for root.
+
+    Whose number is not known is given the file with everybody else: nobody else is in that container.
+    """
+    number = user.partition(":")[0]
+    return f",uid={number}" if re.fullmatch(r"[0-9]{1,10}", number) else ",mode=0444" if user else ""
 
 
 def _spellings(secret: Secret) -> frozenset[str]:

@@ -34,6 +34,7 @@ from scanner.image.assembly import digest_like
 from scanner.image.blob import Blob
 from scanner.image.dockerfile import Dockerfile
 from scanner.image.documents import parse
+from scanner.image.history import users
 from scanner.image.maker import builder_of
 from scanner.image.model import Document, Image, Layer, OpenedImage
 from scanner.image.recipe import recipe_of
@@ -375,6 +376,7 @@ def _result(
         key=options.key,
         command=partial(show, opened),
         builders=[builder_of(history) for history in histories],
+        users=[users(history) for history in histories],
         names=[_names(opened, image) for image in opened.images],
         recipes=[recipe_of(options.dockerfile, history) for history in histories] if options.dockerfile else (),
     )

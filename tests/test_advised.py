@@ -99,6 +99,31 @@ def test_a_mount_of_a_whole_file_is_built_as_the_builder_builds(advised: Advised
     assert any("DOCKER_BUILDKIT=1 docker build --secret id=pipconf,src=FILE ." in step for step in found["steps"])
 
 
+@pytest.mark.parametrize(
+    ("user", "flag"),
+    [("USER 1000:1000", ",uid=1000"), ("USER node", ",mode=0444"), ("USER root", ""), ("USER 0:0", ""), ("", "")],
+)
+@pytest.mark.parametrize("words", ["RUN /bin/sh -c {} # buildkit", "/bin/sh -c {}"])
+def test_a_mounted_file_can_be_read_by_the_user_of_its_step(
+    user: str, flag: str, words: str, advised: Advised
+) -> None:
+    """A mounted file is root's own: a step that is run as another user would not get it, or go on without."""
+    buildkit = words.startswith("RUN")
+    copied, run, read = "COPY .npmrc /app/", words.format("npm ci"), words.format(f"T={TOKEN} sh -c make")
+    keyword = user if buildkit else f"/bin/sh -c #(nop)  {user}"
+    texts = [copied if buildkit else f"/bin/sh -c #(nop) {copied}", *([keyword] if user else []), run, read]
+    history = [{"created_by": text, "empty_layer": text == keyword} for text in texts]
+    npmrc = f"//npm.internal.example/:_authToken={TOKEN}\n"
+    found = advised(layer({"app/.npmrc": npmrc}), layer({"x": "1"}), layer({"y": "2"}), history=history)
+
+    mount = f"--mount=type=secret,id=npmrc,target=/app/.npmrc{flag},required=true"
+    assert mount in found["app/.npmrc"]["dockerfile"]
+    inline = found[f"history[{len(texts) - 1}].created_by"]
+    reading = inline["dockerfile"] if not buildkit else " ".join(inline["steps"])
+    assert f"--mount=type=secret,id=t{flag},required=true" in reading
+    assert not buildkit or "--mount=type=secret,id=t,env=T,required=true" in inline["dockerfile"]
+
+
 def test_the_digest_that_a_tag_points_to(tmp_path: Path, leakscan: Leakscan) -> None:
     """Where a tag points to an index, deleting the image's own manifest leaves the tag; and the tag by itself is no
     second name."""
@@ -111,7 +136,7 @@ def test_the_digest_that_a_tag_points_to(tmp_path: Path, leakscan: Leakscan) -> 
     [found] = [each for each in json.loads(leakscan("--format", "json", path).stdout)["findings"] if each["gated"]]
 
     [delete] = [step for step in found["remediation"]["steps"] if step.startswith("Delete the leaked image")]
-    at = f"docker.io/library/shop:1 at {sha256(index)} (the index of {sha256(image.manifest())}), its attestations"
+    at = f"docker.io/library/shop:1 at {sha256(index)} (the index of {sha256(image.manifest())}), attestations"
     assert f"by digest, with all its tags, here {at}" in delete
     assert unnamed(delete) == DELETE
 

@@ -9,6 +9,7 @@ from scanner.evidence import Secret, State, Surface
 from scanner.image.instruction import Step
 from scanner.image.maker import Builder
 from scanner.redact import spellings
+from scanner.rewrite import secret_mount
 
 #: Of a step that is told in a sentence the first letters are enough.
 _LONGEST_LINE = 120
@@ -47,6 +48,7 @@ class Leak:
         following: the steps after it that made layers, up to the one that removed the file.
         earlier: where it lay before, None if it came in here.
         titles: what the secret and the others are, for people.
+        user: who the step was run as, empty for root.
     """
 
     surface: Surface
@@ -64,6 +66,7 @@ class Leak:
     image: str = ""
     earlier: Earlier | None = None
     titles: Mapping[Secret, str] = field(default_factory=dict)
+    user: str = ""
 
     @property
     def sets_variables(self) -> bool:
@@ -110,6 +113,12 @@ class Case:
     clean: Callable[[str], str]
 
     @property
+    def user(self) -> str:
+        """Who runs the commands that need the secret, empty for root."""
+        runs = (step.user for step in self.leak.following if step.kind == "RUN")
+        return self.step.user if self.step.kind == "RUN" else next(runs, self.step.user)
+
+    @property
     def path(self) -> str:
         """Of the leak, redacted."""
         return self.clean(self.leak.path or "")
@@ -121,7 +130,7 @@ class Case:
     def mount(self, name: str = "TOKEN") -> str:
         """A RUN with the variable *name* from a secret mount, as this image's builder can, and how to build it."""
         id, variables = name.lower(), self.leak.sets_variables
-        flag = f"--mount=type=secret,id={id}{f',env={name}' if variables else ''},required=true"
+        flag = secret_mount(name, self.user, variables)
         reading = "" if variables else f'export {name}="$(cat /run/secrets/{id})" && '
         return f"RUN {flag} {reading}... with {self.build([f'--secret id={id},env={name}'])}"
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 
 from scanner.advice.case import OWN, Advice, Case, Change, absolute
 from scanner.evidence import Surface
 from scanner.instead import User, download, moved_by, needing, removals, user_of, user_of_key
+from scanner.rewrite import readable
 
 _IN_GIT = re.compile(r"(?:^|/)\.git/")
 #: Programs and parts of them: source, what is made of it, and what has no suffix where programs lie.
@@ -69,7 +71,7 @@ def _here_document(case: Case) -> Advice:
             "If the program needs it when it runs, give it then: docker run --env-file, or a file from the "
             "orchestrator's secrets.",
             "If only the build needs it: keep it in a file outside the context and mount that in the RUN that needs "
-            f"it: RUN {file_mount(target)} ... with {case.build([option])}",
+            f"it: RUN {file_mount(target, case.user)} ... with {case.build([option])}",
         ),
     )
 
@@ -97,13 +99,13 @@ def _dropped_in(case: Case) -> Advice:
         fix.append("Whatever was committed stays in every clone of the repository: there, too, only revoking helps.")
         return Advice(how, tuple(fix), None, Change({}, ignored=pattern))
     option = f"--secret id={id_of(target)},src={source or 'FILE'}"
-    user = user_of(case.leak.following, target, file_mount(target), option, case.clean, named=True)
+    user = user_of(case.leak.following, target, partial(file_mount, target), option, case.clean, named=True)
     change = _moved(case, user, delete=False)
     if user:
         fix.append("Mount it in the RUN that needs it, as in the rewritten one.")
         fix.append(f"Rebuild: {case.build(user.rewritten.options)}")
     else:
-        fix.append(f"Where a step needs the file, mount it: RUN {file_mount(target)} ...")
+        fix.append(f"Where a step needs the file, mount it: RUN {file_mount(target, case.user)} ...")
         fix += _not_moved(case, target)
     return Advice(
         how,
@@ -147,18 +149,17 @@ def id_of(target: str) -> str:
     return re.sub(r"[^a-z0-9]+", "", target.rpartition("/")[2].lower()) or "file"
 
 
-def file_mount(target: str) -> str:
-    """The flag of a RUN that has a file mounted at *target*."""
-    return f"--mount=type=secret,id={id_of(target)},target={target},required=true"
+def file_mount(target: str, user: str) -> str:
+    """The flag of a RUN, run as *user*, that has a file mounted at *target*."""
+    return f"--mount=type=secret,id={id_of(target)},target={target}{readable(user)},required=true"
 
 
 def _mounted_file(case: Case) -> Advice:
     target = absolute(case.path)
-    mount = file_mount(target)
     source = case.clean(_copied_from(case)[0])
     in_context = bool(source) and not source.startswith("/")
     option = f"--secret id={id_of(target)},src={source if in_context and not _from_stage(case) else 'FILE'}"
-    user = user_of(case.leak.following, target, mount, option, case.clean)
+    user = user_of(case.leak.following, target, partial(file_mount, target), option, case.clean)
     kind, stage = case.step.kind, _from_stage(case)
     made = (_made_in_stage(stage),) if stage or (stage is None and source.startswith("/")) else ()
     how = f"{kind} put the file into a layer, for everyone who can pull the image."
@@ -166,6 +167,7 @@ def _mounted_file(case: Case) -> Advice:
         "If the program needs it when it runs, mount it into the container then, from the orchestrator's secrets."
     )
     if not user:
+        mount = file_mount(target, case.user)
         delete = f"Delete the {kind} and mount the file in the RUN that needs it: RUN {mount} ..."
         return Advice(how, (delete, *made, *_not_moved(case, target), f"Rebuild: {case.build([option])}", run_time))
     fix = (

@@ -240,7 +240,7 @@ def _written(case: Case) -> Advice:
                 "NPM_TOKEN, NETRC, GIT_CONFIG_COUNT ...) in the one RUN that needs it."
             ),
             (
-                f"A file that a command needs is mounted whole: RUN {file_mount(absolute(path))} ... with "
+                f"A file that a command needs is mounted whole: RUN {file_mount(absolute(path), case.user)} ... with "
                 f"{case.build([f'--secret id={id_of(absolute(path))},src=FILE'])}"
             ),
         ),

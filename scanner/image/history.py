@@ -40,6 +40,19 @@ def instructions(history: Sequence[HistoryEntry], layers: int) -> tuple[Instruct
     return tuple(found)
 
 
+def users(history: Sequence[HistoryEntry]) -> tuple[str, ...]:
+    """Who each entry was run as, empty for root."""
+    found, user = [], ""
+    for entry in history:
+        text = entry.created_by
+        step = parse_created_by(text) if "USER" in text[:_KIND_PREFIX] and len(text) <= _KIND_PREFIX else None
+        if step is not None and step.kind == "USER":
+            user = step.command.strip()
+            user = "" if user.partition(":")[0] in ("root", "0") else user
+        found.append(user)
+    return tuple(found)
+
+
 def _collapsed(segment: Sequence[HistoryEntry]) -> bool:
     """Whether the layer of the last entry holds the work of the entries before it, which claim to have no layer.
 

@@ -46,6 +46,7 @@ class Step:
         command: for RUN: what the shell was given, or the words of the exec form; else the operands.
         shell: for RUN: the command is text for a shell of POSIX; else it is for one of Windows, or the words of the
             exec form, their quotes lost.
+        user: for RUN: who it is run as, empty for root; no builder says so in these words, the steps before them do.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Step:
     args: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     flags: tuple[str, ...] = field(default=(), repr=False)
     shell: bool = False
+    user: str = ""
 
     @property
     def line(self) -> str:

@@ -650,20 +650,89 @@ def test_words_that_name_no_registry(words: str) -> None:
         parse_target(words)
 
 
-def test_attestations_are_no_images(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
-    """Tags by which signatures refer to an image are surfaces of it, and not counted."""
-    image = image_of(layer({"a": "b"}))
-    registry.put("team/app", "1", image)
-    statement = dumps({"predicate": {"GITHUB_TOKEN": token(5)}})
+def attest(registry: MemoryRegistry, name: str, image: BuiltImage, text: str, suffix: str = ".att") -> None:
+    """Have an attestation that holds *text* refer to an image: by cosign's tag, or by the fallback tag, which has no
+    suffix and leads to an index."""
+    statement = dumps({"predicate": {"GITHUB_TOKEN": text}})
     registry.blobs |= {sha256(statement): statement, sha256(b"{}"): b"{}"}
     raw = dumps({"schemaVersion": 2, "config": descriptor_of(b"{}", "application/vnd.oci.empty.v1+json"),
                  "layers": [descriptor_of(statement, "application/vnd.in-toto+json")]})  # fmt: skip
-    registry.manifests["team/app", f"{digest_tag(image.manifest())}.att"] = raw, OCI_MANIFEST
+    tagged, media_type = raw, OCI_MANIFEST
+    if not suffix:
+        registry.manifests[name, sha256(raw)] = raw, OCI_MANIFEST
+        tagged = dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [descriptor_of(raw, OCI_MANIFEST)]})
+        media_type = OCI_INDEX
+    registry.manifests[name, sha256(tagged)] = tagged, media_type
+    registry.manifests[name, f"{digest_tag(image.manifest())}{suffix}"] = tagged, media_type
+
+
+@pytest.mark.parametrize("suffix", [".att", ""])
+def test_attestations_are_no_images(registry: MemoryRegistry, store: Store, rules: Detection, suffix: str) -> None:
+    """Tags by which signatures refer to an image are surfaces of it, and not counted."""
+    image = image_of(layer({"a": "b"}))
+    registry.put("team/app", "1", image)
+    attest(registry, "team/app", image, token(5), suffix)
 
     found = run(registry, store, rules)
 
     assert [entry.reference for entry in found.entries] == [f"{registry.address}/team/app:1"]
     assert leaking(found) == {f"{registry.address}/team/app:1"}
+    asked = Counter(registry.paths("/manifests/"))
+    run(registry, store, rules)
+    assert Counter(registry.paths("/manifests/")) == asked  # what was read with its image is not read by itself
+
+
+@pytest.mark.parametrize("suffix", [".att", ""])
+@pytest.mark.parametrize("later", [False, True])
+def test_an_attestation_that_the_image_was_read_without(
+    registry: MemoryRegistry, store: Store, rules: Detection, later: bool, suffix: str
+) -> None:
+    """One that was pushed after the image was read, or beside the same image in another repository, is searched, and
+    what was found before stays."""
+    image = image_of(layer({"a": "b"}))
+    for name in ("team/app", "team/copy"):
+        registry.put(name, "1", image)
+    attest(registry, "team/app", image, token(5), ".sig")
+    if later:
+        assert run(registry, store, rules).entries[0].leaks == 1
+    attest(registry, "team/copy", image, token(6), suffix)
+
+    found = run(registry, store, rules)
+
+    assert report.counts([found]) == {"scanned": 2, "incomplete": 0, "failed": 0, "not_reached": 0}
+    for written in document(found)["images"]:
+        prints = {finding["secret"]["fingerprint"] for finding in written["findings"]}
+        assert prints == {fingerprint(KEY, token(number).encode()) for number in (5, 6)}
+    assert [entry.leaks for entry in found.entries] == [2, 2]
+    asked = Counter(registry.paths("/manifests/"))
+    assert [entry.leaks for entry in run(registry, store, rules).entries] == [2, 2]
+    assert Counter(registry.paths("/manifests/")) == asked
+
+
+def test_an_attestation_that_cannot_be_read_by_itself(
+    registry: MemoryRegistry, store: Store, rules: Detection
+) -> None:
+    """The image is not known to be clean then, until the next audit reads it."""
+    image = image_of(layer({"a": "b"}))
+    for name in ("team/app", "team/copy"):
+        registry.put(name, "1", image)
+    attest(registry, "team/copy", image, token(6))
+    refused = {"now": True}
+
+    def fault(handler: Handler, request: Request) -> bool:
+        if not refused["now"] or request.method != "GET" or "team/copy/manifests" not in request.path:
+            return False
+        handler.give(403)
+        return True
+
+    registry.fault = fault
+    found = run(registry, store, rules)
+    assert [entry.state for entry in found.entries] == [State.INCOMPLETE, State.INCOMPLETE]
+    assert all(".att: " in entry.reason for entry in found.entries)
+    refused["now"] = False
+    found = run(registry, store, rules)
+    assert [entry.state for entry in found.entries] == [State.SCANNED, State.SCANNED]
+    assert len(leaking(found)) == 2
 
 
 @pytest.mark.parametrize("as_index", [False, True])

@@ -23,7 +23,7 @@ from scanner.image.model import OpenedImage
 from scanner.image.reference import Reference
 from scanner.image.registry.client import Client
 from scanner.image.registry.store import Documents
-from scanner.image.remote import open_remote
+from scanner.image.remote import open_referrer, open_remote
 from scanner.limits import Limits
 from scanner.report.json import coverage_document, finding_document, layer_documents, plain_document
 from scanner.scan import Detection, Options, scan
@@ -209,6 +209,33 @@ class Reader:
         self._ledger.record(result)
         return result
 
+    def extended(self, item: Item, before: Result) -> Result:
+        """Scan what refers to an image that was read without it; write down what came of both. Raises DatabaseError.
+
+        *before* is what the ledger has of the image.
+        """
+        client, limits = self._client.of(item.repository), self._wanted.limits
+        name = item.reference(self._client.repository.host)
+        try:
+            opened = open_referrer(
+                client, Reference(item.repository, "", item.digest), limits=limits, shared=self._shared, name=name
+            )
+            try:
+                options = Options(limits, self._wanted.jobs, self._wanted.key, Severity.LOW)
+                result = _with(before, scan(opened, self._detection, options, kept=self.kept), opened)
+            finally:
+                opened.close()
+        except LeakscanError as error:
+            result = _without(before, f"{item.tag}: {error.what}")
+        except DatabaseError:
+            raise
+        except OSError as error:
+            result = _without(before, f"{item.tag}: it cannot be read: {error.strerror or 'input/output error'}")
+        except Exception as error:
+            result = _without(before, f"{item.tag}: a fault of leakscan itself ({type(error).__name__})")
+        self._ledger.record(result)
+        return result
+
     def _scanned(self, item: Item, repository: str, tags: Collection[str] | None) -> Result:
         wanted = self._wanted
         client = self._client.of(item.repository)
@@ -229,7 +256,9 @@ class Reader:
         gaps = found.coverage.gaps
         state = State.SCANNED if found.coverage.complete else State.INCOMPLETE
         final = not any(gap.reason.startswith(_PASSING) for gap in gaps)
-        return Result(item.digest, state, final, repository, created, _reasons(gaps), 0, _images(found, item.digest))
+        images = _images(found, item.digest)
+        images[0]["referrers"] = list(opened.referrers)
+        return Result(item.digest, state, final, repository, created, _reasons(gaps), 0, images)
 
 
 def ready(detection: Detection) -> None:
@@ -270,6 +299,7 @@ class _Run:
         self._mark = run
         self._seen: set[str] = set()  # digests of manifests that were looked at in this run
         self._referring: dict[str, set[str]] = {}  # by repository: tags by which something refers to an image
+        self._referrers: dict[str, list[Item]] = {}  # by the digest of an image: what refers to it by a tag
         self._older = 0
         self._notes: list[str] = []
 
@@ -283,6 +313,9 @@ class _Run:
                 items += repository.items
             # what refers to an image by its tag comes last: by then it is known which images there are
             items.sort(key=lambda item: bool(item.subject))
+            for item in items:
+                if item.subject and item.digest:
+                    self._referrers.setdefault(item.subject, []).append(item)
             read = frozenset[str]()
             if self._elsewhere is not None:
                 read, stopped = self._read_elsewhere(items)
@@ -339,8 +372,13 @@ class _Run:
             known = True
         if stopped and not known:
             return None if item.subject else self._made(item, State.NOT_REACHED, "the audit was stopped")
-        if result is None or not (known or item.digest in read):
+        fresh = result is None or not (known or item.digest in read)
+        if result is None or fresh:
             result = self._reader.read(item, result, self._referring.get(item.repository))
+        for referrer in self._unread(result, item.repository if fresh else ""):
+            if stopped:
+                return self._made(item, State.NOT_REACHED, "the audit was stopped")
+            result, known = self._reader.extended(referrer, result), False
         if self._filters.is_older(result.created):
             self._older += 1
             return None
@@ -348,6 +386,17 @@ class _Run:
         found = {finding["secret"]["fingerprint"] for image in result.images for finding in image["findings"]
                  if finding["gated"]}  # fmt: skip
         return replace(self._made(item, result.state, result.reason, known), leaks=len(found))
+
+
+    def _unread(self, result: Result, repository: str) -> list[Item]:
+        """What refers to an image and is not in its result: it came later, or is in another repository. What there is
+        in *repository* was asked for just now."""
+        if not result.images:
+            return []
+        there = dict.fromkeys([result.digest, *(str(image["manifest_digest"]) for image in result.images)])
+        read = {digest for image in result.images for digest in image.get("referrers", ())}
+        found = (item for digest in there for item in self._referrers.get(digest, ()))
+        return [item for item in found if item.digest not in read and item.repository != repository]
 
 
 def _layers(opened: OpenedImage) -> Iterator[Blob]:
@@ -401,6 +450,44 @@ def _images(found: ScanResult, digest: str) -> list[dict[str, Any]]:
         shortened = replace(found.coverage, gaps=found.coverage.gaps[:_GAPS], accepted=())
         images[0]["coverage"] = plain_document(coverage_document(shortened))
     return images
+
+
+def _with(before: Result, found: ScanResult, opened: OpenedImage) -> Result:
+    """The result of an image with what came of something that refers to it."""
+    first, *others = before.images
+    findings = [plain_document(finding_document(finding, bool(others))) for finding in found.findings]
+    known = {_mark(finding) for finding in first["findings"]}
+    joined = {
+        **first,
+        "findings": [*first["findings"], *(finding for finding in findings if _mark(finding) not in known)],
+        "referrers": [*first.get("referrers", ()), *opened.referrers],
+    }
+    if "coverage" in first:
+        joined["coverage"] = _joined(first["coverage"], plain_document(coverage_document(found.coverage)))
+    gaps = found.coverage.gaps
+    complete = found.coverage.complete and before.state is State.SCANNED
+    final = before.final and not any(gap.reason.startswith(_PASSING) for gap in gaps)
+    reason = ", ".join(filter(None, (before.reason, _reasons(gaps))))
+    state = State.SCANNED if complete else State.INCOMPLETE
+    return replace(before, state=state, final=final, reason=reason, images=[joined, *others])
+
+
+def _mark(finding: dict[str, Any]) -> tuple[str, ...]:
+    """What tells a finding from others: an id is the same for different values in places that are alike."""
+    return finding["id"], finding["secret"]["fingerprint"], finding["proof"]["blob"]
+
+
+def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The coverage of two scans as that of one."""
+    sums = {name: one["bytes"][name] + other["bytes"][name] for name in one["bytes"]}
+    gaps = [*one["gaps"], *other["gaps"]][:_GAPS]
+    return {**one, "complete": one["complete"] and other["complete"], "bytes": sums, "gaps": gaps}
+
+
+def _without(before: Result, reason: str) -> Result:
+    """The result of an image of which something that refers to it could not be read."""
+    told = ", ".join(filter(None, (before.reason, reason)))
+    return replace(before, state=State.INCOMPLETE, final=False, reason=told)
 
 
 def _renamed(result: Result, repository: str) -> list[dict[str, Any]]:

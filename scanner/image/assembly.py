@@ -33,6 +33,7 @@ class Assembly:
         documents: those that belong to no single image.
         absent: manifests that an index names and the store has not.
         refused: why manifests could not be read.
+        referrers: digests of manifests and indexes that refer to an image and were read as surfaces of it.
     """
 
     store: Store
@@ -43,6 +44,7 @@ class Assembly:
     notes: list[str] = field(default_factory=list)
     absent: list[Descriptor] = field(default_factory=list)
     refused: list[LeakscanError] = field(default_factory=list)
+    referrers: list[str] = field(default_factory=list)
     config_bytes: int = 0
     document_bytes: int = 0
 

@@ -96,6 +96,7 @@ class OpenedImage:
         notes: what a reader should know about what the source cannot give.
         exported: what to give to the engine's `save` for the same archive, or the repository of a registry; empty for
             other sources.
+        referrers: digests of what refers to it in its registry and was read with it.
     """
 
     reference: str
@@ -108,6 +109,7 @@ class OpenedImage:
     path: str = ""
     exported: str = ""
     compression: str = ""
+    referrers: tuple[str, ...] = ()
 
     def close(self) -> None:
         """Close every file of the image."""

@@ -10,7 +10,7 @@ from scanner.image.cache import CacheExport
 from scanner.image.model import OpenedImage
 from scanner.image.reference import Reference
 from scanner.image.registry.client import Client
-from scanner.image.registry.read import read_cache, read_repository
+from scanner.image.registry.read import read_cache, read_referrer, read_repository
 from scanner.image.registry.store import Documents, store_of
 from scanner.image.wanted import Asked, Origin, opened_image
 from scanner.image.withcache import with_documents
@@ -47,6 +47,25 @@ def open_remote(
             opened = _cache(name, client, reference, limits, files, shared)
         files.pop_all()
         return opened
+
+
+def open_referrer(
+    client: Client, reference: Reference, *, limits: Limits, shared: Documents, name: str
+) -> OpenedImage:
+    """Open what refers to an image in the client's repository, by itself: it has no images, only documents. Close it.
+
+    Raises:
+        LeakscanError: it cannot be read.
+        OSError: no file can be made for it.
+    """
+    with ExitStack() as files:
+        found = store_of(client, limits, shared)
+        files.callback(found.close)
+        assembly = Assembly(found, limits)
+        read_referrer(assembly, found, client, reference)
+        files.pop_all()
+    empty = OpenedImage(name, "registry", (), exported=str(client.repository), referrers=tuple(assembly.referrers))
+    return with_documents(empty, assembly, client.notes)
 
 
 def read(

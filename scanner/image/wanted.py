@@ -52,6 +52,7 @@ def opened_image(asked: Asked, assembly: Assembly, source: str, origin: Origin) 
         origin.path,
         origin.exported,
         store.compression,
+        tuple(assembly.referrers),
     )
 
 

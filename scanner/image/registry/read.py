@@ -17,7 +17,7 @@ from scanner.image.cache import add_cache
 from scanner.image.manifests import Index, Schema1, read_manifest
 from scanner.image.model import Document
 from scanner.image.reference import Reference
-from scanner.image.registry.client import Client
+from scanner.image.registry.client import Client, RawManifest, digest_of
 from scanner.image.registry.store import RegistryStore
 from scanner.oci import Descriptor
 
@@ -87,15 +87,33 @@ def _referrers(
     try:
         raw = client.referrers(subject, tags)
         if raw is not None:
+            assembly.referrers.append(digest_of(raw, ""))
             _listed(assembly, store, subject, raw)
         for suffix in _COSIGN:
             tag = f"{subject.replace(':', '-')[:122]}{suffix}"
             there = client.pointer(tag) is not None if tags is None else tag in tags
             if there and (found := client.manifest(tag)) is not None:
-                entry = Descriptor(found.media_type, found.digest, len(found.raw))
-                _take(assembly, entry, store.keep(found), found.raw)
+                _refer(assembly, store, found)
     except RegistryFault as error:
         assembly.gaps.append(Gap(subject, "referrers", error.reason, None, error.what))
+
+
+def read_referrer(assembly: Assembly, store: RegistryStore, client: Client, reference: Reference) -> None:
+    """Add what refers to an image, a signature, an attestation or an index of them, by itself: as documents.
+
+    Raises:
+        ImageUnavailable: there is no such manifest, or the registry does not give it.
+        OSError: no file can be made for it.
+    """
+    found = client.manifest(reference.version)
+    if found is None:
+        raise ImageUnavailable(f"{client.repository.host} has no such manifest", "Audit it again.")
+    _refer(assembly, store, found)
+
+
+def _refer(assembly: Assembly, store: RegistryStore, found: RawManifest) -> None:
+    assembly.referrers.append(found.digest)
+    _take(assembly, Descriptor(found.media_type, found.digest, len(found.raw)), store.keep(found), found.raw)
 
 
 def _listed(assembly: Assembly, store: RegistryStore, subject: str, raw: bytes) -> None:

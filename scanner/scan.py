@@ -462,6 +462,8 @@ def _given(known: Iterable[Known]) -> Iterator[bytes]:
 
 
 _IDENTIFIER = re.compile(rb"[0-9a-f]{12,128}")
+#: The member of a docker-archive that tells the layer id of each tag.
+_IDS_BY_TAG = "repositories"
 
 
 def _identifiers(opened: OpenedImage) -> list[str]:
@@ -477,12 +479,14 @@ def _identifiers(opened: OpenedImage) -> list[str]:
 def _without_identifiers(places: Iterable[Place], names: Iterable[str]) -> Iterator[Place]:
     """Places but for the image's own names: the entropy of a digest is no news, and redacting it would spoil proofs.
 
-    Only what is nothing but hexadecimal and unsure anyway is left out, so no name can hide a credential.
+    Only what is nothing but hexadecimal is left out, and unsure anyway or an id that belongs where it stands, whatever
+    the tag in front of it is called: so no name can hide a credential.
     """
     own = "\n".join(names).encode("utf-8", "surrogateescape")
     for place in places:
         value = place.match.secret.reveal()
-        if place.match.confidence is not Confidence.LOW or not _IDENTIFIER.fullmatch(value) or value not in own:
+        expected = place.match.confidence is Confidence.LOW or place.blob.name == _IDS_BY_TAG
+        if not expected or not _IDENTIFIER.fullmatch(value) or value not in own:
             yield place
 
 

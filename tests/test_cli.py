@@ -438,3 +438,17 @@ def test_a_pair_is_one_finding_that_names_its_id(tmp_path: Path) -> None:
     [finding] = [f for f in report["findings"] if f["gated"]]
     assert finding["secret"]["value"] == secret
     assert key_id in [item["detail"] for item in finding["evidence"]]
+
+
+@pytest.mark.parametrize("tag", ["shop:token", "shop:api-token", "shop/passwords:credentials"])
+def test_a_tag_does_not_make_the_id_beside_it_a_secret(tag, leakscan, tmp_path):
+    """`repositories` of an archive says which layer each tag is: an id, however like a secret the tag is called. What
+    is no id of the image stays one."""
+    image = image_of(layer({"a": "b"}), tag=tag)
+    path = write(tmp_path / "image.tar", image.docker_archive())
+    name = tag.partition(":")[2].encode()
+    other = path.read_bytes().replace(name + b'":"000', name + b'":"9f3')
+
+    assert leakscan(path).returncode == 0
+    assert other != path.read_bytes()
+    assert leakscan(write(tmp_path / "other.tar", other)).returncode == 1

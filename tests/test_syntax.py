@@ -78,6 +78,18 @@ FOUND = (
     ("a.sh", "kubectl create secret generic x --from-literal=password=<W>\n"),
     ("a.sh", 'psql "host=h user=u password=<W>"\n'), ("a.sh", "npm config set //shop.io/:_authToken <T>\n"),
     ("a.sh", "echo '<W>' | docker login -u ci --password-stdin shop.io\n"), ("a.log", "the password is <W>\n"),
+    ("a.cs", 'public string Password { get; set; } = "<P>";\n'), ("a.go", 'var dbPassword string = "<P>"\n'),
+    ("a.go", 'var secret = []byte("<H>")\n'), ("a.js", "const p = process.env.DB_PASSWORD || '<P>';\n"),
+    ("a.rb", "p = ENV['DB_PASSWORD'] || '<P>'\n"), ("a.py", "p = os.getenv('DB_PASSWORD') or '<P>'\n"),
+    ("a.kt", 'mapOf("db_password" to "<P>")\n'), ("a.scala", 'Map("password" -> "<P>")\n'),
+    ("a.pl", "$conf{password} = '<P>';\n"), ("a.py", 'password: SecretStr = SecretStr("<P>")\n'),
+    ("a.py", 'token: str = Field(default="<H>")\n'), ("a.py", 'password = """<P>"""\n'),
+    ("a.py", "requests.get(url, auth=('ci', '<P>'))\n"), ("a.java", 'Client.builder().password("<P>").build();\n'),
+    ("a.cpp", 'const std::string password("<P>");\n'), ("a.js", "headers['Authorization'] = 'Bearer <H>';\n"),
+    ("a.c", '#define SECRET_KEY "<H>"\n'), ("h.conf", "SetEnv API_KEY <H>\n"),
+    ("a.py", 'SMTP_PASS = "<P>"\n'),
+    ("a.xml", "<smtpPass><W></smtpPass>\n"), ("a.yaml", "db_password: |\n  <P>\n"),
+    ("a.json", '{"ParameterKey": "DbPassword", "ParameterValue": "<P>"}'), ("a.md", "The client secret is `<T>`.\n"),
 )  # fmt: skip
 #: what is set to such names without being a secret, and the reason
 SILENT = (

@@ -57,7 +57,7 @@ def _ends_as_password(name: bytes) -> bool:
 
 #: names of what is done with a password, or said about it
 _NO_PASSWORD_NAME = re.compile(
-    rb"(?:update|reset|forgot(?:ten)?|edit|change|show|hide|require[sd]?|no|has|ask|store|send|save|confirm|check"
+    rb"(?:update|reset|forgot(?:ten)?|edit|change|show|hide|require[sd]?|no|has|ask|send|save|confirm|check"
     rb"|verify|valid(?:ate)?"
     rb"|invalid|wrong|incorrect|bad|missing|empty|get|is|use|without|new_?line|tres|sur|over|under|low|high|band"
     rb"|all)[-_.]?"
@@ -157,8 +157,8 @@ def _mixed(value: bytes) -> bool:
 
 
 def _neighbours(groups: Mapping[str, bytes]) -> bool:
-    """Whether name and value may only stand next to each other in a list."""
-    return groups.get("sign", b"").strip().endswith(b",")
+    """Whether name and value may only stand next to each other in a list; what a call sets has its name first."""
+    return groups.get("sign", b"").strip().endswith(b",") and not groups.get("setter")
 
 
 def _short_password(groups: Mapping[str, bytes]) -> bool:
@@ -204,9 +204,13 @@ _SIGNATURE_NAME = re.compile(rb"signature(?:[-_.]?value)?\Z", re.IGNORECASE)
 _KEY_ID = re.compile(rb"(?:0x)?[0-9A-F]{16}")
 #: an assignment within a value, as in cookies
 _NESTED = re.compile(rb"[A-Za-z][A-Za-z_-]{2,30}=[^=]")
+#: a name as environments have them
+_CONSTANT = re.compile(rb"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 _HEX_DIGEST = re.compile(rb"(?:0x)?[0-9a-fA-F]{32,128}")
 _WEAK_NAME = re.compile(
-    rb"(?:^|(?<!api)(?<!access)[-_. ])(?:keys?|auth|login|salt|cookie|signature|session|license)\Z", re.IGNORECASE
+    rb"(?:^|(?<!api|enc)(?<!auth|sign)(?<!access|secret|master)(?<!private|signing|account)(?<!encryption)[-_. ])"
+    rb"(?:keys?|auth|login|salt|cookie|signature|session|license)\Z",
+    re.IGNORECASE,
 )
 
 
@@ -245,7 +249,7 @@ def judge_random(
         return confidence, "name-of-no-secret"
     says_little = _WEAK_NAME.search(name) is not None
     # as in lists of files and their digests
-    listed = not sign and not quoted
+    listed = not sign and not quoted and _CONSTANT.fullmatch(name) is None
     if _SIGNATURE_NAME.search(name) is not None and (context is not Context.SETTINGS or _HEX_DIGEST.fullmatch(value)):
         return confidence, "digest"
     if listed and _KEY_ID.fullmatch(value) is not None:

@@ -55,7 +55,7 @@ _USER = re.compile(
 )
 #: names of what is done with a password, or said about it
 _NO_PASSWORD_NAME = re.compile(
-    rb"(?:update|reset|forgot(?:ten)?|edit|change|show|hide|require[sd]?|no|has|ask|store|send|save|confirm|check"
+    rb"(?:update|reset|forgot(?:ten)?|edit|change|show|hide|require[sd]?|no|has|ask|send|save|confirm|check"
     rb"|verify|valid(?:ate)?"
     rb"|invalid|wrong|incorrect|bad|missing|empty|get|set|is|use|with|without|by|new_?line|tres|sur|over|under|low"
     rb"|high|band|all)[-_.]?"

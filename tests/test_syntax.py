@@ -123,6 +123,15 @@ SILENT = (
     ("a.py", "smtp.user = 'ann'\nsmtp.password = 'doesnotexist'\n", "placeholder"),
     ("A.java", 'String USER_ID = "uidNumber";\nString PWD = "javax.security.auth.login.password";\n', "name"),
     ("a.js", 'const user = "spring.datasource.username", pwd = "spring.datasource.db-password";\n', "name"),
+    ("a.go", "// whoever logs in with \"password\" or \"implicit1\"\n", None),
+    ("a.py", "# create the hook identified by webhook, and alter its login\n", None),
+    ("a.py", "alter_user(password=uuid.uuid4().hex)  # alter user password = uuid.uuid4()\n", None),
+    ("a.php", "$this->unsetPassphrase('personal1');\n", None),
+    ("a.yaml", "password: !secret wifi\n", None), ("a.sh", "mysql -u root -p`db_pass_1` -h db\n", "reference"),
+    ("a.py", "user = x\nhashed_password = 'md5{0}'.format(x)\n", "reference"),
+    ("a.sh", 'db_password="-pXXX_DBPASSWORD_XXX"\n', "masked"),
+    ("a.yaml", f"password: '*{DIGITS.upper()}{DIGITS[:8].upper()}'\n", "hash-or-encrypted"),
+    ("a.min.js", 'u+"password="+encodeURIComponent(e.password),window.l=o;"', "expression"),
 )  # fmt: skip
 
 
@@ -313,3 +322,39 @@ def test_every_reason_is_explained() -> None:
     table = (root / "docs" / "values.md").read_text().partition("## Why a value is set aside")[2]
     explained = {line.split("`")[1] for line in table.splitlines() if line.startswith("| `")}
     assert given == explained
+
+
+@pytest.mark.parametrize(("path", "text"), [
+    ("de.json", '{"user-name": "Benutzername", "your-password": "Losungswort:"}'),
+    ("nl.php", "$lang['user'] = 'Gebruiker';\n$lang['pass'] = 'Alahidy';\n"),
+    ("ja.inc", "$labels['username'] = 'ユーザー';\n$labels['password'] = '合言葉';\n"),
+    ("fr.yml", "field_login: Identifiant\nfield_new_password: Nouveau mot de passe\n"),
+    ("a.py", "spec = {'user': 'ci', 'authPassword': 'snmp_auth_password'}\n"),
+    ("a.ps1", '$user = "ci"\n$password = Get-AnsibleParam -obj $params -name "password"\n'),
+    ("a.yml", "user: ci\nproxy_password: hostvars[array]['proxy_password']\n"),
+    ("a.yml", "user: ci\npassword: !vault |\n"), ("a.yml", "user: &u ci\ndb_password: *admin_password\n"),
+    ("a.py", 'env = {"user": "ci", "kubectl_password": "--password"}\n'),
+    ("a.py", "r['user'] = 'ci'\nr['passphrase'] = 'HIDDEN_IN_ALL_LOGS'\n"),
+])  # fmt: skip
+def test_label_or_name_beside_a_user_is_no_password(first_pass: FirstPass, path: str, text: str) -> None:
+    """What a form shows beside its fields, in any language, and what a program calls them, opens nothing."""
+    assert not gated(first_pass, text.encode(), path)
+
+
+def test_word_with_digits_in_any_letters_is_a_password(first_pass: FirstPass) -> None:
+    """Nobody puts digits into a label; and a user with a word of small letters has a bad password."""
+    for word in ("Grüße1874", "porkchop", "Porkchop7"):
+        assert gated(first_pass, f"user: ci\npassword: {word}\n".encode(), "a.yml")
+
+
+def test_question_mark_is_a_sign_of_a_password(first_pass: FirstPass) -> None:
+    """An expression has a second half behind a colon."""
+    assert gated(first_pass, b"user = ci\nroot.pwd = Vr?7mQ2x!Kp9\n", "a.properties")
+    assert not gated(first_pass, b"user = ci\nroot.pwd = Vr7mQ?q2Kxx:pp9\n", "a.properties")
+
+
+def test_password_of_a_keystore_is_one(first_pass: FirstPass) -> None:
+    """To store a password and the password of a store are different things."""
+    assert gated(first_pass, b'KEYSTORE_PASSWORD = "Falcon#1874"\n', "a.py")
+    assert gated(first_pass, b'os.Setenv("KEYSTORE_PASSWORD", "Falcon#1874")\n', "a.go")
+    assert not gated(first_pass, b'f("KEYSTORE_PASSWORD", "FalconHunter")\n', "a.go")

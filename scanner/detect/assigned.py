@@ -110,13 +110,14 @@ def judge_assigned(
         return confidence, "expression"
     if not quoted and _DOTTED.fullmatch(value) is not None and plausible.words(value, 0.3) is not None:
         return confidence, "expression"
-    if _bare(name) == _bare(value):
+    if _bare(name) == _bare(value) or plausible.name_of(name.strip(b"\"'"), value):
         return confidence, "name"
     if _neighbours(groups) and (plausible.name_like(value) or not (len(value) >= _SHORT_TOKEN or _mixed(value))):
         return confidence, "list"
     if plausible.long_number(value) or plausible.mostly_digits(value):
         return confidence, None
-    if (reason := plausible.words(value, _limit(value, is_password, context))) is None:
+    reason = "words" if plausible.label(value) else plausible.words(value, _limit(value, is_password, context))
+    if reason is None:
         return confidence, None
     if _neighbours(groups):
         return confidence, reason

@@ -69,8 +69,10 @@ _IDENTIFIER = re.compile(rb"(?i)[a-z_$]*[0-9]?[a-z_$]*(?:pass|pwd|secret|token|k
 #: a name of a package or an option: words and versions with dashes between them
 _DASHED = re.compile(rb"[A-Za-z]+[0-9]?(?:[-_][A-Za-z0-9.]+)+|[A-Z0-9_]+")
 #: an option's own name, and its value behind it
-_OPTION = re.compile(rb"[a-z]+(?:-[a-z]+)+=")
-_CONSTANT = re.compile(rb"[A-Z0-9]*(?:_[A-Z0-9]+)*_?(?:PASS|PWD|SECRET)[A-Z0-9_]*")
+_OPTION = re.compile(rb"[a-z]+(?:-[a-z]+)+=|--?[a-z]+(?:-[a-z]+)*\Z")
+_CONSTANT = re.compile(rb"[A-Z0-9]*(?:_[A-Z0-9]+)*_?(?:PASS|PWD|SECRET)[A-Z0-9_]*|[A-Z]+(?:_[A-Z]+){2,}")
+#: a command of PowerShell's
+_CMDLET = re.compile(rb"[A-Z][a-z]+-[A-Z][A-Za-z]+")
 _TRIGGER_SIGN = rb"(?:[ \t]{0,12}[=:][=>]?[ \t]{0,12}|[ \t]is:?[ \t]|[ \t]{1,3}|-)"
 _MIXED = re.compile(rb"(?=[^\s]*[0-9])(?=[^\s]*[A-Za-z])")
 _SPECIAL_SIGN = re.compile(rb"[!@#$%^&*=?]")
@@ -129,6 +131,8 @@ class LoginDetector:
                     if reason is None:  # looking for the user costs most, so it comes last
                         user = _user_of(window, login)
                         reason = _no_user(login, user, context)
+                    if reason is None and plausible.label(login.value) and (user is None or plausible.label(user)):
+                        reason = "words"
                     if reason is None and user is None and _amid_bytes(window, login, data, base):
                         reason = "no-user"
                     if reason is not None:
@@ -148,7 +152,9 @@ def _logins(window: bytes, begin: int, stop: int) -> Iterator[_Login]:
         if quote and b"=" in match.group("sign") and _of_another(window, match):
             continue
         if not quote:
-            value = re.split(rb"[,;(){}\[\]|&]", value, maxsplit=1)[0].rstrip(b".")
+            whole, value = value, re.split(rb"[,;(){}\[\]|&]", value, maxsplit=1)[0].rstrip(b".")
+            if _SUBSCRIBED.match(whole, len(value)) is not None and _IS_NAME.fullmatch(value) is not None:
+                continue
         if len(value) >= _LEAST:
             head = _NAME_BEFORE.search(window[max(0, match.start() - 48) : match.start()])
             name = (head.group() if head else b"") + window[match.start() : match.start("end")]
@@ -161,6 +167,9 @@ def _logins(window: bytes, begin: int, stop: int) -> Iterator[_Login]:
 
 
 _LEAST = 4
+#: what follows the name of a function or a table
+_SUBSCRIBED = re.compile(rb"[(\[]")
+_IS_NAME = re.compile(rb"[A-Za-z_][\w.]*")
 #: names before the last of those that are set at once, and what stands between values
 _TARGETS = re.compile(rb"(?:^|[\n;({])[ \t]*(?:[A-Za-z_$][\w$.]*[ \t]*,[ \t]*){1,6}[\w$.]*\Z")
 _NEXT_VALUE = re.compile(rb"[ \t]*,[ \t]*[\"'`\w]")
@@ -169,6 +178,7 @@ _TWO_LETTERS = re.compile(rb"pw[0-9]{0,2}\Z", re.IGNORECASE)
 #: a quote that is open, and two words more that no sign makes the name of something
 _OPENED = re.compile(rb"[\"'`][^\"'`]*\Z")
 _GOES_ON = re.compile(rb"(?:[ ,]{1,2}[A-Za-z'-]{1,20}(?![\w'-]|[ ]?[:=])){2}")
+_GOES_ON_LABEL = re.compile(rb"[ ](?:[A-Za-z'-]|[\x80-\xff]){2,40}(?![\w'-]|[ ]?[:=])")
 #: what a template puts something into
 _HOLE = re.compile(rb"\{[A-Za-z_][\w.:,-]{0,60}\}")
 #: a small letter before a capital: the end of one word and the start of another
@@ -185,10 +195,12 @@ def _of_another(window: bytes, match: re.Match[bytes]) -> bool:
 
 def _in_sentence(window: bytes, login: _Login) -> bool:
     """Whether *login* is a word of a sentence in quotes: `'Its passphrase: opens the key.'`."""
-    if login.quote or login.sign != b":" or not (login.value.isalpha() and login.value.islower()):
+    if login.quote or login.sign != b":" or not login.value.isalpha():
         return False
+    if login.value.istitle():
+        return _GOES_ON_LABEL.match(window, login.end) is not None
     line = window[max(0, login.begin - _AROUND) : login.begin].rpartition(b"\n")[2]
-    return _OPENED.search(line) is not None and _GOES_ON.match(window, login.end) is not None
+    return login.value.islower() and _OPENED.search(line) is not None and _GOES_ON.match(window, login.end) is not None
 
 
 def _amid_bytes(window: bytes, login: _Login, data: memoryview, base: int) -> bool:
@@ -253,6 +265,10 @@ def _no_password(name: bytes, sign: bytes, quote: bytes, value: bytes, context: 
         return reason
     if (not quote and _DOTTED.fullmatch(value) is not None) or _OPTION.match(value) is not None:
         return "expression"
+    if not quote and _CMDLET.fullmatch(value) is not None:
+        return "expression"
+    if plausible.name_of(name, value):
+        return "name"
     if _ADDRESS.fullmatch(value) is not None:
         return "mail-address"  # what anonymous logins ask for
     if _CONSTANT.fullmatch(value) is not None:

@@ -31,10 +31,10 @@ _REFERENCE = re.compile(
     rb"|[^A-Za-z0-9]\$(?:[A-Z][A-Z0-9_]{2,}|[a-z]{3,}(?:_[a-z]+)*[0-9]?|[a-z]+(?:[A-Z][a-z]+)+)(?![A-Za-z0-9])"
     rb"|[A-Za-z0-9]\$(?:[A-Z]{4,}|[A-Z]+_[A-Z_]+|[a-z]+_[a-z_]+)(?![A-Za-z0-9])"
     rb"|%[A-Z_]{3,40}%|^@[A-Za-z_]{3,40}@$|^\{[0-9]?\}$|^__[A-Za-z_]+__$|^#\{|\[[A-Z_ -]{4,40}\]"
-    rb"|^env[.:(]|^!(?:Ref|Sub|GetAtt)"
+    rb"|^env[.:(]|^!(?:Ref|Sub|GetAtt)|^[!*][A-Za-z_]+\Z|^`|^[\w.-]*\{[0-9]{0,2}\}[\w.-]*\Z"
     rb"|^(?:vault|ssm|secretsmanager|op|azkv|gcpsm|keyring|awssm)[:+]"
 )
-_MASKED = re.compile(rb"\*{3}|\.\.\.|\xe2\x80\xa6|xxxx|XXXX|\xe2\x80\xa2{2}|#{4}|_{4}|-{6}(?!BEGIN|END)")
+_MASKED = re.compile(rb"\*{3}|XXX_|\.\.\.|\xe2\x80\xa6|xxxx|XXXX|\xe2\x80\xa2{2}|#{4}|_{4}|-{6}(?!BEGIN|END)")
 _PLACEHOLDER_WORDS = re.compile(
     rb"example|redacted|placeholder|change[-_ ]?(?:me|it|this)|your[-_]|yourpass|replace[-_ ]?(?:me|this|with)"
     rb"|insert[-_]"
@@ -80,6 +80,11 @@ _NOT_VALUES = frozenset(
     b"passwort kennwort wachtwoord senha parola salasana geslo heslo haslo contrasena contrasenya adgangskode "
     b"sifre jelszo slaptazodis parool".split()
 )
+_LABEL = re.compile(rb"[A-Z][a-z]+[:.*]?|[A-Za-z][A-Za-z'-]*:")
+_FOREIGN_WORDS = re.compile(r"[^\W\d_][^\d_]*")
+#: words joined as names of programs are
+_JOINED = re.compile(rb"[A-Za-z0-9][_.-][A-Za-z]|[a-z][A-Z]")
+_SNAKE = re.compile(rb"[a-z]+(?:[_-][a-z]+)+")
 #: passwords of examples in documentation that is installed with much software
 _DOCUMENTED = frozenset(
     b"geheim$parole tiger tiger^5hhh swordfish s00pers3cret rapunz3l my-top-secret pass/word secret! "
@@ -112,7 +117,9 @@ _FILE_NAME = re.compile(
 _URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]{1,20}:(?://|\\/\\/)|(?:arn|urn|magnet|mailto|data):")
 #: a regular expression: groups without capture, classes, counts
 _PATTERN = re.compile(rb"\(\?[:!=<iP]|\[\^?[A-Za-z0-9]-[A-Za-z0-9]|\]\{[0-9]+(?:,[0-9]*)?\}")
-_CALL = re.compile(rb"[A-Za-z_$][\w$.]*(?:\(|\[|->|::|\s*\?|=>)")
+#: a text that goes on behind a quote, and letters that a file of properties spells out
+_SPELLED = re.compile(rb"^\+[ ]?[A-Za-z_$][\w$.]*[(+]|\\u[0-9a-f]{4}.*\\u[0-9a-f]{4}")
+_CALL = re.compile(rb"[A-Za-z_$][\w$.]*(?:\(|\[|->|::|\?[.\[]|\s*\?.*:|=>)")
 _ATTRIBUTE = re.compile(
     rb"(?:self|this|cls|args|opts|options|config|conf|settings|process\.env|os|req|request|ctx|data)[.\[]"
 )
@@ -124,7 +131,8 @@ _PROPERTY = re.compile(
 _ENCODED_HASH = re.compile(
     rb"\$(?:1|2[abxy]?|5|6|7|y|gy|argon2(?:id?|d)|apr1|P|H|S|scrypt|pbkdf2)[$.]|\{(?:SSHA|SHA|PBKDF2|CRYPT"
     rb"|MD5)[0-9]*\}"
-    rb"|pbkdf2[_:]|scrypt:|sha(?:1|256|384|512)[:$-]|bcrypt|ENC\[|ENC\(|SCRAM-SHA|U2FsdGVkX1|md5[0-9a-f]{32}$"
+    rb"|pbkdf2[_:]|scrypt:|sha(?:1|256|384|512)[:$-]|bcrypt|\*[0-9A-F]{40}\Z|ENC\[|ENC\(|SCRAM-SHA|U2FsdGVkX1"
+    rb"|md5[0-9a-f]{32}$"
 )
 _DATE_OR_NUMBER = re.compile(rb"(?![0-9]{24})[0-9.,:/_ TZ+-]*|0x[0-9a-fA-F]{1,16}|v?[0-9]+(?:\.[0-9a-z-]+)+")
 
@@ -315,6 +323,23 @@ def stands_in(value: bytes) -> bool:
     return _PLACEHOLDER_WORDS.search(value) is not None
 
 
+def label(value: bytes) -> bool:
+    """Whether *value* is what a form shows beside a field: one word with a capital or a colon, or words in other than
+    English letters. People who put such letters into a password put digits there, too."""
+    if _LABEL.fullmatch(value) is not None:
+        return True
+    return not value.isascii() and _FOREIGN_WORDS.fullmatch(value.decode("utf-8", "replace")) is not None
+
+
+def name_of(name: bytes, value: bytes) -> bool:
+    """Whether *value* is *name* as another language writes it, its last words, or those and some before them:
+    `bindPassword`, `bind_password` and `ldap_bind_password`."""
+    if _JOINED.search(value) is None:
+        return False
+    bare_name, bare_value = (re.sub(rb"[^a-z0-9]", b"", text.lower()) for text in (name, value))
+    return bare_name.endswith(bare_value) or (_SNAKE.fullmatch(value) is not None and bare_value.endswith(bare_name))
+
+
 def named_after(value: bytes) -> bool:
     """Whether *value* is a word and a word for password: `top_secret`."""
     return _NAMED_AFTER.fullmatch(value) is not None
@@ -351,7 +376,7 @@ def expression(value: bytes) -> str | None:
         return "url"
     if _FILE_NAME.fullmatch(value) or (_PATH.fullmatch(value) and disorder(value) < 0.3):
         return "path"
-    if _CALL.match(value) or _ATTRIBUTE.match(value) or _PATTERN.search(value):
+    if _CALL.match(value) or _ATTRIBUTE.match(value) or _PATTERN.search(value) or _SPELLED.search(value):
         return "expression"
     if _PROPERTY.fullmatch(value) and words(value, 0.3) is not None:
         return "name"

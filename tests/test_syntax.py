@@ -131,6 +131,16 @@ SILENT = (
     ("a.py", "user = x\nhashed_password = 'md5{0}'.format(x)\n", "reference"),
     ("a.sh", 'db_password="-pXXX_DBPASSWORD_XXX"\n', "masked"),
     ("a.yaml", f"password: '*{DIGITS.upper()}{DIGITS[:8].upper()}'\n", "hash-or-encrypted"),
+    (".env", "DB_PASSWORD=@@DB_PASSWORD@@\n", "reference"), (".env", "DB_PASSWORD=[[smtp_pass1]]\n", "reference"),
+    (".env", "DB_PASSWORD=%env(SMTP_PASS)%\n", "reference"),
+    ("a.yaml", 'smtp_password: "sops:smtp_pw1"\n', "reference"),
+    (".env", "DB_PASSWORD=@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/x)\n", None),
+    ("a.yaml", f"user: ci\npassword: AgB{TOKEN * 4}\n", None),
+    ("a.html", f'<input type="hidden" name="csrfmiddlewaretoken" value="{TOKEN}">\n', "name-of-no-secret"),
+    ("a.html", f'<input type="hidden" name="authenticity_token" value="{TOKEN}">\n', "name-of-no-secret"),
+    ("a.py", 'password = "aaaa-bbbb-cccc"\n', "repeated"), ("a.py", 'password = "generated"\n', "default-or-word"),
+    ("a.json", '{"adminPassword": "youradminPassword"}\n', "placeholder"),
+    ("a.yaml", 'pass: "arn:aws:secretsmanager:eu-west-1:210987654321:secret:pass-a1B2c3"\n', None),
     ("a.min.js", 'u+"password="+encodeURIComponent(e.password),window.l=o;"', "expression"),
 )  # fmt: skip
 

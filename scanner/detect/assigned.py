@@ -17,7 +17,7 @@ _PASSWORD_NAME = re.compile(rb"pass|pwd|pwrd", re.IGNORECASE)
 _NOT_A_SECRET_NAME = re.compile(
     rb"(?:(?:non[-_]?(?:matching|valid)|test|mock|fake|dummy|example|sample|expected|invalid|wrong|missing"
     rb"|without)[-_.]?(?:pass\w*|pwd|token|secret|key)"
-    rb"|(?:public[-_.]?key|public|pub|next|prev|previous|continuation|page|csrf|xsrf|cancel(?:l?ation)?|unlock"
+    rb"|(?:public[-_.]?key|public|pub|next|prev|previous|continuation|page|csrf(?:[-_]?middleware)?|xsrf|authenticity|cancel(?:l?ation)?|unlock"
     rb"|lock|sync"
     rb"|resume|stop|start|end|close|open|syntax|lexer|parser|string|char|word|type|color|design|idempotency|upload"
     rb"|delimiter|separator|verification|challenge|device|partition|update|change|creation|request)[-_.]?(?:token"

@@ -89,6 +89,15 @@ FOUND = (
     ("a.c", '#define SECRET_KEY "<H>"\n'), ("h.conf", "SetEnv API_KEY <H>\n"),
     ("a.py", 'SMTP_PASS = "<P>"\n'),
     ("a.xml", "<smtpPass><W></smtpPass>\n"), ("a.yaml", "db_password: |\n  <P>\n"),
+    ("a.py", "p.add_argument('--db-password', help='for the database', default='<P>')\n"),
+    ("a.py", '@click.option("--token", "-t", type=str, default="<T>")\n'),
+    ("a.sh", 'export DB_PASSWORD="${DB_PASSWORD:-<W>}"\n'), ("a.java", '@Value("${spring.datasource.password:<W>}")\n'),
+    ("cf.json", '"DbPassword": {"Type": "String", "Default": "<P>"}'),
+    ("Info.plist", "<key>apiToken</key>\n<string><T></string>\n"),
+    ("job.xml", "<name>DB_PASSWORD</name><defaultValue><W></defaultValue>\n"),
+    ("a.h", '#define WIFI_PASSWORD "<P>"\n'), ("a.gradle", '    storePassword "<P>"\n'),
+    ("h.conf", "SetEnv DB_PASSWORD <P>\n"), ("a.fish", "set -x DB_PASSWORD <P>\n"),
+    ("a.robot", "${DB_PASSWORD}    <P>\n"),
     ("a.json", '{"ParameterKey": "DbPassword", "ParameterValue": "<P>"}'), ("a.md", "The client secret is `<T>`.\n"),
 )  # fmt: skip
 #: what is set to such names without being a secret, and the reason
@@ -138,6 +147,10 @@ SILENT = (
     ("a.yaml", f"user: ci\npassword: AgB{TOKEN * 4}\n", None),
     ("a.html", f'<input type="hidden" name="csrfmiddlewaretoken" value="{TOKEN}">\n', "name-of-no-secret"),
     ("a.html", f'<input type="hidden" name="authenticity_token" value="{TOKEN}">\n', "name-of-no-secret"),
+    ("a.py", 'p.add_argument("--password", default="changeme")\n', "default-or-word"),
+    ("a.sh", "cut=${secret:offset4}\n", None), ("a.sh", "short=${TOKEN:0:12345678}\n", None),
+    ("a.conf", "the password 'x1y2z3' of a user\n", None),
+    ("Info.plist", "<key>password</key>\n<string>Password</string>\n", "default-or-word"),
     ("a.py", 'password = "aaaa-bbbb-cccc"\n', "repeated"), ("a.py", 'password = "generated"\n', "default-or-word"),
     ("a.json", '{"adminPassword": "youradminPassword"}\n', "placeholder"),
     ("a.yaml", 'pass: "arn:aws:secretsmanager:eu-west-1:210987654321:secret:pass-a1B2c3"\n', None),
@@ -355,6 +368,19 @@ def test_word_with_digits_in_any_letters_is_a_password(first_pass: FirstPass) ->
     """Nobody puts digits into a label; and a user with a word of small letters has a bad password."""
     for word in ("Grüße1874", "porkchop", "Porkchop7"):
         assert gated(first_pass, f"user: ci\npassword: {word}\n".encode(), "a.yml")
+
+
+def test_statement_sets_a_password_without_a_sign(first_pass: FirstPass) -> None:
+    """A directive, a macro, a builder's method: the name, a blank and a value in quotes to the end of the line; where
+    what sets a variable stands before the name, the value needs no quotes."""
+    for text in (
+        '#define WIFI_PASSWORD "Winter#1874"\n', '  storePassword "Winter#1874"\n',
+        '(setq db-password "Winter#1874")\n',
+        '@Value("${db.password:Winter#1874}")\n', "fastcgi_param DB_PASSWORD Winter#1874;\n",
+    ):  # fmt: skip
+        assert [match.secret.reveal() for match in gated(first_pass, text.encode(), "a.conf")] == [b"Winter#1874"]
+    for text in ("the password 'Winter#1874' is short\n", "DB_PASSWORD Winter#1874 DB_USER\n", "password winter\n"):
+        assert not gated(first_pass, text.encode(), "a.conf")
 
 
 def test_question_mark_is_a_sign_of_a_password(first_pass: FirstPass) -> None:

@@ -31,7 +31,8 @@ _REFERENCE = re.compile(
     rb"|[^A-Za-z0-9]\$(?:[A-Z][A-Z0-9_]{2,}|[a-z]{3,}(?:_[a-z]+)*[0-9]?|[a-z]+(?:[A-Z][a-z]+)+)(?![A-Za-z0-9])"
     rb"|[A-Za-z0-9]\$(?:[A-Z]{4,}|[A-Z]+_[A-Z_]+|[a-z]+_[a-z_]+)(?![A-Za-z0-9])"
     rb"|%[A-Z_]{3,40}%|^@{1,2}[A-Za-z_]{3,40}@{1,2}$|^\{[0-9]?\}$|^__[A-Za-z_]+__$|^#\{|\[[A-Z_ -]{4,40}\]"
-    rb"|^@Microsoft\.KeyVault\(|^%env\(|^\[\[[\w. -]+\]\]$|^env[.:(]|^!(?:Ref|Sub|GetAtt)|^[!*][A-Za-z_]+\Z|^`|^[\w.-]*\{[0-9]{0,2}\}[\w.-]*\Z"
+    rb"|^@Microsoft\.KeyVault\(|^%env\(|^\[\[[\w. -]+\]\]$|^env[.:(]"
+    rb"|^!(?:Ref|Sub|GetAtt)|^[!*][A-Za-z_]+\Z|^`|^[\w.-]*\{[0-9]{0,2}\}[\w.-]*\Z"
     rb"|^(?:vault|ssm|secretsmanager|op|azkv|gcpsm|keyring|awss?sm|awssecret|sops)[:+]"
 )
 _MASKED = re.compile(rb"\*{3}|XXX_|\.\.\.|\xe2\x80\xa6|xxxx|XXXX|\xe2\x80\xa2{2}|#{4}|_{4}|-{6}(?!BEGIN|END)")

@@ -221,6 +221,7 @@ def test_the_trail_of_a_secret(registry: MemoryRegistry, store: Store, rules: De
     told = leakscan("audit", "--where", print_, env=environment)
     given = leakscan("audit", "--where", "id=x,env=TOKEN", "--format", "json", env=environment)
     other = leakscan("audit", "--where", "0" * 32, env=environment)
+    misspelt = [leakscan("audit", "--where", words, env=environment) for words in ("", print_[:-1], f"{print_[:-1]}x")]
 
     assert here.fingerprint == print_
     assert told.returncode == 1
@@ -229,6 +230,7 @@ def test_the_trail_of_a_secret(registry: MemoryRegistry, store: Store, rules: De
     assert (given.returncode, json.loads(given.stdout)["secrets"][0]["current"]) == (0, 0)  # it has another key
     assert token(1) not in told.stdout + given.stdout + given.stderr
     assert (other.returncode, "no image" in other.stdout) == (0, True)
+    assert all((each.returncode, "is no fingerprint" in each.stderr) == (2, True) for each in misspelt)
 
 
 def test_what_was_asked_for_by_its_digest(registry: MemoryRegistry, store: Store, rules: Detection) -> None:

@@ -74,7 +74,7 @@ def conninfo(url: str) -> str:
     try:
         parsed = parse_url(url)
     except ArgumentError:
-        raise StoreError("that store cannot be opened", "Check LEAKSCAN_STORE.") from None
+        raise StoreError("that store cannot be opened", "Check --store, or LEAKSCAN_STORE.") from None
     if parsed.get_backend_name() != "postgresql":
         tip = "Give --store postgresql://USER@HOST/DATABASE, and install image-leakscan[cluster]."
         raise StoreError("workers need a store on PostgreSQL", tip)

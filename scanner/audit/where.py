@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json as jsonlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from scanner.keys import fingerprint
-from scanner.known import given_secrets
+from scanner.known import UnusableSecret, given_secrets
 from scanner.report import escape
 from scanner.store.database import Store
 from scanner.store.ledger import Appearance, appearances
+
+_FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,12 @@ def trails(engine: Store, words: str, key: bytes, environment: Mapping[str, str]
         key: the installation's.
 
     Raises:
-        UnusableSecret: it cannot be read.
+        UnusableSecret: it cannot be read, or is no fingerprint.
         DatabaseError: the store cannot.
     """
     if "=" not in words:
+        if not _FINGERPRINT.fullmatch(words):  # of one that is misspelt nobody could say that it is nowhere
+            raise UnusableSecret("that is no fingerprint", "Give its 32 hexadecimal digits, as reports have them.")
         return [Trail(words, tuple(appearances(engine, words)))]
     prints = [fingerprint(key, part.value.reveal())
               for each in given_secrets([words], [], environment) for part in each.parts]  # fmt: skip

@@ -21,7 +21,7 @@ def sqlite_file(url: str) -> Path | None:
     try:
         parsed = parse_url(url)
     except ArgumentError:
-        raise StoreError("that store cannot be opened", "Check LEAKSCAN_STORE.") from None
+        raise StoreError("that store cannot be opened", "Check --store, or LEAKSCAN_STORE.") from None
     return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
 
 

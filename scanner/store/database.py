@@ -61,7 +61,8 @@ def open_store(url: str, durable: bool = False, away: Callable[[], object] | Non
         return engine
     except (SQLAlchemyError, ArgumentError, ImportError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else type(error).__name__
-        raise StoreError(f"the store {_shown(url)} cannot be opened: {reason}", "Check LEAKSCAN_STORE.") from None
+        what = f"the store {_shown(url)} cannot be opened: {reason}"
+        raise StoreError(what, "Check --store, or LEAKSCAN_STORE.") from None
 
 
 def _bring_up_to_date(engine: Engine, away: Callable[[], object] | None) -> None:
@@ -116,7 +117,7 @@ def _shown(url: str) -> str:
     try:
         return make_url(url).render_as_string(hide_password=True)
     except (ArgumentError, ValueError):
-        return "that LEAKSCAN_STORE names"
+        return "that --store or LEAKSCAN_STORE names"
 
 
 def _make_file(path: Path) -> None:

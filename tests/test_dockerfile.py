@@ -102,6 +102,14 @@ def lines_of(text: str, *history: str) -> list[int | None]:
     return [made[at].line if at in made else None for at in range(len(history))]
 
 
+def test_steps_whose_text_history_does_not_have() -> None:
+    """BuildKit runs a here-document that names its interpreter as a file; buildah writes the exec form as it is."""
+    script = "FROM a\nRUN <<EOT\n#!/bin/sh\nmake\nEOT\nRUN <<B\nmake\nB\n"
+
+    assert lines_of(script, "RUN /bin/sh -c /dev/pipes/EOT # buildkit", "RUN /bin/sh -c make\n # buildkit") == [2, 6]
+    assert lines_of('FROM a\nRUN ["make", "a b"]\n', '/bin/sh -c ["make","a b"]') == [2]
+
+
 def test_a_dollar_sign_that_names_no_variable() -> None:
     """Behind a backslash it is one sign among others, and history has it as it is."""
     assert lines_of("FROM a\nENV A=\\$x B=$C\nRUN b\n", "ENV A=$x B=1", "RUN b") == [2, 3]

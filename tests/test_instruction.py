@@ -68,6 +68,11 @@ FORMS = {
         Step("RUN", "make", (), ("--mount=type=cache,target=/c",), True),
     ),
     "kaniko exec form": ('RUN ["make", "all"]', Step("RUN", '["make", "all"]')),
+    "kaniko test in a shell": ('RUN [ -f "/a" ] || make', Step("RUN", '[ -f "/a" ] || make', shell=True)),
+    "buildah exec form": (
+        '|1 T=x /bin/sh -c ["make","a b"]',
+        Step("RUN", '["make","a b"]', (("T", "x"),)),
+    ),
     "kaniko COPY": ("COPY . .", Step("COPY", ". .")),
     "Windows": ("cmd /S /C dir", Step("RUN", "dir")),
     "ko": ("ko build ko://example/cmd", Step("", "ko build ko://example/cmd")),

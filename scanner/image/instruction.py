@@ -13,6 +13,7 @@ which created the layer"):
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from itertools import islice
@@ -75,7 +76,7 @@ def parse_created_by(created_by: str) -> Step:
     if text.startswith("RUN "):
         rest = text.removeprefix("RUN ").lstrip(" ")
         as_written = text == created_by and not _COUNT.match(rest) and not rest.startswith("/bin/")
-        return _flagged(rest, (), not rest.startswith("[")) if as_written else _run(rest)
+        return _flagged(rest, (), True) if as_written else _run(rest)
     if _COUNT.match(text) or _shell_end(text, 0):
         return _run(text)
     return _keyword(text)
@@ -97,7 +98,18 @@ def _flagged(command: str, args: tuple[tuple[str, str], ...], shell: bool) -> St
     while found := _FLAG.match(command):
         flags.append(found[1])
         command = command[found.end() :]
-    return Step("RUN", command.strip(), args, tuple(flags), shell)
+    return Step("RUN", command.strip(), args, tuple(flags), shell and exec_form(command) is None)
+
+
+def exec_form(text: str) -> list[str] | None:
+    """The words of an exec form as Dockerfiles write it, and buildah behind its shell; None for other text."""
+    if not text.startswith("["):
+        return None
+    try:
+        words = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return words if isinstance(words, list) and all(isinstance(word, str) for word in words) else None
 
 
 def _shell_end(text: str, at: int) -> int:

@@ -6,19 +6,19 @@ stage that explains most of the history is the one that was built, so it need no
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scanner.image.dockerfile import Dockerfile, Instruction
-from scanner.image.instruction import Step, parse_created_by
+from scanner.image.instruction import Step, exec_form, parse_created_by
 from scanner.oci import HistoryEntry
 
 #: Histories and stages are compared at their last so many entries; engines allow 127 layers.
 _MOST = 500
 _VARIABLE = re.compile(r"(?<!\\)\$(?:\w+|\{[^}]*\})")
 _CLASSIC_SOURCE = re.compile(r"(?:file|dir|multi):\S+ in ")
+_DOCUMENT = re.compile(r"<<-?['\"]?([\w.-]+)['\"]?")
 #: What these mean is written into history in another form; that they are there is what can be compared.
 _BY_KIND = frozenset(["CMD", "ENTRYPOINT", "EXPOSE", "HEALTHCHECK", "SHELL", "STOPSIGNAL", "VOLUME", "MAINTAINER"])
 
@@ -78,31 +78,22 @@ def _shape(instruction: Instruction) -> list[str]:
     """The parts of an instruction's text that history shows as they are; anything may stand between them."""
     keyword, text = instruction.keyword, instruction.text
     if keyword == "RUN":
-        words = _exec_form(text)
+        words = exec_form(text)
         if words is not None:
             return [_spaced(" ".join(words))]
-        first = text.partition("\n")[0]
-        if instruction.heredocs and re.fullmatch(r"<<-?['\"]?[\w.-]+['\"]?", first):
-            return [_spaced(instruction.heredocs[0])]
-        return [_spaced(text)]
+        document = _DOCUMENT.fullmatch(text.partition("\n")[0]) if instruction.heredocs else None
+        if document is None:
+            return [_spaced(text)]
+        script = instruction.heredocs[0]  # which is run as a file if it names its interpreter
+        return [f"/dev/pipes/{document[1]}" if script.startswith("#!") else _spaced(script)]
     if keyword == "ARG":
         return [re.split(r"[=\s]", text, maxsplit=1)[0], ""]
     if keyword in ("ENV", "LABEL") and "=" not in text.split(" ")[0]:
         text = re.sub(r"\s+", "=", text, count=1)
     if keyword in ("COPY", "ADD"):
-        text = " ".join(_exec_form(text) or [text.partition("\n")[0]])
+        text = " ".join(exec_form(text) or [text.partition("\n")[0]])
     literal = _VARIABLE.split(text)
     return [_spaced(re.sub(r"[\"']|\\(?=.)", "", part)) for part in literal]
-
-
-def _exec_form(text: str) -> list[str] | None:
-    if not text.startswith("["):
-        return None
-    try:
-        words = json.loads(text)
-    except ValueError:
-        return None
-    return words if isinstance(words, list) and all(isinstance(word, str) for word in words) else None
 
 
 def _spaced(text: str) -> str:

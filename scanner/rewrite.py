@@ -253,7 +253,8 @@ def _without(command: str, one: _Simple, following: _Simple | None) -> _Edit | N
     behind = "" if one.behind is None else one.behind[0]
     if before not in ("", "&&", ";", "\n", "(", "&") or behind not in ("", "&&", ";", "\n"):
         return None
-    if before == "&&" and behind != "&&" and one.before is not None:
+    ends_line = before == ";" and behind in ("", "\n")  # behind which a here-document may begin
+    if one.before is not None and (ends_line or (before == "&&" and behind != "&&")):
         return _Edit(len(command[: one.before.start()].rstrip()), end, "")
     within = opens or before == "("
     if within and (following is None or not following.words or following.words[0][0] in _CLOSERS):

@@ -98,6 +98,13 @@ def test_rewritten_commands(command, names, rest):
     assert rewritten(f"RUN /bin/sh -c {command} # buildkit") == f"{mounts(*names.split())} \\\n    {rest}"
 
 
+def test_a_command_that_goes_in_front_of_a_here_document():
+    """The end of its line stays: the document begins there."""
+    found = rewritten(f"/bin/sh -c cat <<A > /x; export T={FAKE}\nb\nA\nmake\n")
+
+    assert found == f"{mounts('T')} <<EOT\ncat <<A > /x\nb\nA\nmake\nEOT"
+
+
 @pytest.mark.parametrize("before", ["# don't", "cat > /x <<A\nit's\nA", "cat > /x <<- 'A'\n\tit's\n\tA"])
 def test_apostrophes_that_are_no_quotes(before):
     """Those of comments and of here-documents neither begin nor end what stands in quotes."""

@@ -19,6 +19,7 @@ from scanner.audit import rows as audit_rows
 from scanner.audit.columns import COLUMNS, history, periods
 from scanner.audit.leaks import Image, Leak
 from scanner.audit.overview import overview
+from scanner.audit.periods import periods as table_periods
 from scanner.audit.run import Audit, Display, Wanted, audit
 from scanner.audit.summary import summarize
 from scanner.audit.targets import Filters, parse_target
@@ -247,3 +248,13 @@ def test_the_store_keeps_what_a_picture_needs(found: Audit) -> None:
     summary = image_of(documents[0], known.entry.reference, "registry")
     assert [each.created_by for each in summary.layers][1] == "COPY .npmrc /root/.npmrc"
     assert coverage_of(documents[0]["coverage"]).complete
+
+
+def test_the_page_and_the_table_have_the_same_builds() -> None:
+    """Whatever counts as the time of a build counts in both: only a clock that was set tells nothing."""
+    times = ("1979-12-31T00:00:00+00:00", "1995-05-05T00:00:00+00:00", "2026-01-05T00:00:00+00:00")
+    images = [Image(f"h/r:{time}", "h/r", "", State.SCANNED, created=audit_rows.built(time)) for time in times]
+
+    assert sum(column.images for column in overview(images).built) == 2
+    table = table_periods([(audit_rows.built(time), False) for time in times], ())
+    assert sum(each.references for each in table if each.start) == 2

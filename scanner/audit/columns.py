@@ -23,12 +23,11 @@ class Column:
 
 
 def day_of(time: str) -> date | None:
-    """The day of an ISO 8601 time; None for what is none, or the zero time that reproducible builds write."""
+    """The day of an ISO 8601 time; None for what is none. Which times builds have is for `rows.built` to say."""
     try:
-        found = date.fromisoformat(time[:10])
+        return date.fromisoformat(time[:10])
     except ValueError:
         return None
-    return found if found.year >= 2000 else None
 
 
 def history(spans: Iterable[Span], today: date) -> tuple[Column, ...]:

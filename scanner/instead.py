@@ -21,7 +21,8 @@ Clean = Callable[[str], str]
 
 #: A URL with a user in front of its host, as far as the host.
 _WITH_USER = re.compile(r"(?P<scheme>https?://)[^\s/@'\"]{1,2000}@")
-_GIT = re.compile(r"\bgit\b[^;&|\n]{0,400}?\b(?:clone|fetch|pull|submodule|ls-remote)\b[^;&|\n]*")
+#: A command of git that fetches a repository, with its operands.
+GIT_FETCH = re.compile(r"\bgit\b[^;&|\n]{0,400}?\b(?:clone|fetch|pull|submodule|ls-remote)\b[^;&|\n]*")
 _LONE_CLONE = re.compile(
     r"""git\ clone
     (?:\ (?:-q|--quiet|--single-branch|--no-tags|--depth[= ]\d+|(?:-b\ |--branch[= ])(?P<ref>[\w./-]+)))*
@@ -50,7 +51,7 @@ def repository(
     """
     if step.kind != "RUN" or not step.shell or len(step.command) > chain.LONGEST:
         return None, None
-    command = _GIT.sub(lambda words: _WITH_USER.sub(r"\g<scheme>", words[0]), step.command)
+    command = GIT_FETCH.sub(lambda words: _WITH_USER.sub(r"\g<scheme>", words[0]), step.command)
     if command == step.command:
         return None, None
     bare = replace(step, command=command, args=())

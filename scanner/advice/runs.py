@@ -13,7 +13,7 @@ from scanner.chain import arranges, keeps, uses
 from scanner.evidence import Secret, Surface
 from scanner.image.instruction import Step, parse_created_by
 from scanner.image.maker import Builder
-from scanner.instead import mount_over, repository, unkept
+from scanner.instead import GIT_FETCH, mount_over, repository, unkept
 from scanner.rewrite import Rewritten, rewrite
 
 #: A rewritten instruction moves no more secrets than these; the rest is masked in it.
@@ -21,7 +21,6 @@ _MOST_OTHERS = 100
 _CACHE = re.compile(r"(?:^|/)(?:\.cache|\.npm/_(?:cacache|logs)|var/cache|var/log|go/pkg/mod/cache|\.m2/repository)/")
 _LOG = re.compile(r"\.log(?:\.\d+)?$|(?:^|/)(?:\.\w+_history|\.wget-hsts|build-env[^/]*)$")
 _GIT = re.compile(r"(?:^|/)\.git(?:/|-credentials$)")
-_GIT_CLONE = re.compile(r"\bgit\b[^;&|\n]{0,400}?\b(?:clone|fetch|pull|submodule|ls-remote)\b")
 _CHANGES = re.compile(r"(?<![\w./-])(?:chmod|chown|chgrp)\s")
 _NAMED = Advice(
     "It stands in the name, link target or header of a file that this RUN made; layers store those as they are.",
@@ -75,7 +74,7 @@ def _inline(case: Case, in_args: bool) -> Advice:
     added, mounted = repository(step, secrets, case.clean, variables=leak.sets_variables)
     if added or mounted:
         return _cloned(case, how, fix, added, mounted)
-    if _GIT_CLONE.search(step.command) and case.holds(step.command):
+    if GIT_FETCH.search(step.command) and case.holds(step.command):
         fix = (*_fetched(case), *fix)
     over = {path: mount_over(step.command, absolute(path)) for path in leak.files}
     advice = from_mounts(case, how, fix, step, secrets, tuple(dict.fromkeys(filter(None, over.values()))))
@@ -172,7 +171,7 @@ def _cloned(
     """The advice for a credential in the URL of a repository."""
     arguments = frozenset(name for name, value in case.step.args if case.holds(value))
     if added and case.leak.builder in (Builder.BUILDKIT, Builder.UNKNOWN):
-        host = (urlsplit(added.dockerfile.split()[1]).hostname or "HOST") if added else "HOST"
+        host = urlsplit(added.dockerfile.split()[1]).hostname or "HOST"
         fix = (
             *fix,
             "Let the builder fetch the repository, as in the rewritten instruction: its token never enters a layer.",

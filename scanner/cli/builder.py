@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scanner.cli.common import EXIT_INCOMPLETE, EXIT_LEAKED, FormatType, apart, complain
+from scanner.cli.common import EXIT_INCOMPLETE, EXIT_LEAKED, FormatType, apart, complain, out_of_room
 from scanner.cli.options import (
     allow_incomplete_option,
     fail_on_option,
@@ -81,14 +81,14 @@ def _scan(
         except LeakscanError as error:
             return unavailable(name, "docker", error, rules.rules_digest, known), error
         except OSError as error:
-            failure = LeakscanError(f"the scan cannot go on: {error.strerror}", "Free some space in TMPDIR, or set it.")
+            failure = out_of_room(error)
             return unavailable(name, "docker", failure, rules.rules_digest, known), failure
         try:
             least = None if fail_on == "never" else Severity(fail_on)
             options = Options(limits, jobs, installation_key(os.environ), least, show_secrets)
             return scan_builder(opened, rules, options, display.advance), None
         except OSError as error:
-            failure = LeakscanError(f"the scan cannot go on: {error.strerror}", "Free some space in TMPDIR, or set it.")
+            failure = out_of_room(error)
             return unavailable(name, opened.source, failure, rules.rules_digest, known), failure
         finally:
             opened.close()

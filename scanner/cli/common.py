@@ -93,6 +93,11 @@ def tell_alone() -> None:
     click.echo("leakscan: no worker is there to read the images; start one: leakscan worker", err=True)
 
 
+def out_of_room(error: OSError) -> LeakscanError:
+    """What ends a scan that finds no room for what it unpacks."""
+    return LeakscanError(f"the scan cannot go on: {error.strerror}", "Free some space in TMPDIR, or set it.")
+
+
 def complain(error: LeakscanError) -> None:
     """Say on standard error what failed and what to try."""
     from scanner.report.escape import text

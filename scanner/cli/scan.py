@@ -25,6 +25,7 @@ from scanner.cli.common import (
     ImageType,
     apart,
     complain,
+    out_of_room,
 )
 from scanner.cli.common import platform as platform_option
 from scanner.cli.configured import (
@@ -307,7 +308,7 @@ def _scanned(run: _Run, earlier: _Earlier | None) -> tuple[ScanResult, LeakscanE
         except LeakscanError as error:
             return unavailable(image, opened.source, error, rules.rules_digest, asked.known), error
         except OSError as error:
-            failure = LeakscanError(f"the scan cannot go on: {error.strerror}", "Free some space in TMPDIR, or set it.")
+            failure = out_of_room(error)
             return unavailable(image, opened.source, failure, rules.rules_digest, asked.known), failure
         finally:
             opened.close()

@@ -106,9 +106,10 @@ def write(target: Target, report: Iterable[str]) -> None:
     if target.file is None:
         _print(report)
         return
-    path = Path(os.path.realpath(target.file))
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    temporary: Path | None = None
     try:
+        path = Path(os.path.realpath(target.file))
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         if path.exists() and not path.is_file():  # a device or a pipe is written to, never replaced
             with open(path, "w", encoding="utf-8", errors="backslashreplace") as device:
                 device.writelines(report)
@@ -119,8 +120,9 @@ def write(target: Target, report: Iterable[str]) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
         raise LeakscanError(
             f"the report cannot be written to {target.file}: {error.strerror}", "Give another file, or free some space."
         ) from error

@@ -80,8 +80,10 @@ class Keys:
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
-def load(named: Path | None, start: Path, environment: Mapping[str, str], keys: Callable[[], Keys]) -> Settings:
-    """The settings that hold in directory *start*.
+def load(
+    named: Path | None, start: Path | None, environment: Mapping[str, str], keys: Callable[[], Keys]
+) -> Settings:
+    """The settings that hold in directory *start*; no file is looked for if there is none.
 
     Args:
         named: the file of --config, None to look for one.
@@ -92,7 +94,7 @@ def load(named: Path | None, start: Path, environment: Mapping[str, str], keys: 
     if named is None and (given := environment.get(f"{PREFIX}CONFIG")):
         named = Path(given)
     notices: list[str] = []
-    file = named if named is not None else _found(start, notices)
+    file = named if named is not None or start is None else _found(start, notices)
     if file is None and not any(each.startswith(PREFIX) and not _known(each) for each in environment):
         return Settings(notices=tuple(notices))
     allowed = keys()

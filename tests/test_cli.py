@@ -422,6 +422,20 @@ def test_a_path_that_cannot_be_looked_at_is_no_fault_of_ours(words: tuple[str, .
     assert done.returncode == code and "fault of leakscan" not in done.stderr
 
 
+def test_a_working_directory_that_was_removed(clean: Path, tmp_path: Path) -> None:
+    """It holds no settings, and is needed for nothing else."""
+    command = f"cd {tmp_path} && rmdir {tmp_path} && exec {sys.executable} -m scanner --quiet {clean.absolute()}"
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+
+    done, told = (
+        subprocess.run(["sh", "-c", f"mkdir -p {tmp_path} && {command} {more}"], env=environment, capture_output=True)
+        for more in ("", "--format json=out")
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert told.returncode == 3 and b"cannot be written to out" in told.stderr
+
+
 def test_a_malformed_platform_is_wrong_usage(clean: Path) -> None:
     """The option's words are at fault, not the image."""
     assert leakscan("--platform", "linux", clean).returncode == 2

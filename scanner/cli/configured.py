@@ -38,10 +38,18 @@ class ConfiguredCommand(click.Command):
             given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
             named = given.get("config")
             root = ctx.find_root().command
-            settings = load(Path(named) if named else None, Path.cwd(), os.environ, lambda: _keys(root))
+            settings = load(Path(named) if named else None, _here(), os.environ, lambda: _keys(root))
             ctx.meta[_SETTINGS] = settings
             ctx.default_map = {**(ctx.default_map or {}), **_defaults(self, ctx, settings)}
         return super().parse_args(ctx, args)
+
+
+def _here() -> Path | None:
+    """The working directory; None if it was removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
 
 
 def config_option(command: F) -> F:

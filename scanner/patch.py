@@ -18,7 +18,7 @@ from scanner.image.recipe import Recipe
 
 _CONTEXT = 3
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_SET = re.compile(r"(?<=\s)([A-Za-z_]\w*)=")
+_QUOTED = re.compile(r"\"(?:\\.|[^\"\\])*\"|'[^']*'")
 _NO_END = "\\ No newline at end of file\n"
 
 
@@ -34,8 +34,8 @@ class _Change:
 def diff(
     recipe: Recipe, edits: Mapping[int, str | None], arguments: Collection[str] = (), ignored: str = ""
 ) -> str | None:
-    """The diff that makes the edits; None if a step's instruction is not known, nothing would change, or an instruction
-    that stays uses a variable that would be gone.
+    """The diff that makes the edits; None if a step's instruction is not known, nothing would change, or a variable
+    would be gone that an instruction uses which stays, or that is declared beside another one.
 
     Args:
         edits: history index → the instruction to put there, None to delete it.
@@ -97,22 +97,24 @@ def _changes(
         return None
     texts = {recipe.made[step]: text for step, text in edits.items()}
     for instruction in recipe.stage:
-        if instruction.keyword == "ARG" and instruction.text.partition("=")[0].strip() in arguments:
+        declared = _declared(instruction) if instruction.keyword == "ARG" else set()
+        if not declared.isdisjoint(arguments):
             texts.setdefault(instruction, None)
-    gone = {name for instruction, text in texts.items() if text is None for name in _declared(instruction)}
-    staying = (" ".join([*each.flags, each.text]) for each in recipe.stage if each not in texts)
-    if any(uses(words, name) for words in staying for name in gone):
+    gone = [_declared(instruction) for instruction, text in texts.items() if text is None]
+    staying = [" ".join([*each.flags, each.text]) for each in recipe.stage if each not in texts]
+    if any(len(names) > 1 or any(uses(text, name) for name in names for text in staying) for names in gone):
         return None
     changes = [_change(dockerfile, instruction, text) for instruction, text in texts.items()]
     return sorted(changes, key=lambda change: change.start)
 
 
-def _declared(instruction: Instruction) -> list[str]:
+def _declared(instruction: Instruction) -> set[str]:
     """The variables that an ARG or ENV gives to the instructions behind it."""
     if instruction.keyword not in ("ARG", "ENV"):
-        return []
-    first = _NAME.match(instruction.text)
-    return [*([first[0]] if first else []), *_SET.findall(instruction.text)]
+        return set()
+    words = _QUOTED.sub("", instruction.text).split()
+    names = [word.partition("=")[0] for word in words if "=" in word or instruction.keyword == "ARG"]
+    return set(filter(_NAME.fullmatch, names or words[:1]))
 
 
 def _ignoring(dockerfile: Dockerfile, pattern: str) -> str:

@@ -80,7 +80,7 @@ def test_instructions_and_arguments_are_deleted(tmp_path: Path) -> None:
     assert patched(tmp_path, TEXT, change) == expected.replace("ARG TOKEN\n", "")
 
 
-@pytest.mark.parametrize("kind", ["ARG TOKEN", "ENV A=b TOKEN=x", "ENV TOKEN x"])
+@pytest.mark.parametrize("kind", ["ARG TOKEN", "ENV TOKEN=x", "ENV TOKEN x"])
 @pytest.mark.parametrize("user", ["RUN two $TOKEN", 'ENV U="${TOKEN:-y}"', "COPY --chown=$TOKEN a b"])
 def test_no_variable_goes_that_is_used(kind: str, user: str) -> None:
     """An instruction that uses it would find it empty."""
@@ -89,6 +89,17 @@ def test_no_variable_goes_that_is_used(kind: str, user: str) -> None:
     assert diff(recipe(text, steps), {0: None}) is None and command(recipe(text, steps), {0: None}) is None
     assert diff(recipe(text.replace("TOKEN:", "T:").replace("=$TOKEN", "").replace("$TOKEN", "$T"), steps), {0: None})
     assert diff(recipe(f"FROM a\n{kind}\nRUN one $TOKEN\n", (steps[0], "RUN one $TOKEN")), {0: None, 1: "RUN 1"})
+
+
+@pytest.mark.parametrize("declared", ["ARG TOKEN A=1", "ARG A=1 TOKEN=x", 'ENV A=1 TOKEN="x y"'])
+def test_no_variable_goes_with_another_one(declared: str) -> None:
+    """An instruction that sets two cannot go for the sake of one."""
+    found = recipe(f"FROM a\n{declared}\nRUN one $TOKEN $A\n", (declared.replace('"', ""), "RUN one $TOKEN $A"))
+
+    assert diff(found, {0: None, 1: "RUN 1"}) is None
+    if declared.startswith("ARG"):
+        assert diff(found, {1: "RUN 1"}, {"TOKEN"}) is None
+        assert diff(found, {1: "RUN 1"}, {"OTHER"}) is not None
 
 
 def test_lines_around_a_change_are_those_of_the_image() -> None:

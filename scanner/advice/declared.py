@@ -109,10 +109,7 @@ def _variable(case: Case, kind: str) -> Advice:
         value = case.leak.secret.reveal().decode("utf-8", "replace")
         given = replace(user, args=((name, value),))
         advice = from_mounts(case, how, fix, given, (case.leak.secret,), at=at)
-        alone = kind == "ARG" or len(_SET.findall(case.step.command)) == 1
-        if advice.change is None or not alone:
-            return replace(advice, change=None)
-        return replace(advice, change=Change({**advice.change.steps, OWN: None}))
+        return replace(advice, change=advice.change and Change({**advice.change.steps, OWN: None}))
     return Advice(how, (*fix, f"Take it from a mount in the RUN that uses ${name}: {case.mount(name)}"))
 
 

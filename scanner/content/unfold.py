@@ -6,7 +6,7 @@ import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from scanner.content import archives, documents, embedded, repositories, zips
+from scanner.content import archives, documents, embedded, repositories, storedvalues, zips
 from scanner.content.brotlifiles import is_named_brotli
 from scanner.content.encoded import Clue, decode_runs, open_wide, wide_text
 from scanner.content.lzofiles import is_lzop
@@ -20,7 +20,7 @@ _HEAD = 128
 _TELLING = 24  # bytes that tell a compressed stream
 #: first bytes that may be the start of something with an inside
 _FIRST = frozenset(b"\x1f\x28\x50\x21\x42\x53\x25\x30\x37\x68\x73\x52\x4c\x4d\x5d\x78")
-_FIRST |= frozenset(b"\x02\x04\x89\xd0\xed\xfd\xff\xfe\0")
+_FIRST |= frozenset(b"\x02\x04\x6d\x89\xd0\xed\xfd\xff\xfe\0")
 #: of skippable frames of zstd, of zlib streams with a window smaller than git's own, of binary cpio
 _FIRST |= frozenset(range(0x50, 0x60)) | frozenset(range(0x08, 0x78, 0x10)) | frozenset(b"\xc7\x71")
 #: where the checksum of a tar header stands, and how it may begin
@@ -223,6 +223,10 @@ def _by_magic(content: Content, head: bytes, room: Room) -> _Format | None:
         return _Format(documents.open_sqlite(content, room))
     if head[:5] == b"%PDF-":
         return _Format(documents.open_pdf(content, room))
+    if storedvalues.is_redis(head):
+        return _Format(storedvalues.open_redis(content, room), apart=False)
+    if storedvalues.is_mozilla(head):
+        return _Format(storedvalues.open_mozilla(content, room))
     if repositories.is_pack(head):
         return _Format(repositories.open_pack(content, room))
     return _closed(content, head)

@@ -979,6 +979,9 @@ def test_files_of_wide_characters_are_searched(encoding: str) -> None:
     assert data[at : at + length] == MARK.decode().encode(codec)
 
 
+ARJ = bytes([30, 11, 1, 2, 0x10, 0, 2, 0]) + bytes(22) + b"a.arj\0"
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -988,8 +991,17 @@ def test_files_of_wide_characters_are_searched(encoding: str) -> None:
         b"MSWIM\0\0\0\xd0\0\0\0" + b"\0" * 24,
         b"xar!\0\x1c\0\1" + b"\0" * 24,
         b"\xff\x06\0\0sNaPpY" + b"\0" * 24,
+        b"\x60\xea\x24\0" + ARJ + zlib.crc32(ARJ).to_bytes(4, "little") + b"\0" * 64,
+        b"\x60\xea\xff\0" + ARJ + b"a comment of some length" * 9,
+        b"\x19\x47-lh5-\x20\0\0\0\x40\0\0\0" + b"\0" * 4 + b"\x20\1\4name" + b"\x8a" * 40,
+        b"\x01\x02\x31\0\0\0\x10**ACE**\x14\x14" + b"\0" * 40,
+        b"7kSt\xa0\x31\x83\xd3\x8c\xb2\x28\xb0\xd3zPQ\1\1" + b"\x99" * 40,
+        b"LRZI\0\6" + b"\0" * 40,
+        b"BZ3v1" + b"\0\0\1\0" + b"\x98" * 40,
+        b"SZDD\x88\xf0\x27\x33A\0" + b"\0" * 40,
     ],
-    ids=["rar", "squashfs in another order", "old squashfs", "wim", "xar", "snappy"],
+    ids=["rar", "squashfs in another order", "old squashfs", "wim", "xar", "snappy", "arj", "arj with a comment", "lha",
+         "ace", "zpaq", "lrzip", "bzip3", "compress.exe"],
 )
 def test_formats_that_are_not_understood_are_gaps(data: bytes) -> None:
     """Never silently clean."""

@@ -144,6 +144,12 @@ def seven_zip() -> bytes:
     return b"7z\xbc\xaf\x27\x1c\0\4" + struct.pack("<I", zlib.crc32(start)) + start + random.Random(1).randbytes(140)
 
 
+def upx(program: bytes) -> bytes:
+    """A program that UPX packed: the header that it leaves at the end."""
+    header = b"UPX!" + bytes([14, 22, 14, 9]) + struct.pack("<5I", 7, 8, 90_000, len(program), 90_000) + bytes(3)
+    return program + header + bytes([sum(header[4:]) % 251]) + struct.pack("<I", 0xEC)
+
+
 SQUASHFS = struct.pack("<4s4I4H2H", b"hsqs", 9, 0, 1 << 17, 1, 1, 17, 0, 1, 4, 0) + bytes(400)
 FORMS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gz, "bzip2": bz2.compress, "xz": lzma.compress, "zstd": zstd, "zip": lambda data: zipped(("e", data)),
@@ -258,6 +264,7 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
                                                           b"/Filter [/AHx /Fl] /Index [" + b"1 1 " * 2000 + b"]"))),
     "pdf_nine_filters": (SAID, lambda key: pdf(stream(_nine(text(key)), b"/Filter [" + b"/AHx " * 8 + b"/Fl]"))),
     "7z_behind_a_program": (SAID, lambda key: ELF + seven_zip()),
+    "program_that_upx_packed": (SAID, lambda key: upx(ELF)),
     "squashfs_behind_a_program": (SAID, lambda key: ELF + SQUASHFS),
     "cut_gzip_in_a_script": (SAID, lambda key: SCRIPT + gz(text(key) + random.Random(1).randbytes(20_000))[:-3000]),
     "cut_xz_in_a_script": (SAID, lambda key: SCRIPT + lzma.compress(random.Random(1).randbytes(20_000))[:9000]),
@@ -374,6 +381,14 @@ def test_a_file_may_end_anywhere(name: str) -> None:
     for end in range(1, min(len(data), 300)):
         for each in (data[:end], b"\n" + data[:end]):
             assert all(isinstance(inner, Content | Fault) for inner in opened(each))
+
+
+def test_what_only_speaks_of_upx_is_no_gap(tmp_path: Path) -> None:
+    """Its magic is a word, as programs that look for it have it."""
+    data = ELF + b"Info: This file is packed with the UPX executable packer\0UPX!\0" + ELF
+    path = write(tmp_path / "image.tar", image_of(layer({"a": data})).docker_archive())
+
+    assert outcome(path, fuzzing.new_key(random.Random(1))) == CLEAN
 
 
 def test_what_only_looks_like_an_entry_in_front_of_a_zip_is_no_gap(tmp_path: Path) -> None:

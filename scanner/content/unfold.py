@@ -20,12 +20,13 @@ _HEAD = 128
 _TELLING = 24  # bytes that tell a compressed stream
 #: first bytes that may be the start of something with an inside
 _FIRST = frozenset(b"\x1f\x28\x50\x21\x42\x53\x25\x30\x37\x68\x73\x52\x4c\x4d\x5d\x78")
-_FIRST |= frozenset(b"\x02\x04\x6d\x89\xd0\xed\xfd\xff\xfe\0")
+_FIRST |= frozenset(b"\x02\x04\x60\x6d\x89\xd0\xed\xfd\xff\xfe\0")
 #: of skippable frames of zstd, of zlib streams with a window smaller than git's own, of binary cpio
 _FIRST |= frozenset(range(0x50, 0x60)) | frozenset(range(0x08, 0x78, 0x10)) | frozenset(b"\xc7\x71")
 #: where the checksum of a tar header stands, and how it may begin
 _TAR_SUM, _SUM_FIRST = 148, b" 01234567\0\x80"
 _LOCAL = b"PK\3\4"
+_LHA, _ACE = 0x2D, 0x2A  # of magics that do not stand first: at 2, at 7
 _LZMA_ZERO = 13  # where the first coded byte of lzma stands, which is 0
 _OLE, _ENCRYPTED_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "EncryptedPackage".encode("utf-16-le")
 _OLE_SEARCHED = 1 << 22
@@ -184,7 +185,7 @@ def _zip(content: Content, room: Room, end: int | None) -> _Format:
 def _by_start(content: Content, room: Room) -> _Format | None:
     """The format that the first bytes tell."""
     data = content.data
-    if data[0] in _FIRST:
+    if data[0] in _FIRST or data[2] == _LHA or data[7] == _ACE:
         head = bytes(data[:_HEAD])
         if head[0] & 0x8F == 8 and repositories.is_loose(head):
             return _Format(repositories.open_loose(content, room))

@@ -1,7 +1,9 @@
 """Formats that hold something packed and are not understood, told by their first bytes.
 
 Sources: the RAR 5.0 archive format and unrar's notes on the older one, the
-squashfs superblocks of Linux before 2.6.29 and of big machines, the cabinet format (CFHEADER), WIM and xar.
+squashfs superblocks of Linux before 2.6.29 and of big machines, the cabinet format (CFHEADER), WIM and xar, ARJ's
+technical notes, header levels of LHA, ACE's technical notes, the ZPAQ specification, and the headers that lrzip, bzip3,
+COMPRESS.EXE of DOS and UPX (its PackHeader) write.
 """
 
 from __future__ import annotations
@@ -22,11 +24,13 @@ class _Format:
         magic: what it begins with.
         sound: whether a header behind that magic is what it should be; asked where the magic may be there by chance,
             amid a file.
+        at: where the magic stands.
     """
 
     magic: bytes
     name: str
     sound: Callable[[bytes], bool]
+    at: int = 0
 
 
 def _rar(head: bytes) -> bool:
@@ -51,6 +55,21 @@ def _cabinet(head: bytes) -> bool:
     return head[4:8] == bytes(4) and head[12:16] == bytes(4) and head[24:26] in (b"\3\1", b"\2\1", b"\4\1")
 
 
+def _arj(head: bytes) -> bool:
+    end = 4 + int.from_bytes(head[2:4], "little")  # of the main header, which has a checksum
+    if end + 4 <= len(head):
+        return end > 34 and zlib.crc32(head[4:end]).to_bytes(4, "little") == head[end : end + 4]
+    return end <= 2604 and 30 <= head[4] <= 64 and head[10] == 2  # it is of an archive, and goes on with a comment
+
+
+def _lha(head: bytes) -> bool:
+    return head[3:5] in (b"lh", b"lz", b"pm") and head[6] == 0x2D and head[20] <= 3
+
+
+def _upx(head: bytes) -> bool:
+    return len(head) >= 32 and any(head[16:20]) and sum(head[4:31]) % 251 == head[31]
+
+
 def _always(head: bytes) -> bool:
     return len(head) >= _SHORTEST
 
@@ -64,6 +83,14 @@ _FORMATS = (
     _Format(b"MSWIM\0\0\0", "WIM", _always),
     _Format(b"xar!\0\x1c\0\1", "xar", _always),
     _Format(b"\xff\x06\0\0sNaPpY", "Snappy", _always),
+    _Format(b"\x60\xea", "ARJ", _arj),
+    _Format(b"-", "LHA", _lha, at=2),
+    _Format(b"**ACE**", "ACE", _always, at=7),
+    _Format(b"7kSt\xa0\x31\x83\xd3\x8c\xb2\x28\xb0\xd3zPQ", "ZPAQ", _always),
+    _Format(b"LRZI\0", "lrzip", _always),
+    _Format(b"BZ3v1", "bzip3", _always),
+    _Format(b"SZDD\x88\xf0\x27\x33", "COMPRESS.EXE", _always),
+    _Format(b"UPX!", "UPX", _upx),
 )
 #: a magic that is no word and no code of any machine: at the start of a file it tells enough
 _SURE = ("RAR", "cabinet", "WIM", "xar", "Snappy")
@@ -75,6 +102,6 @@ def unread(head: bytes, start: bool) -> str:
     *start*: it stands at the start of a file, where its magic means more than amid one.
     """
     for each in _FORMATS if len(head) >= _SHORTEST else ():
-        if head.startswith(each.magic) and ((start and each.name in _SURE) or each.sound(head)):
+        if head.startswith(each.magic, each.at) and ((start and each.name in _SURE) or each.sound(head)):
             return each.name
     return ""

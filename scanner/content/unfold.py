@@ -216,6 +216,10 @@ def _by_magic(content: Content, head: bytes, room: Room) -> _Format | None:
         from scanner.content.sevenzip import open_seven  # costs an import only where there is one; so does the next
 
         return _Format(open_seven(content, 0, room))
+    if head[:4] == b"QFI\xfb":
+        from scanner.content import qcow
+
+        return _Format(qcow.open_qcow(content, room), apart=False) if qcow.is_qcow(head) else None
     if head[:4] == b"hsqs" and (opened := _squashfs(content, head, room)):
         return opened
     if archives.is_cpio(head):

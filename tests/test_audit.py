@@ -204,7 +204,9 @@ def test_where_a_secret_is_and_since_when(registry: MemoryRegistry, store: Store
     assert appearances(store, "0" * 32) == []
 
 
-def test_the_trail_of_a_secret(registry: MemoryRegistry, store: Store, rules: Detection, leakscan: Leakscan) -> None:
+def test_the_trail_of_a_secret(
+    registry: MemoryRegistry, store: Store, rules: Detection, leakscan: Leakscan, tmp_path: Path
+) -> None:
     """One command answers which, since which build, and whether it is gone, for a fingerprint or a value at hand."""
     leak = layer({".env": f"GITHUB_TOKEN={token(1)}\n"})
     registry.put("team/app", "1", built("2026-01-05", leak))
@@ -227,7 +229,10 @@ def test_the_trail_of_a_secret(registry: MemoryRegistry, store: Store, rules: De
     assert told.returncode == 1
     assert f"in 1 image now; first in {registry.address}/team/app:1, built 2026-01-05" in told.stdout
     assert [line.split()[-1] for line in told.stdout.splitlines()[1:]] == ["there", f"{datetime.now(UTC):%Y-%m-%d}"]
-    assert (given.returncode, json.loads(given.stdout)["secrets"][0]["current"]) == (0, 0)  # it has another key
+    assert given.returncode == 3 and "LEAKSCAN_KEY" in given.stderr  # it has another key
+    assert (other.returncode, leakscan("audit", "--where", print_[:16], env=environment).returncode) == (0, 2)
+    empty = leakscan("audit", "--where", print_, "--store", f"sqlite:///{tmp_path}/empty.sqlite3")
+    assert empty.returncode == 3 and "nothing was audited" in empty.stderr
     assert token(1) not in told.stdout + given.stdout + given.stderr
     assert (other.returncode, "no image" in other.stdout) == (0, True)
     assert all((each.returncode, "is no fingerprint" in each.stderr) == (2, True) for each in misspelt)

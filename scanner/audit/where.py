@@ -7,11 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from scanner.errors import StoreError
 from scanner.keys import fingerprint
 from scanner.known import UnusableSecret, given_secrets
 from scanner.report import escape
+from scanner.seal import Seal
 from scanner.store.database import Store
-from scanner.store.ledger import Appearance, appearances
+from scanner.store.layers import other_keys
+from scanner.store.ledger import Appearance, appearances, audited
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 
@@ -47,17 +50,34 @@ def trails(engine: Store, words: str, key: bytes, environment: Mapping[str, str]
         key: the installation's.
 
     Raises:
-        UnusableSecret: it cannot be read, or is no fingerprint.
-        DatabaseError: the store cannot.
+        UnusableSecret: it cannot be read, or *words* are no fingerprint.
+        StoreError: it is in no image that the store tells of, and the store does not tell of all.
+        DatabaseError: the store cannot be read.
     """
     if "=" not in words:
-        if not _FINGERPRINT.fullmatch(words):  # of one that is misspelt nobody could say that it is nowhere
-            raise UnusableSecret("that is no fingerprint", "Give its 32 hexadecimal digits, as reports have them.")
-        return [Trail(words, tuple(appearances(engine, words)))]
+        if not _FINGERPRINT.fullmatch(words):
+            tip = "Give the 32 hexadecimal digits that a report names, or id=NAME,env=VAR."
+            raise UnusableSecret("--where names no fingerprint", tip)  # it may be the secret itself: it is not told
+        found = [Trail(words, tuple(appearances(engine, words)))]
+        return found if found[0].seen else _sure(engine, found, None)
     prints = [fingerprint(key, part.value.reveal())
               for each in given_secrets([words], [], environment) for part in each.parts]  # fmt: skip
     found = [Trail(each, tuple(appearances(engine, each))) for each in dict.fromkeys(prints)]
-    return [each for each in found if each.seen] or found[:1]
+    return [each for each in found if each.seen] or _sure(engine, found[:1], Seal(key).identity)
+
+
+def _sure(engine: Store, found: list[Trail], key: str | None) -> list[Trail]:
+    """Trails on which nothing was seen, if that says something. Raises StoreError.
+
+    *key* is the mark of the one that the fingerprints were made with; None if they were taken from a report.
+    """
+    if not audited(engine):
+        tip = "Name the one that audits write: --store, LEAKSCAN_STORE."
+        raise StoreError("nothing was audited into that store", tip)
+    if key is not None and other_keys(engine, key):
+        what = "it is in no image that was audited under this key, and the store has results of another one"
+        raise StoreError(what, "Set LEAKSCAN_KEY as audits do, or give the fingerprint that a report names.")
+    return found
 
 
 def text(trail: Trail) -> str:

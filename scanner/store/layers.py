@@ -99,3 +99,10 @@ class KeptLayers:
         row = {"digest": name, "rules": self._rules, "form": form.value, "key": self._seal.identity, "outcome": raw}
         with self._engine.begin() as connection:
             put(connection, LAYERS, [row], update=("outcome",))
+
+
+def other_keys(engine: Store, identity: str) -> bool:
+    """Whether the store has layers that were read under another key than that of *identity*. Raises DatabaseError."""
+    with engine.connect() as connection:
+        found = connection.execute(select(LAYERS.c.key).where(LAYERS.c.key != identity).limit(1))
+        return found.scalar_one_or_none() is not None

@@ -190,6 +190,12 @@ def leaking(engine: Store, rules: str, digests: Iterable[str]) -> int:
         return int(connection.execute(found).scalar_one())
 
 
+def audited(engine: Store) -> bool:
+    """Whether any image was looked at. Raises DatabaseError."""
+    with engine.connect() as connection:
+        return connection.execute(select(RESULTS.c.digest).limit(1)).scalar_one_or_none() is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Appearance:
     """A reference whose image holds a secret.

@@ -636,8 +636,8 @@ def test_a_list_of_references(registry: MemoryRegistry, store: Store, rules: Det
         registry.put("team/app", tag, image)
         registry.put("team/all", tag, image)
     digest = sha256(image.manifest())
-    lines = ["# ours", f"{registry.address}/team/app:2  # the second", "", f"{registry.address}/team/app@{digest}",
-             f"registry:{registry.address}/team/all", f"{registry.address}/team/app:9"]  # fmt: skip
+    lines = ["\ufeff# ours", f"{registry.address}/team/app:2", "", f"{registry.address}/team/app@{digest}",
+             f"registry:{registry.address}/team/all", f"{registry.address}/team/app:9  # the ninth"]  # fmt: skip
 
     [target] = parse_list(lines)
     found = run(registry, store, rules, target=target)

@@ -85,7 +85,7 @@ def parse_list(lines: Iterable[str]) -> list[Target]:
     """
     found: dict[Repository, list[Reference]] = {}
     for number, line in enumerate(lines, 1):
-        text = line.partition("#")[0].strip().removeprefix("registry:").removeprefix("docker://")
+        text = line.removeprefix("\ufeff").partition("#")[0].strip().removeprefix("registry:").removeprefix("docker://")
         if not text:
             continue
         try:

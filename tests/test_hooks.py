@@ -304,3 +304,25 @@ def test_an_audit_catches_what_no_webhook_told(tmp_path: Path) -> None:
             assert door.service.verdicts.of(known).tags == (f"{registry.address}/shop/web:v1",)
             assert door.service.verdicts.of(OTHER).tags == ()
             assert door.service.counters.value("leakscan_audits_total", result="done") == 1
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_an_audit_asks_for_what_refers_to_a_known_image(tmp_path: Path, read: bool) -> None:
+    """An attestation that the image was read without is read beside it; one that was read with it is not."""
+    with memory_registry() as registry:
+        image, later = image_of(layer({"a": "b"})), image_of(layer({"c": "d"}))
+        registry.put("shop/web", "v1", image)
+        digest = sha256(image.manifest())
+        tag = f"{digest.replace(':', '-')}.att"
+        registry.put("shop/web", tag, later)
+        referrers = [sha256(later.manifest())] if read else []
+        found = {"manifest_digest": digest, "platform": "linux/amd64", "findings": [], "referrers": referrers}
+        with doorway(tmp_path, ServeSettings(frozenset({registry.address}))) as door:
+            ledger = Ledger(door.service.store, registry.address, RULES, "run")
+            ledger.record(Result(digest, State.SCANNED, True, f"{registry.address}/shop/web", images=[found]))
+
+            Rounds(door.service, Limits()).audit(registry.address)
+
+            assert [(ticket.digest, ticket.reference) for ticket in door.queued] == (
+                [] if read else [(digest, f"{registry.address}/shop/web:{tag}@{digest}")]
+            )

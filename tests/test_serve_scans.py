@@ -13,13 +13,14 @@ import pytest
 
 from scanner.errors import StoreError
 from scanner.serve.assembly import Assembled, assembled
-from scanner.serve.hooks.taken import pending
+from scanner.serve.hooks.push import Push
+from scanner.serve.hooks.taken import pending, take
 from scanner.serve.registries import Registries
 from scanner.serve.settings import ServeSettings
 from scanner.serve.words import Policy, Priority, Standing, Ticket, TicketState
 from scanner.store.database import DatabaseError
 from testimages.values import github_token
-from tests.builders import image_of, layer, sha256
+from tests.builders import OCI_MANIFEST, descriptor_of, dumps, image_of, layer, sha256
 from tests.postgres import own_postgres
 from tests.registries import Handler, MemoryRegistry, Request, memory_registry
 from tests.serving import awaited
@@ -90,6 +91,31 @@ def test_tickets_are_scanned(registry: MemoryRegistry, url: str) -> None:
 
     assert {each.state for each in states} == {TicketState.DONE} and {each.tries for each in states} == {1}
     assert standings == [Standing.LEAKED, Standing.CLEAN, Standing.CLEAN] * 2
+
+
+def test_an_attestation_that_came_after_its_image(registry: MemoryRegistry, url: str) -> None:
+    """It is read beside the image, whose verdict tells of it; one that was read is not asked for again."""
+    statement = dumps({"predicate": {"GITHUB_TOKEN": github_token(random.Random("attested"))}})
+    raw = dumps({"schemaVersion": 2, "config": descriptor_of(b"{}", "application/vnd.oci.empty.v1+json"),
+                 "layers": [descriptor_of(statement, "application/vnd.in-toto+json")]})  # fmt: skip
+    with assembled(url, settings(registry), Policy()) as both:
+        image = asked(both, registry, 1)
+        ended(both, image)
+        before = both.service.verdicts.of(image.digest)
+        tag = f"{image.digest.replace(':', '-')}.att"
+        registry.blobs |= {sha256(statement): statement, sha256(b"{}"): b"{}"}
+        registry.manifests["team/app1", tag] = registry.manifests["team/app1", sha256(raw)] = raw, OCI_MANIFEST
+        push = Push(registry.address, "team/app1", tag, sha256(raw))
+        first = take(both.service, [push], "", "test")
+        listed = both.service.queue.listed(tuple(TicketState), 10)
+        [ticket] = [each for each in listed if each.id != image.id]
+        over = ended(both, ticket)
+        after = both.service.verdicts.of(image.digest)
+        again = take(both.service, [push], "", "test")
+
+    assert (before.standing, after.standing) == (Standing.CLEAN, Standing.LEAKED)
+    assert (first.queued, over.state, over.digest) == (1, TicketState.DONE, image.digest)
+    assert (again.queued, again.known) == (0, 0)
 
 
 def test_what_another_service_left(registry: MemoryRegistry, url: str) -> None:

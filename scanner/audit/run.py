@@ -212,13 +212,13 @@ class Reader:
     def extended(self, item: Item, before: Result) -> Result:
         """Scan what refers to an image that was read without it; write down what came of both. Raises DatabaseError.
 
-        *before* is what the ledger has of the image.
+        *before* is what the ledger has of the image. Without a digest *item* is what its tag points to.
         """
         client, limits = self._client.of(item.repository), self._wanted.limits
         name = item.reference(self._client.repository.host)
         try:
             opened = open_referrer(
-                client, Reference(item.repository, "", item.digest), limits=limits, shared=self._shared, name=name
+                client, Reference(item.repository, item.tag, item.digest), limits=limits, shared=self._shared, name=name
             )
             try:
                 options = Options(limits, self._wanted.jobs, self._wanted.key, Severity.LOW)

@@ -13,6 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
@@ -214,7 +215,8 @@ class _Desk:
         ledger = self._ledger_of(job)
         item = Item(job["repository"], job["tag"], job["digest"])
         known = ledger.result(item.digest)
-        if known is not None and known.final:  # by a job of another audit, or of one that was killed
+        again = known is not None and known.final  # by a job of another audit, or of one that was killed
+        if known is not None and again and not (item.subject and known.images):
             return 0, 0
         if job["rules"] != rule_set(self._rules, job["platform"], self._limits) or job["key"] != self._identity:
             what = "a worker has other rules, limits, version or key (LEAKSCAN_KEY) than the audit"
@@ -233,7 +235,10 @@ class _Desk:
         reader = self._reader[1]
         blobs, size = reader.kept.read, reader.kept.size
         try:
-            reader.read(item, known, job.get("tags"))
+            if known is not None and again:  # what has that tag may have come after the image was read
+                reader.extended(replace(item, digest=""), known)
+            else:
+                reader.read(item, known, job.get("tags"))
         finally:
             if login:  # of this image alone
                 client.close()

@@ -88,7 +88,7 @@ class Rounds:
                     ledger.point(found.repository, tags, found.present if found.whole else None)
                 for item in found.items:
                     failures += [item.reason] if item.reason else []
-                    if item.digest and not item.subject:
+                    if item.digest and self._new(item):
                         self._ask(item, registry.host)
         finally:
             client.close()
@@ -101,11 +101,15 @@ class Rounds:
         if self._stop.is_set():
             raise _Stopped
 
+    def _new(self, item: Item) -> bool:
+        """Whether a scan would tell more: of an image that has no verdict, or of one without what refers to it."""
+        if item.subject:
+            return self._service.verdicts.of(item.subject).lacks(item.digest)
+        return self._service.verdicts.of(item.digest).due
+
     def _ask(self, item: Item, host: str) -> None:
-        """Ask for a scan if the store has no verdict, as soon as there is room."""
-        service = self._service
-        if not service.verdicts.of(item.digest).due:
-            return
+        """Ask for a scan as soon as there is room."""
+        service, digest = self._service, item.subject or item.digest
         reference = replace(item, digest="").reference(host) if item.tag else f"{host}/{item.repository}"
         while True:
             self._tell(0)
@@ -113,7 +117,7 @@ class Rounds:
                           if priority == Priority.AUDIT)  # fmt: skip
             if waiting < WINDOW:
                 try:
-                    service.queue.ask(f"{reference}@{item.digest}", item.digest, Priority.AUDIT, "audit")
+                    service.queue.ask(f"{reference}@{digest}", digest, Priority.AUDIT, "audit")
                 except QueueFull:
                     pass
                 else:

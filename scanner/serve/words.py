@@ -107,6 +107,10 @@ class Verdict:
     gaps: tuple[str, ...] = ()
     images: tuple[dict[str, Any], ...] = ()
 
+    def lacks(self, digest: str) -> bool:
+        """Whether it was read without *digest*, which refers to it."""
+        return bool(self.images) and not any(digest in image.get("referrers", ()) for image in self.images)
+
     @property
     def leaks(self) -> tuple[dict[str, Any], ...]:
         """The findings that make it leak."""

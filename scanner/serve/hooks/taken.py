@@ -46,7 +46,7 @@ def take(service: Service, pushes: Iterable[Push], host: str, origin: str) -> Ta
         QueueFull: nothing more can wait; what was taken stays taken, and another delivery brings the rest.
         DatabaseError: the store cannot be written.
     """
-    wanted = list(dict.fromkeys(push for push in pushes if not refers(push.tag)))
+    wanted = [push for push in dict.fromkeys(pushes) if not refers(push.tag) or _lacking(service, push)]
     queued = known = refused = 0
     tags: defaultdict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     full: QueueFull | None = None
@@ -56,14 +56,15 @@ def take(service: Service, pushes: Iterable[Push], host: str, origin: str) -> Ta
         if not at or not push.usable or not _readable(service, reference):
             refused += 1
             continue
-        if push.digest and push.tag:
+        digest = refers(push.tag) or push.digest
+        if push.digest and push.tag and not refers(push.tag):
             tags[at, push.repository].append((push.tag, push.digest))
-        if push.digest and not service.verdicts.of(push.digest).due:
+        if digest and not refers(push.tag) and not service.verdicts.of(digest).due:
             known += 1
             continue
         try:
-            if push.digest:
-                service.queue.ask(f"{reference}@{push.digest}", push.digest, Priority.WEBHOOK, origin)
+            if digest:
+                service.queue.ask(f"{reference}@{digest}", digest, Priority.WEBHOOK, origin)
             else:
                 service.queue.ask(reference, pending(reference), Priority.WEBHOOK, origin)
             queued += 1
@@ -85,6 +86,11 @@ def note(service: Service, tags: defaultdict[tuple[str, str], list[tuple[str, st
     """Write down what tags of repositories point to now. Raises DatabaseError."""
     for (host, repository), found in tags.items():
         Ledger(service.store, host, service.verdicts.rule_set, "").point(repository, _last(found))
+
+
+def _lacking(service: Service, push: Push) -> bool:
+    """Whether what was pushed refers to an image that is known without it."""
+    return service.verdicts.of(refers(push.tag)).lacks(push.digest)
 
 
 def _last(found: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

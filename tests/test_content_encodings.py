@@ -12,6 +12,7 @@ import random
 import re
 import string
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
@@ -101,6 +102,10 @@ ENCODERS: dict[str, tuple[Callable[[bytes], bytes], Sequence[str]]] = {
         lambda data: base64.b64encode(base64.b64encode(base64.b64encode(data))), ["base64", "base64", "base64"]
     ),
     "base64 of gzip": (lambda data: base64.b64encode(gzip.compress(data, mtime=0)), ["base64", "gzip"]),
+    "base64 of zlib": (lambda data: base64.b64encode(zlib.compress(data)), ["base64", "zlib"]),
+    "URL-safe base64 of zlib packed best": (
+        lambda data: base64.urlsafe_b64encode(zlib.compress(data, 9)).rstrip(b"="), ["base64", "zlib"]
+    ),
     "base64 of UTF-16": (lambda data: base64.b64encode(wide("utf-16-le")(data)), ["base64", "utf-16le"]),
     "ASCII85 of gzip": (lambda data: base64.a85encode(gzip.compress(data, mtime=0)), ["ascii85", "gzip"]),
     "ASCII85 in lines": (

@@ -49,6 +49,8 @@ _PACKED = (
 )  # fmt: skip
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
+#: base64 of zlib, whose two bytes of magic are too few anywhere but at the start of a run
+_OF_ZLIB = rb"(?:^|[^A-Za-z0-9+/_-])e(?:J[w-z]|N[o-r]|AE|F[4-7])[A-Za-z0-9+/_-]{20}"
 #: base64 of ASCII as UTF-16, at the start of a group
 _OF_UTF_16 = rb"(?:[A-Za-z0-9+/][AQgw][AB][A-Za-z0-9+/]A[C-H][AEIMQUYcgkosw048]A){4}"
 
@@ -231,3 +233,4 @@ def _base64_signals(words: Sequence[bytes]) -> Iterator[Signal]:
         spellings |= {form.translate(_URL_SAFE) for form in spellings}
         yield Signal("base64", [form.replace(b"+", rb"\+") for form in sorted(spellings)], phase)
     yield Signal("base64", [_OF_UTF_16])
+    yield Signal("base64", [_OF_ZLIB], phase=3)

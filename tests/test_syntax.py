@@ -152,6 +152,7 @@ SILENT = (
     ("a.conf", "the password 'x1y2z3' of a user\n", None),
     ("Info.plist", "<key>password</key>\n<string>Password</string>\n", "default-or-word"),
     ("a.py", 'password = "aaaa-bbbb-cccc"\n', "repeated"), ("a.py", 'password = "generated"\n', "default-or-word"),
+    ("package.json", '{"a-pass": "^3.1.6", "b-token": "~10.0.2-rc.1"}\n', "number-or-date"),
     ("a.json", '{"adminPassword": "youradminPassword"}\n', "placeholder"),
     ("a.yaml", 'pass: "arn:aws:secretsmanager:eu-west-1:210987654321:secret:pass-a1B2c3"\n', None),
     ("a.min.js", 'u+"password="+encodeURIComponent(e.password),window.l=o;"', "expression"),

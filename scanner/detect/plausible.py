@@ -139,7 +139,7 @@ _ENCODED_HASH = re.compile(
     rb"|pbkdf2[_:]|scrypt:|sha(?:1|256|384|512)[:$-]|bcrypt|\*[0-9A-F]{40}\Z|ENC\[|ENC\(|^Ag[A-D][A-Za-z0-9+/]{60}|SCRAM-SHA|U2FsdGVkX1"
     rb"|md5[0-9a-f]{32}$"
 )
-_DATE_OR_NUMBER = re.compile(rb"(?![0-9]{24})[0-9.,:/_ TZ+-]*|0x[0-9a-fA-F]{1,16}|v?[0-9]+(?:\.[0-9a-z-]+)+")
+_DATE_OR_NUMBER = re.compile(rb"(?![0-9]{24})[0-9.,:/_ TZ+-]*|0x[0-9a-fA-F]{1,16}|[v^~]?[0-9]+(?:\.[0-9a-z-]+)+")
 
 
 def entropy(value: bytes) -> float:

@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.detect import privatekeys
+from scanner.detect import armour, privatekeys
+from scanner.detect.outcome import Verdict
 
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 EC = ec.generate_private_key(ec.SECP256R1())
@@ -41,6 +42,31 @@ def test_der_tells_kind_and_size(key: rsa.RSAPrivateKey, layout: PrivateFormat, 
     parsed = privatekeys.from_der(key.private_bytes(Encoding.DER, layout, NoEncryption()))
     assert parsed is not None
     assert (parsed.kind, parsed.bits) == (kind, bits)
+
+
+def laid_out(lines: list[str]) -> dict[str, str]:
+    """A key in armour as files of many kinds hold it."""
+    return {
+        "comment": "".join(f"// {line}\n" for line in lines),
+        "difference": "".join(f"+{line}\n" for line in lines),
+        "removed": "".join(f"-{line}\n" for line in lines),
+        "log": "".join(f"2024-01-01 INFO {line}\n" for line in lines),
+        "entities": "<k>" + "&#xD;&#10;".join(lines) + "</k>",
+        "basic": "k = " + " & vbLf & _\n  ".join(f'"{line}"' for line in lines),
+        "java": "k = " + " + System.lineSeparator()\n  + ".join(f'"{line}"' for line in lines),
+        "program": "k = " + " +\n    ".join(f'"{line}\\n"' for line in lines),
+    }
+
+
+@pytest.mark.parametrize("layout", sorted(laid_out([])))
+def test_key_is_whole_however_its_lines_are_marked(layout: str) -> None:
+    """What stands in front of each line or between them is no part of the key."""
+    for key in (RSA, EC):
+        lines = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode().splitlines()
+        text = laid_out(lines)[layout].encode()
+        secret = text[text.index(b"-----BEGIN") : text.index(b"KEY-----", text.index(b"END")) + 8]
+        outcome = armour.pem({"secret": secret, "label": b"PRIVATE KEY"})
+        assert (outcome.verdict, outcome.result) == (Verdict.SURE, "valid")
 
 
 def test_fingerprint_is_the_one_of_ssh_keygen() -> None:

@@ -9,13 +9,19 @@ from scanner.detect import checksums, privatekeys
 from scanner.detect.outcome import Groups, Outcome, Verdict
 from scanner.evidence import Severity
 
-_ESCAPED_BREAK = re.compile(rb"\\+[nrt]|\\\r?\n")
+_ESCAPED_BREAK = re.compile(rb"\\+[nrt]|\\\r?\n|&#(?:1[03]|[xX]0?[aAdD]);")
 #: what BuildKit writes in front of each line that a step prints
 _BUILD_LOG = re.compile(rb"^#[0-9]{1,4} [0-9]{1,6}\.[0-9]{1,3} ", re.MULTILINE)
-_JOINT = re.compile(rb"[\"'`]\s*[+.,]?\s*[\"'`]|[\"'`]")
+#: between the pieces of a text: a sign, and what a program calls the end of a line
+_JOINT = re.compile(
+    rb"[\"'`]\s*(?:[+.,&]\s*(?:[A-Za-z_][\w.]{2,40}(?:\(\))?\s*[+.,&]\s*)?(?:_\s)?)?\s*[\"'`]|[\"'`]"
+)
 _ARMOUR_HEADER = re.compile(rb"^[ \t]*[A-Za-z-]{3,20}: [^\n]*$", re.MULTILINE)
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]+")
 _LEAST_BODY = 64
+_QUOTE = re.compile(rb"[\"'`]")
+#: the longest mark that comments, differences and logs have in front of their lines
+_LONGEST_MARK = 48
 
 
 def pem(groups: Groups) -> Outcome:
@@ -47,13 +53,23 @@ def key_digest(groups: Groups) -> str:
 
 def _unwrapped(groups: Groups) -> tuple[bytes, bytes, bytes]:
     """What stands between the lines BEGIN and END without escapes and quotes, its headers, and its base64 alone."""
-    inner = re.sub(rb"-{4,5} ?(?:BEGIN|END)[^-]{0,60}-{4,5}", b"", groups["secret"])
+    inner = re.sub(rb"-{4,5} ?(?:BEGIN|END)[^-]{0,60}-{4,5}", b"", _unmarked(groups["secret"]))
     inner = _BUILD_LOG.sub(b"", _JOINT.sub(b"", _ESCAPED_BREAK.sub(b"\n", inner)))
     headers = b"\n".join(_ARMOUR_HEADER.findall(inner))
     body = _ARMOUR_HEADER.sub(b"", inner)
     if b"PGP" in groups.get("label", b""):
         body = re.sub(rb"^=[A-Za-z0-9+/]{4}\s*$", b"", body, flags=re.MULTILINE)
     return inner, headers, _NOT_BASE64.sub(b"", body).rstrip(b"=")
+
+
+def _unmarked(armour: bytes) -> bytes:
+    """*armour* without what all its lines begin with: `// `, `+`, a date. The line of END tells what that is; with a
+    quote in it, it is a piece of a program's text."""
+    end = armour.rfind(b"-----END ")
+    mark = armour[armour.rfind(b"\n", 0, max(end, 0)) : max(end, 0)]
+    if not 1 < len(mark) <= _LONGEST_MARK or _QUOTE.search(mark) or not armour.count(b"\n") == armour.count(mark) > 1:
+        return armour
+    return armour.replace(mark, b"\n")
 
 
 def _armoured(label: str, headers: bytes, raw: bytes) -> Outcome:

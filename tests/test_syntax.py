@@ -365,6 +365,7 @@ def test_every_reason_is_explained() -> None:
     ("de.json", '{"user-name": "Benutzername", "your-password": "Losungswort:"}'),
     ("nl.php", "$lang['user'] = 'Gebruiker';\n$lang['pass'] = 'Alahidy';\n"),
     ("ja.inc", "$labels['username'] = 'ユーザー';\n$labels['password'] = '合言葉';\n"),
+    ("Localizable.strings", '"login" = "ci@shop.io";\n"Change your Password" = "合言葉を変更";\n'),
     ("fr.yml", "field_login: Identifiant\nfield_new_password: Nouveau mot de passe\n"),
     ("a.py", "spec = {'user': 'ci', 'authPassword': 'snmp_auth_password'}\n"),
     ("a.ps1", '$user = "ci"\n$password = Get-AnsibleParam -obj $params -name "password"\n'),

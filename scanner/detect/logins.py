@@ -269,6 +269,8 @@ def _no_password(name: bytes, sign: bytes, quote: bytes, value: bytes, context: 
         return "expression"
     if plausible.name_of(name, value):
         return "name"
+    if not value.isascii() and plausible.label(value):
+        return "words"
     if _ADDRESS.fullmatch(value) is not None:
         return "mail-address"  # what anonymous logins ask for
     if _CONSTANT.fullmatch(value) is not None:

@@ -77,6 +77,16 @@ OLD_AND_NEW = {
         ("id=github_token",),
         arguments={"GITHUB_TOKEN": "{T}"},
     ),
+    "a build argument of two steps": Case(
+        "ARG GITHUB_TOKEN\nRUN test -n \"$GITHUB_TOKEN\" && echo built > /state\n"
+        "RUN test -n \"${GITHUB_TOKEN}\" && echo again >> /state\n",
+        ("id=github_token", "${GITHUB_TOKEN}"),
+        arguments={"GITHUB_TOKEN": "{T}"},
+    ),
+    "a value within a substitution": Case(
+        "RUN size=\"$(echo 'Authorization: Bearer {T}' | wc -c)\" && test $size = 63 && echo $size > /size\n",
+        ("--mount=type=secret,id=auth_token",),
+    ),
     "a copied file that a later step removes": Case(
         "COPY netrc /root/.netrc\nRUN wc -c < /root/.netrc > /size\nRUN rm /root/.netrc\n",
         ("--mount=type=secret,id=netrc,target=/root/.netrc",),

@@ -26,7 +26,7 @@ from scanner import detection
 from scanner.content.words import Budget
 from scanner.detect.base import Detector, Trigger
 from scanner.detect.firstpass import DatabaseCache, FirstPass, database, triggers_of
-from scanner.evidence import Match
+from scanner.evidence import Gap, Match
 from scanner.image.blob import Blob, spool
 from scanner.image.source import open_image
 from scanner.keys import cache_directory
@@ -36,10 +36,10 @@ from scanner.layer.walk import Piece, Walk
 from scanner.limits import MIB, Limits
 from scanner.report.json import render
 from scanner.scan import Options, scan
-from scanner.work.inside import Search
+from scanner.work.inside import Inner, Search
 from scanner.work.jobs import BlobOutcome
 from scanner.work.matcher import match_pieces
-from scanner.work.messages import Form
+from scanner.work.messages import Form, Ignored
 from scanner.work.twins import Twins
 
 STAGES = ("read", "expand", "hash", "header walk", "first pass", "confirm", "decode", "report")
@@ -54,6 +54,14 @@ class Silent:
     def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
         """Nothing."""
         del data, ends, path
+        return iter(())
+
+
+class Closed(Search):
+    """A search that opens nothing."""
+
+    def inside(self, *_: object, **__: object) -> Iterator[Inner | Gap | Ignored]:
+        """Nothing."""
         return iter(())
 
 
@@ -130,10 +138,10 @@ def _layer(
     costs.members += walk.ledger.members
 
     def match(detectors: Sequence[Detector], unfold: bool) -> float:
-        search = Search(FirstPass(detectors, compiled), limits, Twins(1).part(0, {0: view}))
+        search = (Search if unfold else Closed)(FirstPass(detectors, compiled), limits, Twins(1).part(0, {0: view}))
         start = time.process_time()
         digested: set[int] = set()
-        budget = Budget(limits) if unfold else None
+        budget = Budget(limits)
         for batch in taken:
             search.start_task()
             match_pieces(search, view, batch, digested, budget)

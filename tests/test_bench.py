@@ -1,0 +1,21 @@
+"""The bench measures with the program as it is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from bench.stages import STAGES
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_stages_of_a_scan_are_told_apart() -> None:
+    """On the image of README's first command, of which no layer is compressed by itself."""
+    command = [sys.executable, "-m", "bench.stages", "testimages/first/image.tar.xz"]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert [stage for stage in STAGES if stage not in done.stdout] == ["expand"]

@@ -398,6 +398,17 @@ def test_statement_sets_a_password_without_a_sign(first_pass: FirstPass) -> None
         assert not gated(first_pass, text.encode(), "a.conf")
 
 
+def test_word_before_key_names_a_digest_or_an_id(first_pass: FirstPass) -> None:
+    """`aes_key` says as much as `aesKey`; a key alone is as often that of a table or a cache."""
+    uuid = "-".join((DIGITS[:8], DIGITS[8:12], "4" + DIGITS[13:16], "a" + DIGITS[17:20], DIGITS[20:]))
+    for name in ("aesKey", "aes_key", "stripe_key", "private_key"):
+        assert gated(first_pass, f'{name} = "{DIGITS}"\n'.encode(), "a.py")
+        assert gated(first_pass, f'{name} = "{uuid}"\n'.encode(), "a.py")
+    for name in ("key", "cache_key", "public_key"):
+        assert not gated(first_pass, f'{name} = "{DIGITS}"\n'.encode(), "a.py")
+    assert not gated(first_pass, f"gcloud ssh-keys remove --key={DIGITS}\n".encode(), "gcloud.1")
+
+
 def test_question_mark_is_a_sign_of_a_password(first_pass: FirstPass) -> None:
     """An expression has a second half behind a colon."""
     assert gated(first_pass, b"user = ci\nroot.pwd = Vr?7mQ2x!Kp9\n", "a.properties")

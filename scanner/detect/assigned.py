@@ -208,10 +208,9 @@ _NESTED = re.compile(rb"[A-Za-z][A-Za-z_-]{2,30}=[^=]")
 #: a name as environments have them
 _CONSTANT = re.compile(rb"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 _HEX_DIGEST = re.compile(rb"(?:0x)?[0-9a-fA-F]{32,128}")
+#: a program's names with a word before `_key` say as much as those that write it `aesKey`
 _WEAK_NAME = re.compile(
-    rb"(?:^|(?<!api|enc)(?<!auth|sign)(?<!access|secret|master)(?<!private|signing|account)(?<!encryption)[-_. ])"
-    rb"(?:keys?|auth|login|salt|cookie|signature|session|license)\Z",
-    re.IGNORECASE,
+    rb"(?:^|[-. ])keys?\Z|(?:^|[-_. ])(?:auth|login|salt|cookie|signature|session|license)\Z", re.IGNORECASE
 )
 
 

@@ -844,6 +844,44 @@ def test_rows_that_sqlite_spreads_over_pages_are_joined(tmp_path: Path) -> None:
     assert long.encode() in row
 
 
+@pytest.mark.parametrize("kept", ["wal", "journal"])
+def test_rows_are_joined_in_what_sqlite_keeps_beside_a_database(kept: str, tmp_path: Path) -> None:
+    """A log has pages of several transactions, a journal those of before; both stay when a program dies."""
+    path = tmp_path / "a.db"
+    connection = sqlite3.connect(path)
+    connection.execute("pragma page_size = 512")
+    connection.execute(f"pragma journal_mode = {'wal' if kept == 'wal' else 'persist'}")
+    connection.execute("create table t (a, b)")
+    rows = ["".join(random.Random(seed).choices("abcdefgh", k=9000)) for seed in range(3)]
+    for number, row in enumerate(rows):
+        connection.execute("insert into t values (?, ?)", (number, row))
+        connection.commit()
+    connection.execute("update t set b = ?", ("nothing" * 2000,))
+    if kept == "wal":
+        connection.commit()
+        data = path.with_name("a.db-wal").read_bytes()
+    else:
+        data = path.with_name("a.db-journal").read_bytes()
+        connection.commit()
+        data = data if data[:1] == b"\xd9" else b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" + data[8:]
+    connection.close()
+
+    found = [bytes(inner.data) for inner in opened(data) if isinstance(inner, Content)]
+
+    for row in rows:
+        assert row.encode() not in data
+        assert any(row.encode() in each for each in found)
+
+
+def test_logs_of_sqlite_that_lie_end() -> None:
+    """Pages that follow themselves, and one that begins where the file ends."""
+    head = b"\x37\x7f\x06\x82" + struct.pack(">2I", 3007000, 512) + bytes(20)
+    page = struct.pack(">BHHHBH", 13, 0, 1, 400, 0, 400).ljust(400, b"\0") + b"\x84\x80\x00\1" + b"\0\0\0\1" * 27
+    data = head + (struct.pack(">I", 1) + bytes(20) + page) * 50 + struct.pack(">I", 1) + bytes(20) + b"\0\0\0\1"
+
+    assert all(isinstance(inner, Content | Fault) for inner in opened(data))
+
+
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A git repository with a file that was changed and then removed."""

@@ -20,7 +20,7 @@ _HEAD = 128
 _TELLING = 24  # bytes that tell a compressed stream
 #: first bytes that may be the start of something with an inside
 _FIRST = frozenset(b"\x1f\x28\x50\x21\x42\x53\x25\x30\x37\x68\x73\x52\x4c\x4d\x5d\x78")
-_FIRST |= frozenset(b"\x02\x04\x60\x6d\x89\xd0\xed\xfd\xff\xfe\0")
+_FIRST |= frozenset(b"\x02\x04\x60\x6d\x89\xd0\xd9\xed\xfd\xff\xfe\0")
 #: of skippable frames of zstd, of zlib streams with a window smaller than git's own, of binary cpio
 _FIRST |= frozenset(range(0x50, 0x60)) | frozenset(range(0x08, 0x78, 0x10)) | frozenset(b"\xc7\x71")
 #: where the checksum of a tar header stands, and how it may begin
@@ -224,7 +224,7 @@ def _by_magic(content: Content, head: bytes, room: Room) -> _Format | None:
         return opened
     if archives.is_cpio(head):
         return _Format(archives.open_cpio(content, room))
-    if head[:16] == b"SQLite format 3\0":
+    if documents.is_sqlite(head):
         return _Format(documents.open_sqlite(content, room))
     if head[:5] == b"%PDF-":
         return _Format(documents.open_pdf(content, room))

@@ -419,13 +419,13 @@ def _span(
     return start, at + high - made if stop < 0 else stop
 
 
-_QUOTED = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]*\r?\n)")
+_QUOTED = re.compile(rb"=(?:([0-9A-Fa-f]{2})|(=)|\r[^\n]*\n|\n)")  # as `a2b_qp` takes it
 _BODY = re.compile(rb"\n\r?\n")
 _BOUNDARY = re.compile(rb"\n--[^ \r\n]")
 
 
 def _unquoted(found: re.Match[bytes]) -> bytes:
-    return bytes([int(found.group(1), 16)]) if found.group(1) else b""
+    return bytes([int(found.group(1), 16)]) if found.group(1) else found.group(2) or b""
 
 
 def _quoted_part(data: memoryview, end: int, _clue: Clue) -> _Run | None:
@@ -437,7 +437,7 @@ def _quoted_part(data: memoryview, end: int, _clue: Clue) -> _Run | None:
     boundary = _BOUNDARY.search(data, start, start + _LONGEST)
     stop = boundary.start() if boundary else min(len(data), start + _LONGEST)
     raw = bytes(data[start:stop])
-    plain = _QUOTED.sub(_unquoted, raw)
+    plain = binascii.a2b_qp(raw)
     if plain == raw:  # nothing new, but nothing that another header has to be looked at for
         return _Run(start, stop, b"", "quoted-printable", lambda low, high: (low, high))
     return _Run(start, stop, plain, "quoted-printable", lambda low, high: _span(raw, _QUOTED, _unquoted, low, high))

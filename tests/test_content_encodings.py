@@ -281,6 +281,16 @@ def test_a_short_beginning_is_told_wherever_it_stands_in_base64(search: Search, 
             assert [clue for clue in clues if clue.kind == "base64" and clue.ends], (lead, following)
 
 
+def test_many_places_in_many_lines_of_base64_cost_little(search: Search) -> None:
+    """In noise magics stand by chance, and each is asked whether it stands in the text as well."""
+    noise = b"".join(gzip.compress(b"")[:10] + random.Random(at).randbytes(80) for at in range(20_000))
+    start = time.monotonic()
+
+    inside(search, wrapped(TEXT + noise))
+
+    assert time.monotonic() - start < 20
+
+
 def test_many_headers_of_mails_cost_no_more_than_one(search: Search) -> None:
     """Each part ends at the next boundary, and is read once."""
     header = b"\nContent-Transfer-Encoding: quoted-printable\n\n"

@@ -10,6 +10,8 @@ import binascii
 import html
 import re
 import sys
+from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -175,11 +177,12 @@ def _base64(data: memoryview, end: int, clue: Clue) -> _Run | None:
         raw = raw[drop:]
     plain = _unbase64(_clean(raw))
     if (packed := _packed(plain, (before - drop) * 3 // 4)) > 0:  # a path may be as long as it likes
-        at = _nth(raw, packed // 3 * 4)
+        at = _places(raw)(packed // 3 * 4)
         start, raw, plain = start + at, raw[at:], plain[packed:]
+    place = _places(raw)
 
     def back(low: int, high: int) -> tuple[int, int]:
-        return _nth(raw, low // 3 * 4), _nth(raw, (high + 2) // 3 * 4 - 1) + 1
+        return place(low // 3 * 4), place((high + 2) // 3 * 4 - 1) + 1
 
     return _Run(start, stop, plain, "base64", back)
 
@@ -206,16 +209,21 @@ def _unbase64(members: bytes) -> bytes:
         return b""
 
 
-def _nth(raw: bytes, number: int) -> int:
-    """Where the member of that number lies in a run that may be cut into lines."""
+def _places(raw: bytes) -> Callable[[int], int]:
+    """Where the member of a number lies in a run that may be cut into lines; it is asked for thousands of times."""
+    last = max(0, len(raw) - 1)
     if b"\n" not in raw and b"\\" not in raw:
-        return min(number, max(0, len(raw) - 1))
-    seen = at = 0
+        return lambda number: min(number, last)
+    numbers, starts = array("Q", [0]), array("Q", [0])  # of the first member of each line, and where it lies
     for wrap in _ESCAPED_WRAP.finditer(raw):
-        if seen + wrap.start() - at > number:
-            break
-        seen, at = seen + wrap.start() - at, wrap.end()
-    return min(at + number - seen, max(0, len(raw) - 1))
+        numbers.append(numbers[-1] + wrap.start() - starts[-1])
+        starts.append(wrap.end())
+
+    def place(number: int) -> int:
+        line = bisect_right(numbers, number) - 1
+        return min(starts[line] + number - numbers[line], last)
+
+    return place
 
 
 def _hex(data: memoryview, end: int, _clue: Clue) -> _Run | None:
@@ -226,9 +234,10 @@ def _hex(data: memoryview, end: int, _clue: Clue) -> _Run | None:
     raw = bytes(data[start:stop])
     digits = _clean(raw)
     plain = binascii.a2b_hex(digits[: len(digits) & ~1])
+    place = _places(raw)
 
     def back(low: int, high: int) -> tuple[int, int]:
-        return _nth(raw, 2 * low), _nth(raw, 2 * high - 1) + 1
+        return place(2 * low), place(2 * high - 1) + 1
 
     return _Run(start, stop, plain, "hex", back)
 

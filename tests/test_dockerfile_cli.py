@@ -158,3 +158,25 @@ def test_no_diff_leaves_out_a_file_that_a_later_step_copies(tmp_path: Path, leak
     found = {each["path"]: each["remediation"] for each in report["findings"] if each["gated"]}
     assert [advice["diff"] for advice in found.values()] == [None, None]
     assert any("puts it into a layer once more" in step for step in found["app/.env"]["steps"])
+
+
+@pytest.mark.parametrize("declared", ["ENV TOKEN={}", "ARG TOKEN={}", "ARG TOKEN"])
+def test_no_diff_takes_a_variable_from_a_step_that_uses_it(declared: str, tmp_path: Path, leakscan: Leakscan) -> None:
+    """Where the value goes, each RUN that names it has it from a mount; none is left with an empty variable."""
+    words, given = declared.format(KEY), declared.startswith("ARG")
+    (tmp_path / "Dockerfile").write_text(f"FROM x\n{words}\nRUN one $TOKEN\nRUN two\nRUN sh -c 'three ${{TOKEN}}'\n")
+    prefix = f"RUN |1 TOKEN={KEY} /bin/sh -c" if given else "RUN /bin/sh -c"
+    commands = ["one $TOKEN", "two", "sh -c 'three ${TOKEN}'"]
+    texts = [f"{words} # buildkit", *(f"{prefix} {command} # buildkit" for command in commands)]
+    history = [{"created_by": text, "empty_layer": not text.startswith("RUN")} for text in texts]
+    built = image_of(*(layer({name: name}) for name in "abc"), history=history)
+    path = write(tmp_path / "image.tar", built.docker_archive())
+
+    report = json.loads(leakscan("--format", "json", "--dockerfile", tmp_path / "Dockerfile", path).stdout)
+
+    diffs = set(filter(None, (finding["remediation"]["diff"] for finding in report["findings"])))
+    assert diffs
+    for diff in diffs:
+        assert f"\n-{words[:3]}" in diff
+        for command in ("one $TOKEN", "sh -c 'three ${TOKEN}'"):
+            assert f"+RUN --mount=type=secret,id=token,env=TOKEN,required=true \\\n+    {command}\n" in diff

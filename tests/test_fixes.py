@@ -123,6 +123,17 @@ OLD_AND_NEW = {
         ("COPY app /app\n",),
         {"app/.env": "GITHUB_TOKEN={T}\n", "app/start.sh": "echo done\n"},
     ),
+    "a variable that two steps use": Case(
+        "ENV GITHUB_TOKEN={T}\nRUN test -n \"$GITHUB_TOKEN\" && echo one > /one\n"
+        "RUN test -n \"${GITHUB_TOKEN}\" && echo built > /state\n",
+        ("id=github_token",),
+    ),
+    "a build argument that two steps use": Case(
+        "ARG GITHUB_TOKEN\nRUN test -n \"$GITHUB_TOKEN\" && echo one > /one\n"
+        "RUN test -n \"${GITHUB_TOKEN}\" && echo built > /state\n",
+        ("id=github_token",),
+        arguments={"GITHUB_TOKEN": "{T}"},
+    ),
     "a variable that a step uses": Case(
         "ENV GITHUB_TOKEN={T}\nRUN test -n \"$GITHUB_TOKEN\" && echo built > /state\n", ("id=github_token",)
     ),

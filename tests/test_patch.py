@@ -227,3 +227,13 @@ def applied(lines: list[str], change: str | None) -> list[str]:
         elif line:
             out.append(line[1:])
     return out + lines[at:]
+
+
+@pytest.mark.parametrize("declared", ["ENV T=x", "ENV T x", "ARG T=x"])
+def test_no_variable_is_taken_from_a_step_that_uses_it(declared: str) -> None:
+    """Steps that changed no file have no layer, and still run."""
+    text = f"FROM x\n{declared}\nRUN test $T\nRUN make $T\n"
+    found = recipe(text, (declared.replace("T x", "T=x"), "RUN test $T", "RUN make $T"))
+
+    assert diff(found, {0: None, 2: "RUN 2"}) is None
+    assert diff(found, {0: None, 1: "RUN 1", 2: "RUN 2"}) is not None

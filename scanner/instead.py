@@ -7,8 +7,8 @@ downloads from the builder. All results are proposals in the words of the author
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from scanner import chain
@@ -127,11 +127,13 @@ def mount_over(command: str, path: str) -> str:
 class User:
     """The RUN that needs a file that an earlier step copied.
 
-    *at* is its number among the steps that were given.
+    *at* is its number among the steps that were given. The *others* name the file as well: their instructions with the
+    mount, by their numbers; None if one cannot be rewritten.
     """
 
     at: int
     rewritten: Rewritten
+    others: Mapping[int, str] | None = field(default_factory=dict)
 
 
 def user_of(
@@ -156,8 +158,23 @@ def user_of(
         if not chain.arranges(rest) and clean(step.command) == step.command:
             if chain.tends(rest, path):
                 return None
-            return User(at, Rewritten(run([mount(step.user), *map(clean, step.flags)], rest), (option,)))
+            others = _naming([each for each in likely if each[0] != at], path, mount, clean)
+            return User(at, Rewritten(run([mount(step.user), *map(clean, step.flags)], rest), (option,)), others)
     return None
+
+
+def _naming(
+    steps: Sequence[tuple[int, Step]], path: str, mount: Callable[[str], str], clean: Clean
+) -> dict[int, str] | None:
+    """Those of numbered *steps* that need the file *path*, with *mount*; None if one cannot be rewritten."""
+    found = {}
+    for at, step in steps:
+        rest = chain.without_care(step.command, path)
+        if chain.named(rest, path) and not chain.arranges(rest):
+            if clean(rest) != rest:
+                return None
+            found[at] = run([mount(step.user), *map(clean, step.flags)], rest)
+    return found
 
 
 def user_of_key(following: Sequence[Step], path: str, option: str, clean: Clean) -> User | None:

@@ -97,6 +97,17 @@ OLD_AND_NEW = {
         ("--mount=type=secret,id=netrc,target=/root/.netrc",),
         {"netrc": NETRC},
     ),
+    "a copied file that two steps need": Case(
+        "COPY netrc /root/.netrc\nRUN wc -c < /root/.netrc > /size\n"
+        "RUN wc -c < /root/.netrc > /more\nRUN rm /root/.netrc\n",
+        ("--mount=type=secret,id=netrc,target=/root/.netrc",),
+        {"netrc": NETRC},
+    ),
+    "a file that is copied with another": Case(
+        "COPY .netrc other /root/\nRUN wc -c < /root/.netrc > /size && rm /root/.netrc\nRUN cat /root/other > /state\n",
+        ("COPY other /root/", "--mount=type=secret,id=netrc,target=/root/.netrc"),
+        {".netrc": NETRC, "other": "x\n"},
+    ),
     "a file in a copied folder": Case(
         "COPY app /app\nRUN sh /app/start.sh /app/.env > /size\nRUN rm /app/.env\n",
         ("--mount=type=secret,id=env,target=/app/.env",),

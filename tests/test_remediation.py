@@ -313,6 +313,22 @@ def test_a_here_document_is_no_file(created_by):
     assert not any("src=<<" in step or ".dockerignore" in step for step in advice.steps)
 
 
+@pytest.mark.parametrize(
+    ("created_by", "fix"),
+    [
+        ("COPY .npmrc package.json ./ # buildkit", "Leave .npmrc out: COPY package.json ./"),
+        ("COPY a/.npmrc b c /app/ # buildkit", "Leave a/.npmrc out: COPY b c /app/"),
+        ("COPY .n* package.json ./ # buildkit", "List **/.npmrc in .dockerignore"),
+        ("COPY . /app/ # buildkit", "List .npmrc in .dockerignore"),
+    ],
+)
+def test_a_file_that_is_named_beside_others(created_by, fix):
+    """With .dockerignore the COPY would name a file that is not there: it leaves the file out instead."""
+    advice = remediation(created_by, Surface.LAYER, "app/.npmrc")
+
+    assert any(step.startswith(fix) for step in advice.steps), advice.steps
+
+
 def test_a_file_beside_a_here_document():
     """Of several sources the one with the file's name counts."""
     advice = remediation("COPY a.yml <<X /etc/ # buildkit", Surface.LAYER, "etc/a.yml")

@@ -18,6 +18,8 @@ _PROGRAM = re.compile(
     r"|lua|wasm|dll|exe|so(?:\.[\d.]+)?|node|[ao]|js\.map)$|(?:^|/)s?bin/[^/.]+$"
 )
 _BUNDLE = re.compile(r"\.(?:min|bundle|chunk)\.js$|\.js\.map$|/(?:static|public|dist|html)/(?:.*/)?[^/]+\.js$")
+#: What makes an operand more than the name of a file.
+_NO_NAME = re.compile(r"[*?\[\]$\"'<]")
 _CLASSIC_SOURCE = re.compile(r"(?:file|dir|multi):")
 #: Paths of keys that ssh uses.
 SSH = re.compile(r"(?:^|/)\.ssh/|(?:^|/)id_(?:rsa|dsa|ecdsa|ed25519)[^/]*$")
@@ -92,7 +94,10 @@ def _dropped_in(case: Case) -> Advice:
     if stage:
         return Advice(how, (_in_stage(stage), *_not_moved(case, target)))
     source = case.clean(_copied_from(case)[0])
+    without = _without(case, source)
     fix = [f"List {pattern} in .dockerignore (and .git, .env*, *.pem, .npmrc, .netrc, .aws), or use COPY --exclude."]
+    if without:  # .dockerignore would leave it to name a file that is not there
+        fix = [f"Leave {source} out: {without}"]
     if stage is None:
         fix.append(_in_stage(""))
     if _IN_GIT.search(case.path):  # no step needs an object of git, and what was committed stays in the repository
@@ -101,18 +106,27 @@ def _dropped_in(case: Case) -> Advice:
     option = f"--secret id={id_of(target)},src={source or 'FILE'}"
     user = user_of(case.leak.following, target, partial(file_mount, target), option, case.clean, named=True)
     change = _moved(case, user, delete=False)
+    if change and without:
+        change = replace(change, steps={**change.steps, OWN: without})
+    elif change:
+        change = replace(change, ignored=pattern)
     if user:
         fix.append("Mount it in the RUN that needs it, as in the rewritten one.")
         fix.append(f"Rebuild: {case.build(user.rewritten.options)}")
     else:
         fix.append(f"Where a step needs the file, mount it: RUN {file_mount(target, case.user)} ...")
         fix += _not_moved(case, target)
-    return Advice(
-        how,
-        tuple(fix),
-        user.rewritten.dockerfile if user else None,
-        replace(change, ignored=pattern) if change else None,
-    )
+    return Advice(how, tuple(fix), user.rewritten.dockerfile if user else None, change)
+
+
+def _without(case: Case, source: str) -> str:
+    """A COPY or ADD of several files without *source*, if it names that; else empty."""
+    words = _words(case)
+    others = [word for word in words[:-1] if word != source]
+    if not source or not others or source not in words[:-1] or _NO_NAME.search(" ".join(words)):
+        return ""
+    text = " ".join([case.step.kind, *(case.leak.flags or case.step.flags), *others, words[-1]])
+    return text if case.clean(text) == text else ""
 
 
 def _from_stage(case: Case) -> str | None:
@@ -211,6 +225,9 @@ def _moved(case: Case, user: User | None, delete: bool) -> Change | None:
         steps[at] = f"RUN {rest}" if rest else None
     if user:
         steps[user.at] = user.rewritten.dockerfile
+        if user.others is None:
+            return None
+        steps.update(user.others)
     return Change(steps)
 
 

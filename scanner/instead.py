@@ -128,12 +128,12 @@ class User:
     """The RUN that needs a file that an earlier step copied.
 
     *at* is its number among the steps that were given. The *others* name the file as well: their instructions with the
-    mount, by their numbers; None if one cannot be rewritten.
+    mount, by their numbers, of those that can be rewritten.
     """
 
     at: int
     rewritten: Rewritten
-    others: Mapping[int, str] | None = field(default_factory=dict)
+    others: Mapping[int, str] = field(default_factory=dict)
 
 
 def user_of(
@@ -165,14 +165,12 @@ def user_of(
 
 def _naming(
     steps: Sequence[tuple[int, Step]], path: str, mount: Callable[[str], str], clean: Clean
-) -> dict[int, str] | None:
-    """Those of numbered *steps* that need the file *path*, with *mount*; None if one cannot be rewritten."""
+) -> dict[int, str]:
+    """Those of numbered *steps* that need the file *path* and can be rewritten, with *mount*."""
     found = {}
     for at, step in steps:
         rest = chain.without_care(step.command, path)
-        if chain.named(rest, path) and not chain.arranges(rest):
-            if clean(rest) != rest:
-                return None
+        if chain.named(rest, path) and not (chain.arranges(rest) or chain.tends(rest, path)) and clean(rest) == rest:
             found[at] = run([mount(step.user), *map(clean, step.flags)], rest)
     return found
 

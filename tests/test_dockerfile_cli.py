@@ -123,9 +123,9 @@ def test_every_step_that_uses_an_argument_takes_it_from_a_mount(tmp_path: Path, 
     assert any("Later steps that use the variable" in step for step in advice[0]["steps"])
 
 
-@pytest.mark.parametrize("second", ["cat /root/.npmrc > /dev/null", "<<EOT\ncat /root/.npmrc\nls\nEOT"])
+@pytest.mark.parametrize("second", ["cat /root/.npmrc; (chmod 600 /root/.npmrc)", "<<EOT\ncat /root/.npmrc\nls\nEOT"])
 def test_no_diff_leaves_out_a_file_that_a_second_step_needs(second: str, tmp_path: Path, leakscan: Leakscan) -> None:
-    """Only the first step that needs it gets the mount; the second would fail."""
+    """Its commands are no plain chain, so it gets no mount, and would fail."""
     text = f"FROM base\nCOPY .npmrc /root/.npmrc\nRUN cat /root/.npmrc && npm ci\nRUN {second}\n"
     recipe = write(tmp_path / "Dockerfile", text.encode())
     ran = second.removeprefix("<<EOT\n").removesuffix("EOT")

@@ -214,21 +214,17 @@ def _not_moved(case: Case, target: str) -> list[str]:
 
 def _moved(case: Case, user: User | None, delete: bool) -> Change | None:
     """The change that leaves a file out of the image: where it is copied, removed and needed. None where a step moves
-    or copies it, or another one than its *user* needs it, which would fail without the file."""
+    or copies it, or needs it and cannot have it mounted: it would fail without the file."""
     target = absolute(case.leak.path or "")
-    if moved_by(case.leak.following, target) or needing(case.leak.following, target) - {user.at if user else OWN}:
+    mounted = {user.at: user.rewritten.dockerfile, **user.others} if user else {}
+    if moved_by(case.leak.following, target) or needing(case.leak.following, target) - mounted.keys():
         return None
     steps: dict[int, str | None] = {OWN: None} if delete else {}
     for at, rest in removals(case.leak.following, target).items():
         if rest and case.clean(rest) != rest:
             return None
         steps[at] = f"RUN {rest}" if rest else None
-    if user:
-        steps[user.at] = user.rewritten.dockerfile
-        if user.others is None:
-            return None
-        steps.update(user.others)
-    return Change(steps)
+    return Change({**steps, **mounted})
 
 
 def _copied_from(case: Case) -> tuple[str, bool]:

@@ -235,7 +235,7 @@ def test_the_trail_of_a_secret(
     assert empty.returncode == 3 and "nothing was audited" in empty.stderr
     assert token(1) not in told.stdout + given.stdout + given.stderr
     assert (other.returncode, "no image" in other.stdout) == (0, True)
-    assert all((each.returncode, "is no fingerprint" in each.stderr) == (2, True) for each in misspelt)
+    assert all((each.returncode, "names no fingerprint" in each.stderr) == (2, True) for each in misspelt)
 
 
 def test_what_was_asked_for_by_its_digest(registry: MemoryRegistry, store: Store, rules: Detection) -> None:

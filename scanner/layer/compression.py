@@ -51,12 +51,14 @@ def is_skippable(head: bytes) -> bool:
 class Region:
     """Stored bytes [offset, offset + length) of a blob that the plain bytes do not contain.
 
-    *trailing* if they follow the compressed stream, where no tool expects any.
+    *trailing* if they follow the compressed stream, where no tool expects any; *mixed* if streams lie between, whose
+    plain bytes are looked at by themselves.
     """
 
     offset: int
     length: int
     trailing: bool = False
+    mixed: bool = False
 
 
 class PlainSink(Protocol):
@@ -186,8 +188,10 @@ def note(outside: list[Region], *regions: Region) -> None:
     looked at as it is stored, so that millions of empty members cost no memory."""
     for region in regions:
         last = outside[-1] if outside else None
-        if last is not None and (last.offset + last.length == region.offset or len(outside) >= _REGIONS):
-            outside[-1] = Region(last.offset, region.offset + region.length - last.offset)
+        touches = last is not None and last.offset + last.length == region.offset
+        if last is not None and (touches or len(outside) >= _REGIONS):
+            length = region.offset + region.length - last.offset
+            outside[-1] = Region(last.offset, length, mixed=last.mixed or not touches)
         else:
             outside.append(region)
 

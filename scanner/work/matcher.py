@@ -197,6 +197,8 @@ def _member(
     no member are a gap already if they matter, so nothing inside them is another; a whole blob is none."""
     found, clues, ignored = _window(search, view, piece)
     gaps: list[NestedGap] = []
+    if piece.again and piece.member is None:  # what is packed there is looked at elsewhere
+        return found, gaps, ignored
     whole = view[piece.data : piece.data + piece.size]
     content = Content(whole, _name(piece), (0, piece.size))
     for seen in search.inside(content, clues, budget, piece.start == piece.data):

@@ -67,7 +67,8 @@ def _read(
         expansion = expand(stored, spool, task.limits)
         if expansion.compression:
             connection.send(Plain(task.job, True, expansion.size))
-            outside = [Piece(None, 0, r.offset, r.offset, r.length, r.offset, r.offset + r.length)
+            outside = [Piece(None, 0, r.offset, r.offset, r.length, r.offset, r.offset + r.length,
+                             again=r.mixed)
                        for r in expansion.outside]  # fmt: skip
             if outside:
                 connection.send(Pieces(task.job, _windowed(outside), stored=True))

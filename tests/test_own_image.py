@@ -81,9 +81,9 @@ def test_it_is_clean(engine: Docker, own: str, leakscan: Leakscan) -> None:
 
 
 def test_it_is_small_and_nobody_s(engine: Docker, own: str) -> None:
-    """Below 155 MB, no shell, no user with rights."""
+    """Below 150 MB, no shell, no user with rights."""
     [image] = json.loads(engine.run("image", "inspect", own))
 
-    assert image["Size"] < 155_000_000
+    assert image["Size"] < 150_000_000
     assert image["Config"]["User"] == "65532:65532"
     assert run(engine, "run", "--rm", "--network", "none", "--entrypoint", "/bin/sh", own, "-c", "true").returncode != 0

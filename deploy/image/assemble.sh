@@ -18,6 +18,8 @@ cp -R "/usr/lib/$python" "$root/usr/lib/"
 (cd "$root/usr/lib/$python" && rm -rf ensurepip idlelib lib2to3 pydoc_data tkinter turtledemo test config-*)
 cp -R --parents "$venv" "$root"
 find "$root" -name __pycache__ -prune -exec rm -rf {} +
+# what only type checkers and compilers read
+find "$root$venv" -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.c' \) -exec rm {} +
 
 # what the loader would look for, links resolved
 { find "$root" -name '*.so*' -type f; echo "$root/usr/bin/$python"; } | while read -r file; do ldd "$file"; done \

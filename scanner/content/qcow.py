@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from scanner.content.buffer import Buffer
-from scanner.content.words import Broken, Content, Fault, Room, Stop
+from scanner.content.words import Broken, Content, Fault, Room, Stop, no_room
 from scanner.layer.compression import decode
 from scanner.limits import MIB
 
@@ -63,7 +63,7 @@ def open_qcow(content: Content, room: Room) -> Iterator[Content | Fault]:
     except Broken as broken:
         faults.add((broken.reason, broken.what))
     except OSError as error:
-        faults.add(("nested.bytes", f"no temporary file can hold what is packed in it: {error.strerror}"))
+        faults.add(no_room(error))
     try:
         if buffer.size:
             yield content.made(buffer.view(), 0, size, "", ("qcow2",))

@@ -16,7 +16,7 @@ from scanner.content import bcj2
 from scanner.content.buffer import Buffer
 from scanner.content.sevenheader import Coder, Folder
 from scanner.content.streams import fill_from
-from scanner.content.words import Broken, Room
+from scanner.content.words import Broken, Room, no_room
 from scanner.limits import KIB, MIB
 
 _IN, _OUT, _STEP = MIB, 4 * MIB, 64 * KIB
@@ -261,8 +261,7 @@ def _whole(kind: str) -> Callable[[Iterator[bytes], bytes, int, Room], Iterator[
             if fault:
                 raise Broken(*(fault if fault[0] != "nested.damaged" else _DAMAGED))
         except OSError as error:
-            text = f"no temporary file can hold what is packed in it: {error.strerror}"
-            raise Broken("nested.bytes", text) from None
+            raise Broken(*no_room(error)) from None
         finally:
             packed.close()
             plain.close()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from scanner.content.buffer import Buffer
 from scanner.content.sevencoders import is_stored, unpack
 from scanner.content.sevenheader import Folder, Header, Streams, has_bit, read_header
-from scanner.content.words import Broken, Content, Fault, Room, Stop
+from scanner.content.words import Broken, Content, Fault, Room, Stop, no_room
 
 MAGIC = b"7z\xbc\xaf\x27\x1c"
 _SIGNATURE = 32
@@ -74,8 +74,8 @@ def open_seven(content: Content, at: int, room: Room) -> Iterator[Content | Faul
     except Stop as stop:
         yield Fault(stop.reason, content.inside, len(data) - at, stop.what)
     except OSError as error:
-        text = f"no temporary file can hold what is packed in it: {error.strerror}"
-        yield Fault("nested.bytes", content.inside, len(data) - at, text)
+        reason, text = no_room(error)
+        yield Fault(reason, content.inside, len(data) - at, text)
 
 
 def _headers(content: Content, room: Room, at: int, start: int, end: int) -> Iterator[Content | Fault]:

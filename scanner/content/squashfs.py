@@ -22,7 +22,7 @@ from scanner.content.squashinodes import (
     lengths_of,
     read_inode,
 )
-from scanner.content.words import Broken, Content, Fault, Room, Stop
+from scanner.content.words import Broken, Content, Fault, Room, Stop, no_room
 from scanner.limits import MIB
 
 _DAMAGED = "nested.damaged"
@@ -78,8 +78,8 @@ def open_squash(content: Content, at: int, room: Room) -> Iterator[Content | Fau
     except Stop as stop:
         yield Fault(stop.reason, content.inside, size - at, stop.what)
     except OSError as error:
-        text = f"no temporary file can hold what is packed in it: {error.strerror}"
-        yield Fault("nested.bytes", content.inside, size - at, text)
+        reason, text = no_room(error)
+        yield Fault(reason, content.inside, size - at, text)
 
 
 def _everything(content: Content, blocks: Blocks, room: Room) -> Iterator[Content | Fault]:

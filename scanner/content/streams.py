@@ -12,7 +12,7 @@ from scanner.content.buffer import Buffer
 from scanner.content.lz4frames import is_behind_skippable, is_lz4, unlz4
 from scanner.content.lzofiles import unlzop
 from scanner.content.lzwfiles import unlzw
-from scanner.content.words import Content, Fault, Room, Stop
+from scanner.content.words import Content, Fault, Room, Stop, no_room
 from scanner.layer.compression import Region, crc32, decode, is_skippable, salvage
 from scanner.limits import MIB
 
@@ -183,7 +183,7 @@ def fill_from(
     try:
         buffer.settle()
     except OSError as error:
-        return ("nested.bytes", f"no temporary file can hold what is packed in it: {error.strerror}"), len(data)
+        return no_room(error), len(data)
     return fault, used
 
 
@@ -207,7 +207,7 @@ def _filled(
     except Stop as stop:
         return (stop.reason, stop.what), len(data)
     except OSError as error:
-        return ("nested.bytes", f"no temporary file can hold what is packed in it: {error.strerror}"), len(data)
+        return no_room(error), len(data)
     return (_DAMAGED if reason else None), used
 
 

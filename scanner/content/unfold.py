@@ -6,7 +6,7 @@ import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from scanner.content import archives, documents, embedded, repositories, storedvalues, zips
+from scanner.content import archives, embedded, pdffiles, repositories, sqlitefiles, storedvalues, zips
 from scanner.content.brotlifiles import is_named_brotli
 from scanner.content.encoded import Clue, decode_runs, open_wide, wide_text
 from scanner.content.lzofiles import is_lzop
@@ -224,10 +224,10 @@ def _by_magic(content: Content, head: bytes, room: Room) -> _Format | None:
         return opened
     if archives.is_cpio(head):
         return _Format(archives.open_cpio(content, room))
-    if documents.is_sqlite(head):
-        return _Format(documents.open_sqlite(content, room))
+    if sqlitefiles.is_sqlite(head):
+        return _Format(sqlitefiles.open_sqlite(content, room))
     if head[:5] == b"%PDF-":
-        return _Format(documents.open_pdf(content, room))
+        return _Format(pdffiles.open_pdf(content, room))
     if storedvalues.is_redis(head):
         return _Format(storedvalues.open_redis(content, room), apart=False)
     if storedvalues.is_mozilla(head):

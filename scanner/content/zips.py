@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from scanner.content.buffer import Buffer
 from scanner.content.streams import fill_from, inflate
-from scanner.content.words import Content, Fault, Room, Stop
+from scanner.content.words import Content, Fault, Room, Stop, no_room
 from scanner.layer.compression import crc32
 
 _LOCAL, _CENTRAL, _END, _END64 = b"PK\3\4", b"PK\1\2", b"PK\5\6", b"PK\6\6"
@@ -350,8 +350,8 @@ def _unpacked(
         if fault:
             yield Fault(fault[0], inside, end - start, fault[1])
     except OSError as error:
-        text = f"no temporary file can hold what is packed in it: {error.strerror}"
-        yield Fault("nested.bytes", inside, end - start, text)
+        reason, text = no_room(error)
+        yield Fault(reason, inside, end - start, text)
     finally:
         buffer.close()
     return end

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 
 from scanner.evidence import Secret
 from scanner.image.instruction import Step
@@ -200,10 +199,9 @@ def _simple(command: str) -> Iterator[_Simple]:
 def _drop_assignments(command: str, spelled: frozenset[str], names: dict[str, str]) -> list[_Edit]:
     """Remove `NAME=secret` where a command may begin; *names* gains what was removed, with its value."""
     edits: list[_Edit] = []
-    commands = [*_simple(command), None]
+    commands = list(_simple(command))
     values = _values(command)
-    for one, following in pairwise(commands):
-        assert one is not None
+    for one, following in zip(commands, [*commands[1:], None], strict=True):
         assigned = ((word, name, value) for word, name, value in _assigned(one.words) if _holds(value, spelled))
         held = {
             word: (name, value)

@@ -56,10 +56,11 @@ def take(service: Service, pushes: Iterable[Push], host: str, origin: str) -> Ta
         if not at or not push.usable or not _readable(service, reference):
             refused += 1
             continue
-        digest = refers(push.tag) or push.digest
-        if push.digest and push.tag and not refers(push.tag):
+        subject = refers(push.tag)
+        digest = subject or push.digest
+        if push.digest and push.tag and not subject:
             tags[at, push.repository].append((push.tag, push.digest))
-        if digest and not refers(push.tag) and not service.verdicts.of(digest).due:
+        if digest and not subject and not service.verdicts.of(digest).due:
             known += 1
             continue
         try:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from scanner import __version__
 from scanner.audit.listing import Item, Listed, listed, refers
+from scanner.audit.results import created_of, failed, incomplete, joined, passes, renamed, scanned, why
 from scanner.audit.targets import Filters, Target
 from scanner.detect.plugins.library import preload
 from scanner.errors import LeakscanError, StoreError
-from scanner.evidence import Gap, ScanResult, Severity
+from scanner.evidence import Severity
 from scanner.image.blob import Blob
 from scanner.image.model import OpenedImage
 from scanner.image.reference import Reference
@@ -25,19 +25,12 @@ from scanner.image.registry.client import Client
 from scanner.image.registry.store import Documents
 from scanner.image.remote import open_referrer, open_remote
 from scanner.limits import Limits
-from scanner.report.json import coverage_document, finding_document, layer_documents, plain_document
 from scanner.scan import Detection, Options, scan
 from scanner.seal import Seal
 from scanner.store.database import DatabaseError, Store
 from scanner.store.layers import KeptLayers
 from scanner.store.ledger import Ledger, Result, State
 
-#: gaps that another try may not have; what fails for another reason is not read again by the same rules
-_PASSING = (
-    "limit.time", "limit.memory", "spool.", "worker.", "file.", "registry.", "blob.", "attestation.missing",
-    "layer.digest",
-)  # fmt: skip
-_GAPS = 200  # of an image that are kept
 _TRIES = 3  # of an image that fails for no reason that may pass
 
 
@@ -110,14 +103,14 @@ class Audit:
         for entry in self.entries:
             result = self.ledger.result(entry.digest) if entry.digest else None
             name = f"{self.host}/{entry.repository}"
-            found = _renamed(result, name) if result is not None else ()
+            found = renamed(result, name) if result is not None else ()
             created = result.created if result is not None else ""
             settled = result is not None and (result.final or any(image["findings"] for image in found))
             old = self.ledger.stale(entry.digest) if entry.digest and not settled else None
             if old is None:
                 yield Known(entry, found, created)
             else:
-                yield Known(entry, _renamed(old[1], name), old[1].created, old[0])
+                yield Known(entry, renamed(old[1], name), old[1].created, old[0])
 
 
 class Display:
@@ -194,16 +187,11 @@ class Reader:
         attempts = 1 + (before.attempts if before is not None else 0)
         try:
             result = self._scanned(item, repository, tags)
-        except LeakscanError as error:
-            passing = getattr(error, "reason", "").startswith(_PASSING)
-            result = failed(item.digest, repository, error.what, attempts, not passing and attempts >= _TRIES)
         except DatabaseError:
             raise
-        except OSError as error:
-            what = f"it cannot be read: {error.strerror or 'input/output error'}"
-            result = failed(item.digest, repository, what, attempts)
-        except Exception as error:  # a fault of ours must cost one image, never the audit, and show no bytes
-            result = failed(item.digest, repository, f"a fault of leakscan itself ({type(error).__name__})", attempts)
+        except Exception as error:  # a fault of ours must cost one image, never the audit
+            final = isinstance(error, LeakscanError) and not passes(getattr(error, "reason", "")) and attempts >= _TRIES
+            result = failed(item.digest, repository, why(error), attempts, final)
         if result.state is State.FAILED:
             return note_failure(self._ledger, result)
         self._ledger.record(result)
@@ -222,17 +210,13 @@ class Reader:
             )
             try:
                 options = Options(limits, self._wanted.jobs, self._wanted.key, Severity.LOW)
-                result = _with(before, scan(opened, self._detection, options, kept=self.kept), opened)
+                result = joined(before, scan(opened, self._detection, options, kept=self.kept), opened)
             finally:
                 opened.close()
-        except LeakscanError as error:
-            result = _without(before, f"{item.tag}: {error.what}")
         except DatabaseError:
             raise
-        except OSError as error:
-            result = _without(before, f"{item.tag}: it cannot be read: {error.strerror or 'input/output error'}")
         except Exception as error:
-            result = _without(before, f"{item.tag}: a fault of leakscan itself ({type(error).__name__})")
+            result = incomplete(before, f"{item.tag}: {why(error)}")
         self._ledger.record(result)
         return result
 
@@ -245,7 +229,7 @@ class Reader:
             shared=self._shared, name=name, tags=tags,
         )  # fmt: skip
         try:
-            created = _created(opened)
+            created = created_of(opened)
             if wanted.filters.is_older(created):  # it is not read, and told by its age from now on
                 return Result(item.digest, State.NOT_REACHED, False, repository, created)
             options = Options(wanted.limits, wanted.jobs, wanted.key, Severity.LOW)
@@ -253,23 +237,13 @@ class Reader:
                 found = scan(opened, self._detection, options, kept=self.kept)
         finally:
             opened.close()
-        gaps = found.coverage.gaps
-        state = State.SCANNED if found.coverage.complete else State.INCOMPLETE
-        final = not any(gap.reason.startswith(_PASSING) for gap in gaps)
-        images = _images(found, item.digest)
-        images[0]["referrers"] = list(opened.referrers)
-        return Result(item.digest, state, final, repository, created, _reasons(gaps), 0, images)
+        return scanned(found, opened, item.digest, repository, created)
 
 
 def ready(detection: Detection) -> None:
     """Make what every process that is forked for an image would make."""
     preload()
     detection.first_pass.claimants("")
-
-
-def failed(digest: str, repository: str, reason: str, attempts: int, final: bool = False) -> Result:
-    """The result of an image that could not be read."""
-    return Result(digest, State.FAILED, final, repository, reason=reason, attempts=attempts)
 
 
 def note_failure(ledger: Ledger, result: Result) -> Result:
@@ -402,101 +376,3 @@ class _Run:
 def _layers(opened: OpenedImage) -> Iterator[Blob]:
     """The blobs of an image's layers."""
     return (layer.blob for image in opened.images for layer in image.layers if layer.blob is not None)
-
-
-def _created(opened: OpenedImage) -> str:
-    """When the newest image was made, in UTC: the last step of its history tells. What is no time is not kept."""
-    times = []
-    for entry in (entry for image in opened.images if image.config for entry in image.config.history):
-        try:
-            time = datetime.fromisoformat(entry.created)
-            times.append((time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC))
-        except (ValueError, OverflowError):
-            continue
-    return max(times).isoformat(timespec="seconds") if times else ""
-
-
-def _reasons(gaps: Sequence[Gap]) -> str:
-    counted: dict[str, int] = {}
-    for gap in gaps:
-        counted[gap.reason] = counted.get(gap.reason, 0) + 1
-    return ", ".join(f"{reason} ({number})" if number > 1 else reason for reason, number in sorted(counted.items()))
-
-
-def _images(found: ScanResult, digest: str) -> list[dict[str, Any]]:
-    """One document for each platform, as an audit's report has them, without reference and verdict. A build cache of
-    that *digest* has one without a platform.
-
-    Beside what that report has they hold what pages show: the layers, and in the first one the coverage of all.
-    """
-    several = len(found.images) > 1
-    if not found.images:
-        findings = [plain_document(finding_document(finding, False)) for finding in found.findings]
-        return [{"manifest_digest": digest, "platform": None, "layers": 0, "findings": findings}]
-    images: list[dict[str, Any]] = []
-    for summary in found.images:
-        mine = [finding for finding in found.findings if not several or finding.platform == summary.platform]
-        images.append({
-            "manifest_digest": summary.manifest_digest,
-            "platform": summary.platform,
-            "config_digest": summary.config_digest,
-            "layers": plain_document(layer_documents(summary)),
-            "findings": [plain_document(finding_document(finding, several)) for finding in mine],
-        })  # fmt: skip
-    if several:  # what belongs to no single platform is in all of them, so it is told once
-        shared = [finding for finding in found.findings if finding.platform is None]
-        images[0]["findings"] += [plain_document(finding_document(finding, several)) for finding in shared]
-    if images:
-        shortened = replace(found.coverage, gaps=found.coverage.gaps[:_GAPS], accepted=())
-        images[0]["coverage"] = plain_document(coverage_document(shortened))
-    return images
-
-
-def _with(before: Result, found: ScanResult, opened: OpenedImage) -> Result:
-    """The result of an image with what came of something that refers to it."""
-    first, *others = before.images
-    findings = [plain_document(finding_document(finding, bool(others))) for finding in found.findings]
-    known = {_mark(finding) for finding in first["findings"]}
-    joined = {
-        **first,
-        "findings": [*first["findings"], *(finding for finding in findings if _mark(finding) not in known)],
-        "referrers": [*first.get("referrers", ()), *opened.referrers],
-    }
-    if "coverage" in first:
-        joined["coverage"] = _joined(first["coverage"], plain_document(coverage_document(found.coverage)))
-    gaps = found.coverage.gaps
-    complete = found.coverage.complete and before.state is State.SCANNED
-    final = before.final and not any(gap.reason.startswith(_PASSING) for gap in gaps)
-    reason = ", ".join(filter(None, (before.reason, _reasons(gaps))))
-    state = State.SCANNED if complete else State.INCOMPLETE
-    return replace(before, state=state, final=final, reason=reason, images=[joined, *others])
-
-
-def _mark(finding: dict[str, Any]) -> tuple[str, ...]:
-    """What tells a finding from others: an id is the same for different values in places that are alike."""
-    return finding["id"], finding["secret"]["fingerprint"], finding["proof"]["blob"]
-
-
-def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """The coverage of two scans as that of one."""
-    sums = {name: one["bytes"][name] + other["bytes"][name] for name in one["bytes"]}
-    gaps = [*one["gaps"], *other["gaps"]][:_GAPS]
-    return {**one, "complete": one["complete"] and other["complete"], "bytes": sums, "gaps": gaps}
-
-
-def _without(before: Result, reason: str) -> Result:
-    """The result of an image of which something that refers to it could not be read."""
-    told = ", ".join(filter(None, (before.reason, reason)))
-    return replace(before, state=State.INCOMPLETE, final=False, reason=told)
-
-
-def _renamed(result: Result, repository: str) -> list[dict[str, Any]]:
-    """The images with commands for another repository that has the same manifest."""
-    if result.repository == repository:
-        return list(result.images)
-
-    def renamed(finding: dict[str, Any]) -> dict[str, Any]:
-        command = finding["proof"]["command"].replace(f" {result.repository}@", f" {repository}@", 1)
-        return {**finding, "proof": {**finding["proof"], "command": command}}
-
-    return [{**image, "findings": [renamed(finding) for finding in image["findings"]]} for image in result.images]

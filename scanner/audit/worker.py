@@ -114,7 +114,8 @@ def work(
         return read_pack(scanner.work, images, about, leave)
 
     def give_up(images: Images, about: Mapping[str, Any]) -> list[Images]:
-        from scanner.audit.run import failed, note_failure
+        from scanner.audit.results import failed
+        from scanner.audit.run import note_failure
 
         if len(images) > 1:
             return [[image] for image in images]
@@ -209,7 +210,8 @@ class _Desk:
         """Scan the image of a job and write down what came of it; returns how many blobs were read, and their bytes as
         they are unpacked. Raises DatabaseError."""
         from scanner.audit.listing import Item
-        from scanner.audit.run import Reader, Wanted, failed, note_failure, rule_set
+        from scanner.audit.results import failed
+        from scanner.audit.run import Reader, Wanted, note_failure, rule_set
         from scanner.audit.targets import Filters
 
         ledger = self._ledger_of(job)

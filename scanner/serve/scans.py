@@ -13,7 +13,7 @@ import threading
 import time
 from typing import Any
 
-from scanner.audit.run import failed
+from scanner.audit.results import failed
 from scanner.audit.worker import Lost, Scanner
 from scanner.errors import LeakscanError
 from scanner.limits import Limits

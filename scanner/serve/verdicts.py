@@ -101,7 +101,7 @@ def _weight(verdict: Verdict) -> int:
 def _images(found: Known, digest: str) -> tuple[dict[str, Any], ...]:
     """The images that *digest* stands for: all of an index, or one of its manifests.
 
-    What belongs to no single platform is kept with the first image (`audit.run`), and counts for each.
+    What belongs to no single platform is kept with the first image (`audit.results`), and counts for each.
     """
     images = found.result.images
     if found.result.digest == digest or not images:

@@ -55,14 +55,8 @@ def _ends_as_password(name: bytes) -> bool:
     return _ENDS_AS_PASSWORD.search(name) is not None and _NO_PASSWORD_NAME.search(name) is None
 
 
-#: names of what is done with a password, or said about it
 _NO_PASSWORD_NAME = re.compile(
-    rb"(?:update|reset|forgot(?:ten)?|edit|change|show|hide|require[sd]?|no|has|ask|send|save|confirm|check"
-    rb"|verify|valid(?:ate)?"
-    rb"|invalid|wrong|incorrect|bad|missing|empty|get|is|use|without|new_?line|tres|sur|over|under|low|high|band"
-    rb"|all)[-_.]?"
-    rb"(?:passw(?:or)?d|passwd|pass|pwd)\Z",
-    re.IGNORECASE,
+    rb"(?:" + plausible.BESIDE_PASSWORD + rb")[-_.]?" + plausible.PASSWORD + rb"\Z", re.IGNORECASE
 )
 
 

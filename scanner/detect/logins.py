@@ -53,13 +53,9 @@ _USER = re.compile(
     rb")[\"'\])]{0,2}" + _SIGN + _QUOTE + rb"(?P<quote>[\"'`]?)(?P<value>[^\s\"'`<>\\,;]{2,80})",
     re.IGNORECASE,
 )
-#: names of what is done with a password, or said about it
 _NO_PASSWORD_NAME = re.compile(
-    rb"(?:update|reset|forgot(?:ten)?|edit|change|show|hide|require[sd]?|no|has|ask|send|save|confirm|check"
-    rb"|verify|valid(?:ate)?"
-    rb"|invalid|wrong|incorrect|bad|missing|empty|get|set|is|use|with|without|by|new_?line|tres|sur|over|under|low"
-    rb"|high|band|all)[-_.]?"
-    rb"(?:passw(?:or)?d|passwd|pass|pwd)\Z|(?:type|field|label|file|path|hint|hash|policy|name|id|length)\Z",
+    rb"(?:" + plausible.BESIDE_PASSWORD + rb"|set|with|by)[-_.]?" + plausible.PASSWORD + rb"\Z"
+    rb"|(?:type|field|label|file|path|hint|hash|policy|name|id|length)\Z",
     re.IGNORECASE,
 )
 _DOTTED = re.compile(rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")

@@ -11,6 +11,14 @@ import math
 import re
 from collections import Counter
 
+#: an expression for what names of passwords end in, and for what makes them names of what is done with a password, or
+#: said about it
+PASSWORD = rb"(?:passw(?:or)?d|passwd|pass|pwd)"
+BESIDE_PASSWORD = (
+    rb"update|reset|forgot(?:ten)?|edit|change|show|hide|require[sd]?|no|has|ask|send|save|confirm|check|verify"
+    rb"|valid(?:ate)?|invalid|wrong|incorrect|bad|missing|empty|get|is|use|without|new_?line|tres|sur|over|under|low"
+    rb"|high|band|all"
+)
 #: letter pairs that make up 93 % of those in English words and names of programs, by first letter
 _COMMON_PAIRS = frozenset(
     group[0] + second

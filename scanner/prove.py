@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby, islice
 
 from scanner.advice.case import Change, Earlier, Leak
+from scanner.advice.patch import command, diff
+from scanner.advice.remediation import advise
 from scanner.evidence import (
     KNOWN_SECRET,
     DockerfilePlace,
@@ -40,9 +42,7 @@ from scanner.image.model import Layer
 from scanner.image.recipe import Recipe
 from scanner.keys import fingerprint
 from scanner.locate import Place, text_of
-from scanner.patch import command, diff
 from scanner.redact import Redactor, preview
-from scanner.remediation import advise
 from scanner.report.escape import plain
 from scanner.seal import SealedSecret
 from scanner.work.called import mark

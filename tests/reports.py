@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from scanner.advice.case import Leak
+from scanner.advice.remediation import advise
 from scanner.evidence import (
     Confidence,
     Coverage,
@@ -27,7 +28,6 @@ from scanner.evidence import (
     Surface,
 )
 from scanner.redact import Redactor
-from scanner.remediation import advise
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 FAKE = "not-a-real-one"

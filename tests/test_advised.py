@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scanner.remediation import DELETE, unnamed
+from scanner.advice.remediation import DELETE, unnamed
 from testimages.values import github_token
 from tests.builders import (
     OCI_INDEX,

@@ -10,14 +10,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scanner.advice.case import Leak
-from scanner.chain import without_care
+from scanner.advice.chain import without_care
+from scanner.advice.instead import user_of
+from scanner.advice.remediation import KANIKO, advise
 from scanner.evidence import Remediation, Secret, State, Surface
 from scanner.image.instruction import Step, parse_created_by
 from scanner.image.maker import Builder, builder_of
-from scanner.instead import user_of
 from scanner.oci import HistoryEntry
 from scanner.redact import Redactor
-from scanner.remediation import KANIKO, advise
 
 FAKE = "not-a-real-one"
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scanner.advice.patch import command, diff
 from scanner.image.dockerfile import parse, read
 from scanner.image.recipe import Recipe, recipe_of
 from scanner.oci import HistoryEntry
-from scanner.patch import command, diff
 
 TEXT = """\
 FROM base AS other

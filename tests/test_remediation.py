@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.advice.case import Leak
+from scanner.advice.remediation import BURIED, DELETE, KANIKO, PURGE, ROTATE, advise
+from scanner.advice.rewrite import rewrite
 from scanner.evidence import Secret, State, Surface
 from scanner.image.instruction import Step, parse_created_by
 from scanner.image.maker import Builder
 from scanner.redact import Redactor
-from scanner.remediation import BURIED, DELETE, KANIKO, PURGE, ROTATE, advise
-from scanner.rewrite import rewrite
 
 FAKE = "not-a-real-one"
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from scanner.claim import Check, Outcome
 from scanner.errors import LeakscanError
-from scanner.repeat import compared
-from scanner.repeated.terms import Terms
-from scanner.verify import consistent, read_report
+from scanner.verify.claim import Check, Outcome
+from scanner.verify.document import consistent, read_report
+from scanner.verify.repeat import compared
+from scanner.verify.terms import Terms
 from tests.builders import write
 from tests.conftest import Leakscan
 from tests.test_verify import GIVEN, SECRETS, image

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from scanner.advice.rewrite import rewrite
+from scanner.advice.shell import Kind, parts
 from scanner.evidence import Secret
 from scanner.image.instruction import Step
-from scanner.rewrite import rewrite
-from scanner.shell import Kind, parts
 
 FIRST, SECOND = "one-fake-value", "two-fake-value"
 

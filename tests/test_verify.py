@@ -13,7 +13,7 @@ import pytest
 
 from scanner import __version__
 from scanner.limits import Limits
-from scanner.verify import unrepeatable
+from scanner.verify.document import unrepeatable
 from tests.builders import BuiltImage, file, image_of, layer, tar_of, whiteout, write
 from tests.conftest import Leakscan
 

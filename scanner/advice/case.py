@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from scanner.advice.rewrite import secret_mount
 from scanner.evidence import Secret, State, Surface
 from scanner.image.instruction import Step
 from scanner.image.maker import Builder
 from scanner.redact import spellings
-from scanner.rewrite import secret_mount
 
 #: Of a step that is told in a sentence the first letters are enough.
 _LONGEST_LINE = 120

@@ -6,8 +6,8 @@ import re
 from dataclasses import replace
 
 from scanner.advice.case import OWN, Advice, Case, Change
+from scanner.advice.chain import uses
 from scanner.advice.runs import from_mounts
-from scanner.chain import uses
 from scanner.evidence import Surface
 from scanner.locate import SETTINGS
 from scanner.redact import spellings

@@ -7,9 +7,9 @@ from dataclasses import replace
 from functools import partial
 
 from scanner.advice.case import OWN, Advice, Case, Change, absolute
+from scanner.advice.instead import User, download, moved_by, needing, removals, user_of, user_of_key
+from scanner.advice.rewrite import readable
 from scanner.evidence import Surface
-from scanner.instead import User, download, moved_by, needing, removals, user_of, user_of_key
-from scanner.rewrite import readable
 
 _IN_GIT = re.compile(r"(?:^|/)\.git/")
 #: Programs and parts of them: source, what is made of it, and what has no suffix where programs lie.

@@ -8,13 +8,13 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from scanner.advice.case import OWN, Advice, Case, Change, Earlier, absolute, stands_in
+from scanner.advice.chain import arranges, keeps, uses
 from scanner.advice.files import SSH, file_mount, id_of, is_program, program, ssh
-from scanner.chain import arranges, keeps, uses
+from scanner.advice.instead import GIT_FETCH, mount_over, repository, unkept
+from scanner.advice.rewrite import Rewritten, rewrite
 from scanner.evidence import Secret, Surface
 from scanner.image.instruction import Step, parse_created_by
 from scanner.image.maker import Builder
-from scanner.instead import GIT_FETCH, mount_over, repository, unkept
-from scanner.rewrite import Rewritten, rewrite
 
 #: A rewritten instruction moves no more secrets than these; the rest is masked in it.
 _MOST_OTHERS = 100

@@ -28,10 +28,10 @@ from scanner.cli.secrets import read_secrets, secret_options
 from scanner.errors import LeakscanError
 
 if TYPE_CHECKING:
-    from scanner.claim import Check
     from scanner.detect.known.parts import Known
     from scanner.scan import Options
     from scanner.suppress import Policy
+    from scanner.verify.claim import Check
 
 _LARGEST = 1 << 30
 
@@ -65,8 +65,8 @@ def verify(
 
     Exit codes: 0 all confirmed, 1 something differs, 2 wrong usage, 3 something could not be read or repeated.
     """  # fmt: skip
-    from scanner.claim import Outcome
-    from scanner.verify import read_report, reference_of
+    from scanner.verify.claim import Outcome
+    from scanner.verify.document import read_report, reference_of
 
     known = read_secrets(secrets, secrets_from, quiet)
     document = read_report(_load(report))
@@ -112,15 +112,16 @@ class _Given:
 
 def _checks(given: _Given, report: Any) -> list[Check]:
     from scanner import detection
-    from scanner.claim import Check, Outcome
     from scanner.image.arriving import here
     from scanner.image.source import open_image
     from scanner.keys import installation_key
     from scanner.limits import Limits
     from scanner.progress import shown
     from scanner.scan import Options, scan
-    from scanner.verify import fitting, terms_of, unrepeatable
-    from scanner.verify import verify as run
+    from scanner.verify.claim import Check, Outcome
+    from scanner.verify.document import unrepeatable
+    from scanner.verify.image import fitting, terms_of
+    from scanner.verify.image import verify as run
 
     limits, key, own = Limits.from_environment(environment()), installation_key(os.environ), own_rules()
     policy_ = replace(policy(key, own), notes=())  # what the files of this run say is no claim of the report
@@ -176,8 +177,8 @@ def _options(options: Options, settings: Any, given: _Given, accepted: Policy, i
 
 def _text(checks: Sequence[Check]) -> str:
     """What differs or could not be read, line by line, and how many checks came to what."""
-    from scanner.claim import Outcome
     from scanner.report.escape import line, text
+    from scanner.verify.claim import Outcome
 
     lines = [
         f"{check.outcome}: {check.claim} {text(check.name)}: {text(check.detail)}"

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from scanner.chain import uses
+from scanner.advice.chain import uses
 from scanner.image.dockerfile import Dockerfile, Instruction
 from scanner.image.recipe import Recipe
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from scanner.claim import Check, Outcome
+from scanner.advice.remediation import unnamed
 from scanner.detect.known.search import WHOLE
 from scanner.evidence import KNOWN_SECRET, Severity
-from scanner.remediation import unnamed
-from scanner.repeated.coverage import passing
-from scanner.repeated.proofs import proof
-from scanner.repeated.terms import Json, Terms, alike, differing, entries_of, entry_of
 from scanner.report.escape import plain
+from scanner.verify.claim import Check, Outcome
+from scanner.verify.coverage import passing
+from scanner.verify.proofs import proof
+from scanner.verify.terms import Json, Terms, alike, differing, entries_of, entry_of
 
 #: surfaces of which each source holds its own documents
 PER_SOURCE = ("annotation", "attestation", "metadata")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from scanner.claim import Check, Outcome
 from scanner.evidence import KNOWN_SECRET
-from scanner.repeated.coverage import coverage
-from scanner.repeated.findings import findings, secret_ids
-from scanner.repeated.terms import Json, Terms, alike, entries_of, entry_of
 from scanner.report.escape import plain
 from scanner.suppress import EXPIRED
+from scanner.verify.claim import Check, Outcome
+from scanner.verify.coverage import coverage
+from scanner.verify.findings import findings, secret_ids
+from scanner.verify.terms import Json, Terms, alike, entries_of, entry_of
 
 #: fields of a report that are compared by themselves; a verdict follows from findings and gaps, and is held to them
 _ELSEWHERE = frozenset(

@@ -12,10 +12,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from scanner.advice.shell import Kind, Part, around, parts
 from scanner.evidence import Secret
 from scanner.image.instruction import Step
 from scanner.redact import spellings
-from scanner.shell import Kind, Part, around, parts
 
 #: Longer commands are not rewritten; nobody reads them, and only hostile ones are.
 _LONGEST = 16384

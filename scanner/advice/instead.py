@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
-from scanner import chain
+from scanner.advice import chain
+from scanner.advice.rewrite import Rewritten, holds, rewrite, run
+from scanner.advice.shell import Kind, parts
 from scanner.evidence import Secret
 from scanner.image.instruction import Step
-from scanner.rewrite import Rewritten, holds, rewrite, run
-from scanner.shell import Kind, parts
 
 Clean = Callable[[str], str]
 

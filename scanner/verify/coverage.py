@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from scanner.claim import Check, Outcome
-from scanner.repeated.terms import Json, Terms, entries_of, entry_of
+from scanner.verify.claim import Check, Outcome
+from scanner.verify.terms import Json, Terms, entries_of, entry_of
 
 #: gaps of one run, not of an image
 _PASSING = re.compile(

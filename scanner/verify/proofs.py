@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
-from scanner.repeated.terms import Json, Terms, alike, differing
+from scanner.verify.terms import Json, Terms, alike, differing
 
 _EXPAND = (("gzip", "-dc"), ("zstd", "-dc"), ("bzip2", "-dc"), ("xz", "-dc"))
 

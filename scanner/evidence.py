@@ -13,31 +13,30 @@ from enum import StrEnum
 KNOWN_SECRET = "known-secret"  # noqa: S105
 
 
-class Severity(StrEnum):
-    """What an attacker gains."""
+class _Ranked(StrEnum):
+    """Words from the worst, or surest, to the least, which has the highest rank."""
+
+    rank: int
+
+    def __init__(self, _word: str) -> None:
+        self.rank = len(type(self).__members__)
+
+
+class Severity(_Ranked):
+    """What an attacker gains; rank 0 is the worst."""
 
     CRITICAL = "critical"
     HIGH = "high"
     MEDIUM = "medium"
     LOW = "low"
 
-    @property
-    def rank(self) -> int:
-        """0 for the worst."""
-        return list(Severity).index(self)
 
-
-class Confidence(StrEnum):
-    """How sure we are that it is a secret."""
+class Confidence(_Ranked):
+    """How sure we are that it is a secret; rank 0 is the surest."""
 
     HIGH = "high"
     MEDIUM = "medium"
     LOW = "low"
-
-    @property
-    def rank(self) -> int:
-        """0 for the surest."""
-        return list(Confidence).index(self)
 
 
 def is_gated(severity: Severity, confidence: Confidence, fail_on: Severity | None) -> bool:

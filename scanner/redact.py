@@ -18,6 +18,8 @@ _INSIDE_WORDS = 4
 #: Where a short value is most likely a value and no word: after `=` or `:`, with or without a quote.
 _ASSIGNED = re.compile(r"[=:][\"'\\]{0,2}")
 _HIDDEN = "***"
+#: what neither JSON nor URLs (RFC 3986, 2.3) nor shells escape
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+", re.ASCII)
 #: texts of which it is remembered where values stand in them
 _REMEMBERED = 1024
 
@@ -29,6 +31,8 @@ def spellings(value: bytes) -> frozenset[str]:
     may itself stand escaped in a JSON document, so its unescaped form counts as well.
     """
     plain = value.decode("utf-8", "backslashreplace")
+    if _UNRESERVED.fullmatch(plain):  # most values: they are spelled one way everywhere
+        return frozenset((plain,))
     found = {plain, value.decode("utf-8", "surrogateescape"), *_unescaped(plain)}
     for text in tuple(found):
         found.update(_escaped(text))

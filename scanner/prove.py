@@ -1,4 +1,4 @@
-"""Places to findings: merges what several detectors saw, decides the gate, writes ids, proofs and advice, redacts.
+"""Places to findings: decides the gate, writes ids, proofs and advice, redacts.
 
 From here on no string holds a found value, except where the user asked for it.
 """
@@ -9,10 +9,9 @@ import hashlib
 import hmac
 import json
 import re
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, islice
 
 from scanner.advice.case import Change, Earlier, Leak
 from scanner.advice.patch import command, diff
@@ -20,11 +19,9 @@ from scanner.advice.remediation import advise
 from scanner.evidence import (
     KNOWN_SECRET,
     DockerfilePlace,
-    Evidence,
     Finding,
     Instruction,
     LayerPlace,
-    Match,
     Proof,
     Remediation,
     RemovedBy,
@@ -45,15 +42,12 @@ from scanner.locate import Place, text_of
 from scanner.redact import Redactor, preview
 from scanner.report.escape import plain
 from scanner.seal import SealedSecret
-from scanner.work.called import mark
+from scanner.steps import Steps
 
 #: what a rebuild changes in names and in the classic builder's COPY
 _DIGEST = re.compile(r"(?:sha256:)?[0-9a-f]{64}|(?<=file:)[0-9a-f]+|(?<=dir:)[0-9a-f]+|(?<=multi:)[0-9a-f]+")
-#: rules about names, and not about what one issuer makes
-_GENERAL = ("assigned.", "login.", "url.", "context.", "command.", "web.")
 #: evidence whose details are words of ours or of the user's: a value `password` found elsewhere must not mask them
 _OWN_WORDS = (KNOWN_SECRET, "also-seen-by")
-_ADDRESSES = "detect-secrets.public-ip-ipv4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,209 +87,40 @@ class Settings:
         return self.recipes[image] if image < len(self.recipes) else None
 
 
-def merged(places: Iterable[Place]) -> list[Place]:
-    """One place for each secret, surface, layer and path.
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """The build step that made a layer, as it is recorded and as its author may have written it."""
 
-    Of overlapping matches the surest stays; what else was seen there, and how often the same value occurs in the same
-    place, becomes evidence.
-    """
-    found: list[Place] = []
-    for _, same in groupby(sorted(_innermost(places), key=_whereabouts), key=lambda place: _whereabouts(place)[:-2]):
-        kept = [place for _, content in groupby(same, key=_content) for place in _strongest(list(content))]
-        found += _distinct(_without_companions(kept))
-    return found
-
-
-def _innermost(places: Iterable[Place]) -> list[Place]:
-    """Places but for those in an archive where the entry that lies there as it is was looked at by itself too."""
-    everything = list(places)
-    entries: dict[tuple[object, ...], set[tuple[str, ...]]] = {}
-    for place in everything:
-        if place.inside:
-            entries.setdefault(_spot(place), set()).add(tuple(map(mark, place.inside)))
-    return [
-        place
-        for place in everything
-        if not any(
-            len(inside) > len(place.inside) and inside[: len(place.inside)] == tuple(map(mark, place.inside))
-            for inside in entries.get(_spot(place), ())
-        )
-    ] if entries else everything  # fmt: skip
-
-
-def _spot(place: Place) -> tuple[object, ...]:
-    layer = -1 if place.layer is None else place.layer.index
-    return place.image, layer, id(place.blob), place.encoding, place.stored, place.match.secret
-
-
-def _without_companions(places: Sequence[Place]) -> list[Place]:
-    """Places but for the ids of pairs, which the pair's evidence names. A user or host of a pair stays what it is: a
-    token may stand in a user's place."""
-    known = {
-        item.detail.encode("utf-8", "surrogateescape")
-        for place in places
-        for item in place.match.evidence
-        if item.check == "companion" and item.result == "id"
-    }
-    return [place for place in places if not place.match.secret.among(known)]
-
-
-def _whereabouts(place: Place) -> tuple[object, ...]:
-    layer = -1 if place.layer is None else place.layer.index
-    in_header = "tar-header" in place.encoding
-    names = mark(place.path or ""), tuple(map(mark, place.inside))
-    return place.image, place.surface.value, layer, *names, place.blob.name, in_header, *_content(place)
-
-
-def _content(place: Place) -> tuple[tuple[str, ...], int]:
-    """What offsets count from: several members may have one path, and all of them are in the layer."""
-    return place.encoding, place.content
-
-
-def _quality(place: Place) -> tuple[object, ...]:
-    match = place.match
-    return (
-        match.rule_id != KNOWN_SECRET,
-        match.confidence.rank,
-        match.severity.rank,
-        _family(match),
-        -(match.end - match.start),
-        place.stored,
-        match.rule_id,
-    )
-
-
-def _family(match: Match) -> int:
-    """Who is believed where matches are as sure and as bad: rules of one issuer, then what a file's own format says,
-    then names and the like, then detect-secrets."""
-    if match.detector == "file":
-        return 1
-    if match.detector != "pattern":
-        return 3
-    return 2 if match.rule_id.startswith(_GENERAL) else 0
-
-
-def _strongest(places: Sequence[Place]) -> list[Place]:
-    """Of matches that overlap, the best; the others are named in its evidence."""
-    kept: list[Place] = []
-    spans: list[tuple[int, int, int]] = []  # start, end and number of those kept, in order: they never overlap
-    also: dict[int, set[str]] = {}
-    beside: dict[int, dict[Evidence, None]] = {}
-    for place in sorted(places, key=_quality):
-        start, end = place.offset, place.offset + place.match.end - place.match.start
-        at = bisect_left(spans, (end, 0, 0))
-        over = min((number for _, last, number in spans[max(0, at - 2) : at] if start < last), default=None)
-        if over is None:
-            spans.insert(at, (start, end, len(kept)))
-            kept.append(place)
-        else:
-            if place.match.rule_id != kept[over].match.rule_id:
-                also.setdefault(over, set()).add(place.match.rule_id)
-            elif place.match.rule_id == KNOWN_SECRET:  # another secret, or a part of one, within the same bytes
-                kept[over] = _with(kept[over], *(e for e in place.match.evidence if e not in kept[over].match.evidence))
-            if place.match.detector == "file" and place.match.secret == kept[over].match.secret:
-                companions = (item for item in place.match.evidence if item.check == "companion")
-                beside.setdefault(over, {}).update(dict.fromkeys(companions))
-    for number, named in beside.items():  # the rule that is believed need not know whom the secret is for
-        known = {item.detail for item in kept[number].match.evidence if item.check == "companion"}
-        for item in named:
-            kept[number] = kept[number] if item.detail in known else _with(kept[number], item)
-    for number, rules in also.items():
-        kept[number] = _with(kept[number], Evidence("also-seen-by", "match", ", ".join(sorted(rules))))
-    return kept
-
-
-def _with(place: Place, *evidence: Evidence) -> Place:
-    return replace(place, match=replace(place.match, evidence=(*place.match.evidence, *evidence)))
-
-
-def _distinct(places: Iterable[Place]) -> list[Place]:
-    """One place for each value; the first one, with the number of the others as evidence."""
-    found = []
-    ordered = sorted(places, key=lambda p: (_sort_of(p), p.match.confidence.rank, p.match.severity.rank, p.offset))
-    for _, same in groupby(ordered, key=_sort_of):
-        seen = list(same)
-        # a document is looked at as it lies there and with its escapes decoded: that is one sighting, not two
-        least = min(len(place.encoding) for place in seen)
-        first, *others = [place for place in seen if len(place.encoding) == least]
-        if others:
-            first = _with(first, Evidence("occurrences", str(1 + len(others)), "sightings in the same place"))
-        found.append(first)
-    return found
-
-
-def _sort_of(place: Place) -> bytes:
-    """What makes two places in one content one finding: the value. Addresses are no secrets: a file's are one."""
-    match = place.match
-    return _ADDRESSES.encode() if match.rule_id == _ADDRESSES else match.secret.order
-
-
-class Steps:
-    """Which values stand in the text of which build step, so that no report of the step shows any of them."""
-
-    def __init__(self, places: Iterable[Place]) -> None:
-        self._secrets: dict[str, dict[Secret, str]] = {}  # with what each of them is
-        self._spelled: dict[str, list[Secret]] = {}
-        self._files: dict[str, dict[tuple[Secret, str], str]] = {}
-        in_files = []
-        for place in places:
-            if place.instruction is None:
-                continue
-            created_by, secret = place.instruction.created_by, place.match.secret
-            if place.surface is Surface.LAYER and place.path is not None:
-                in_files.append((place.image, place.content, created_by, secret, place.path))
-            if place.surface in (Surface.HISTORY, Surface.CONFIG):
-                self._secrets.setdefault(created_by, {}).setdefault(secret, place.match.title)
-                if place.spelled is not None:
-                    self._spelled.setdefault(created_by, []).append(place.spelled)
-
-        # as they lie in the layer: values may have been taken out of the names
-        for _, _, created_by, secret, path in sorted(in_files, key=lambda each: each[:2]):
-            self._files.setdefault(created_by, {})[secret, mark(path)] = path
-
-    def secrets(self, created_by: str | None) -> tuple[Secret, ...]:
-        """The values in a step's text; none for an unknown step."""
-        return tuple(self._secrets.get(created_by or "", ()))
-
-    def titles(self, created_by: str | None) -> Mapping[Secret, str]:
-        """What the values in a step's text are, for people."""
-        return self._secrets.get(created_by or "", {})
-
-    def files(self, created_by: str | None) -> tuple[str, ...]:
-        """Paths of files in which a step left a value that stands in its text as well, 100 at most."""
-        inside = set(self.secrets(created_by))
-        files = self._files.get(created_by or "", {}) if inside else {}
-        found = {name: path for (secret, name), path in islice(files.items(), 10_000) if secret in inside}
-        return tuple(found.values())[:100]
-
-    def redacted(self, created_by: str, redactor: Redactor, *own: Secret) -> str:
-        """A step's text without any of its values, however it spells them, nor those of *own*."""
-        values = [secret.reveal() for secret in (*own, *self.secrets(created_by), *self._spelled.get(created_by, ()))]
-        return plain(redactor.text(created_by, own=values))
+    layer: int
+    instruction: Instruction
+    step: Step
 
 
 @dataclass(frozen=True, slots=True)
-class _Image:
-    """What findings of one scan share."""
+class _Scan:
+    """What all findings of a scan share.
+
+    Attributes:
+        built: the steps that made layers, of each image, the base first.
+    """
 
     settings: Settings
     redactor: Redactor
     steps: Steps
-    layers: Sequence[Sequence[Layer]]
+    built: Sequence[Sequence[_Built]]
     first: FirstSeen
-    seen: dict[str, int]
-    read: dict[str, Step]
 
     def redacted(self, place: Place, text: str) -> str:
         """A string of a place without any value, as reports show it."""
         return plain(self.redactor.text(text, own=place.match.secret.reveal()))
 
-    def parsed(self, step: Instruction) -> Step:
-        """A build step, read once for all findings."""
-        found = self.read.get(step.created_by)
-        if found is None:
-            found = self.read[step.created_by] = parse_created_by(step.created_by)
-        return found
+    def step_text(self, created_by: str, *own: Secret) -> str:
+        """The text of a build step without any value, nor those of *own*."""
+        return self.steps.redacted(created_by, self.redactor, *own)
+
+    def built_in(self, image: int) -> Sequence[_Built]:
+        """The steps that made layers of image number *image*."""
+        return self.built[image] if image < len(self.built) else ()
 
 
 def findings(
@@ -312,11 +137,30 @@ def findings(
         redactor, steps: made of the same places.
         layers: the layers of each image, for naming the step that removed a file.
     """
-    shared = _Image(settings, redactor, steps, layers, FirstSeen(places, settings.key), {}, {})
-    paths = [None if place.path is None else shared.redacted(place, place.path) for place in places]
+    built = [tuple(_built(image, number, settings)) for number, image in enumerate(layers)]
+    scan = _Scan(settings, redactor, steps, built, FirstSeen(places, settings.key))
+    paths = [None if place.path is None else scan.redacted(place, place.path) for place in places]
     # by paths as they are shown: names that hold values may have been taken out before
     ordered = sorted(zip(places, paths, strict=True), key=lambda each: _order(*each))
-    return [_finding(place, path, shared) for place, path in ordered]
+    return _numbered([_finding(place, path, scan) for place, path in ordered])
+
+
+def _built(layers: Sequence[Layer], image: int, settings: Settings) -> Iterator[_Built]:
+    for layer in layers:
+        if layer.instruction is not None:
+            step = parse_created_by(layer.instruction.created_by)
+            yield _Built(layer.index, layer.instruction, replace(step, user=settings.user(image, layer.instruction)))
+
+
+def _numbered(found: Sequence[Finding]) -> list[Finding]:
+    """Findings whose ids differ: the same rule in the same place again is told apart by its number."""
+    seen: Counter[str] = Counter()
+    numbered = []
+    for finding in found:
+        seen[finding.id] += 1
+        again = seen[finding.id]
+        numbered.append(finding if again == 1 else replace(finding, id=f"{finding.id}-{again}"))
+    return numbered
 
 
 def _order(place: Place, path: str | None) -> tuple[object, ...]:
@@ -324,25 +168,25 @@ def _order(place: Place, path: str | None) -> tuple[object, ...]:
     return place.image, layer, path or "", place.content, place.offset, place.match.rule_id, place.order
 
 
-def _finding(place: Place, path: str | None, image: _Image) -> Finding:
+def _finding(place: Place, path: str | None, scan: _Scan) -> Finding:
     match = place.match
 
     def redacted(text: str) -> str:
-        return image.redacted(place, text)
+        return scan.redacted(place, text)
 
     step = place.instruction
     if step is not None:
-        step = replace(step, created_by=image.steps.redacted(step.created_by, image.redactor, match.secret))
+        step = replace(step, created_by=scan.step_text(step.created_by, match.secret))
     layer = None if place.layer is None else LayerPlace(place.layer.index, place.layer.digest, place.layer.diff_id)
     return Finding(
-        id=_identity(place, path, step, image.seen),
+        id=identity(match.rule_id, place.surface.value, path, place.encoding, step.created_by if step else None),
         rule_id=match.rule_id,
         detector=match.detector,
         title=match.title,
         severity=match.severity,
         confidence=match.confidence,
-        gated=is_gated(match.severity, match.confidence, image.settings.fail_on),
-        secret=_summary(place, image.settings),
+        gated=is_gated(match.severity, match.confidence, scan.settings.fail_on),
+        secret=_summary(place, scan.settings),
         surface=place.surface,
         layer=layer,
         path=path,
@@ -351,16 +195,16 @@ def _finding(place: Place, path: str | None, image: _Image) -> Finding:
         offset=place.offset,
         encoding=place.encoding,
         state=place.state,
-        removed_by=_removed_by(place, image),
+        removed_by=_removed_by(place, scan),
         instruction=step,
         evidence=tuple(item if item.check in _OWN_WORDS else replace(item, detail=redacted(item.detail))
                        for item in match.evidence),
-        proof=_proof(place, image.settings, redacted),
-        remediation=_advice(place, image),
+        proof=_proof(place, scan.settings, redacted),
+        remediation=_advice(place, scan),
         origin=_origin(place, redacted),
         platform=place.platform,
         gains=match.gains,
-        dockerfile=_written_at(place, image),
+        dockerfile=_written_at(place, scan),
     )  # fmt: skip
 
 
@@ -373,12 +217,12 @@ def _origin(place: Place, redacted: Callable[[str], str]) -> dict[str, object]:
     return {**place.origin, "package": clear}
 
 
-def _advice(place: Place, image: _Image) -> Remediation:
+def _advice(place: Place, scan: _Scan) -> Remediation:
     created_by = None if place.instruction is None else place.instruction.created_by
     secret = place.match.secret
-    others = tuple(other for other in image.steps.secrets(created_by) if other != secret)
-    following = list(_following(place, image))
-    recipe = image.settings.recipe(place.image)
+    others = tuple(other for other in scan.steps.secrets(created_by) if other != secret)
+    following = _following(place, scan)
+    recipe = scan.settings.recipe(place.image)
     made = recipe.made.get(place.instruction.history_index) if recipe and place.instruction else None
     leak = Leak(
         surface=place.surface,
@@ -387,36 +231,34 @@ def _advice(place: Place, image: _Image) -> Remediation:
         created_by=created_by,
         secret=secret,
         others=others,
-        builder=image.settings.builder(place.image),
-        user=image.settings.user(place.image, place.instruction) if place.instruction else "",
-        following=tuple(
-            replace(image.parsed(step), user=image.settings.user(place.image, step)) for step in following
-        ),
-        files=image.steps.files(created_by),
+        builder=scan.settings.builder(place.image),
+        user=scan.settings.user(place.image, place.instruction) if place.instruction else "",
+        following=tuple(built.step for built in following),
+        files=scan.steps.files(created_by),
         variables=recipe.dockerfile.sets_variables if recipe else None,
         written=made.text if made else "",
         flags=made.flags if made else None,
-        image=image.settings.names[place.image] if place.image < len(image.settings.names) else "",
-        earlier=_earlier(place, image.first),
-        titles={**image.steps.titles(created_by), secret: place.match.title},
+        image=scan.settings.names[place.image] if place.image < len(scan.settings.names) else "",
+        earlier=_earlier(place, scan.first),
+        titles={**scan.steps.titles(created_by), secret: place.match.title},
     )
 
     def changed(change: Change) -> tuple[str | None, str | None]:
         if recipe is None or place.instruction is None:
             return None, None
-        steps = [*following, place.instruction]  # the last is OWN
+        steps = [*(built.instruction for built in following), place.instruction]  # the last is OWN
         edits = {steps[at].history_index: text for at, text in change.steps.items()}
         asked = recipe, edits, change.arguments, change.ignored
         found = diff(*asked)
-        if found is None or image.settings.show_secrets:
+        if found is None or scan.settings.show_secrets:
             return None if found is None else plain(found), None
-        clear = image.steps.redacted(found, image.redactor, secret, *others)
+        clear = scan.step_text(found, secret, *others)
         script = command(*asked) if clear != plain(found) else None
-        if script is not None and image.steps.redacted(script, image.redactor, secret, *others) != script:
+        if script is not None and scan.step_text(script, secret, *others) != script:
             script = None  # another secret stays in the instruction: masked, it would be written into the file
         return clear, script
 
-    return advise(leak, image.redactor, changed)
+    return advise(leak, scan.redactor, changed)
 
 
 def _earlier(place: Place, seen: FirstSeen) -> Earlier | None:
@@ -429,34 +271,31 @@ def _earlier(place: Place, seen: FirstSeen) -> Earlier | None:
     return replace(found, step=step.history_index, created_by=step.created_by)
 
 
-def _following(place: Place, image: _Image) -> Iterator[Instruction]:
+def _following(place: Place, scan: _Scan) -> Sequence[_Built]:
     """The steps after the one that brought a secret in, as far as it stays in sight."""
-    layers = image.layers[place.image] if place.image < len(image.layers) else ()
     if place.instruction is None:
-        return
-    for layer in layers:
-        step = layer.instruction
-        if step is None or step.history_index <= place.instruction.history_index:
-            continue
-        yield step
-        if layer.index == place.removed_by:
-            return
+        return ()
+    own, found = place.instruction.history_index, []
+    for built in scan.built_in(place.image):
+        if built.instruction.history_index > own:
+            found.append(built)
+            if built.layer == place.removed_by:
+                break
+    return found
 
 
-def _written_at(place: Place, image: _Image) -> DockerfilePlace | None:
-    recipe = image.settings.recipe(place.image)
+def _written_at(place: Place, scan: _Scan) -> DockerfilePlace | None:
+    recipe = scan.settings.recipe(place.image)
     made = recipe.made.get(place.instruction.history_index) if recipe and place.instruction else None
     return DockerfilePlace(plain(recipe.dockerfile.path), made.line, made.end_line) if recipe and made else None
 
 
-def _removed_by(place: Place, image: _Image) -> RemovedBy | None:
+def _removed_by(place: Place, scan: _Scan) -> RemovedBy | None:
     if place.removed_by is None or place.state is State.LIVE or place.surface is not Surface.LAYER:
         return None
-    layers = image.layers[place.image] if place.image < len(image.layers) else ()
-    step = layers[place.removed_by].instruction if place.removed_by < len(layers) else None
-    if step is None:
-        return RemovedBy(place.removed_by, None)
-    return RemovedBy(place.removed_by, image.steps.redacted(step.created_by, image.redactor, place.match.secret))
+    removing = (each for each in scan.built_in(place.image) if each.layer == place.removed_by)
+    by = next(removing, None)
+    return RemovedBy(place.removed_by, scan.step_text(by.instruction.created_by, place.match.secret) if by else None)
 
 
 def _summary(place: Place, settings: Settings) -> SecretSummary:
@@ -490,17 +329,9 @@ def _proof(place: Place, settings: Settings, redacted: Callable[[str], str]) -> 
     )
 
 
-def _identity(place: Place, path: str | None, instruction: Instruction | None, seen: dict[str, int]) -> str:
-    """An id that a rebuild keeps: of the rule, the place and the step, never of the secret or of digests. The same
-    rule in the same place again is told apart by its number in order of appearance."""
-    created_by = instruction.created_by if instruction else None
-    base = identity(place.match.rule_id, place.surface.value, path, place.encoding, created_by)
-    seen[base] = seen.get(base, 0) + 1
-    return base if seen[base] == 1 else f"{base}-{seen[base]}"
-
-
 def identity(rule_id: str, surface: str, path: str | None, encoding: Sequence[str], created_by: str | None) -> str:
-    """The id of the first finding of a rule in a place, of the strings that a report shows."""
+    """The id of the first finding of a rule in a place, of the strings that a report shows: one that a rebuild keeps,
+    of the rule, the place and the step, never of the secret or of digests."""
     parts = [
         rule_id,
         surface,

@@ -41,11 +41,13 @@ from scanner.image.recipe import recipe_of
 from scanner.keys import fingerprint, key_id
 from scanner.limits import KIB, Limits
 from scanner.locate import Place, Text, blob_places, layer_places, path_of, text_of, text_places
+from scanner.merge import merged
 from scanner.oci import is_digest
 from scanner.origin import attributed, intact
-from scanner.prove import Settings, Steps, findings, merged
+from scanner.prove import Settings, findings
 from scanner.redact import Redactor
 from scanner.report.escape import plain
+from scanner.steps import Steps
 from scanner.suppress import Judged, Policy, judge
 from scanner.unseal import unsealed
 from scanner.work.jobs import BlobJob, BlobOutcome, TextJob

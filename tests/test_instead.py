@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scanner.advice.case import Leak
-from scanner.advice.chain import without_care
+from scanner.advice.chain import arranges, keeps, without_care
 from scanner.advice.instead import user_of
 from scanner.advice.remediation import KANIKO, advise
 from scanner.evidence import Remediation, Secret, State, Surface
@@ -176,6 +176,42 @@ def test_what_stands_in_quotes_stays() -> None:
     assert kept == "echo 'a;b && rm /root/.npmrc'  x && npm ci"
 
 
+@pytest.mark.parametrize(
+    ("command", "kept"),
+    [
+        ('npm ci && rm -f "$HOME/.npmrc"', "npm ci"),
+        ("chmod 600 ${HOME}/.npmrc && npm ci", "npm ci"),
+        ("npm ci; rm '/root/.npmrc' \"/tmp/x y\"", "npm ci; rm '/root/.npmrc' \"/tmp/x y\""),
+        ("npm ci; rm '/root/.npmrc' /tmp/x", "npm ci; rm /tmp/x"),
+        ("npm ci; rm /root/.npmrc # of the registry", "npm ci"),
+        ("npm ci && rm $(find / -name .npmrc)", "npm ci && rm $(find / -name .npmrc)"),
+    ],
+)
+def test_operands_are_what_the_shell_takes_for_them(command: str, kept: str) -> None:
+    """Quotes around the file's name, a variable in front of it and a comment behind it change nothing."""
+    assert without_care(command, "/root/.npmrc") == kept
+
+
+@pytest.mark.parametrize(
+    ("command", "kept"),
+    [
+        ("sh -c 'cp /root/.npmrc /x'", True),
+        ("bash -ec \"cat /root/.npmrc\" | tee /x", True),
+        ("cat /root/.npmrc > /x", True),
+        ("echo 'now > /root/.npmrc'", False),
+        ("grep 'x > y' /root/.npmrc", False),
+    ],
+)
+def test_what_keeps_a_file_is_a_command(command: str, kept: bool) -> None:
+    """A shell's own operand is one; what stands in quotes is none, and no redirection."""
+    assert keeps(command, "/root/.npmrc") is kept
+
+
+def test_a_redirection_is_no_command() -> None:
+    """The ampersand of 2>&1 ends nothing, or its number would be a program that may need any file."""
+    assert arranges("cp a b 2>&1 && ln -s b c >/dev/null")
+
+
 @pytest.mark.parametrize("following", [(), ("RUN /bin/sh -c rm /root/.npmrc",), ("RUN /bin/sh -c echo hush && make",)])
 def test_no_step_is_made_up(following: tuple[str, ...]) -> None:
     """Where no later RUN needs the file, or its text holds the secret, none is proposed."""
@@ -238,9 +274,8 @@ def test_a_step_that_copies_or_moves_the_file_is_not_rewritten(kept: str) -> Non
     [
         "(npm ci && rm /root/.npmrc)",
         "( npm ci && rm /root/.npmrc )",
-        "npm ci; rm /root/.npmrc # of the registry",
-        'npm ci && rm -f "$HOME/.npmrc"',
         "npm ci && rm /root/.npmrc || true",
+        "npm ci && rm /root/.npmrc 2>/dev/null",
         "if npm ci; then rm .npmrc; fi",
         "npm ci && chown -R node /root",
     ],

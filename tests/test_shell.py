@@ -6,12 +6,13 @@ import os
 import random
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from scanner.advice.rewrite import rewrite
-from scanner.advice.shell import Kind, parts
+from scanner.advice.shell import Kind, parts, read
 from scanner.evidence import Secret
 from scanner.image.instruction import Step
 
@@ -40,6 +41,52 @@ def test_parts_of_a_command(command: str, expected: list[tuple[str, Kind]]) -> N
     found = [(command[part.start : part.end], part.kind) for part in parts(command)]
 
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "lists"),
+    [
+        ("a 'b c' && d|e;", [[(["a", "b c"], "&&"), (["d"], "|"), (["e"], ";"), ([], "")]]),
+        ("if a; then\nb; fi\n\nc", [[(["if", "a"], ";"), (["then", "b"], ";"), (["fi"], "\n"), (["c"], "")]]),
+        ("(a) 2>&1 > 'f' && b \\\nc\\ d", [[([], "("), (["a"], ")"), ([], "&&"), (["b", "c d"], "")]]),
+        ("a \"x$(b; c)\" `d`", [[(["a", "x$(b; c)", "`d`"], "")], [(["b"], ";"), (["c"], "")], [(["d"], "")]]),
+        ("a <<E # b\nc; d\nE\ne${f:-g h}", [[(["a"], "\n"), (["e${f:-g h}"], "")]]),
+        ("a \"b \\\" \\$c \\d\"", [[(["a", 'b " $c \\d'], "")]]),
+    ],
+)
+def test_simple_commands(command: str, lists: list[list[tuple[list[str], str]]]) -> None:
+    """Each has its words without quotes, and the operator that ends it; those of a substitution are a list apart."""
+    found = [
+        [([word.text for word in one.words], one.behind.text if one.behind else "") for one in each]
+        for each in read(command).lists
+    ]
+
+    assert found == lists
+
+
+@pytest.mark.parametrize("hostile", ['"$(', "`", "(", "$(a;", '"`', "<<a ", "\\", "${", "1 "])
+def test_reading_takes_time_that_grows_with_the_length(hostile: str) -> None:
+    """However deep substitutions and quotes lie within each other."""
+    started = time.process_time()
+
+    read(hostile * (16_384 // len(hostile)))
+
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("command", "rest"),
+    [
+        ("show \"$(TOK={} make)\"", 'show "$(make)"'),
+        ("v=$(export TOK={}; curl $TOK)", "v=$(curl $TOK)"),
+        ("v=`TOK={} make`; show $v", "v=`make`; show $v"),
+    ],
+)
+def test_assignments_in_substitutions(command: str, rest: str) -> None:
+    """They go as others do: what stays of an export without names would print every variable."""
+    found = rewrite(Step("RUN", command.format(FIRST), shell=True), [Secret(FIRST.encode())], str)
+
+    assert found is not None and commands_of(found.dockerfile) == rest and found.names == ("TOK",)
 
 
 class Author(random.Random):

@@ -1,6 +1,6 @@
 """What the commands of a RUN do with a file that an earlier step brought in.
 
-Read by their first words and operands alone, which is enough to tell a step that needs a file from one that only keeps
+Told by their first words and operands alone, which is enough to tell a step that needs a file from one that only keeps
 it: moves it, copies it, links it, packs it or changes whose it is.
 """
 
@@ -8,36 +8,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 
+from scanner.advice.shell import Edit, Simple, Word, edited, read
 from scanner.image.instruction import Step
 
-#: Longer commands, or parts of a chain, are left alone; nobody wrote them by hand.
-LONGEST, LONGEST_PART = 16384, 2000
-_SEPARATOR = re.compile(r"(&&|;)")
-_COMMANDS = re.compile(r"&&|\|\||[;&|()\n`]|\$\(")
-_PIPELINES = re.compile(r"&&|\|\||[;()\n]")
-_OPERANDS = r"((?:\s+[^\s;&|<>(){}$`'\"*?\\#]+)+)"
-_FLAGS = r"(?:\s+-[\w-]+)*"  # a word in one way only, or hostile ones would be tried in all
-_MODE = r"(?:0?[0-7]{3,4}|[ugoa]*[-+=][rwxXst]*(?:,[ugoa]*[-+=][rwxXst]*){0,4})"
-_OWNER = r"(?:[\w.-]+(?::[\w.-]*)?|:[\w.-]+)"
+#: Longer commands are left alone; nobody wrote them by hand.
+LONGEST = 16384
+#: How often a shell may be given a command that gives a shell a command.
+_DEEPEST = 3
+_FLAG = re.compile(r"-[\w-]+")
+_MODE = re.compile(r"0?[0-7]{3,4}|[ugoa]*[-+=][rwxXst]*(?:,[ugoa]*[-+=][rwxXst]*){0,4}")
+_OWNER = re.compile(r"[\w.-]+(?::[\w.-]*)?|:[\w.-]+")
 #: Commands that only look after a file: remove it, change its mode or whose it is. A mount needs and allows neither.
-_TENDS = re.compile(
-    rf"(?:(?:rm|shred){_FLAGS}|chmod{_FLAGS}\s+{_MODE}|(?:chown|chgrp){_FLAGS}\s+{_OWNER})(?=\s){_OPERANDS}"
-)
+#: Each with what its first operand is, where that is no file.
+_TENDS = {"rm": None, "shred": None, "chmod": _MODE, "chown": _OWNER, "chgrp": _OWNER}
+#: The name of one file, which may begin with a variable such as $HOME.
+_PLAIN = re.compile(r"(?:\$(?:\w+|\{\w+\}))?[^\s;&|<>(){}$`'\"*?\\#]+")
 _TENDERS = frozenset(["rm", "rmdir", "shred", "chmod", "chown", "chgrp"])
 _TRANSFERS = frozenset(["cp", "mv", "ln", "install", "link", "rename"])
 _PACKERS = frozenset(["tar", "zip", "cpio", "rsync", "scp", "dd", "tee"])
+_SHELLS = frozenset(["sh", "bash", "ash", "dash"])
+_GIVES = re.compile(r"-[a-z]*c")
 _READERS = frozenset(["cat", "head", "tail", "sed", "awk", "grep", "cut", "tr", "base64", "envsubst",
                       "gzip", "openssl"])
 #: Commands that put files in their places and need none of them.
 _ARRANGES = _TRANSFERS | _TENDERS | {"mkdir", "touch", "cd", "set", "true", ":", "echo", "printf", "ls", "test", "["}
 #: After these words a command still follows.
 _PREFIXES = frozenset(["sudo", "env", "exec", "time", "nice", "busybox", "command", "then", "do", "else", "if", "while",
-                       "!", "{", "sh", "bash", "/bin/sh", "xargs"])  # fmt: skip
+                       "!", "{", "xargs"])  # fmt: skip
 #: Tools that look for settings in files of these names without being told of them; scripts may run them as well.
 _SCRIPTS = r"make|\w+\.(?:sh|py)|sh"
 _TOOLS = {
@@ -57,8 +59,10 @@ _TOOLS = {
         "nuget.config": "dotnet|nuget",
     }.items()
 }
+_PIPES = ("|", "|&")
+#: Where a redirection goes that goes to no file.
+_DESCRIPTOR = re.compile(r"[0-9]+|-")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_WRITTEN_TO = re.compile(r">{1,2}\s{0,9}([^\s;&|<>]+)")
 _OVER_SSH = re.compile(r"\bgit@|\bssh://|(?<![\w./-])(?:ssh|scp|sftp|rsync)\s")
 _OWN_KEY = re.compile(r"(?<![\w./-])ssh-(?:add|keygen)\b")
 
@@ -91,94 +95,107 @@ def over_ssh(command: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Commands:
-    """A chain of commands, taken apart.
+class _Run:
+    """A program that a command runs: its words, the program first, and the files that it is redirected into."""
 
-    Attributes:
-        pipelines: the words of each simple command, by the pipe that they are in.
-        written: what is redirected into.
-    """
-
-    pipelines: tuple[tuple[tuple[str, ...], ...], ...] = field(repr=False)
+    words: tuple[str, ...] = field(repr=False)
     written: tuple[str, ...] = field(repr=False)
 
     @property
-    def simple(self) -> Iterator[tuple[str, ...]]:
-        """The words of each simple command, the program first."""
-        return chain.from_iterable(self.pipelines)
+    def program(self) -> str:
+        """Its name, without the folder."""
+        return self.words[0].rpartition("/")[2]
+
+    @property
+    def redirected(self) -> bool:
+        """Whether what it prints goes into a file of the layer."""
+        return any(not target.startswith("/dev/") for target in self.written)
+
+
+_Pipeline = tuple[_Run, ...]
 
 
 @lru_cache(maxsize=512)  # every finding of a layer asks about the same steps after it
-def _parsed(command: str) -> _Commands:
-    pipelines = (tuple(_simple(pipeline)) for pipeline in _PIPELINES.split(command))
-    return _Commands(tuple(filter(None, pipelines)), tuple(map(_bare, _WRITTEN_TO.findall(command))))
+def _pipelines(command: str, depth: int = 0) -> tuple[_Pipeline, ...]:
+    """What a command runs, by the pipe that each program is in."""
+    found: list[list[_Run]] = []
+    for each in read(command).lists:
+        for one in each:
+            run = _run(one)
+            given = _given(run) if depth < _DEEPEST else ""
+            if one.before is None or one.before.text not in _PIPES or not found:
+                found.append([])
+            found[-1].append(replace(run, words=()) if given else run)
+            if given:
+                found += map(list, _pipelines(given, depth + 1))
+    return tuple(filter(None, (tuple(run for run in pipeline if run.words or run.written) for pipeline in found)))
+
+
+def _given(run: _Run) -> str:
+    """The command that a shell is given to run, empty if this is none."""
+    if not run.words or run.program not in _SHELLS:
+        return ""
+    return next((command for flag, command in pairwise(run.words) if _GIVES.fullmatch(flag)), "")
+
+
+def _run(one: Simple) -> _Run:
+    words = [word.text for word in one.words if word.text]
+    while words and (words[0] in _PREFIXES or _ASSIGNMENT.match(words[0]) or words[0].startswith("-")):
+        words = words[1:]
+    into = (each.target for each in one.redirections if ">" in each.operator and each.target is not None)
+    return _Run(tuple(words), tuple(file.text for file in into if not _DESCRIPTOR.fullmatch(file.text)))
+
+
+def _runs(command: str) -> Iterator[_Run]:
+    return (run for run in chain.from_iterable(_pipelines(command)) if run.words)
 
 
 def arranges(command: str) -> bool:
     """Whether a command does no more than put files in their places, or say something."""
-    return all(words[0].rpartition("/")[2] in _ARRANGES for words in _parsed(command).simple)
+    return all(run.program in _ARRANGES for run in _runs(command))
 
 
 def keeps(command: str, path: str) -> bool:
     """Whether a command would put the file *path*, or what is in it, into its layer again, or wants to write to it."""
-    parsed = _parsed(command)
-    return (
-        any(_keeps(words, path) for words in parsed.simple)
-        or any(_same(target, path) for target in parsed.written)
-        or any(_piped(pipeline, path) for pipeline in parsed.pipelines if len(pipeline) > 1)
+    return any(
+        any(_keeps(run, path) or any(_same(target, path) for target in run.written) for run in pipeline)
+        or _piped(pipeline, path)
+        for pipeline in _pipelines(command)
     )
 
 
 def tends(command: str, path: str) -> bool:
     """Whether a command removes the file *path*, or changes its mode or whose it is."""
     name = path.rpartition("/")[2]
-    simple = (words for words in _parsed(command).simple if words[0].rpartition("/")[2] in _TENDERS)
-    operands = chain.from_iterable(words[1:] for words in simple)
+    operands = chain.from_iterable(run.words[1:] for run in _runs(command) if run.program in _TENDERS)
     return any(_holds(word, path) if word.startswith("/") else _is(word, name) for word in operands)
 
 
-def _keeps(words: Sequence[str], path: str) -> bool:
-    program, operands = words[0].rpartition("/")[2], [word for word in words[1:] if not word.startswith("-")]
-    if program in _TRANSFERS:  # the last operand is the place to put it, where it is no option's
+def _keeps(run: _Run, path: str) -> bool:
+    if not run.words:
+        return False
+    words, operands = run.words, [word for word in run.words[1:] if not word.startswith("-")]
+    if run.program in _TRANSFERS:  # the last operand is the place to put it, where it is no option's
         sources = operands if any(word.startswith(("-t", "--target-directory")) for word in words) else operands[:-1]
         return any(_holds(word, path) for word in sources) or any(_same(word, path) for word in operands)
-    if program in _PACKERS:
-        packs = program != "tar" or any("c" in word for word in words[1:2])  # else it unpacks, into a folder
+    if run.program in _PACKERS:
+        packs = run.program != "tar" or any("c" in word for word in words[1:2])  # else it unpacks, into a folder
         return any(_same(word.partition("=")[2] or word, path) or (packs and _holds(word, path)) for word in operands)
-    if program in _READERS:
-        in_place = program == "sed" and any(word.startswith(("-i", "--in-place")) for word in words)
-        return (in_place or _redirected(words)) and any(_same(word, path) for word in operands)
+    if run.program in _READERS:
+        in_place = run.program == "sed" and any(word.startswith(("-i", "--in-place")) for word in words)
+        return (in_place or run.redirected) and any(_same(word, path) for word in operands)
     return False
 
 
-def _piped(pipeline: Sequence[Sequence[str]], path: str) -> bool:
+def _piped(pipeline: _Pipeline, path: str) -> bool:
     """Whether what is in the file *path* runs through a pipe, unchanged or nearly so, into another one."""
     flows = False
-    for words in pipeline:
-        reads = words[0].rpartition("/")[2] in _READERS
-        if flows and (words[0] == "tee" or (reads and _redirected(words))):
+    for run in pipeline:
+        reads = bool(run.words) and run.program in _READERS
+        if flows and run.words and (run.program == "tee" or (reads and run.redirected)):
             return True
-        flows = reads and (flows or any(_same(word, path) for word in words[1:]))
+        flows = reads and (flows or any(_same(word, path) for word in run.words[1:]))
     return False
-
-
-def _redirected(words: Sequence[str]) -> bool:
-    """Whether what a command prints goes into a file of the layer."""
-    return any(not target.startswith(("/dev/", "&")) for target in _WRITTEN_TO.findall(" ".join(words)))
-
-
-def _simple(command: str) -> Iterator[tuple[str, ...]]:
-    """The words of each simple command, from the program on; quotes are dropped, wherever they stand."""
-    for part in _COMMANDS.split(command):
-        words = [word for word in map(_bare, part.split()) if word]
-        while words and (words[0] in _PREFIXES or _ASSIGNMENT.match(words[0]) or words[0].startswith("-")):
-            words = words[1:]
-        if words:
-            yield tuple(words)
-
-
-def _bare(word: str) -> str:
-    return word.strip("'\"")
 
 
 def _same(word: str, path: str) -> bool:
@@ -198,25 +215,38 @@ def _holds(word: str, path: str) -> bool:
 
 def without_care(command: str, path: str) -> str:
     """*command* without the parts of its chain that only remove *path*, or change its mode or whose it is."""
-    name = path.rpartition("/")[2]
-    if name not in command:
+    if path.rpartition("/")[2] not in command:
         return command.strip()
-    parts = _SEPARATOR.split(command)
-    kept: list[str] = []
-    quotes = [0, 0]
-    for at in range(0, len(parts), 2):
-        part, quoted = parts[at], any(count % 2 for count in quotes)
-        quotes = [count + part.count(quote) for count, quote in zip(quotes, "'\"", strict=True)]
-        found = _TENDS.fullmatch(part.strip()) if len(part) <= LONGEST_PART and not quoted else None
-        if found:
-            operands = found[1].split()
-            others = [word for word in operands if word.strip("/") != path.strip("/") and not _is(word, name)]
-            if not others:
-                continue
-            if len(others) < len(operands):
-                part = part.replace(found[1], f" {' '.join(others)}")
-        kept += [parts[at - 1], part] if kept else [part]
-    return "".join(kept).strip()
+    edits: list[Edit] = []
+    kept = False
+    for one in read(command).lists[0]:
+        operands = _tended(one)
+        of_path = [word for word in operands if _names(word.text, path)]
+        if not of_path or len(of_path) < len(operands):
+            kept = True
+            edits += [Edit(len(command[: word.start].rstrip()), word.end, "") for word in of_path]
+        elif kept and one.before is not None:
+            edits.append(Edit(one.before.start, len(command) if one.behind is None else one.behind.start, ""))
+        else:
+            edits.append(Edit(0, len(command) if one.behind is None else one.behind.end, ""))
+    return edited(command, edits).strip()
+
+
+def _tended(one: Simple) -> Sequence[Word]:
+    """The files that a part of a chain only removes, or changes the mode or owner of; none where it does more."""
+    in_chain = all(each is None or each.text in ("&&", ";") for each in (one.before, one.behind))
+    if not in_chain or one.redirections or not one.words or one.words[0].written not in _TENDS:
+        return ()
+    operands = [word for word in one.words[1:] if not _FLAG.fullmatch(word.text)]
+    first = _TENDS[one.words[0].written]
+    if first is not None:
+        operands = operands[1:] if operands and first.fullmatch(operands[0].text) else []
+    return operands if all(_PLAIN.fullmatch(word.text) for word in operands) else ()
+
+
+def _names(word: str, path: str) -> bool:
+    """Whether a word is the file *path*, or may be it from a folder that is not known."""
+    return word.strip("/") == path.strip("/") or _is(word, path.rpartition("/")[2])
 
 
 def _is(word: str, name: str) -> bool:

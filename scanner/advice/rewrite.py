@@ -7,12 +7,13 @@ for older frontends and other builders the command reads them from the mounted f
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from scanner.advice.shell import Kind, Part, around, parts
+from scanner.advice.shell import OPENERS, Edit, Kind, Part, Simple, Word, around, edited, parts, read
 from scanner.evidence import Secret
 from scanner.image.instruction import Step
 from scanner.redact import spellings
@@ -22,11 +23,6 @@ _LONGEST = 16384
 #: Shorter secrets cannot be told from ordinary letters of a command.
 _SHORTEST = 4
 _MOST_OCCURRENCES = 200
-_WORD = re.compile(
-    r"""(?P<gap>[ \t]+) | (?P<op>&&|\|\||;;|[;|&()\n]) | (?P<comment>(?<![^ \t;|&()\n])\#[^\n]*) |
-    (?P<word>(?:'[^']*' | "(?:\\.|[^"\\])*" | \\. | \$\( | [^\s;|&()'"\\])+) | .""",
-    re.VERBOSE | re.DOTALL,
-)
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 _LITERAL = re.compile(r"'[^']*'|[^$`]*")
 _INDENTED = re.compile(r"(?<=[^ \t])(?: {3,}| {0,9}\t[ \t]*)(?=[^ \t])")
@@ -35,11 +31,10 @@ _LABEL_BEFORE = re.compile(
 )
 _SCHEME_BEFORE = re.compile(r"(?<![\w-])(?:bearer|basic|token) [\"']?$", re.IGNORECASE)
 _URL_BEFORE = re.compile(r"://[^\s/@]{0,200}$")
-#: Words that a compound command begins with, in front of the first simple one in it; and those that end such a list.
-_OPENERS = frozenset(["then", "do", "else", "{"])
+#: Words that end the list of a compound command.
 _CLOSERS = frozenset(["fi", "done", "else", "elif", "}", "esac"])
 #: After these words a command, or another assignment, still follows.
-_PREFIXES = _OPENERS | {"export", "env", "!", "time"}
+_PREFIXES = OPENERS | {"export", "env", "!", "time"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +54,6 @@ class Rewritten:
     names: tuple[str, ...] = ()
     secrets: tuple[Secret, ...] = ()
     uncommented: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Edit:
-    start: int
-    end: int
-    text: str
 
 
 def rewrite(
@@ -96,11 +84,11 @@ def rewrite(
         return None
     if _holds(step.command, every) and not (step.shell and _is_replaceable(step.command, every)):
         return None
-    text = _apply(step.command, _drop_comments(step.command, every)) if step.shell else step.command
+    text = edited(step.command, _drop_comments(step.command, every)) if step.shell else step.command
     names = {name: value for name, value in step.args if _holds(value, every)}
     edits = _drop_assignments(text, every, names)
     edits += _use_variables(text, spelled, edits, names)
-    command, uncommented = _apply(text, edits).strip(), text != step.command
+    command, uncommented = edited(text, edits).strip(), text != step.command
     if not command or not (names or uncommented):
         return None
     if _holds(command, every) or any(clean(name) != name for name in names):
@@ -159,66 +147,39 @@ def _is_replaceable(command: str, spelled: frozenset[str]) -> bool:
     return not any(Kind.DOCUMENT in each or {Kind.DOUBLE, Kind.BACKQUOTES} <= each for each in kinds)
 
 
-def _drop_comments(command: str, spelled: frozenset[str]) -> list[_Edit]:
+def _drop_comments(command: str, spelled: frozenset[str]) -> list[Edit]:
     """Remove the shell's comments that hold a secret, with the blanks before them: no command misses them."""
     comments = (part for part in parts(command) if part.kind is Kind.COMMENT)
     return [
-        _Edit(len(command[: part.start].rstrip(" \t")), part.end, "")
+        Edit(len(command[: part.start].rstrip(" \t")), part.end, "")
         for part in comments
         if _holds(command[part.start : part.end], spelled)
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Simple:
-    """A simple command: its words, and the operators around it."""
-
-    before: re.Match[str] | None
-    words: tuple[re.Match[str], ...]
-    behind: re.Match[str] | None
-
-    @property
-    def own(self) -> tuple[re.Match[str], ...]:
-        """The words without those of a compound command that it begins."""
-        return tuple(word for word in self.words if word[0] not in _OPENERS)
-
-
-def _simple(command: str) -> Iterator[_Simple]:
-    before, words = None, list[re.Match[str]]()
-    for token in _WORD.finditer(command):
-        if token[0] == "\n" and all(word[0] in _OPENERS for word in words):
-            continue  # the command is still to come
-        if token.lastgroup == "op":
-            yield _Simple(before, tuple(words), token)
-            before, words = token, []
-        elif token.lastgroup == "word":
-            words.append(token)
-    yield _Simple(before, tuple(words), None)
-
-
-def _drop_assignments(command: str, spelled: frozenset[str], names: dict[str, str]) -> list[_Edit]:
+def _drop_assignments(command: str, spelled: frozenset[str], names: dict[str, str]) -> list[Edit]:
     """Remove `NAME=secret` where a command may begin; *names* gains what was removed, with its value."""
-    edits: list[_Edit] = []
-    commands = list(_simple(command))
+    edits: list[Edit] = []
+    lists = read(command).lists
     values = _values(command)
-    for one, following in zip(commands, [*commands[1:], None], strict=True):
+    for one, following in (pair for each in lists for pair in zip(each, [*each[1:], None], strict=True)):
         assigned = ((word, name, value) for word, name, value in _assigned(one.words) if _holds(value, spelled))
         held = {
             word: (name, value)
             for word, name, value in assigned
             # a variable of another value elsewhere cannot have one from a mount, nor one that a shell makes
             if values[name] == {value} and names.get(name, value) == value
-            and _LITERAL.fullmatch(word[0][len(name) + 1 :])
+            and _LITERAL.fullmatch(word.written[len(name) + 1 :])
         }
         if not held:
             continue
-        if all(word in held or word[0] in _PREFIXES for word in one.own):
+        if not one.redirections and all(word in held or word.written in _PREFIXES for word in one.words):
             whole = _without(command, one, following)
             if whole is None:
                 continue
             edits.append(whole)
         else:
-            edits += [_Edit(word.start(), _past_blanks(command, word.end()), "") for word in held]
+            edits += [Edit(word.start, _past_blanks(command, word.end), "") for word in held]
         names.update(held.values())
     return edits
 
@@ -226,38 +187,39 @@ def _drop_assignments(command: str, spelled: frozenset[str], names: dict[str, st
 def _values(command: str) -> dict[str, set[str]]:
     """The variables that a command assigns, each with its values."""
     found: dict[str, set[str]] = {}
-    for one in _simple(command):
+    for one in itertools.chain.from_iterable(read(command).lists):
         for _, name, value in _assigned(one.words):
             found.setdefault(name, set()).add(value)
     return found
 
 
-def _assigned(words: Sequence[re.Match[str]]) -> Iterator[tuple[re.Match[str], str, str]]:
+def _assigned(words: Sequence[Word]) -> Iterator[tuple[Word, str, str]]:
     """The assignments that a simple command begins with: the word, its name and its value."""
     for word in words:
-        found = _ASSIGNMENT.match(word[0])
-        if found is None and word[0] not in _PREFIXES:
+        found = _ASSIGNMENT.match(word.written)
+        if found is None and word.written not in _PREFIXES:
             return
         if found is not None:
-            yield word, found[1], word[0][found.end() :].strip("\"'")
+            yield word, found[1], word.text[found.end() :]
 
 
-def _without(command: str, one: _Simple, following: _Simple | None) -> _Edit | None:
+def _without(command: str, one: Simple, following: Simple | None) -> Edit | None:
     """The edit that removes a whole command, with the operator before or behind it; None if what is left would be no
     command, or would run in other cases."""
-    start, end = one.own[0].start(), one.own[-1].end()
-    opens = len(one.own) < len(one.words)
-    before = "" if one.before is None or opens else one.before[0]
-    behind = "" if one.behind is None else one.behind[0]
+    own = [word for word in one.words if word.written not in OPENERS]
+    start, end = own[0].start, own[-1].end
+    opens = len(own) < len(one.words)
+    before = "" if one.before is None or opens else one.before.text
+    behind = "" if one.behind is None else one.behind.text
     if before not in ("", "&&", ";", "\n", "(", "&") or behind not in ("", "&&", ";", "\n"):
         return None
     ends_line = before == ";" and behind in ("", "\n")  # behind which a here-document may begin
     if one.before is not None and (ends_line or (before == "&&" and behind != "&&")):
-        return _Edit(len(command[: one.before.start()].rstrip()), end, "")
+        return Edit(len(command[: one.before.start].rstrip()), end, "")
     within = opens or before == "("
-    if within and (following is None or not following.words or following.words[0][0] in _CLOSERS):
+    if within and (following is None or not following.words or following.words[0].written in _CLOSERS):
         return None
-    return _Edit(start, _past_blanks(command, end if one.behind is None else one.behind.end()), "")
+    return Edit(start, _past_blanks(command, end if one.behind is None else one.behind.end), "")
 
 
 def _past_blanks(command: str, at: int) -> int:
@@ -265,8 +227,8 @@ def _past_blanks(command: str, at: int) -> int:
 
 
 def _use_variables(
-    command: str, spelled: Sequence[frozenset[str]], done: Sequence[_Edit], names: dict[str, str]
-) -> list[_Edit]:
+    command: str, spelled: Sequence[frozenset[str]], done: Sequence[Edit], names: dict[str, str]
+) -> list[Edit]:
     """Replace secrets that stand elsewhere in the command by variables; *names* gains the variables."""
     quotes = parts(command)
     taken = [(edit.start, edit.end) for edit in done]
@@ -305,25 +267,17 @@ def _variable(before: str, known: Collection[str]) -> str:
     return name
 
 
-def _reference(start: int, end: int, quotes: Sequence[Part], variable: str) -> _Edit:
+def _reference(start: int, end: int, quotes: Sequence[Part], variable: str) -> Edit:
     """The edit that puts *variable* in place of a secret, so that the shell expands it whatever the quotes around."""
     *_, quote = None, *around(quotes, start)
     if quote is not None and quote.kind is Kind.DOUBLE:
-        return _Edit(start, end, f"${{{variable}}}")
+        return Edit(start, end, f"${{{variable}}}")
     if quote is None or quote.kind is not Kind.SINGLE:
-        return _Edit(start, end, f'"${variable}"')
+        return Edit(start, end, f'"${variable}"')
     # Single quotes expand nothing: leave them before the variable and enter them again after it.
     opens, closes = quote.start + 1 == start, quote.end - 1 == end
     text = f'"${variable}"' if opens else f'\'"${variable}"'
-    return _Edit(start - opens, end + closes, text if closes else f"{text}'")
-
-
-def _apply(command: str, edits: Sequence[_Edit]) -> str:
-    parts, done = [], 0
-    for edit in sorted(edits, key=lambda edit: edit.start):
-        parts += [command[done : max(done, edit.start)], edit.text]
-        done = max(done, edit.end)
-    return "".join(parts) + command[done:]
+    return Edit(start - opens, end + closes, text if closes else f"{text}'")
 
 
 def run(flags: Sequence[str], command: str, before: Sequence[str] = ()) -> str:

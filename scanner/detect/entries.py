@@ -117,7 +117,7 @@ def _files() -> Iterator[Entry]:
     for one in files.KINDS:
         by_rule[one.rule] = Entry(one.rule, one.title, one.severity, Confidence.MEDIUM, CODE, "file", one.gains,
                                   paths=(one.path.pattern,))  # fmt: skip
-    for kind in filekinds.TABLE:
+    for kind in filekinds.table():
         known = by_rule.get(kind.rule)
         paths = (*(known.paths if known else ()), *kind.paths)
         entry = known or Entry(kind.rule, kind.title, kind.severity, Confidence.MEDIUM, CODE, "file", kind.gains)

@@ -10,6 +10,7 @@ import html
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 from scanner.image.documents import decode_string
 
@@ -330,13 +331,14 @@ def _with_pairs(fields: list[Field], parents: Sequence[int]) -> tuple[Field, ...
 
 def rows(pattern: bytes) -> Reader:
     """A reader of files that are lines or groups of lines: every match of *pattern* is a group, its named groups are
-    the fields; `name2` is another place for `name`. The pattern must take linear time."""
-    compiled = re.compile(pattern, re.MULTILINE)
+    the fields; `name2` is another place for `name`. The pattern must take linear time. It is compiled at first use: a
+    scan meets few kinds of files."""
+    compiled = cache(partial(re.compile, pattern, re.MULTILINE))
 
     def read(data: bytes) -> Fields:
         fields: list[Field] = []
         parents = [0]
-        for found in compiled.finditer(data):
+        for found in compiled().finditer(data):
             parents.append(0)
             for name, value in found.groupdict().items():
                 if value is not None:

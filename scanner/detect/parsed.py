@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from scanner.detect import plausible
 from scanner.detect.base import Trigger
-from scanner.detect.filekinds import FileKind, FileKinds, Holds
+from scanner.detect.filekinds import SECRET, FileKind, FileKinds, Holds
 from scanner.detect.formats import Field, Fields
 from scanner.detect.spans import Suppressed
 from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
@@ -113,7 +113,7 @@ class ParsedFileDetector:
             for field in around.fields:
                 if (field.start, field.end) in seen or not kind.least <= len(field.value) <= _LONGEST:
                     continue
-                if kind.keys.search(b"/".join(field.keys)[-_LONGEST_NAME:]) is None:
+                if not kind.names_secret(b"/".join(field.keys)[-_LONGEST_NAME:]):
                     continue
                 seen.add((field.start, field.end))
                 partners = list(around.partners(field)) if len(seen) <= _MOST else []
@@ -229,7 +229,7 @@ def _weighed(
     has_user = any(item.result == "user" for item in partners)
     if kind.holds is Holds.TOKEN:
         reason = plausible.password(value) if len(value) < 64 else plausible.long_text(value)
-        if reason is None and kind.keys.pattern == rb"\Asecret\Z" and not has_user:
+        if reason is None and kind.keys == SECRET and not has_user:
             reason = _no_token(value)  # of an address, where a user's name may stand in its place
         elif reason is None and not has_user and len(value) < 64 and _CHOSEN.search(name) is None:
             reason = plausible.orderly(value)

@@ -62,6 +62,7 @@ class Settings:
         users: who each entry of each image's history was run as.
         names: each image's names and digest for people.
         recipes: each image's history beside the Dockerfile that the user gave; empty if none was given.
+        systems: what each image runs on, as its config calls it: linux, windows.
     """
 
     fail_on: Severity | None
@@ -72,6 +73,7 @@ class Settings:
     users: Sequence[Sequence[str]] = ()
     names: Sequence[str] = ()
     recipes: Sequence[Recipe] = ()
+    systems: Sequence[str] = ()
 
     def builder(self, image: int) -> Builder:
         """Who made image number *image*."""
@@ -81,6 +83,10 @@ class Settings:
         """Who a step of image number *image* was run as, empty for root."""
         users = self.users[image] if image < len(self.users) else ()
         return users[step.history_index] if step.history_index < len(users) else ""
+
+    def mounts(self, image: int) -> bool:
+        """Whether builds of image number *image* can mount secrets."""
+        return image >= len(self.systems) or self.systems[image] != "windows"
 
     def recipe(self, image: int) -> Recipe | None:
         """The Dockerfile beside image number *image*, if there is one."""
@@ -241,6 +247,7 @@ def _advice(place: Place, scan: _Scan) -> Remediation:
         image=scan.settings.names[place.image] if place.image < len(scan.settings.names) else "",
         earlier=_earlier(place, scan.first),
         titles={**scan.steps.titles(created_by), secret: place.match.title},
+        mounts=scan.settings.mounts(place.image),
     )
 
     def changed(change: Change) -> tuple[str | None, str | None]:

@@ -380,6 +380,7 @@ def _result(
         builders=[builder_of(history) for history in histories],
         users=[users(history) for history in histories],
         names=[_names(opened, image) for image in opened.images],
+        systems=[image.platform.os for image in opened.images],
         recipes=[recipe_of(options.dockerfile, history) for history in histories] if options.dockerfile else (),
     )
     layers = [image.layers for image in opened.images]

@@ -151,3 +151,13 @@ def test_a_value_of_several_lines_is_masked_in_a_step_that_is_told(advised: Advi
 
     assert any("Keep tmp/id_rsa out at step 0, `RUN cat > /tmp/id_rsa" in step for step in found["steps"])
     assert not any(line in json.dumps(found) for line in key.splitlines()[1:-1])
+
+
+def test_an_image_for_windows(advised: Advised) -> None:
+    """Its builds have no secret mounts, so none is proposed."""
+    step = f"RUN |1 TOKEN={TOKEN} cmd /S /C nuget restore # buildkit"
+
+    for platform, mounts in (("windows/amd64", False), ("linux/amd64", True)):
+        [remedy] = advised(layer({"a": ""}, created_by=step), platform=platform).values()
+
+        assert any("--mount=" in text for text in (*remedy["steps"], remedy["dockerfile"] or "")) is mounts

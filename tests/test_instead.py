@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scanner.advice.case import Leak
 from scanner.advice.chain import arranges, keeps, without_care
 from scanner.advice.instead import user_of
-from scanner.advice.remediation import KANIKO, advise
+from scanner.advice.remediation import KANIKO, WINDOWS, advise
 from scanner.evidence import Remediation, Secret, State, Surface
 from scanner.image.instruction import Step, parse_created_by
 from scanner.image.maker import Builder, builder_of
@@ -384,6 +384,28 @@ def test_kaniko_is_said_to_have_no_mounts() -> None:
     """Whoever builds with kaniko is told before all else that it cannot do this."""
     assert KANIKO in advice(f"RUN TOKEN={FAKE} make", builder=Builder.KANIKO).steps
     assert KANIKO not in advice(f"RUN TOKEN={FAKE} make").steps
+
+
+@pytest.mark.parametrize(
+    ("created_by", "surface", "path", "kept"),
+    [
+        (f"RUN |1 TOKEN={FAKE} cmd /S /C nuget restore # buildkit", Surface.HISTORY, None, "Remove the ARG"),
+        (f"cmd /S /C set TOKEN={FAKE}&& nuget restore", Surface.HISTORY, None, ""),
+        (f"ENV TOKEN={FAKE}", Surface.HISTORY, None, "docker run --env-file"),
+        ("COPY . /app # buildkit", Surface.LAYER, "Files/app/.env", "in .dockerignore"),
+        ("COPY id_rsa /app # buildkit", Surface.LAYER, "Files/app/id_rsa", ""),
+        ("cmd /S /C npm ci", Surface.LAYER, "Files/app/.npmrc", "Do not run config set"),
+    ],
+)
+def test_containers_of_windows_have_no_mounts(created_by: str, surface: Surface, path: str | None, kept: str) -> None:
+    """What is proposed there does without, and the rest of the advice stays."""
+    leak = Leak(surface, State.LIVE, path, created_by, Secret(FAKE.encode()), mounts=False)
+
+    found = advise(leak, Redactor([FAKE.encode()]))
+
+    text = "\n".join(found.steps)
+    assert WINDOWS in found.steps and kept in text and found.dockerfile is None
+    assert "--mount" not in text and "--secret" not in text and "--ssh" not in text
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ class Leak:
         earlier: where it lay before, None if it came in here.
         titles: what the secret and the others are, for people.
         user: who the step was run as, empty for root.
+        mounts: whether the containers that its RUNs run in can have secret mounts: those of Windows cannot.
     """
 
     surface: Surface
@@ -67,6 +68,7 @@ class Leak:
     earlier: Earlier | None = None
     titles: Mapping[Secret, str] = field(default_factory=dict)
     user: str = ""
+    mounts: bool = True
 
     @property
     def sets_variables(self) -> bool:

@@ -37,6 +37,13 @@ BURIED = (
     "mount it there, so that it is never stored."
 )
 KANIKO = "kaniko has no secret mounts: build this image with BuildKit or buildah, which have them."
+WINDOWS = (
+    "Containers of Windows have no secret mounts: do what needs the secret before the build and COPY what comes of it, "
+    "or do it in a stage of its own, from which the image copies no more than that. The stage's layers stay on the "
+    "builder, in its cache."
+)
+#: What only makes sense where there are mounts.
+_OF_MOUNTS = re.compile(r"mount|--secret |--ssh |/run/secrets|the rewritten|^The tool also kept| stands for: ")
 #: The name of a build argument in provenance.
 _ARGUMENT = re.compile(r"build-arg:([A-Za-z_]\w{0,99})")
 #: Surfaces that no step explains.
@@ -76,6 +83,9 @@ def advise(
     step = replace(parse_created_by(leak.created_by or ""), user=leak.user)
     case = Case(leak, step, lambda text: redactor.text(text, own=own))
     advice = _choose(case)
+    if not leak.mounts and _mounts(advice):
+        fix = (step for step in advice.fix if not _OF_MOUNTS.search(step))
+        advice = Advice(advice.how, (WINDOWS, *fix))
     buried = (BURIED,) if leak.state in (State.DELETED, State.OVERWRITTEN, State.HIDDEN) else ()
     kaniko = (KANIKO,) if leak.builder is Builder.KANIKO and _mounts(advice) else ()
     delete = _DELETE.format(f", here {case.clean(leak.image)}") if leak.image else DELETE

@@ -19,7 +19,8 @@ from scanner import detection
 from scanner.detect.known.parts import known
 from scanner.image.source import open_image
 from scanner.limits import Limits
-from scanner.scan import Options, scan
+from scanner.request import Options
+from scanner.scan import scan
 from tests.builders import write_all
 from tests.plantings import planted, plantings, value
 

@@ -35,7 +35,8 @@ from scanner.layer.expand import expand, map_blob, plain_digests
 from scanner.layer.walk import Piece, Walk
 from scanner.limits import MIB, Limits
 from scanner.report.json import render
-from scanner.scan import Options, scan
+from scanner.request import Options
+from scanner.scan import scan
 from scanner.work.inside import Inner, Search
 from scanner.work.jobs import BlobOutcome
 from scanner.work.matcher import match_pieces

@@ -16,7 +16,7 @@ from scanner.detect.known.search import segments
 from scanner.detect.published import Unpublished
 from scanner.detect.userrules import UserRules
 from scanner.keys import cache_directory
-from scanner.scan import Detection
+from scanner.request import Detection
 
 
 def load(

@@ -11,7 +11,8 @@ from scanner.evidence import Finding, ImageSummary, Remediation, ScanResult
 from scanner.image.kept import IMAGE, RECORD
 from scanner.image.model import OpenedImage
 from scanner.oci import Platform
-from scanner.scan import Detection, Options, scan
+from scanner.request import Detection, Options
+from scanner.scan import scan
 
 _RECORD = re.compile(re.escape(RECORD) + r"(?P<id>[A-Za-z0-9]+)")
 _IMAGE = re.compile(re.escape(IMAGE) + r"(?P<id>sha256:[0-9a-f]{64})")

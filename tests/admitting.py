@@ -23,7 +23,7 @@ from scanner.audit.targets import Filters, parse_target
 from scanner.image.registry.client import Client
 from scanner.image.registry.settings import Settings
 from scanner.limits import Limits
-from scanner.scan import Detection
+from scanner.request import Detection
 from scanner.serve.app import Application
 from scanner.serve.doors import DOORS
 from scanner.serve.logins import Safe

@@ -24,7 +24,7 @@ from tests.engine import Docker, Registry, Unavailable, own_engine, own_registry
 from tests.starting import or_skip
 
 if TYPE_CHECKING:  # most runs need neither
-    from scanner.scan import Detection
+    from scanner.request import Detection
     from scanner.store.database import Store
 
 REQUIRE_ALL = "LEAKSCAN_REQUIRE_ALL"

@@ -31,7 +31,8 @@ from scanner.image.blob import Blob, BlobFile, spool
 from scanner.image.documents import parse, strings
 from scanner.image.source import open_image
 from scanner.limits import MIB, Limits
-from scanner.scan import Detection, Options, scan
+from scanner.request import Detection, Options
+from scanner.scan import scan
 from scanner.work.jobs import BlobJob, BlobOutcome
 from scanner.work.messages import Form
 from scanner.work.pool import Pool

@@ -8,7 +8,8 @@ from scanner.image.blob import Blob
 from scanner.image.source import open_image
 from scanner.limits import Limits
 from scanner.report.json import render
-from scanner.scan import Detection, Options, scan
+from scanner.request import Detection, Options
+from scanner.scan import scan
 from scanner.seal import Seal
 from scanner.work.jobs import BlobOutcome
 from scanner.work.kept import keepable, sealed_outcome, unpacked

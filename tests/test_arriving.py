@@ -30,7 +30,8 @@ from scanner.image.source import open_image
 from scanner.image.tarball import open_tar
 from scanner.limits import MIB, Limits
 from scanner.report.json import document
-from scanner.scan import Options, pool_for, scan
+from scanner.request import Options
+from scanner.scan import pool_for, scan
 from scanner.work.ahead import Ahead
 from scanner.work.jobs import BlobJob
 from scanner.work.pool import Pool

@@ -41,7 +41,7 @@ from scanner.image.registry.client import Client
 from scanner.image.registry.settings import Settings
 from scanner.keys import fingerprint
 from scanner.limits import Limits
-from scanner.scan import Detection
+from scanner.request import Detection
 from scanner.store.database import Store, open_store
 from scanner.store.ledger import State, appearances
 from scanner.store.schema import METADATA

@@ -29,7 +29,7 @@ from scanner.image.registry.settings import Settings
 from scanner.limits import Limits
 from scanner.report.json import coverage_document, finding_document
 from scanner.report.stored import coverage_of, finding_of, image_of
-from scanner.scan import Detection
+from scanner.request import Detection
 from scanner.store.database import open_store
 from scanner.store.ledger import Span, State
 from testimages.values import github_token

@@ -30,8 +30,10 @@ from scanner.image.blob import Blob
 from scanner.image.source import open_image
 from scanner.limits import Limits
 from scanner.report.json import render
-from scanner.scan import Detection, Options, blob_jobs, scan
+from scanner.request import Detection, Options
+from scanner.scan import scan
 from scanner.seal import Seal
+from scanner.surfaces import blob_jobs
 from scanner.work.jobs import BlobOutcome
 from scanner.work.messages import Form
 from testimages.values import value_of

@@ -34,7 +34,8 @@ from scanner import detection
 from scanner.evidence import Finding
 from scanner.image.source import open_image
 from scanner.limits import Limits
-from scanner.scan import Options, scan
+from scanner.request import Options
+from scanner.scan import scan
 from testimages.values import github_token
 from tests.builders import file, image_of, layer, tar_of, write
 from tests.sevenzips import Block, seven

@@ -17,7 +17,8 @@ from scanner.detect.spans import Suppressed
 from scanner.evidence import Finding, Match
 from scanner.image.source import open_image
 from scanner.limits import Limits
-from scanner.scan import Detection, Options, scan
+from scanner.request import Detection, Options
+from scanner.scan import scan
 from tests.builders import image_of, layer, write
 from tests.credential_files import CASES, Case
 

@@ -34,7 +34,8 @@ from bench.measure import run as measured
 from scanner.detect.firstpass import FirstPass
 from scanner.errors import LeakscanError
 from scanner.image.source import open_image
-from scanner.scan import Detection, Options, scan
+from scanner.request import Detection, Options
+from scanner.scan import scan
 from tests import fuzzing
 from tests.builders import (
     OCI_LAYER,

@@ -13,7 +13,8 @@ from scanner.cli.main import cli
 from scanner.image.source import open_image
 from scanner.limits import Limits
 from scanner.report.json import document
-from scanner.scan import Detection, Options, scan
+from scanner.request import Detection, Options
+from scanner.scan import scan
 from testimages.values import value_of
 from tests.builders import BuiltImage, image_of, layer, tar_of, write
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scanner.scan import Detection
+from scanner.request import Detection
 from testimages.values import value_of
 from tests.builders import image_of, layer, whiteout
 from tests.keeping import Memory, reported

@@ -20,7 +20,7 @@ import pytest
 from scanner.image.source import open_image
 from scanner.layer.tree import parents, path_hash
 from scanner.limits import Limits
-from scanner.scan import Detection
+from scanner.request import Detection
 from scanner.work.called import called, key_of
 from scanner.work.jobs import BlobOutcome
 from scanner.work.messages import Form

@@ -16,7 +16,8 @@ from scanner.detect.known.parts import Known, known
 from scanner.evidence import ScanResult
 from scanner.image.source import open_image
 from scanner.limits import Limits
-from scanner.scan import Detection, Options, scan
+from scanner.request import Detection, Options
+from scanner.scan import scan
 from tests.builders import BuiltLayer, image_of, layer, write, write_all
 from tests.conftest import Leakscan
 from tests.plantings import planted, plantings

@@ -17,7 +17,8 @@ from scanner.errors import LeakscanError
 from scanner.evidence import ScanResult, Verdict
 from scanner.image.source import open_image
 from scanner.limits import GIB, MIB, Limits
-from scanner.scan import Options, scan
+from scanner.request import Options
+from scanner.scan import scan
 from tests.builders import (
     OCI_MANIFEST,
     BuiltImage,

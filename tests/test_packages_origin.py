@@ -16,7 +16,8 @@ import pytest
 from scanner.evidence import Finding
 from scanner.image.source import open_image
 from scanner.limits import Limits
-from scanner.scan import Detection, Options, scan
+from scanner.request import Detection, Options
+from scanner.scan import scan
 from testimages.values import github_token, value_of
 from tests.builders import BuiltImage, BuiltLayer, image_of, layer, private_key, tar_of, write
 

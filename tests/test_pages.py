@@ -16,7 +16,7 @@ from scanner.audit.targets import Filters, parse_target
 from scanner.image.registry.client import Client
 from scanner.image.registry.settings import Settings
 from scanner.limits import Limits
-from scanner.scan import Detection
+from scanner.request import Detection
 from scanner.serve.overviews import Overviews
 from scanner.serve.pages import DOORS
 from scanner.serve.settings import ServeSettings

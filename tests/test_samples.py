@@ -22,7 +22,8 @@ from scanner.evidence import Confidence, Finding, Match, ScanResult, Secret, Sev
 from scanner.image.source import open_image
 from scanner.image.withcache import add_cache
 from scanner.limits import Limits
-from scanner.scan import Detection, Options, scan
+from scanner.request import Detection, Options
+from scanner.scan import scan
 from tests.samples import ARGUMENT, CASES, FILE, INLINE, MARKS, SAMPLES, Mark
 
 SHARED = os.environ.get("LEAKSCAN_SHARED", "")

@@ -25,7 +25,8 @@ from scanner.image.registry.client import Client
 from scanner.image.registry.store import Documents
 from scanner.image.remote import open_referrer, open_remote
 from scanner.limits import Limits
-from scanner.scan import Detection, Options, scan
+from scanner.request import Detection, Options
+from scanner.scan import scan
 from scanner.seal import Seal
 from scanner.store.database import DatabaseError, Store
 from scanner.store.layers import KeptLayers

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from scanner.audit.summary import Summary
     from scanner.audit.targets import Target
     from scanner.evidence import Severity
-    from scanner.scan import Detection
+    from scanner.request import Detection
     from scanner.store.database import Store
 
 _FORMATS = ("text", "json", "csv", "html")

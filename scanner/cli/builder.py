@@ -70,7 +70,8 @@ def _scan(
     from scanner.leftovers import scan_builder
     from scanner.limits import Limits
     from scanner.progress import shown
-    from scanner.scan import Options, unavailable
+    from scanner.request import Options
+    from scanner.result import unavailable
 
     limits = Limits.from_environment(os.environ)
     rules = detection.load(os.environ, secrets=known)

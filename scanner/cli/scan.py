@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from scanner.image.model import OpenedImage
     from scanner.limits import Limits
     from scanner.report.setting import Setting
-    from scanner.scan import Detection
+    from scanner.request import Detection
     from scanner.suppress import Policy
 
 
@@ -243,7 +243,7 @@ class _Earlier:
 
     def layers_of(self, opened: OpenedImage, jobs: int) -> CachedLayers:
         """The same, once it is known which layers of *opened* they hold for."""
-        from scanner.scan import blob_jobs
+        from scanner.surfaces import blob_jobs
 
         self.layers.look(opened, blob_jobs(opened, self._run.limits), jobs)
         if self.layers.believed and opened.source != "registry":
@@ -274,7 +274,9 @@ def _scanned(run: _Run, earlier: _Earlier | None) -> tuple[ScanResult, LeakscanE
     from scanner.image.metadata import read_metadata
     from scanner.image.source import open_image
     from scanner.progress import shown
-    from scanner.scan import Options, pool_for, unavailable
+    from scanner.request import Options
+    from scanner.result import unavailable
+    from scanner.scan import pool_for
     from scanner.scan import scan as perform_scan
     from scanner.work.ahead import Ahead
 

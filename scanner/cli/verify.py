@@ -29,7 +29,7 @@ from scanner.errors import LeakscanError
 
 if TYPE_CHECKING:
     from scanner.detect.known.parts import Known
-    from scanner.scan import Options
+    from scanner.request import Options
     from scanner.suppress import Policy
     from scanner.verify.claim import Check
 
@@ -117,7 +117,8 @@ def _checks(given: _Given, report: Any) -> list[Check]:
     from scanner.keys import installation_key
     from scanner.limits import Limits
     from scanner.progress import shown
-    from scanner.scan import Options, scan
+    from scanner.request import Options
+    from scanner.scan import scan
     from scanner.verify.claim import Check, Outcome
     from scanner.verify.document import unrepeatable
     from scanner.verify.image import fitting, terms_of

@@ -17,7 +17,7 @@ from scanner.image.model import Image, Layer, OpenedImage
 from scanner.limits import Limits
 from scanner.report.escape import plain
 from scanner.report.json import render
-from scanner.scan import blob_jobs
+from scanner.surfaces import blob_jobs
 from scanner.verify.claim import Check, Outcome
 from scanner.verify.document import consistent
 from scanner.verify.proven import Wanted

@@ -15,7 +15,7 @@ from scanner.layer.expand import PROOF_SUFFIX
 from scanner.oci import is_digest
 from scanner.prove import identity
 from scanner.report.escape import plain
-from scanner.scan import documents_of
+from scanner.surfaces import documents_of
 from scanner.verify.claim import Check, Outcome
 from scanner.verify.findings import PER_SOURCE
 from scanner.work.jobs import BlobOutcome

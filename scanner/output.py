@@ -92,17 +92,21 @@ def _print(report: Iterable[str]) -> None:
     try:
         sys.stdout.writelines(report)
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise
     except OSError as error:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (what is left in the buffer cannot be written either)
+        if isinstance(error, BrokenPipeError):
+            raise
         what = f"the report cannot be written to standard output: {error.strerror}"
         raise LeakscanError(what, "Free some space, or give a file: --format text=FILE.") from None
 
 
 def write(target: Target, report: Iterable[str]) -> None:
-    """Write a report, given in pieces. Raises LeakscanError naming the file if it cannot be written; no half report
-    stays behind."""
+    """Write a report, given in pieces; no half report stays behind.
+
+    Raises:
+        LeakscanError: it cannot be written; names the file.
+        BrokenPipeError: whoever read standard output has gone.
+    """
     if target.file is None:
         _print(report)
         return

@@ -217,12 +217,13 @@ def test_wrong_usage_ends_with_2(clean: Path) -> None:
     assert "text" in run.stderr and "json" in run.stderr
 
 
-def test_a_report_that_cannot_be_written_is_said(clean: Path) -> None:
+def test_a_report_that_cannot_be_written_is_said(clean: Path, tmp_path: Path) -> None:
     """The file is named."""
-    run = leakscan("--format", "json=/nonexistent/r.json", clean)
+    nowhere = tmp_path / "nowhere" / "r.json"
+    run = leakscan("--format", f"json={nowhere}", clean)
 
     assert run.returncode == 3
-    assert "/nonexistent/r.json" in run.stderr and "Traceback" not in run.stderr
+    assert str(nowhere) in run.stderr and "Traceback" not in run.stderr
 
 
 def test_a_reader_that_goes_away_is_no_fault(leaky: Path) -> None:
@@ -332,6 +333,39 @@ def test_a_device_is_written_to_and_not_replaced(clean: Path, tmp_path: Path) ->
     assert (tmp_path / "link").is_symlink() and json.loads((tmp_path / "real.json").read_text())["verdict"] == "clean"
 
 
+def unread(*arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
+    """Run the program; nobody reads its standard output."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as nowhere:
+        return subprocess.run([sys.executable, "-m", "scanner", *map(str, arguments)],
+                              stdout=nowhere, stderr=subprocess.PIPE, timeout=120, check=False)  # fmt: skip
+
+
+def test_a_reader_that_has_gone_makes_no_leak(clean: Path, leaky: Path, tmp_path: Path) -> None:
+    """Nor does it make a leak less of one, or keep other reports from being written."""
+    report = tmp_path / "report.json"
+    kept = leakscan("--quiet", "--format", f"json={report}", clean)
+
+    for words in ([clean], ["--help"], ["rules", "list"], ["verify", report]):
+        run = unread(*words)
+        assert (run.returncode, run.stderr) == (3, b""), words
+    leak = unread("--format", "text", "--format", f"json={report}", leaky)
+
+    assert (kept.returncode, leak.returncode, leak.stderr) == (0, 1, b"")
+    assert json.loads(report.read_text())["verdict"] == "leaked"
+
+
+@pytest.mark.parametrize(("words", "code"), [(["nowhere.tar"], 3), (["--bogus"], 2), (["verify", "nowhere.json"], 2)])
+def test_a_message_that_cannot_be_written_changes_no_exit_code(words: list[str], code: int) -> None:
+    """A disk that is full below standard error is no leak."""
+    with open("/dev/full", "wb") as full:
+        run = subprocess.run([sys.executable, "-m", "scanner", *words], stdout=subprocess.PIPE, stderr=full,
+                             timeout=120, check=False)  # fmt: skip
+
+    assert run.returncode == code
+
+
 def test_two_reports_for_one_file_are_refused(clean: Path, tmp_path: Path) -> None:
     """The second would take the place of the first; a device may have both."""
     one, same = tmp_path / "report", f"{tmp_path}/./report"
@@ -343,12 +377,13 @@ def test_two_reports_for_one_file_are_refused(clean: Path, tmp_path: Path) -> No
     assert leakscan("--format", "json=/dev/null", "--format", "csv=/dev/null", clean).returncode == 0
 
 
-def test_a_report_that_fails_takes_no_other_with_it(leaky: Path) -> None:
+def test_a_report_that_fails_takes_no_other_with_it(leaky: Path, tmp_path: Path) -> None:
     """The others are written, and a leak stays a leak."""
-    run = leakscan("--format", "json=/nonexistent/r.json", "--format", "text", leaky)
+    nowhere = tmp_path / "nowhere" / "r.json"
+    run = leakscan("--format", f"json={nowhere}", "--format", "text", leaky)
 
     assert run.returncode == 1
-    assert run.stdout.startswith("LEAKED") and "/nonexistent/r.json" in run.stderr
+    assert run.stdout.startswith("LEAKED") and str(nowhere) in run.stderr
 
 
 def scanned(image: object, tmp_path: Path, *arguments: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from scanner.cli.common import (
     EXIT_LEAKED,
     FormatType,
     apart,
-    complain,
+    put,
     still_connections,
     tell_alone,
     tell_away,
@@ -29,9 +29,8 @@ from scanner.cli.options import (
     quiet_option,
     store_option,
 )
-from scanner.errors import InvalidReference, LeakscanError
+from scanner.errors import InvalidReference
 from scanner.output import Target as Output
-from scanner.output import write
 
 if TYPE_CHECKING:
     from scanner.audit.run import Audit, Display, Elsewhere, Wanted
@@ -203,11 +202,7 @@ def _report(
             text = html.render(audits, least, rules_digest)
         else:
             text = report.text(audits, least, summary)
-        try:
-            write(output, [text])
-        except LeakscanError as error:
-            written = False
-            complain(error)
+        written = put(output, [text]) and written
     return written
 
 
@@ -225,6 +220,9 @@ def _where(words: str, store: str | None, outputs: Sequence[Output]) -> int:
         found = where.trails(engine, words, installation_key(os.environ), os.environ)
     except UnusableSecret as error:
         raise click.UsageError(f"{error.what}. {error.tip}".strip()) from None
+    written = True
     for output in outputs or (Output("text"),):
-        write(output, [where.json(found)] if output.format == "json" else map(where.text, found))
-    return EXIT_LEAKED if any(each.current for each in found) else EXIT_CLEAN
+        written = put(output, [where.json(found)] if output.format == "json" else map(where.text, found)) and written
+    if any(each.current for each in found):
+        return EXIT_LEAKED
+    return EXIT_CLEAN if written else EXIT_INCOMPLETE

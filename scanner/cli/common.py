@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from scanner.errors import LeakscanError
-from scanner.output import FORMATS, Target
+from scanner.output import FORMATS, Target, write
 
 EXIT_CLEAN, EXIT_LEAKED, EXIT_USAGE, EXIT_INCOMPLETE = 0, 1, 2, 3
 SEVERITIES = ("critical", "high", "medium", "low", "never")
@@ -97,6 +97,18 @@ def tell_alone() -> None:
 def out_of_room(error: OSError) -> LeakscanError:
     """What ends a scan that finds no room for what it unpacks."""
     return LeakscanError(f"the scan cannot go on: {error.strerror}", "Free some space in TMPDIR, or set it.")
+
+
+def put(target: Target, report: Iterable[str]) -> bool:
+    """Write a report. False if it cannot be written; says why, unless it is that its reader has gone."""
+    try:
+        write(target, report)
+    except BrokenPipeError:
+        return False
+    except LeakscanError as error:
+        complain(error)
+        return False
+    return True
 
 
 def complain(error: LeakscanError) -> None:

@@ -5,10 +5,14 @@ What a command needs is imported when it runs: `leakscan --version` should not w
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
+import io
 import os
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -21,6 +25,19 @@ from scanner.errors import LeakscanError, UnusableFile
 COMMANDS = (
     "scan", "verify", "audit", "worker", "serve", "builder", "rules", "baseline", "config", "cache", "completion",
 )  # fmt: skip
+
+
+class _ReaderGone(Exception):
+    """Whoever read standard output has closed it."""
+
+
+@contextlib.contextmanager
+def _as_our_own() -> Iterator[None]:
+    """Keep a closed pipe from click, which makes exit code 1 of it: that of a leak."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise _ReaderGone from None
 
 
 class _Commands(click.Group):
@@ -45,6 +62,14 @@ class _Commands(click.Group):
         # paths first: bash forgets what came before them, and offers them where nothing else fits
         found = [*image, *super().shell_complete(ctx, incomplete), *scan.shell_complete(ctx, incomplete)]
         return list({(item.value, item.type): item for item in found}.values())
+
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        with _as_our_own():  # help and version are printed while options are read
+            return super().make_context(*args, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _as_our_own():
+            return super().invoke(ctx)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in COMMANDS and args[0] not in ("--help", "-h", "--version"):
@@ -81,8 +106,8 @@ def main(name: str = "leakscan") -> None:
     except LeakscanError as error:
         complain(error)
         sys.exit(EXIT_INCOMPLETE)
-    except BrokenPipeError:
-        # whoever read the report has gone; a second error while closing would only be noise
+    except _ReaderGone:
+        # a second error while closing would only be noise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_INCOMPLETE)
     except OSError as error:
@@ -113,8 +138,19 @@ def _open_streams() -> None:
             if nowhere != number:
                 os.dup2(nowhere, number)
             setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w"))
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    told = io.BufferedWriter(_Heedless(sys.stderr.fileno(), "w", closefd=False))
+    sys.stderr = io.TextIOWrapper(told, sys.stderr.encoding, "backslashreplace", line_buffering=True)
+
+
+class _Heedless(io.FileIO):
+    """Standard error: that a message cannot be told can be told to nobody, and must change no exit code."""
+
+    def write(self, data: Any, /) -> Any:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
 
 
 def _crash(error: Exception) -> None:

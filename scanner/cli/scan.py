@@ -26,6 +26,7 @@ from scanner.cli.common import (
     apart,
     complain,
     out_of_room,
+    put,
 )
 from scanner.cli.common import platform as platform_option
 from scanner.cli.configured import (
@@ -48,7 +49,7 @@ from scanner.cli.options import (
 )
 from scanner.cli.secrets import read_secrets, secret_options
 from scanner.errors import LeakscanError
-from scanner.output import FORMATS, Target, pieces, setting_of, write
+from scanner.output import FORMATS, Target, pieces, setting_of
 
 if TYPE_CHECKING:
     from scanner.cache.layers import CachedLayers
@@ -358,12 +359,8 @@ def report(result: ScanResult, targets: Sequence[Target], unavailable: bool) -> 
     for target in targets:
         if unavailable and target.format == "text" and target.file is None:
             continue  # the message on standard error says it all
-        try:
-            own = replace(setting, color=color and target.file is None)
-            write(target, pieces(result, target.format, own))
-        except LeakscanError as error:
-            written = False
-            complain(error)
+        own = replace(setting, color=color and target.file is None)
+        written = put(target, pieces(result, target.format, own)) and written
     return written
 
 

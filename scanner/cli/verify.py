@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scanner.cli.caches import Cache, CacheType, with_cache
-from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED
+from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, put
 from scanner.cli.configured import (
     ConfiguredCommand,
     baseline_option,
@@ -26,6 +26,7 @@ from scanner.cli.configured import (
 from scanner.cli.options import jobs_option, no_progress_option, quiet_option
 from scanner.cli.secrets import read_secrets, secret_options
 from scanner.errors import LeakscanError
+from scanner.output import Target
 
 if TYPE_CHECKING:
     from scanner.detect.known.parts import Known
@@ -77,9 +78,9 @@ def verify(
     progress = sys.stderr.isatty() and not (quiet or no_progress)
     given = _Given(reference, reference == own, known, tuple(caches), dockerfile, jobs, progress)
     checks = _checks(given, document)
-    click.echo(_text(checks) if format_ == "text" else _json(checks), nl=False)
+    told = put(Target(format_), [_text(checks) if format_ == "text" else _json(checks)])
     outcomes = {check.outcome for check in checks}
-    code = EXIT_INCOMPLETE if Outcome.UNREADABLE in outcomes else EXIT_CLEAN
+    code = EXIT_INCOMPLETE if Outcome.UNREADABLE in outcomes or not told else EXIT_CLEAN
     sys.exit(EXIT_LEAKED if Outcome.DIFFERS in outcomes else code)
 
 

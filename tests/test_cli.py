@@ -252,6 +252,20 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
     assert b"Traceback" not in stderr
 
 
+def test_ctrl_c_is_not_lost_while_a_process_is_started(clean: Path) -> None:
+    """Python runs code of its own around a fork, and drops whatever is raised there."""
+    code = (
+        "import os, signal, sys\n"
+        "os.register_at_fork(before=lambda: os.kill(os.getpid(), signal.SIGINT))\n"
+        f"sys.argv[1:] = ['--no-cache', {str(clean)!r}]\n"
+        "from scanner.cli.main import main\n"
+        "main()"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120, check=False)
+
+    assert (run.returncode, run.stdout, run.stderr) == (130, b"", b"\nleakscan: stopped\n")
+
+
 def test_version_imports_nothing_heavy() -> None:
     """`leakscan --version` does not wait for engines, rule packs or Hyperscan."""
     code = (

@@ -22,6 +22,7 @@ from scanner.errors import LeakscanError, StoreError
 from scanner.limits import MIB
 from scanner.store.database import DatabaseError, default_url, open_store
 from scanner.store.ledger import Ledger
+from scanner.work.isolation import uninterrupted
 
 if TYPE_CHECKING:
     from scanner.audit.run import Reader
@@ -79,7 +80,8 @@ class Scanner:
         # not a daemon: those may have no processes of their own; it ends with this one all the same
         self._process = _CONTEXT.Process(target=scan_jobs, args=(theirs, self._url, self._jobs, os.getpid(),
                                                                      self._niceness))  # fmt: skip
-        self._process.start()
+        with uninterrupted():
+            self._process.start()
         theirs.close()
         self._connection = ours
 

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
 
 from scanner.limits import MIB, Limits
 
@@ -37,6 +38,19 @@ def isolate(limits: Limits, parent: int) -> None:
     _give_back()
     die_with(parent)
     no_core()
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Keep Ctrl-C away from this thread, and from a process that is forked meanwhile, which keeps it away for good.
+
+    Python runs code of its own around a fork: a Ctrl-C there is lost, or ends the new process with a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _give_back() -> None:

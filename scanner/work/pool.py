@@ -29,6 +29,7 @@ from scanner.layer.walk import WINDOW, Piece
 from scanner.limits import Limits
 from scanner.work import fetcher, matcher, reader, receiver
 from scanner.work.gathering import Gathering
+from scanner.work.isolation import uninterrupted
 from scanner.work.jobs import Batch, BlobJob, BlobOutcome, Job, TextJob, in_batches
 from scanner.work.messages import (
     Arrived,
@@ -313,7 +314,8 @@ class Pool:
             target(theirs, *args)
 
         process = _CONTEXT.Process(target=run, daemon=True)
-        process.start()
+        with uninterrupted():
+            process.start()
         theirs.close()
         return _Worker(process, ours)
 

@@ -79,6 +79,20 @@ def test_the_same_report_is_confirmed(report: Report) -> None:
     assert _outcomes(compared(report, report, STRICT)) == {Outcome.CONFIRMED}
 
 
+def test_a_number_is_not_another_kind_of_number(report: Report) -> None:
+    """Python takes 4, 4.0 and, for 1, true for equal, and so no reader of the report need do."""
+    numbers = 0
+    for path in _places(report):
+        value = _held(report, path)[path[-1]]
+        if isinstance(value, int):
+            changed = copy.deepcopy(report)
+            _held(changed, path)[path[-1]] = int(value) if isinstance(value, bool) else float(value)
+            found = [*consistent(read_report(changed)), *compared(changed, report, STRICT)]
+            assert Outcome.DIFFERS in _outcomes(found), path
+            numbers += 1
+    assert numbers > 30
+
+
 def test_no_field_can_be_changed(report: Report) -> None:
     """A report with any single value changed or taken away is not confirmed, but for further notes, which are listed
     as not repeated."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from scanner.verify.claim import Check, Outcome
-from scanner.verify.terms import Json, Terms, entries_of, entry_of
+from scanner.verify.terms import Json, Terms, entries_of, entry_of, same
 
 #: gaps of one run, not of an image
 _PASSING = re.compile(
@@ -47,7 +47,7 @@ def coverage(report: Json, now: Json, terms: Terms) -> Iterator[Check]:
     elif then or again:
         when = "then" if then else "now"
         yield Check("coverage", "gaps", Outcome.UNREADABLE, f"not all of the image could be read {when}")
-    elif terms.same_source and any(said.get(key) != own[key] for key in ("bytes", "members")):
+    elif terms.same_source and not all(same(said.get(key), own[key]) for key in ("bytes", "members")):
         yield Check("coverage", "bytes", Outcome.DIFFERS, "not what a scan says")
     if set(said) != set(own) or any(entries_of(said, key) != said[key] for key in ("gaps", "accepted")):
         yield Check("coverage", "fields", Outcome.DIFFERS, "not what a scan says")

@@ -14,7 +14,7 @@ from scanner.suppress import EXPIRED
 from scanner.verify.claim import Check, Outcome
 from scanner.verify.coverage import coverage
 from scanner.verify.findings import findings, secret_ids
-from scanner.verify.terms import Json, Terms, alike, entries_of, entry_of
+from scanner.verify.terms import Json, Terms, alike, entries_of, entry_of, same
 
 #: fields of a report that are compared by themselves; a verdict follows from findings and gaps, and is held to them
 _ELSEWHERE = frozenset(
@@ -27,8 +27,8 @@ def compared(report: Json, now: Json, terms: Terms) -> list[Check]:
     parts = (_head, _images, findings, _known, coverage, _notes)
     checks = [*(check for part in parts for check in part(report, now, terms)), *_left(terms)]
     strict = all((terms.same_source, terms.same_name, terms.secrets, terms.dockerfile, terms.caches))
-    same = all(check.outcome is Outcome.NOT_REPEATED for check in checks)
-    if same and strict and _whole(report) != _whole(now):
+    equal = all(check.outcome is Outcome.NOT_REPEATED for check in checks)
+    if equal and strict and not same(_whole(report), _whole(now)):
         checks.append(Check("report", "document", Outcome.DIFFERS, "it holds what no scan says, or in another order"))
     if not any(check.outcome is Outcome.DIFFERS for check in checks):
         checks.append(Check("report", "scan", Outcome.CONFIRMED))
@@ -72,7 +72,7 @@ def _head(report: Json, now: Json, terms: Terms) -> Iterator[Check]:
     but = {*([] if terms.dockerfile else ["dockerfile"]), *([] if terms.caches else ["caches"])}
     for field, mine in (("tool", {"key_id"}), ("settings", but)):
         said, own = (_but(entry_of(each, field), *mine) for each in (report, now))
-        if said != own:
+        if not same(said, own):
             yield Check("report", field, Outcome.DIFFERS, "it is not what a scan says")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,10 +45,15 @@ def entries_of(entry: Json, key: str) -> list[Json]:
     return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
 
 
+def same(said: Any, now: Any) -> bool:
+    """Whether two values are written the same way: to Python 4, 4.0 and, for 1, true are equal."""
+    return json.dumps(said, sort_keys=True) == json.dumps(now, sort_keys=True)
+
+
 def alike(said: Any, now: Any, terms: Terms) -> bool:
     """Whether two values are the same; where not all secrets were given again, but for what the report masks."""
-    if terms.secrets or said == now:
-        return bool(said == now) and type(said) is type(now)
+    if terms.secrets or same(said, now):
+        return same(said, now)
     if isinstance(said, str) and isinstance(now, str):
         pattern = ".*".join(map(re.escape, _MASK.split(said)))
         return "*" in said and re.fullmatch(pattern, now, re.DOTALL) is not None

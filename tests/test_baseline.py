@@ -304,3 +304,13 @@ def test_what_cannot_be_read_makes_no_baseline(tmp_path: Path, leakscan: Run) ->
         assert (run.returncode, run.stdout) == (2, "")
         assert len(run.stderr.splitlines()) == 2
     assert (tmp_path / "bad.json").read_bytes() == b"{}"
+
+
+def test_an_end_that_is_over_is_refused(tmp_path: Path) -> None:
+    """Entries that never held would look like accepted findings."""
+    run = subprocess.run(
+        [sys.executable, "-m", "scanner", "baseline", "create", "image.tar", "-o", "b.json", "--expires", "2026-01-31"],
+        capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
+    )  # fmt: skip
+
+    assert run.returncode == 2 and "2026-01-31 is over" in run.stderr

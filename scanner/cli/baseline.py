@@ -32,10 +32,15 @@ def baseline() -> None:
 
 
 def _day(ctx: click.Context, param: click.Parameter, value: str | None) -> date | None:
+    from scanner.suppress import this_day
+
     try:
-        return None if value is None else date.fromisoformat(value)
+        day = None if value is None else date.fromisoformat(value)
     except ValueError:
         raise click.BadParameter("give a date such as 2027-03-31", ctx, param) from None
+    if day is not None and day < this_day():
+        raise click.BadParameter(f"{day} is over: nothing would be accepted", ctx, param)
+    return day
 
 
 def _options(command: F) -> F:

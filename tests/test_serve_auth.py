@@ -275,6 +275,7 @@ def test_a_token_is_issued(tmp_path: Path) -> None:
         (["--registry", "r.example", "--tokens", "t", "--listen", ":8080"], "in clear"),
         (["--registry", "r.example", "--tokens", "t", "--tls-cert", "c"], "both"),
         (["--registry", "r.example", "--client-ca", "c"], "client certificates need"),
+        (["--tokens", "t" * 300, "--issue-token", "ci:read"], "cannot be written: File name too long"),
     ],
 )
 def test_wrong_usage(options: list[str], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -247,6 +247,15 @@ def test_two_services_on_one_file(registry: MemoryRegistry, tmp_path: Path, toke
     assert "another leakscan serves" in second.stderr and "PostgreSQL" in second.stderr
 
 
+def test_a_store_in_a_place_that_is_closed(registry: MemoryRegistry, tmp_path: Path, tokens: dict[str, str]) -> None:
+    """It is said so."""
+    command = [sys.executable, "-m", "scanner", "serve", *options(tmp_path, registry)]
+
+    found = subprocess.run([*command, "--store", "sqlite:////proc/none/s"], capture_output=True, text=True, timeout=120)
+
+    assert tokens and found.returncode == 3 and "/proc/none/s: No such file or directory" in found.stderr
+
+
 def test_an_address_that_is_taken(registry: MemoryRegistry, tmp_path: Path, tokens: dict[str, str]) -> None:
     """It is said so."""
     env = {**os.environ, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state"),

@@ -7,7 +7,7 @@ import io
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -98,11 +98,18 @@ def _open(request: _Request, files: ExitStack) -> OpenedImage:
         path, tag = path_and_tag(rest)
         return _from_path(request, files, path, tag)
     if looks_like_path(rest) and form is Form.ANY:
+        _look(rest)
         tip = "Check the path." if "/" in rest else f"For an image of that name write docker:{shown(rest)}"
         raise InvalidReference(f"there is no file or directory {shown(rest)}", tip)
     if form is Form.REGISTRY:
         return _from_registry(request, files, rest)
     return _from_engine(request, files, form, rest)
+
+
+def _look(path: str) -> None:
+    """Raise OSError if it cannot be told whether there is such a file, as in a directory that is closed to us."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        os.lstat(path)
 
 
 def _from_stream(request: _Request, files: ExitStack) -> OpenedImage:

@@ -144,7 +144,7 @@ def issue(path: Path, name: str, scopes: frozenset[Scope], hours: int) -> str:
     words = ", ".join(f'"{scope.value}"' for scope in sorted(scopes))
     entry = (f'[[token]]\nname = "{name}"\nsha256 = "{hashlib.sha256(token.encode()).hexdigest()}"\n'
              f"scopes = [{words}]\nexpires = {expires}\n\n")  # fmt: skip
-    if path.exists():
+    if os.path.exists(path):
         _read(path)  # nothing is added to what is wrong
     try:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "a") as file:

@@ -55,10 +55,15 @@ def set_aside_if_damaged(file: Path) -> Path | None:
 
 @contextlib.contextmanager
 def held(file: Path) -> Iterator[None]:
-    """While this lasts no other process serves from that store. Raises StoreError if one does."""
+    """While this lasts no other process serves from that store. Raises StoreError if one does, or if none can."""
     path = file.with_name(f"{file.name}.serve")
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "w") as lock:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        what = f"nothing can be written beside the store {file}: {error.strerror}"
+        raise StoreError(what, "Check --store, or LEAKSCAN_STORE.") from None
+    with open(descriptor, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scanner.image.registry.names import Repository
+from scanner.keys import home_directory
 
 _TOKEN_USER = "<token>"  # noqa: S105  (Docker's word for an identity token in a user's place)
 
@@ -57,7 +58,7 @@ def login(repository: Repository, environment: Mapping[str, str]) -> Found:
 
 
 def _files(environment: Mapping[str, str]) -> Iterator[str]:
-    home, runtime = environment.get("HOME", "/"), environment.get("XDG_RUNTIME_DIR", "")
+    home, runtime = home_directory(environment), environment.get("XDG_RUNTIME_DIR", "")
     config = environment.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
     folder = environment.get("DOCKER_CONFIG") or os.path.join(home, ".docker")
     paths = [os.path.join(folder, "config.json")]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scanner.image.registry.addresses import Reach
+from scanner.keys import home_directory
 
 #: where engines look for CA and client certificates of a registry, by host[:port] (dockerd, containers-certs.d(5))
 _CERTIFICATES = ("/etc/containers/certs.d", "/etc/docker/certs.d")
@@ -51,7 +52,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         given = environment.get(f"LEAKSCAN_REGISTRY_{name}", "")
         return frozenset(host.strip().lower() for host in given.split(",") if host.strip())
 
-    config = environment.get("XDG_CONFIG_HOME") or os.path.join(environment.get("HOME", "/"), ".config")
+    config = environment.get("XDG_CONFIG_HOME") or os.path.join(home_directory(environment), ".config")
     own = environment.get("LEAKSCAN_REGISTRY_CERTS")
     folders = (*([own] if own else ()), os.path.join(config, "containers", "certs.d"), *_CERTIFICATES)
     return Settings(hosts("HTTP"), hosts("PRIVATE"), hosts("REALMS"), folders)

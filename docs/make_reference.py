@@ -28,7 +28,7 @@ ENVIRONMENT = (
     ("DOCKER_HOST, DOCKER_CONTEXT, DOCKER_CONFIG", "the engine to ask, as for the docker client"),
     ("TMPDIR", "where layers are expanded to, in files without a name"),
     ("XDG_STATE_HOME, XDG_CACHE_HOME", "where the key and the compiled rules are kept"),
-    ("NO_COLOR", "no colour if it is set"),
+    ("NO_COLOR", "no colour if it is set and not empty; nor is there any where `TERM` is `dumb`"),
     ("GITHUB_ACTIONS, GITHUB_STEP_SUMMARY", "set by GitHub Actions: annotations and a step summary are written"),
     ("CI_COMMIT_SHA, GITHUB_SHA, GIT_COMMIT, BUILD_SOURCEVERSION, CIRCLE_SHA1", "the commit for GitLab's report"),
 )

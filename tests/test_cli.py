@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import pwd
 import random
 import signal
 import string
@@ -378,6 +379,31 @@ def test_a_message_that_cannot_be_written_changes_no_exit_code(words: list[str],
                              timeout=120, check=False)  # fmt: skip
 
     assert run.returncode == code
+
+
+def test_a_home_that_no_variable_names_is_the_user_s() -> None:
+    """Services run without HOME; nothing is kept at the root of the file system then."""
+    kept = ("HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in kept}
+    run = subprocess.run([sys.executable, "-m", "scanner", "cache", "info", "--format", "json"],
+                         capture_output=True, timeout=60, check=True, env=environment)  # fmt: skip
+
+    home = pwd.getpwuid(os.geteuid()).pw_dir
+    assert json.loads(run.stdout)["directory"] == f"{home.rstrip('/')}/.cache/leakscan/results"
+
+
+def test_a_dash_is_standard_output(clean: Path) -> None:
+    """As everywhere, and no file of that name is written."""
+    run = leakscan("--format", "json=-", clean)
+
+    assert json.loads(run.stdout)["verdict"] == "clean" and not Path("-").exists()
+
+
+def test_a_file_that_cannot_be_looked_for_is_not_said_to_be_missing() -> None:
+    """As in a directory that is closed."""
+    run = leakscan(f"{'a' * 300}.tar")
+
+    assert run.returncode == 3 and "cannot be read: File name too long" in run.stderr
 
 
 def test_two_reports_for_one_file_are_refused(clean: Path, tmp_path: Path) -> None:

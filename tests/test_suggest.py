@@ -14,6 +14,7 @@ import pytest
 from scanner.cli import suggest
 from scanner.cli.main import COMMANDS, cli
 from scanner.image.engine import images
+from scanner.image.reference import Form
 
 
 def leakscan(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -80,13 +81,32 @@ def test_a_misspelt_file_gets_the_nearest_one(tmp_path: Path) -> None:
 def test_a_misspelt_image_gets_one_of_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By name and tag if there is a tag, else by name."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(images, "tags", lambda: ("shop/web:1.4", "alpine:3.20"))
+    monkeypatch.setattr(
+        images, "tags", lambda form: () if form is Form.PODMAN else ("shop/web:1.4", "alpine:3.20")
+    )
 
     assert suggest.image("shop/wbe") == "shop/web:1.4"
     assert suggest.image("shop/web:1.5") == "shop/web:1.4"
     assert suggest.image("docker:alpin:3.20") == "docker:alpine:3.20"
+    assert suggest.image("podman:alpin:3.20") == ""
     assert suggest.image("registry:alpin:3.20") == ""
     assert suggest.image("something-else") == ""
+
+
+def test_options_may_stand_before_a_command(tmp_path: Path) -> None:
+    """As they may before an image; a path of that name is an image."""
+    run = leakscan("--quiet", "--format", "json", "builder", cwd=tmp_path)
+    assert run.returncode == 3 and "the engine's build cache" in run.stdout
+
+    (tmp_path / "builder").write_bytes(b"no image")
+    assert '"reference": "builder"' in leakscan("--quiet", "--format", "json", "builder", cwd=tmp_path).stdout
+
+
+def test_options_that_only_another_command_has_stand_behind_it(tmp_path: Path) -> None:
+    """Of scan, which the words would otherwise be for, they are none."""
+    run = leakscan("--store", "sqlite:///s", "audit", "registry.invalid", cwd=tmp_path)
+
+    assert run.returncode == 2 and "Options stand behind the command that they belong to: leakscan audit" in run.stderr
 
 
 def test_an_engine_that_is_not_there_costs_no_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ SEVERITIES = ("critical", "high", "medium", "low", "never")
 
 
 class FormatType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
-    """FORMAT or FORMAT=FILE, where the format has one of these names."""
+    """FORMAT or FORMAT=FILE, where the format has one of these names; the file - is standard output."""
 
     name = "format"
 
@@ -36,7 +37,7 @@ class FormatType(click.ParamType):  # type: ignore[type-arg]  # generic only in 
             self.fail(f"{format!r} is not one of {', '.join(self.names)}.{guess}", param, ctx)
         if equals and not file:
             self.fail(f"no file is named after {format}=", param, ctx)
-        return Target(format, Path(file) if file else None)
+        return Target(format, None if file in ("", "-") else Path(file))
 
     def get_metavar(self, *_: Any, **__: Any) -> str:  # its arguments differ between releases of click
         return "FORMAT[=FILE]"
@@ -75,6 +76,11 @@ def platform(ctx: click.Context, param: click.Parameter, value: str | None) -> s
         except LeakscanError as error:
             raise click.BadParameter(f"{error.what}. {error.tip}", ctx, param) from None
     return value
+
+
+def colored() -> bool:
+    """Whether what goes to standard output may have colours (no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def tell_away() -> None:

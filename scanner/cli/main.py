@@ -73,8 +73,23 @@ class _Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in COMMANDS and args[0] not in ("--help", "-h", "--version"):
-            args = ["scan", *args]
+            args = self._led(ctx, args)
         return super().parse_args(ctx, args)
+
+    def _led(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Words that begin with no command, with the command that they mean in front.
+
+        That is scan, unless what scan would take for its image is a command's name: `leakscan --quiet builder` is
+        `leakscan builder --quiet`, as `leakscan builder` is no image either.
+        """
+        scan = self.get_command(ctx, "scan")
+        assert scan is not None
+        with contextlib.suppress(click.UsageError):  # which scan says better
+            given, _, _ = scan.make_parser(ctx).parse_args(list(args))
+            word = given.get("image")
+            if word in COMMANDS and args.count(word) == 1 and "--" not in args and not os.path.exists(word):
+                return [word, *(each for each in args if each != word)]
+        return ["scan", *args]
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -122,10 +137,13 @@ def main(name: str = "leakscan") -> None:
 
 
 def _suggest() -> None:
-    """A misspelt command is taken for an image: say so where its other words make no sense then."""
+    """A misspelt command is taken for an image, and so is one behind options that scan does not have: say so where the
+    words make no sense then."""
     from scanner.cli.suggest import command
 
     words = sys.argv[1:]
+    if words and words[0].startswith("-") and (late := next((word for word in words if word in COMMANDS), "")):
+        click.echo(f"Options stand behind the command that they belong to: leakscan {late} ...", err=True)
     if words and not words[0].startswith("-") and words[0] not in COMMANDS and (near := command(words[0], COMMANDS)):
         click.echo(f"Did you mean the command `leakscan {near}`?", err=True)
 

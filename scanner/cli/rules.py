@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scanner.cli.common import EXIT_CLEAN, EXIT_LEAKED
+from scanner.cli.common import EXIT_CLEAN, EXIT_LEAKED, colored
 from scanner.cli.configured import own_rules, rules_option
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def list_(words: Sequence[str], severity: Sequence[str], form: str) -> None:
     elif form == "markdown":
         text = paper.page_of(found)
     else:
-        text = paper.listing(found, len(everything), width=_width(), color=_color())
+        text = paper.listing(found, len(everything), width=_width(), color=colored())
     click.echo(text, nl=False)
 
 
@@ -71,7 +70,7 @@ def show(rule_id: str, form: str) -> None:
         near = suggestion(rule_id, everything)
         tip = near if near.startswith("Did") else "`leakscan rules list` names all."
         raise click.BadParameter(f"there is no rule {rule_id!r}. {tip}", param_hint="ID")
-    text = paper.one(entry) if form == "json" else paper.explained(entry, width=_width(), color=_color())
+    text = paper.one(entry) if form == "json" else paper.explained(entry, width=_width(), color=colored())
     click.echo(text, nl=False)
 
 
@@ -95,7 +94,7 @@ def check(files: Sequence[Path], form: str) -> None:
         click.echo(paper.check_document(results), nl=False)
     else:
         for result in results:
-            click.echo(paper.checked(result, width=_width(), color=_color()), nl=False)
+            click.echo(paper.checked(result, width=_width(), color=colored()), nl=False)
     sys.exit(EXIT_CLEAN if all(result.sound for result in results) else EXIT_LEAKED)
 
 
@@ -116,7 +115,3 @@ def _fits(entry: Entry, words: Sequence[str]) -> bool:
 
 def _width() -> int:
     return min(shutil.get_terminal_size((100, 24)).columns, 120)
-
-
-def _color() -> bool:
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ

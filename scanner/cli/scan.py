@@ -24,6 +24,7 @@ from scanner.cli.common import (
     FormatType,
     ImageType,
     apart,
+    colored,
     complain,
     out_of_room,
     put,
@@ -355,7 +356,7 @@ def report(result: ScanResult, targets: Sequence[Target], unavailable: bool) -> 
     """Write every report that can be written; False if one could not."""
     written = True
     setting = _setting(targets)
-    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    color = colored()
     for target in targets:
         if unavailable and target.format == "text" and target.file is None:
             continue  # the message on standard error says it all

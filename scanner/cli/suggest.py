@@ -30,7 +30,7 @@ def image(reference: str) -> str:
         return prefix + os.path.join(folder, near) if near else ""
     from scanner.image.engine.images import tags
 
-    known = tags()
+    known = tags(form)
     # without a tag the nearest name counts, whatever its tag
     by_name = {tag: tag for tag in known} if ":" in rest else {tag.rpartition(":")[0]: tag for tag in known}
     near = _nearest(rest, by_name)

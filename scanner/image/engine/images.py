@@ -108,12 +108,12 @@ def present(api: APIClient, reference: Reference, platform: str | None) -> str |
     return None
 
 
-def tags() -> tuple[str, ...]:
-    """The names of the images that the engine of this machine has; none if it cannot be asked without delay."""
-    if not os.environ.get("DOCKER_HOST", "unix://").startswith("unix://"):
+def tags(form: Form = Form.ANY) -> tuple[str, ...]:
+    """The names of the images that the engine of a form has; none if it cannot be asked without delay."""
+    if form is not Form.PODMAN and not os.environ.get("DOCKER_HOST", "unix://").startswith("unix://"):
         return ()
     try:
-        _, api = connected(Form.ANY)
+        _, api = connected(form)
         try:
             return tuple(str(tag) for each in talk(api.images) for tag in each.get("RepoTags") or ())
         finally:

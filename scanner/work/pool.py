@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import multiprocessing
 import os
 import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkProcess
-from multiprocessing.reduction import send_handle
+from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
 from typing import Any
 
 from scanner.detect.firstpass import FirstPass
@@ -28,8 +25,8 @@ from scanner.image.blob import AwaitedFile, Blob, BlobFile, spool
 from scanner.layer.walk import WINDOW, Piece
 from scanner.limits import Limits
 from scanner.work import fetcher, matcher, reader, receiver
+from scanner.work.crew import Crews, Worker
 from scanner.work.gathering import Gathering
-from scanner.work.isolation import uninterrupted
 from scanner.work.jobs import Batch, BlobJob, BlobOutcome, Job, TextJob, in_batches
 from scanner.work.messages import (
     Arrived,
@@ -63,20 +60,6 @@ _FED = 6  # matchers that one reader of plain layers keeps busy; it is nine time
 _KEPT = 200  # extents that a matcher keeps open: each takes a descriptor
 #: workers that died in a row without an answer: then it is not their tasks that kill them, and parts fare no better
 _STILLBORN = 16
-_CONTEXT = multiprocessing.get_context("fork")  # inherits detectors and database without a copy
-
-
-@dataclass(slots=True, eq=False)
-class _Worker:
-    """One process with the task it holds; *number* tells it from the other matchers that work now."""
-
-    process: ForkProcess
-    connection: Connection
-    task: Any = None
-    deadline: float = 0.0
-    extents: set[int] = field(default_factory=set)
-    number: int = 0
-    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +99,10 @@ class Pool:
         self.text_ignored: list[Ignored] = []
         self._first_pass, self._limits, self._jobs = first_pass, limits, max(1, jobs)
         self._progress = progress
-        self._readers: list[_Worker] = []
-        self._matchers: list[_Worker] = []
         self._twins = Twins(self._jobs)
-        self._fetchers: list[_Worker] = []
-        self._receivers: list[_Worker] = []
-        self._crews = (self._receivers, self._fetchers, self._readers, self._matchers)
-        self._retired: list[_Worker] = []
+        self._crews = Crews()
+        self._receivers, self._fetchers = self._crews.crew(), self._crews.crew()
+        self._readers, self._matchers = self._crews.crew(), self._crews.crew()
         self._awaited: deque[Job] = deque()  # blobs that are elsewhere
         self._files: dict[int, AwaitedFile] = {}  # theirs, by job
         self._here: dict[int, Job] = {}  # whose blobs were fetched, or are just now, and take room
@@ -148,13 +128,13 @@ class Pool:
         Raises the LeakscanError or OSError that *copy* raises, and ImageUnavailable if the process fails.
         """
         receipt = _Receipt(arrived)
-        worker = self._spawn(receiver.main, copy, self._limits, os.getpid())
+        worker = self._started(receiver.main, copy, self._limits, os.getpid())
         worker.task, worker.deadline = receipt, math.inf
-        self._receivers.append(worker)
+        self._receivers.workers.append(worker)
         while receipt.outcome is None:
             self._assign()
             self._listen()
-        self._retire(self._receivers)
+        self._crews.retire(self._receivers)
         if isinstance(receipt.outcome, Refused):
             raise receipt.outcome.error
         if isinstance(receipt.outcome, Failed):
@@ -211,7 +191,7 @@ class Pool:
                 self._blobs.append(job)
 
     def _work(self) -> None:
-        while self._awaited or self._blobs or self._batches or self._texts or self._busy():
+        while self._awaited or self._blobs or self._batches or self._texts or self._crews.busy():
             self._assign()
             self._listen()
 
@@ -225,50 +205,44 @@ class Pool:
             for batch in waiting:
                 self._batches.remove(batch)
             job.out -= len(waiting)
-            for worker in [worker for worker in self._readers if worker.task is job]:
+            for worker in [worker for worker in self._readers.workers if worker.task is job]:
                 self._lost(worker, "", "")
             self._expanded -= job.spooled
             self._release(job)
-
-    def _busy(self) -> list[_Worker]:
-        return [worker for worker in self._workers() if worker.task is not None]
-
-    def _workers(self) -> list[_Worker]:
-        return [worker for crew in self._crews for worker in crew]
 
     # -- handing out -----------------------------------------------------------------------------------------------
 
     def _assign(self) -> None:
         # so much is downloaded ahead that readers need not wait, and no more: it takes room on the disk
         while self._awaited and len(self._here) < _FETCHERS + self._jobs:
-            worker = self._idle(self._fetchers, self._fetcher, _FETCHERS)
+            worker = self._fetchers.idle(self._fetcher, _FETCHERS)
             if worker is None:
                 break
             self._fetch(worker, self._awaited.popleft())
         while len(self._batches) < _WAITING and (job := self._next_blob()) is not None:
-            worker = self._idle(self._readers, self._reader)
+            worker = self._readers.idle(self._reader, self._jobs)
             if worker is None:
                 break
             self._blobs.remove(job)
             self._start(worker, job)
-        while (self._texts or self._batches) and (worker := self._idle(self._matchers, self._matcher)):
+        while (self._texts or self._batches) and (worker := self._matchers.idle(self._matcher, self._jobs)):
             if self._texts:
                 self._match_texts(worker, self._texts.popleft())
             else:
                 self._match(worker, self._batches.popleft())
-        if not (self._awaited or self._receivers):
-            self._retire(self._fetchers)
-            if not (self._blobs or self._fetchers):
-                self._retire(self._readers)
+        if not (self._awaited or self._receivers.workers):
+            self._crews.retire(self._fetchers)
+            if not (self._blobs or self._fetchers.workers):
+                self._crews.retire(self._readers)
 
     def _next_blob(self) -> Job | None:
         """The first blob that another reader is of use for: what is compressed takes its time, of the rest one reader
         feeds many matchers."""
-        reading = [worker.task for worker in self._readers if worker.task is not None]
+        reading = self._readers.tasks()
         if not self._blobs or len(reading) == self._jobs:
             return None
         plain = sum(not job.is_packed() for job in reading) <= self._jobs // _FED
-        room = self._early_room() if self._receivers else math.inf
+        room = self._early_room() if self._receivers.workers else math.inf
         for job in self._blobs:
             if (not job.early or room >= _GROWS * job.spec.blob.size) if job.is_packed() else plain:
                 return job
@@ -283,61 +257,31 @@ class Pool:
         held = sum(job.room for job in self._open if job.early and job.is_packed())
         return (status.f_bavail * status.f_frsize // _SHARE - held) // 2
 
-    def _idle(self, workers: list[_Worker], new: Callable[[], _Worker], most: int = 0) -> _Worker | None:
-        for worker in workers:
-            if worker.task is None:
-                return worker
-        if len(workers) < (most or self._jobs):
-            workers.append(new())
-            return workers[-1]
-        return None
-
-    def _retire(self, workers: list[_Worker]) -> None:
-        """End those that have nothing to do and never will: each holds what this process held when it was forked."""
-        for worker in [worker for worker in workers if worker.task is None]:
-            workers.remove(worker)
-            worker.connection.close()
-            self._retired.append(worker)
-
-    def _spawn(self, target: Callable[..., None], *args: object) -> _Worker:
-        ours, theirs = _CONTEXT.Pipe()
-        inherited = [worker.connection for worker in self._workers()] + [ours]
+    def _started(self, target: Callable[..., None], *args: object) -> Worker:
         spools = [job.spool for job in self._open if job.spool]
-        spools += [worker.task.spool for worker in self._fetchers if isinstance(worker.task, _Download)]
+        spools += [task.spool for task in self._fetchers.tasks()]
         spools += [job.spec.blob.file for job in self._here.values() if not job.spec.blob.file.awaited]
+        return self._crews.start(spools, target, *args)
 
-        def run() -> None:
-            for connection in inherited:  # else a worker would keep another one's pipe open past the coordinator's end
-                connection.close()
-            for file in spools:  # and the room that a spool takes, as long as it lives itself
-                file.close()
-            target(theirs, *args)
+    def _fetcher(self) -> Worker:
+        return self._started(fetcher.main, self._files, self._limits, os.getpid())
 
-        process = _CONTEXT.Process(target=run, daemon=True)
-        with uninterrupted():
-            process.start()
-        theirs.close()
-        return _Worker(process, ours)
+    def _reader(self) -> Worker:
+        return self._started(reader.main, self._limits, os.getpid())
 
-    def _fetcher(self) -> _Worker:
-        return self._spawn(fetcher.main, self._files, self._limits, os.getpid())
-
-    def _reader(self) -> _Worker:
-        return self._spawn(reader.main, self._limits, os.getpid())
-
-    def _matcher(self) -> _Worker:
-        number = min(set(range(self._jobs)) - {worker.number for worker in self._matchers})
+    def _matcher(self) -> Worker:
+        number = min(set(range(self._jobs)) - {worker.number for worker in self._matchers.workers})
         shared = self._first_pass, self._limits, self._explain, os.getpid(), self._twins
-        worker = self._spawn(matcher.main, *shared, number)
+        worker = self._started(matcher.main, *shared, number)
         worker.number = number
         return worker
 
-    def _fetch(self, worker: _Worker, job: Job) -> None:
+    def _fetch(self, worker: Worker, job: Job) -> None:
         target = self._spool(job)
         if target is None:
             return
         self._here[job.number] = job
-        self._give(worker, Fetch(job.number), (target,), _Download(job, target))
+        self._give(worker, Fetch(job.number), _Download(job, target), (target,))
         worker.deadline = time.monotonic() + self._limits.fetch_seconds + _GRACE_SECONDS
 
     @staticmethod
@@ -351,7 +295,7 @@ class Pool:
             job.outcome.gaps.append(Gap(blob.name, "", "spool.failed", blob.size, detail))
             return None
 
-    def _start(self, worker: _Worker, job: Job) -> None:
+    def _start(self, worker: Worker, job: Job) -> None:
         blob = job.spec.blob
         try:
             blob.file.fileno()
@@ -365,28 +309,28 @@ class Pool:
             blob.file.release()
             return
         room = min(self._limits.layer_bytes, self._limits.image_bytes - self._expanded)
-        job.early = job.early and bool(self._receivers)
+        job.early = job.early and bool(self._receivers.workers)
         job.room = max(0, min(room, self._early_room()) if job.early and job.is_packed() else room)
         self._open.append(job)
         limits = replace(self._limits, layer_bytes=job.room)
         task = ReadLayer(job.number, blob.name, blob.offset, blob.size, job.spec.form, limits)
-        self._give(worker, task, (blob.file, job.spool), job)
+        self._give(worker, task, job, (blob.file, job.spool))
 
-    def _match(self, worker: _Worker, batch: Batch) -> None:
+    def _match(self, worker: Worker, batch: Batch) -> None:
         job = batch.job
         blob = job.spec.blob if batch.stored else job.plain
         assert blob is not None
         extent = job.extent(batch.stored)
         if extent not in worker.extents:
             try:
-                self._give(worker, OpenExtent(extent, blob.offset, blob.size), (blob.file,), batch)
+                self._give(worker, OpenExtent(extent, blob.offset, blob.size), batch, (blob.file,))
             except OSError as error:  # a file of a directory that has gone meanwhile
                 self._failed(worker, "file.unreadable", error.strerror or "")
                 return
             worker.extents.add(extent)
-        self._give(worker, MatchPieces(extent, batch.pieces), (), batch)
+        self._give(worker, MatchPieces(extent, batch.pieces), batch)
 
-    def _match_texts(self, worker: _Worker, batch: list[TextJob]) -> None:
+    def _match_texts(self, worker: Worker, batch: list[TextJob]) -> None:
         """Read a batch and hand it out. It is read no sooner, as all of them together may be large."""
         texts, held = [], []
         for job in batch:
@@ -397,25 +341,18 @@ class Pool:
                 self.text_gaps.append(Gap(job.name, "", "file.unreadable", job.blob.size, error.strerror or ""))
             job.blob.file.release()
         if held:
-            self._give(worker, MatchTexts(texts), (), held)
+            self._give(worker, MatchTexts(texts), held)
 
-    def _give(self, worker: _Worker, message: object, files: tuple[BlobFile, ...] = (), task: object = None) -> None:
-        """Send a task. A worker that died meanwhile is noticed when it is listened to."""
-        worker.task = message if task is None else task
+    def _give(self, worker: Worker, message: object, task: object, files: Iterable[BlobFile] = ()) -> None:
         seconds = self._limits.layer_seconds + _GRACE_SECONDS if files else _MATCH_SECONDS
-        worker.deadline = time.monotonic() + seconds
-        descriptors = [file.fileno() for file in files]
-        with contextlib.suppress(OSError):
-            worker.connection.send(message)
-            for descriptor in descriptors:
-                send_handle(worker.connection, descriptor, worker.process.pid)
+        worker.give(message, files, task, seconds)
 
     # -- listening -------------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        busy = self._busy()
+        busy = self._crews.busy()
         if len(self._batches) >= _WAITING:
-            busy = [worker for worker in busy if worker not in self._readers]
+            busy = [worker for worker in busy if worker not in self._readers.workers]
         if not busy:
             return
         nearest = min(self._end, *(worker.deadline for worker in busy))
@@ -429,7 +366,7 @@ class Pool:
         if time.monotonic() > self._end:
             self._give_up()
 
-    def _hear(self, worker: _Worker) -> None:
+    def _hear(self, worker: Worker) -> None:
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):
@@ -454,14 +391,14 @@ class Pool:
         else:
             self._read(worker, message)
 
-    def _matched_texts(self, worker: _Worker, message: Matched) -> None:
+    def _matched_texts(self, worker: Worker, message: Matched) -> None:
         worker.task = None
         self.text_sightings += message.sightings
         self.text_gaps += [nested.gap for nested in message.gaps]
         self.text_bytes += message.bytes
         self.text_ignored += message.ignored
 
-    def _matched(self, worker: _Worker, message: Packed) -> None:
+    def _matched(self, worker: Worker, message: Packed) -> None:
         task, worker.task = worker.task, None
         task.job.packed.append((task.stored, message.body))
         task.job.spans[task.stored].update(message.spans)
@@ -471,7 +408,7 @@ class Pool:
         task.job.out -= 1
         self._release(task.job)
 
-    def _read(self, worker: _Worker, message: Plain | Pieces | LayerRead) -> None:
+    def _read(self, worker: Worker, message: Plain | Pieces | LayerRead) -> None:
         job: Job = worker.task
         # anew with each message: it may have waited to be heard
         worker.deadline = time.monotonic() + self._limits.layer_seconds + _GRACE_SECONDS
@@ -506,7 +443,7 @@ class Pool:
             return
         self._open.remove(job)
         job.prove()
-        for worker in self._matchers:
+        for worker in self._matchers.workers:
             for extent in worker.extents & {job.extent(True), job.extent(False)}:
                 kept = len(worker.extents) <= _KEPT and extent == job.extent(False) and job.lies_in_source()
                 if not kept:
@@ -520,17 +457,12 @@ class Pool:
 
     # -- when something goes wrong ---------------------------------------------------------------------------------
 
-    def _lost(self, worker: _Worker, reason: str, detail: str) -> None:
+    def _lost(self, worker: Worker, reason: str, detail: str) -> None:
         """Replace a worker that died or hangs."""
-        worker.process.kill()
-        worker.process.join()
-        worker.connection.close()
-        for crew in self._crews:
-            if worker in crew:
-                crew.remove(worker)
+        self._crews.lose(worker)
         self._failed(worker, reason, detail)
 
-    def _failed(self, worker: _Worker, reason: str, detail: str) -> None:
+    def _failed(self, worker: Worker, reason: str, detail: str) -> None:
         task, worker.task = worker.task, None
         if isinstance(task, _Receipt):
             task.outcome = Failed(reason, detail)
@@ -589,7 +521,7 @@ class Pool:
     def _give_up(self) -> None:
         """The image's time is over: all that was not looked at becomes a gap."""
         detail = "the scan took longer than the limit"
-        for worker in self._busy():
+        for worker in self._crews.busy():
             self._lost(worker, "limit.time", detail)
         for job in [*self._awaited, *self._blobs, *self._open]:
             rest = job.spec.blob.size if job.plain is None else job.plain.size - job.outcome.matched
@@ -603,20 +535,11 @@ class Pool:
 
     def close(self) -> None:
         """End all workers; what was not done is left undone. Calling it again does nothing."""
-        for worker in self._workers():
-            if isinstance(worker.task, _Download):
-                worker.task.spool.close()
-            worker.connection.close()
-        for worker in self._receivers:  # it waits for others, and hears nothing
+        for task in self._fetchers.tasks():
+            task.spool.close()
+        for worker in self._receivers.workers:  # it waits for others, and hears nothing
             worker.process.kill()
-        ending = [*self._workers(), *self._retired]
-        for crew in (*self._crews, self._retired):
-            crew.clear()
-        for worker in ending:
-            worker.process.join(1.0)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
+        self._crews.close()
         for job in self._open:
             if job.spool:
                 job.spool.close()

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from scanner.advice.case import Change, Earlier, Leak
 from scanner.advice.patch import command, diff
@@ -336,14 +337,19 @@ def _proof(place: Place, settings: Settings, redacted: Callable[[str], str]) -> 
     )
 
 
+@lru_cache(maxsize=256)  # thousands of findings share their steps; no text of a report holds a value
+def _without_digests(text: str) -> str:
+    return _DIGEST.sub("#", text)
+
+
 def identity(rule_id: str, surface: str, path: str | None, encoding: Sequence[str], created_by: str | None) -> str:
     """The id of the first finding of a rule in a place, of the strings that a report shows: one that a rebuild keeps,
     of the rule, the place and the step, never of the secret or of digests."""
     parts = [
         rule_id,
         surface,
-        _DIGEST.sub("#", path or ""),
+        _without_digests(path or ""),
         list(encoding),
-        _DIGEST.sub("#", created_by) if created_by is not None else None,
+        _without_digests(created_by) if created_by is not None else None,
     ]
     return f"lk-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"

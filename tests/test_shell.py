@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from scanner.advice.chain import without_care
 from scanner.advice.rewrite import rewrite
 from scanner.advice.shell import Kind, parts, read
 from scanner.evidence import Secret
@@ -133,6 +134,46 @@ def test_what_is_rewritten_does_the_same(seed: int, tmp_path: Path) -> None:
     assert found is not None and not any(value in found.dockerfile for value in values)
     variables = {name: secret.reveal().decode() for name, secret in zip(found.names, found.secrets, strict=True)}
     assert ran(tmp_path, commands_of(found.dockerfile), variables) == ran(tmp_path, command, {}), found.dockerfile
+
+
+FILE = "/root/.npmrc"
+TENDING = ("rm -f", "shred", "chmod 600", "chmod -v u+r", "chown app:app", "chgrp app")
+
+
+def tending(chance: random.Random) -> str:
+    """A command that looks after the file, and perhaps others, as people write it."""
+    own = chance.choice((FILE, f"'{FILE}'", f'"{FILE}"', "$HOME/.npmrc", '"${HOME}/.npmrc"', "/root/.npm'rc'"))
+    operands = chance.choice(([own], [own], [own, "/a"], ["'/a'", own, own], ["/a"], ["'/a b'", own]))
+    return f"{chance.choice(TENDING)} {' '.join(operands)}"
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_without_the_care_for_a_file_a_command_does_the_same(seed: int, tmp_path: Path) -> None:
+    """Run by a shell, what is left of a chain calls the same programs with the same words, but for the file's."""
+    chance = random.Random(seed)
+    for name in ("show", *{each.split()[0] for each in TENDING}):
+        stub = tmp_path / name
+        stub.write_text('#!/bin/sh\nprintf "%s" "${0##*/}"; for each in "$@"; do printf "[%s]" "$each"; done; echo\n')
+        stub.chmod(0o755)
+    others = ("show 'a;b' \"&& c\"", "show a", "(show b; rm x)", "show \"$(show c && rm d)\"", f"show '; rm {FILE} ;'")
+    parts = [chance.choice((tending(chance), chance.choice(others))) for _ in range(chance.randrange(1, 6))]
+    separators = [chance.choice((" && ", ";", " ;  ", " || ", " | cat; ")) for _ in parts[1:]]
+    command = "".join([parts[0], *(f"{sign}{part}" for sign, part in zip(separators, parts[1:], strict=True))])
+
+    left = without_care(command, FILE)
+
+    before, after = (called(tmp_path, each) for each in (command, left or ":"))
+    assert after == before, left
+
+
+def called(folder: Path, command: str) -> list[str]:
+    """What a command calls, without the operand that is the file and without calls that have no other operand."""
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}", "HOME": "/root"}
+    done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, timeout=20, check=True)
+    assert not done.stderr
+    lines = [line.replace(f"[{FILE}]", "") for line in done.stdout.decode().splitlines()]
+    nothing = re.compile(r"(?:rm|shred|ch\w+)(?:\[(?:-\w+|600|u\+r|app:app|app)\])*")
+    return [line for line in lines if not nothing.fullmatch(line)]
 
 
 def commands_of(instruction: str) -> str:

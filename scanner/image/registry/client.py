@@ -39,6 +39,8 @@ _PAGE_BYTES = 16 * MIB
 _PAGES = 100_000
 #: the reason of a fault: there is no such list, where other faults say that it could not be had
 NO_LIST = "registry.no-list"
+#: how a registry says that it has no catalogue: it does not know the path, the method for it, or the whole thing
+_NO_CATALOGUE = (404, 405, 501)
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(?:\d{1,18}|\*)")
 
 
@@ -222,14 +224,17 @@ class Client:
         host, tip = self.repository.host, f"Name repositories: {self.repository.host}/NAME, or --repos-file FILE."
         missing = RegistryFault(NO_LIST, f"{host} has no catalogue of its repositories", tip)
         try:
-            yield from filter(is_name, self._pages("/v2/_catalog", "repositories", "registry:catalog:*", missing))
+            pages = self._pages("/v2/_catalog", "repositories", "registry:catalog:*", missing, _NO_CATALOGUE)
+            yield from filter(is_name, pages)
         except RegistryFault as error:
             if error.reason != "registry.denied":
                 raise
             what = f"{host} does not let this account read its catalogue of repositories"
             raise RegistryFault(error.reason, what, f"{error.tip} {tip}".strip()) from None
 
-    def _pages(self, path: str, key: str, scope: str, missing: RegistryFault) -> Iterator[str]:
+    def _pages(
+        self, path: str, key: str, scope: str, missing: RegistryFault, absent: Collection[int] = (404,)
+    ) -> Iterator[str]:
         """The entries of a list. *missing* is raised if there is none: that is not the same as an empty one."""
         here: str | None = f"{path}?n={_PAGE}"
         seen = set()
@@ -237,7 +242,7 @@ class Client:
             if here is None:
                 return
             seen.add(here)
-            page = self._page(here, scope)
+            page = self._page(here, scope, absent)
             if page is None and len(seen) > 1:
                 raise RegistryFault("registry.paging", f"{self.repository} has not all pages of its list", "Try again.")
             if page is None:
@@ -253,12 +258,12 @@ class Client:
                 raise RegistryFault("registry.paging", f"the pages of {self.repository} lead back to each other", "")
         raise RegistryFault("registry.paging", f"{self.repository} has no end of pages", "")
 
-    def _page(self, path: str, scope: str) -> tuple[Any, str] | None:
+    def _page(self, path: str, scope: str, absent: Collection[int]) -> tuple[Any, str] | None:
         """A page and where it says the next one is, None if it is not there."""
 
         def once() -> tuple[Any, str] | None:
-            with self._transport.exchange("GET", path, scope, {"Accept": "application/json"}) as answer:
-                if answer.status == 404:
+            with self._transport.exchange("GET", path, scope, {"Accept": "application/json"}, absent) as answer:
+                if answer.status in absent:
                     return None
                 try:
                     return json.loads(answer.read(_PAGE_BYTES)), answer.header("Link")

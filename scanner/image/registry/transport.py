@@ -10,7 +10,7 @@ import email.utils
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -142,12 +142,15 @@ class Transport:
         raise AssertionError("a try returns or raises")
 
     @contextlib.contextmanager
-    def exchange(self, method: str, path: str, scope: str, headers: Mapping[str, str]) -> Iterator[Answer]:
-        """Send one request to the registry; the answer is good (2xx), or 404, or 416.
+    def exchange(
+        self, method: str, path: str, scope: str, headers: Mapping[str, str], absent: Collection[int] = (404,)
+    ) -> Iterator[Answer]:
+        """Send one request to the registry; the answer is good (2xx), or 416, or one that says that there is nothing.
 
         Args:
             path: from the root of the server, with its query.
             scope: what a token must be good for.
+            absent: what says that there is nothing.
 
         Raises:
             RegistryFault: refused, or of no use.
@@ -159,7 +162,7 @@ class Transport:
             if encoding not in ("", "identity"):
                 what = f"{_host(response.url)} sends content in the encoding {shown(encoding)}, which was not asked for"
                 raise RegistryFault("registry.encoding", what, "")
-            if not (200 <= response.status_code < 300 or response.status_code in (404, 416)):
+            if not (200 <= response.status_code < 300 or response.status_code in (416, *absent)):
                 raise self._refused(response)
             yield Answer(response)
         finally:

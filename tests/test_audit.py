@@ -544,7 +544,9 @@ def test_an_audit_without_any_image(registry: MemoryRegistry, store: Store, rule
         assert report.counts([each])["failed"] == 1 and summarize([each], Severity.LOW).verdict == "incomplete"
 
 
-@pytest.mark.parametrize(("status", "failed"), [(401, 0), (403, 0), (404, 0), (400, 1), (500, 1), (503, 1)])
+@pytest.mark.parametrize(
+    ("status", "failed"), [(401, 0), (403, 0), (404, 0), (405, 0), (501, 0), (400, 1), (500, 1), (503, 1)]
+)
 def test_what_lies_below_a_repository_without_a_catalogue(
     registry: MemoryRegistry, store: Store, rules: Detection, status: int, failed: int
 ) -> None:
@@ -1013,7 +1015,7 @@ def test_a_store_that_is_full(registry: MemoryRegistry, store: Store, rules: Det
         connection.execute(f"PRAGMA max_page_count={pages + 2}")
 
     store.dispose()
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(StoreError, match="cannot be used: its disk is full"):
         run(registry, store, rules)
     event.remove(store, "connect", full)
     store.dispose()
@@ -1023,6 +1025,24 @@ def test_a_store_that_is_full(registry: MemoryRegistry, store: Store, rules: Det
     assert leaking(after) == set(leaks)
     assert report.counts([after])["scanned"] == 12
     assert len(registry.paths("/manifests/")) < 10
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("sqlite:////proc/none/s", "No such file or directory"),
+        ("sqlite:///{}/list", "it is no SQLite file"),
+        ("store", "that is no URL of a store"),
+        ("postgresql://db.invalid:port/store", "that is no URL of a store"),
+    ],
+)
+def test_a_store_that_cannot_be_opened(leakscan: Leakscan, tmp_path: Path, url: str, reason: str) -> None:
+    """Every command says why, in words."""
+    (tmp_path / "list").write_text("registry.example/team\n" * 100)
+    for words in (["audit", "registry.invalid"], ["audit", "--where", "0" * 32]):
+        found = leakscan(*words, "--store", url.format(tmp_path))
+
+        assert found.returncode == 3 and found.stderr.splitlines()[0].endswith(f"cannot be opened: {reason}")
 
 
 def test_a_store_that_another_process_makes_is_waited_for(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from scanner.audit.listing import Item, Listed, listed, refers
 from scanner.audit.results import created_of, failed, incomplete, joined, passes, renamed, scanned, why
 from scanner.audit.targets import Filters, Target
 from scanner.detect.plugins.library import preload
-from scanner.errors import LeakscanError, StoreError
+from scanner.errors import LeakscanError
 from scanner.evidence import Severity
 from scanner.image.blob import Blob
 from scanner.image.model import OpenedImage
@@ -28,7 +28,7 @@ from scanner.limits import Limits
 from scanner.request import Detection, Options
 from scanner.scan import scan
 from scanner.seal import Seal
-from scanner.store.database import DatabaseError, Store
+from scanner.store.database import DatabaseError, Store, explained
 from scanner.store.layers import KeptLayers
 from scanner.store.ledger import Ledger, Result, State
 
@@ -158,11 +158,8 @@ def audit(
     Raises:
         StoreError: the store cannot be used.
     """
-    try:
+    with explained():
         return _Run(client, target, engine, detection, wanted, display, elsewhere).audit()
-    except DatabaseError as error:
-        what = f"the store cannot be written ({type(error).__name__})"
-        raise StoreError(what, "Look at its disk and its server; then run the audit again: it goes on.") from None
 
 
 class Reader:

@@ -91,7 +91,7 @@ def audit(
     """  # fmt: skip
     from scanner.audit.summary import summarize
     from scanner.evidence import Severity, Verdict
-    from scanner.store.database import default_url
+    from scanner.store.database import default_url, explained
 
     if where is not None:
         sys.exit(_where(where, store, outputs))
@@ -102,8 +102,9 @@ def audit(
     shows = sys.stderr.isatty() and not (quiet or no_progress)
     rules, wanted = _wanted(jobs, platform, repositories, tags, newer_than)
     audits = _run(targets, store or default_url(os.environ), rules, wanted, shows, distribute, urgent, quiet)
-    summary = summarize(audits, least)
-    written = _report(audits, summary, least, rules.rules_digest, outputs or (Output("text"),))
+    with explained():
+        summary = summarize(audits, least)
+        written = _report(audits, summary, least, rules.rules_digest, outputs or (Output("text"),))
     if summary.verdict is Verdict.LEAKED:
         sys.exit(EXIT_LEAKED)
     clean = summary.verdict is Verdict.CLEAN or allow_incomplete
@@ -211,13 +212,14 @@ def _where(words: str, store: str | None, outputs: Sequence[Output]) -> int:
     from scanner.audit import where
     from scanner.keys import installation_key
     from scanner.known import UnusableSecret
-    from scanner.store.database import default_url, open_store
+    from scanner.store.database import default_url, explained, open_store
 
     if any(output.format not in ("text", "json") for output in outputs):
         raise click.UsageError("--where is told as text or json")
     engine = open_store(store or default_url(os.environ), away=tell_away)
     try:
-        found = where.trails(engine, words, installation_key(os.environ), os.environ)
+        with explained():
+            found = where.trails(engine, words, installation_key(os.environ), os.environ)
     except UnusableSecret as error:
         raise click.UsageError(f"{error.what}. {error.tip}".strip()) from None
     written = True

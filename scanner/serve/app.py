@@ -24,7 +24,7 @@ from scanner.serve.routing import PUBLIC, Door, Public, Refused, Request, Respon
 from scanner.serve.service import Service
 from scanner.serve.tokens import Caller, TokenExpired, Tokens, presented
 from scanner.serve.words import Scope
-from scanner.store.database import DatabaseError
+from scanner.store.database import DatabaseError, reason_of
 
 LOG = logging.getLogger("leakscan.serve")
 _Message = MutableMapping[str, Any]
@@ -151,7 +151,7 @@ class Application:
             return told(500, error.what)
         except DatabaseError as error:
             self._service.counters.add("leakscan_store_errors_total")
-            LOG.error("the store failed: %s", type(error).__name__)
+            LOG.error("the store failed: %s", reason_of(error))
             return told(503, "the store cannot be used now", {"Retry-After": "5"})
         except OSError as error:
             full = error.errno == errno.ENOSPC

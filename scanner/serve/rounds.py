@@ -21,7 +21,7 @@ from scanner.limits import Limits
 from scanner.serve.queue import QueueFull
 from scanner.serve.service import Service
 from scanner.serve.words import Priority
-from scanner.store.database import DatabaseError
+from scanner.store.database import DatabaseError, reason_of
 from scanner.store.ledger import Ledger
 
 LOG = logging.getLogger("leakscan.serve")
@@ -63,7 +63,7 @@ class Rounds:
                 except LeakscanError as error:
                     self._failed(host, error.what)
                 except DatabaseError as error:
-                    self._failed(host, f"the store failed ({type(error).__name__})")
+                    self._failed(host, f"the store failed: {reason_of(error)}")
                 except Exception as error:  # it must cost one audit, never all that would follow
                     self._failed(host, f"a fault of leakscan itself ({type(error).__name__})")
             if self._stop.wait(self._service.settings.audit_seconds):

@@ -7,7 +7,7 @@ import functools
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -26,9 +26,18 @@ DatabaseError = SQLAlchemyError
 PATIENCE_SECONDS = 60.0
 _BUSY_SECONDS, _AGAIN_SECONDS, _LOCKED_SECONDS = 60.0, 0.5, 0.05
 _SCHEMA_LOCK = 0x6C736373
+#: why a SQLite file cannot be used, by the low byte of SQLite's code
+_SQLITE = {
+    sqlite3.SQLITE_FULL: "its disk is full", sqlite3.SQLITE_READONLY: "it may not be written",
+    sqlite3.SQLITE_BUSY: "another process holds it", sqlite3.SQLITE_IOERR: "its disk fails",
+    sqlite3.SQLITE_CORRUPT: "it is damaged", sqlite3.SQLITE_NOTADB: "it is no SQLite file",
+    sqlite3.SQLITE_CANTOPEN: "its file or directory may not be opened",
+}  # fmt: skip
+#: classes of PostgreSQL's codes whose messages say what the server lacks, and never what was to be written
+_SERVER = ("25", "28", "3D", "53", "57", "58")
 __all__ = [
-    "PATIENCE_SECONDS", "ArgumentError", "DatabaseError", "Store", "conninfo_of", "default_url", "file_of",
-    "open_store", "parse_url", "patient", "put", "text",
+    "PATIENCE_SECONDS", "ArgumentError", "DatabaseError", "Store", "conninfo_of", "default_url", "explained", "file_of",
+    "open_store", "parse_url", "patient", "put", "reason_of", "text",
 ]  # fmt: skip
 
 
@@ -60,9 +69,37 @@ def open_store(url: str, durable: bool = False, away: Callable[[], object] | Non
         _bring_up_to_date(engine, away)
         return engine
     except (SQLAlchemyError, ArgumentError, ImportError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else type(error).__name__
-        what = f"the store {_shown(url)} cannot be opened: {reason}"
+        what = f"the store {_shown(url)} cannot be opened: {reason_of(error)}"
         raise StoreError(what, "Check --store, or LEAKSCAN_STORE.") from None
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a store cannot be used; nothing of what was to be written to it."""
+    own = getattr(error, "orig", None)
+    if isinstance(own, sqlite3.Error):
+        code = getattr(own, "sqlite_errorcode", 0)
+        return _SQLITE.get(code & 0xFF, type(own).__name__)  # the byte above tells more of the same
+    _, refused, words = str(own).rpartition("FATAL:")  # of a server that does not let us in
+    state = str(getattr(own, "sqlstate", None) or "")
+    if state.startswith(_SERVER):
+        words = str(own)
+    if refused or state.startswith(_SERVER):
+        return words.strip().partition("\n")[0]
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, ImportError):
+        return f"there is no {error.name}"
+    return "that is no URL of a store" if isinstance(error, ArgumentError) else type(own or error).__name__
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Errors of the database as StoreError."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        tip = "Look at its disk and its server; then run the audit again: it goes on."
+        raise StoreError(f"the store cannot be used: {reason_of(error)}", tip) from None
 
 
 def _bring_up_to_date(engine: Engine, away: Callable[[], object] | None) -> None:
@@ -104,7 +141,10 @@ def _is_away(url: URL) -> bool:
 
 def parse_url(url: str) -> URL:
     """A URL with the driver that the extra `cluster` brings, if it is PostgreSQL's. Raises ArgumentError."""
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ValueError:  # a port that is no number
+        raise ArgumentError("no URL") from None
     return parsed.set(drivername="postgresql+psycopg") if parsed.drivername == "postgresql" else parsed
 
 

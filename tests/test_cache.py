@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from scanner import detection
+from scanner.cache import program as the_program
 from scanner.cache.entries import Entries, clear, listed, usage
 from scanner.cache.layers import CachedLayers
 from scanner.cache.results import CachedResults
@@ -566,3 +567,15 @@ def test_cache_info_and_clear(cli: Cli, tmp_path: Path) -> None:
     assert cli.kinds == {}
     assert json.loads(cli("cache", "info", "--format", "json").stdout)["compiled_rules"]["entries"] == 0
     assert cli("cache", "clear").returncode == 0
+
+
+@pytest.mark.parametrize("library", the_program._LIBRARIES)
+def test_results_are_of_one_version_of_each_library(
+    library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another one reads or finds differently is not answered from memory."""
+    before = the_program.digest()
+    (tmp_path / f"{library}-9.9.dist-info").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    assert the_program.digest() != before

@@ -1,19 +1,23 @@
-"""Names the program that makes results: its own code and rule data, and the library whose detectors it borrows.
+"""Names the program that makes results: its own code and rule data, and the libraries that read and detect for it.
 
 The rule set's digest of a report (`detection.load`) takes the loaded detectors; this takes a few milliseconds.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import scanner
 
 _OURS = (".py", ".toml", ".json", ".txt")
+#: what else decides what is found in which bytes
+_LIBRARIES = ("detect_secrets", "hyperscan", "google_re2", "cryptography", "isal", "zstandard", "lz4", "brotli")
+_METADATA = (".dist-info", ".egg-info")
 
 
 def digest() -> str:
@@ -24,17 +28,16 @@ def digest() -> str:
         with open(path, "rb", buffering=0) as file:
             content = file.read()
         found.update(f"{name} {len(content)}\n".encode() + content)
-    found.update(_borrowed())
+    found.update("\n".join((sys.version, *_borrowed())).encode())
     return found.hexdigest()
 
 
-def _borrowed() -> bytes:
-    """The file in which detect-secrets names its version; reading it is much cheaper than its metadata."""
-    spec = importlib.util.find_spec("detect_secrets")
-    if spec is None or spec.origin is None:
-        return b""
-    with open(os.path.join(os.path.dirname(spec.origin), "__version__.py"), "rb") as file:
-        return file.read()
+def _borrowed() -> Iterator[str]:
+    """Each library with its version, as the directory of its metadata is called; reading that would take longer."""
+    for folder in dict.fromkeys(sys.path):
+        with contextlib.suppress(OSError):
+            yield from sorted(name for name in os.listdir(folder or ".")
+                              if name.endswith(_METADATA) and name.partition("-")[0].lower() in _LIBRARIES)  # fmt: skip
 
 
 def _files(folder: Path | str, prefix: str) -> Iterator[tuple[str, str]]:

@@ -22,7 +22,7 @@ from alembic.migration import MigrationContext
 
 from scanner.audit.display import Line
 from scanner.audit.listing import Item
-from scanner.audit.queue import Images, Priority, Window, feeder, prepare, serve
+from scanner.audit.queue import TASK, Images, Priority, Window, feeder, prepare, serve
 from scanner.audit.run import failed, note_failure
 from scanner.audit.worker import PACK_BYTES, Lost, read_pack
 from scanner.errors import StoreError
@@ -647,17 +647,22 @@ def require(result: Result | None) -> Result:
     return result
 
 
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 def test_an_audit_that_is_stopped_tells_what_workers_have_read(
-    registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan, worker: Worker
-) -> None:
-    """By Ctrl-C: the rest is not reached."""
+    registry: MemoryRegistry, postgres: Postgres, environment: dict[str, str], leakscan: Leakscan, worker: Worker,
+    by: signal.Signals,
+) -> None:  # fmt: skip
+    """By Ctrl-C, or as services are stopped: the rest is not reached, and waits for no worker any more."""
     engine = open_store(postgres.url)
     audit, first = begun(leakscan, registry, environment, worker, engine, 2)
     first.kill()
     first.wait()
     read = rows(engine, "results")
-    audit.send_signal(signal.SIGINT)
+    audit.send_signal(by)
     out, _ = audit.communicate(timeout=120)
+    with engine.connect() as connection:
+        waiting = "select count(*) from procrastinate_jobs where status = 'todo' and task_name = :task"
+        assert connection.execute(sql(waiting), {"task": TASK}).scalar_one() == 0
     engine.dispose()
 
     counts = json.loads(out)["counts"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
@@ -98,6 +99,7 @@ def audit(
     if urgent and not distribute:
         raise click.UsageError("--urgent is for images that workers read: add --distribute.")
     targets = _targets(target, repos_file)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was read is told, and what waits is taken back
     least = None if fail_on == "never" else Severity(fail_on)
     shows = sys.stderr.isatty() and not (quiet or no_progress)
     rules, wanted = _wanted(jobs, platform, repositories, tags, newer_than)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from scanner.evidence import Instruction, Match, Secret, State, Surface
+from scanner.evidence import Evidence, Instruction, Match, Secret, State, Surface
 from scanner.image.blob import Blob
 from scanner.image.documents import JsonString, strings
 from scanner.image.instruction import parse_created_by
@@ -18,7 +18,7 @@ from scanner.layer.tree import clean
 from scanner.states import Fate, fate
 from scanner.work.called import Called, Named
 from scanner.work.jobs import BlobOutcome
-from scanner.work.keyed import keyed_tree
+from scanner.work.keyed import KeyedTree, keyed_tree
 from scanner.work.messages import Sighting
 
 #: Settings of a config, with the instruction that sets each.
@@ -36,6 +36,9 @@ SETTINGS = {
     "StopSignal": "STOPSIGNAL",
     "Shell": "SHELL",
 }
+
+
+_LINKED = Evidence("hard-link", "live", "it is in the final filesystem under another name, a hard link to this file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +111,15 @@ def layer_places(
         number, platform: see `Place.image`.
     """
     trees = [outcome.read.tree if outcome and outcome.read else None for outcome in outcomes]
-    masked = (each.named for outcome in outcomes if outcome for each in outcome.sightings if each.named is not None)
-    if (name := next(masked, None)) is not None:  # it has keyed hashes only
-        trees = [None if tree is None else keyed_tree(tree, name.seal) for tree in trees]
+    seals = [each.named.seal for outcome in outcomes if outcome for each in outcome.sightings if each.named is not None]
+    seals += [tree.seal for outcome, tree in zip(outcomes, trees, strict=True)
+              if isinstance(tree, KeyedTree) and tree.links and outcome and outcome.sightings]  # fmt: skip
+    if seals:  # names that are masked, and those of hard links, have keyed hashes only
+        trees = [None if tree is None else keyed_tree(tree, seals[0]) for tree in trees]
 
     @cache
-    def fate_of(index: int, member: bytes | Called, place: int) -> Fate:
-        return fate(trees, index, member, place)
+    def fate_of(index: int, member: bytes | Called, place: int, data: bool) -> Fate:
+        return fate(trees, index, member, place, data)
 
     for layer, outcome in zip(image.layers, outcomes, strict=True):
         if outcome is not None and layer.blob is not None:
@@ -130,14 +135,16 @@ def _lies(sighting: Sighting) -> tuple[object, ...]:
 
 
 def _in_layer(
-    layer: Layer, outcome: BlobOutcome, sighting: Sighting, fate_of: Callable[[int, bytes | Called, int], Fate],
+    layer: Layer, outcome: BlobOutcome, sighting: Sighting, fate_of: Callable[[int, bytes | Called, int, bool], Fate],
     number: int, platform: str | None,
 ) -> Place:  # fmt: skip
     match, length = sighting.match, sighting.match.end - sighting.match.start
     state, removed_by = State.HIDDEN, None  # bytes of no member never reach the filesystem
     if sighting.member is not None:
-        end = fate_of(layer.index, _asked(sighting.member, sighting.named), sighting.number)
+        data = sighting.part in ("data", "inside")
+        end = fate_of(layer.index, _asked(sighting.member, sighting.named), sighting.number, data)
         state, removed_by = end.state, end.layer
+        match = replace(match, evidence=(*match.evidence, _LINKED)) if end.linked else match
     in_name, unpacked = sighting.part == "name", sighting.part == "inside"
     return Place(
         match=match,

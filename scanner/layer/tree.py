@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -88,35 +89,88 @@ class Tree:
     Attributes:
         kinds: one byte for each member: FILE, DIRECTORY, WHITEOUT or OPAQUE.
         hashes: `path_hash` of the path a member stands for (of what it removes, for whiteouts), as packed
-            native 64-bit integers.
+            native 64-bit integers, like all that follow.
+        directories: every directory that a member lies in, listed or not: its hash, and the number of the one above.
+        links: hard links: the number of the member, the hash of its target, the number of its directory.
     """
 
     kinds: bytes = b""
     hashes: bytes = field(default=b"", repr=False)
+    directories: bytes = field(default=b"", repr=False)
+    links: bytes = field(default=b"", repr=False)
 
-    def _of(self, kind: int) -> array[int]:
-        values = array("Q")
-        values.frombytes(self.hashes)
-        return array("Q", sorted(value for value, k in zip(values, self.kinds, strict=True) if k == kind))
+    def _own(self, wanted: int) -> int:
+        """The hash that this tree has for a path."""
+        return wanted
+
+    def _told(self, value: int) -> int:
+        """A hash of this tree, for others."""
+        return value
+
+    def _of(self, kind: int) -> tuple[array[int], array[int]]:
+        """The hashes of all members of a kind, sorted, and the number of each member, ascending for each hash."""
+        values = _numbers(self.hashes)
+        order = sorted((at for at, k in enumerate(self.kinds) if k == kind), key=values.__getitem__)
+        return array("Q", map(values.__getitem__, order)), array("L", order)
 
     @cached_property
-    def _sorted(self) -> tuple[array[int], ...]:
+    def _sorted(self) -> tuple[tuple[array[int], array[int]], ...]:
         return tuple(self._of(kind) for kind in (FILE, DIRECTORY, WHITEOUT, OPAQUE))
+
+    @cached_property
+    def _links_to(self) -> dict[int, list[tuple[int, int]]]:
+        """Of each target the hard links to it: the number of the member, and of its directory."""
+        found: dict[int, list[tuple[int, int]]] = {}
+        links = _numbers(self.links)
+        for number, target, directory in zip(links[::3], links[1::3], links[2::3], strict=True):
+            found.setdefault(target, []).append((number, directory))
+        return found
+
+    @cached_property
+    def _above(self) -> frozenset[int]:
+        return frozenset(_numbers(self.directories)[::2])
 
     def has_hash(self, kind: int, wanted: int) -> bool:
         """Whether a member of that kind stands for the cleaned path of that hash."""
-        values = self._sorted[kind]
-        at = bisect_left(values, wanted)
-        return at < len(values) and values[at] == wanted
+        values, own = self._sorted[kind][0], self._own(wanted)
+        at = bisect_left(values, own)
+        return at < len(values) and values[at] == own
 
-    def superseded_hash(self, index: int, wanted: int) -> bool:
-        """Whether a later member of this same layer writes the path of that hash again (the last one wins on disk)."""
-        values = self._sorted[FILE]
-        at = bisect_left(values, wanted)
-        if at + 1 >= len(values) or values[at + 1] != wanted:
+    def is_above(self, wanted: int) -> bool:
+        """Whether a member lies below the path of that hash, which so is a directory, be it listed or not."""
+        return self._own(wanted) in self._above
+
+    def comes_later(self, kind: int, index: int, wanted: int, before: int | None = None) -> bool:
+        """Whether a member of that kind behind the one at *index*, and in front of *before*, stands for that path."""
+        (values, numbers), own = self._sorted[kind], self._own(wanted)
+        at = bisect_left(values, own)
+        if at == len(values) or values[at] != own:
             return False
-        packed = wanted.to_bytes(8, "little")
-        later = self.hashes.find(packed, 8 * (index + 1))
-        while later >= 0 and (later % 8 or self.kinds[later // 8] != FILE):
-            later = self.hashes.find(packed, later + 1)
-        return later >= 0
+        end = bisect_right(values, own, at)
+        later = bisect_right(numbers, index, at, end)
+        return later < end and (before is None or numbers[later] < before)
+
+    def other_names(self, index: int, wanted: int) -> Iterator[tuple[int, Trail]]:
+        """The hard links of this layer to the file at *index*, which stands for that path: the number of each member,
+        and its trail."""
+        hashes, names = _numbers(self.hashes), [(index, self._own(wanted))]
+        for number, target in names:  # which a link to a link adds to
+            for place, directory in self._links_to.get(target, ()):
+                if place > number and not self.comes_later(FILE, number, self._told(target), place):
+                    names.append((place, hashes[place]))
+                    yield place, Trail(True, self._told(hashes[place]), tuple(self._chain(directory)))
+
+    def _chain(self, directory: int) -> Iterator[int]:
+        """The hash of a directory and of those above it."""
+        directories = _numbers(self.directories)
+        while True:
+            yield self._told(directories[2 * directory])
+            if not directory:
+                return
+            directory = directories[2 * directory + 1]
+
+
+def _numbers(packed: bytes) -> array[int]:
+    values = array("Q")
+    values.frombytes(packed)
+    return values

@@ -32,6 +32,7 @@ NO_DATA = b"123456"  # links, devices, directories, fifos: header only, whatever
 _FILE_TYPES = b"07\0S"
 _SPARSE_ENTRIES = 100_000
 _NAME = 4096  # PATH_MAX: no engine can create a longer path
+_DIRECTORIES = 500_000
 _ZEROS = bytes(BLOCK)
 _DECIMAL = re.compile(rb"[+-]?[0-9]{1,19}")
 
@@ -345,10 +346,16 @@ class Walk:
     ledger: Ledger = field(default_factory=Ledger)
     _kinds: bytearray = field(default_factory=bytearray)
     _hashes: array[int] = field(default_factory=lambda: array("Q"))
+    _directories: array[int] = field(default_factory=lambda: array("Q", (path_hash(b""), 0)))
+    _links: array[int] = field(default_factory=lambda: array("Q"))
+    _numbers: dict[int, int] = field(default_factory=lambda: {path_hash(b""): 0})  # of directories, by their hashes
+    _parent: bytes = b""
+    _place: int | None = 0
 
     def tree(self) -> Tree:
         """What the layer does to those below; complete when the walk is."""
-        return Tree(bytes(self._kinds), self._hashes.tobytes())
+        packed = (each.tobytes() for each in (self._hashes, self._directories, self._links))
+        return Tree(bytes(self._kinds), *packed)
 
     def batches(self) -> Iterator[list[Piece]]:
         """All pieces in order, in batches of about 16 MiB or 500 pieces."""
@@ -424,6 +431,25 @@ class Walk:
             kind = DIRECTORY
         self._kinds.append(kind)
         self._hashes.append(path_hash(path))
+        parent = path.rpartition(b"/")[0]
+        if parent != self._parent:
+            self._parent, self._place = parent, self._directory(parent)
+        if member.typeflag == b"1" and kind == FILE and self._place is not None:
+            self._links.extend((ledger.members - 1, path_hash(clean(member.raw_link)), self._place))
+
+    def _directory(self, path: bytes) -> int | None:
+        """The number of a directory, noted with all above it; None beyond what any engine can create, or where there
+        are more than any image has."""
+        missing: list[int] = []
+        while (number := self._numbers.get(own := path_hash(path))) is None:
+            if len(path) > _NAME or len(self._numbers) + len(missing) >= _DIRECTORIES:
+                return None
+            missing.append(own)
+            path = path.rpartition(b"/")[0]
+        for own in reversed(missing):
+            self._directories.extend((own, number))
+            number = self._numbers[own] = len(self._numbers)
+        return number
 
     def _stop(self, reason: str, offset: int, length: int, detail: str, member: bytes | None = None) -> None:
         self.ledger.stops.append(Stop(reason, offset, length, detail, member))

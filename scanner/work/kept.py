@@ -32,7 +32,7 @@ from scanner.work.keyed import KeyedDigest, KeyedFiles, KeyedTree, keyed_digest,
 from scanner.work.messages import LayerRead, NestedGap, Sighting
 
 #: changes with the form and the meaning of what is kept
-VERSION = 2
+VERSION = 3
 #: gaps that another run may not have
 _PASSING = ("limit.", "spool.", "worker.", "file.", "registry.", "blob.")
 _LARGEST = 512 * MIB  # of one outcome, unpacked
@@ -67,7 +67,7 @@ def packed(outcome: BlobOutcome, seal: Seal) -> bytes:
     """An outcome, which must be `keepable`, as bytes for a store."""
     read = outcome.read
     assert read is not None
-    clean = _Cleaner(outcome, seal)
+    clean, tree = _Cleaner(outcome, seal), keyed_tree(read.tree, seal)
     document = {
         "version": VERSION,
         "size": outcome.blob.size,
@@ -75,7 +75,7 @@ def packed(outcome: BlobOutcome, seal: Seal) -> bytes:
             "compression": read.compression, "size": read.size, "digest": read.digest, "diff_id": read.diff_id,
             "members": read.ledger.members,
         },
-        "tree": [_text(zlib.compress(read.tree.kinds, 1)), _text(keyed_tree(read.tree, seal).hashes)],
+        "tree": [_text(zlib.compress(tree.kinds, 1)), *map(_text, (tree.hashes, tree.directories, tree.links))],
         "gaps": [_gap(gap, clean) for gap in read.gaps],
         "sightings": [_sighting(each, outcome, outcome.proofs, seal, clean) for each in outcome.sightings],
         "stored": [_sighting(each, outcome, outcome.stored_proofs, seal, clean) for each in outcome.stored_sightings],
@@ -223,9 +223,8 @@ def _text(raw: bytes) -> str:
 
 
 def _outcome(document: Mapping[str, Any], blob: Blob, seal: Seal) -> BlobOutcome:
-    kinds, hashes = document["tree"]
-    inflate = zlib.decompressobj()
-    tree = KeyedTree(inflate.decompress(_raw(kinds), _LARGEST), _raw(hashes), seal)
+    kinds, hashes, directories, links = map(_raw, document["tree"])
+    tree = KeyedTree(zlib.decompressobj().decompress(kinds, _LARGEST), hashes, directories, links, seal)
     about = document["read"]
     ledger = Ledger(data=about["size"], members=about["members"])
     gaps = tuple(_gap_of(each, blob.name) for each in document["gaps"])

@@ -31,11 +31,11 @@ class KeyedTree(Tree):
 
     seal: Seal = None  # type: ignore[assignment]  # always given; a base class has defaults
 
-    def has_hash(self, kind: int, wanted: int) -> bool:
-        return super().has_hash(kind, plain(keyed(self.seal, wanted)))
+    def _own(self, wanted: int) -> int:
+        return plain(keyed(self.seal, wanted))
 
-    def superseded_hash(self, index: int, wanted: int) -> bool:
-        return super().superseded_hash(index, plain(keyed(self.seal, wanted)))
+    def _told(self, value: int) -> int:
+        return _KEYED + value
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,17 @@ def _place(path: bytes | int, seal: Seal) -> int:
     return keyed(seal, path_hash(path)) if path else 0
 
 
-def _packed(hashes: bytes, seal: Seal) -> bytes:
-    return array("Q", (plain(keyed(seal, value)) for value in memoryview(hashes).cast("Q"))).tobytes()
+def _packed(hashes: bytes, seal: Seal, start: int = 0, step: int = 1) -> bytes:
+    """Packed numbers, those that are hashes keyed: each *step*-th from *start* on."""
+    values = array("Q", hashes)
+    for at in range(start, len(values), step):
+        values[at] = plain(keyed(seal, values[at]))
+    return values.tobytes()
 
 
 def keyed_tree(tree: Tree, seal: Seal) -> KeyedTree:
     """A tree that can be asked with keyed hashes; one mark is made for each member of a plain one."""
-    return tree if isinstance(tree, KeyedTree) else KeyedTree(tree.kinds, _packed(tree.hashes, seal), seal)
+    if isinstance(tree, KeyedTree):
+        return tree
+    directories, links = _packed(tree.directories, seal, 0, 2), _packed(tree.links, seal, 1, 3)
+    return KeyedTree(tree.kinds, _packed(tree.hashes, seal), directories, links, seal)

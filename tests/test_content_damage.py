@@ -17,6 +17,7 @@ from scanner.content.words import Fault
 from tests.builders import tar_of
 from tests.sevenzips import PACKINGS, Block, seven
 from tests.squashimages import Image
+from tests.test_cabinets import cabinet
 from tests.test_content_formats import (
     FILTERS,
     MARK,
@@ -75,6 +76,8 @@ CHECKED: dict[str, Sample] = {
     **{f"7z, {coder}": Sample(seven(Block([("a", TEXT), ("b", MARK)], packing)), 8)
        for coder, packing in PACKINGS.items()},
     "7z with a packed header": Sample(seven(Block([("a", TEXT), ("b", MARK)]), times=1), 8),
+    "cabinet": Sample(cabinet({"a": TEXT, "b": MARK}), 8),
+    "cabinet, stored": Sample(cabinet({"a": TEXT, "b": MARK}, packed=False), 8),
     "tar in gzip": Sample(gzip.compress(tar_of({"a": TEXT}), mtime=0), 18),
     "rpm": Sample(rpm(gzip.compress(cpio(("a", TEXT)))), 8),
     **{f"PDF, {filters}": _pdf(filters) for filters in FILTERS},

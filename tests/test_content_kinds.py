@@ -40,6 +40,7 @@ from testimages.values import github_token
 from tests.builders import file, image_of, layer, tar_of, write
 from tests.sevenzips import Block, seven
 from tests.squashimages import Image
+from tests.test_cabinets import cabinet
 from tests.test_content_formats import ar, cpio, rpm, zipped
 from tests.test_lzofiles import lzop
 from tests.test_lzwfiles import compressed
@@ -131,6 +132,7 @@ KINDS: dict[str, Pack] = {
     "ar": lambda text: ar(("settings.o", text)),
     "cpio": lambda text: cpio(("etc/app.conf", text)),
     "7z": lambda text: seven(Block([("a/settings", text)]), times=1),
+    "cabinet": lambda text: cabinet({"etc\\settings": text}),
     "squashfs": lambda text: Image({"etc": {"settings": text}}).build(),
     "SQLite": _sqlite,
     "pickle": lambda text: pickle.dumps({"headers": {"Authorization": text.decode()}}, protocol=4),

@@ -88,7 +88,7 @@ def open_packed(content: Content, starts: Sequence[int], room: Room) -> Iterator
                 reached = yield from zips.open_entry(content, at, room, whole=seen)
             elif (kind := stream_kind(head)) and not (kind == "zlib" and content.data[max(0, at - 4) : at] in _PIXELS):
                 reached = yield from _open_stream(content, at, kind, room, whole=seen)
-            elif not seen and head[:2] in (b"7z", b"hs") and (opened := _open_archive(content, at, head, room)):
+            elif not seen and head[:2] in (b"7z", b"hs", b"MS") and (opened := _open_archive(content, at, head, room)):
                 covered = yield from _covering(opened)
                 left.intersection_update(among(starts, uncovered(covered, len(content.data))))
             elif not seen and (name := unread(head, start=False)):
@@ -109,11 +109,14 @@ def _covering(opened: Iterator[Content | Fault]) -> Generator[Content | Fault, N
 
 
 def _open_archive(content: Content, at: int, head: bytes, room: Room) -> Iterator[Content | Fault] | None:
-    """A 7z archive or a squashfs image at *at*, None if the header is not sound: their readers cost an import."""
-    from scanner.content import sevenzip, squashblocks, squashfs
+    """A 7z archive, a squashfs image or a cabinet at *at*, None if the header is not sound: their readers cost an
+    import."""
+    from scanner.content import cabinets, sevenzip, squashblocks, squashfs
 
     if sevenzip.is_sound(head):
         return sevenzip.open_seven(content, at, room)
+    if cabinets.is_sound(head):
+        return cabinets.open_cabinet(content, at, room)
     return squashfs.open_squash(content, at, room) if squashblocks.is_sound(head) else None
 
 

@@ -213,9 +213,13 @@ def _by_magic(content: Content, head: bytes, room: Room) -> _Format | None:
     if is_lzop(head):
         return _Format(open_stream(content, "lzo", room))
     if head[:6] == b"7z\xbc\xaf\x27\x1c":
-        from scanner.content.sevenzip import open_seven  # costs an import only where there is one; so does the next
+        from scanner.content.sevenzip import open_seven  # costs an import only where there is one; so do the next ones
 
         return _Format(open_seven(content, 0, room))
+    if head[:8] == b"MSCF\0\0\0\0":
+        from scanner.content.cabinets import open_cabinet
+
+        return _Format(open_cabinet(content, 0, room))
     if head[:4] == b"QFI\xfb":
         from scanner.content import qcow
 

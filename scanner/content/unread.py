@@ -1,7 +1,7 @@
 """Formats that hold something packed and are not understood, told by their first bytes.
 
 Sources: the RAR 5.0 archive format and unrar's notes on the older one, the
-squashfs superblocks of Linux before 2.6.29 and of big machines, the cabinet format (CFHEADER), WIM and xar, ARJ's
+squashfs superblocks of Linux before 2.6.29 and of big machines, WIM and xar, ARJ's
 technical notes, header levels of LHA, ACE's technical notes, the ZPAQ specification, and the headers that lrzip, bzip3,
 COMPRESS.EXE of DOS and UPX (its PackHeader) write.
 """
@@ -51,10 +51,6 @@ def _squashfs(head: bytes) -> bool:
     return version in (1, 2, 3) and minor <= 1 and power in _BLOCKS
 
 
-def _cabinet(head: bytes) -> bool:
-    return head[4:8] == bytes(4) and head[12:16] == bytes(4) and head[24:26] in (b"\3\1", b"\2\1", b"\4\1")
-
-
 def _arj(head: bytes) -> bool:
     end = 4 + int.from_bytes(head[2:4], "little")  # of the main header, which has a checksum
     if end + 4 <= len(head):
@@ -79,7 +75,6 @@ _FORMATS = (
     _Format(b"Rar!\x1a\x07\1\0", "RAR", _rar),
     _Format(b"hsqs", "squashfs of an old version", _squashfs),
     _Format(b"sqsh", "squashfs of an old version or another order", _squashfs),
-    _Format(b"MSCF\0\0\0\0", "cabinet", _cabinet),
     _Format(b"MSWIM\0\0\0", "WIM", _always),
     _Format(b"xar!\0\x1c\0\1", "xar", _always),
     _Format(b"\xff\x06\0\0sNaPpY", "Snappy", _always),
@@ -93,7 +88,7 @@ _FORMATS = (
     _Format(b"UPX!", "UPX", _upx),
 )
 #: a magic that is no word and no code of any machine: at the start of a file it tells enough
-_SURE = ("RAR", "cabinet", "WIM", "xar", "Snappy")
+_SURE = ("RAR", "WIM", "xar", "Snappy")
 
 
 def unread(head: bytes, start: bool) -> str:

@@ -137,10 +137,12 @@ def _member(
     return at - len(decoder.unused_data)
 
 
-def salvage(view: memoryview, start: int, wbits: int, sink: PlainSink, written: int) -> int:
+def salvage(
+    view: memoryview, start: int, wbits: int, sink: PlainSink, written: int, history: bytes = b""
+) -> int:
     """Decode a damaged deflate stream again, up to the very damage, since a decoder that meets it gives nothing of what
     it was called for. The first *written* plain bytes are in *sink* already. Returns where the damage is."""
-    decoder, at, seen, step, most = zlib.decompressobj(wbits), start, 0, 4 * KIB, MIB
+    decoder, at, seen, step, most = zlib.decompressobj(wbits, zdict=history), start, 0, 4 * KIB, MIB
     while step and at < len(view) and not decoder.eof:
         attempt, chunk = decoder.copy(), view[at : at + step]
         try:

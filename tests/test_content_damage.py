@@ -35,6 +35,8 @@ from tests.test_content_formats import (
 from tests.test_lzofiles import lzop
 from tests.test_lzwfiles import compressed
 from tests.test_packed import lzip
+from tests.test_parquetfiles import Table
+from tests.test_snappyfiles import framed
 
 TEXT = MARK + bytes(random.Random(7).choices(b"abcdefgh \n", k=250))
 ANY = (0x01, 0x80, 0xFF)  # bits that are turned over
@@ -86,6 +88,8 @@ CHECKED: dict[str, Sample] = {
     "git object": Sample(_fixed(b"blob %d\0" % len(TEXT) + TEXT[::-1]), 24),
 }  # fmt: skip
 
+SNAPPY = Sample(framed(TEXT, 100), 10)
+
 #: formats that have none, in which a wrong byte may make another text
 UNCHECKED: dict[str, tuple[str, Sample]] = {
     "zstd": ("a checksum is left to the writer", Sample(zstandard.ZstdCompressor().compress(TEXT), 9)),
@@ -95,12 +99,15 @@ UNCHECKED: dict[str, tuple[str, Sample]] = {
     "tar": ("of headers only; members lie there as they are", Sample(tar_of({"a": TEXT, "b": TEXT[::-1]}), 512)),
     "ar": ("members lie there as they are", Sample(ar(("a.gz", gzip.compress(TEXT)), ("b", TEXT)), 68)),
     "cpio": ("members lie there as they are", Sample(cpio(("a", TEXT), ("b", TEXT[::-1])), 110)),
+    "snappy": ("of what is in chunks, and not of their kind", SNAPPY),
+    "parquet": ("of pages, if the writer wants them, and not of what is said of columns", Sample(Table().build(), 8)),
     "squashfs": ("but for those that some compressors add to a block",
                  Sample(Image({"a": TEXT * 20, "d": {"b": TEXT}}).build(), 96)),
 }  # fmt: skip
 #: formats that are whole without an end: where to cut them, and nobody can tell
 ENDLESS: dict[str, tuple[str, bytes, int]] = {
     "compress": ("it has neither a checksum nor an end", compressed(TEXT), 100),
+    "snappy": ("its chunks follow each other until there are no more", SNAPPY.data, 10),
     "tar": ("engines read it without its end, up to the last header", UNCHECKED["tar"][1].data, 1024),
 }
 

@@ -1028,7 +1028,6 @@ ARJ = bytes([30, 11, 1, 2, 0x10, 0, 2, 0]) + bytes(22) + b"a.arj\0"
         struct.pack("<4s6I4H", b"hsqs", 9, 1, 2, 3, 4, 5, 3, 1, 0, 16) + b"\0" * 64,
         b"MSWIM\0\0\0\xd0\0\0\0" + b"\0" * 24,
         b"xar!\0\x1c\0\1" + b"\0" * 24,
-        b"\xff\x06\0\0sNaPpY" + b"\0" * 24,
         b"\x60\xea\x24\0" + ARJ + zlib.crc32(ARJ).to_bytes(4, "little") + b"\0" * 64,
         b"\x60\xea\xff\0" + ARJ + b"a comment of some length" * 9,
         b"\x19\x47-lh5-\x20\0\0\0\x40\0\0\0" + b"\0" * 4 + b"\x20\1\4name" + b"\x8a" * 40,
@@ -1038,7 +1037,7 @@ ARJ = bytes([30, 11, 1, 2, 0x10, 0, 2, 0]) + bytes(22) + b"a.arj\0"
         b"BZ3v1" + b"\0\0\1\0" + b"\x98" * 40,
         b"SZDD\x88\xf0\x27\x33A\0" + b"\0" * 40,
     ],
-    ids=["rar", "squashfs in another order", "old squashfs", "wim", "xar", "snappy", "arj", "arj with a comment", "lha",
+    ids=["rar", "squashfs in another order", "old squashfs", "wim", "xar", "arj", "arj with a comment", "lha",
          "ace", "zpaq", "lrzip", "bzip3", "compress.exe"],
 )
 def test_formats_that_are_not_understood_are_gaps(data: bytes) -> None:

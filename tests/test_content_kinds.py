@@ -44,6 +44,8 @@ from tests.test_cabinets import cabinet
 from tests.test_content_formats import ar, cpio, rpm, zipped
 from tests.test_lzofiles import lzop
 from tests.test_lzwfiles import compressed
+from tests.test_parquetfiles import Table
+from tests.test_snappyfiles import framed
 
 Pack = Callable[[bytes], bytes]
 
@@ -132,6 +134,8 @@ KINDS: dict[str, Pack] = {
     "ar": lambda text: ar(("settings.o", text)),
     "cpio": lambda text: cpio(("etc/app.conf", text)),
     "7z": lambda text: seven(Block([("a/settings", text)]), times=1),
+    "snappy": framed,
+    "parquet": lambda text: Table(pages=[[text], [text]]).build(),
     "cabinet": lambda text: cabinet({"etc\\settings": text}),
     "squashfs": lambda text: Image({"etc": {"settings": text}}).build(),
     "SQLite": _sqlite,

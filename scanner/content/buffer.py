@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 
-from scanner.content.words import Room
+from scanner.content.words import Broken, Room
 from scanner.image.blob import BlobFile, spool
 from scanner.limits import MIB
 
@@ -81,3 +81,22 @@ class Buffer:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+class Block:
+    """Collects up to *most* bytes, of one block."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.data = bytearray()
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def write(self, data: bytes, _used: int = 0, /) -> None:
+        """Add bytes (`layer.expand.PlainSink`). Raises Broken if they are too many; those that may be are kept."""
+        room = self._most - len(self.data)
+        self.data += data[:room]
+        if len(data) > room:
+            raise Broken("nested.damaged", "more comes out of a block than it may hold")

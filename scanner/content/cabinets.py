@@ -8,9 +8,10 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
-from scanner.content.buffer import Buffer
+from scanner.content.buffer import Block, Buffer
 from scanner.content.words import Broken, Content, Fault, Room, Stop, no_room
 from scanner.layer.compression import salvage
 from scanner.limits import KIB
@@ -23,7 +24,7 @@ _NAME = 1024  # bytes; the format allows 256
 _UTF8 = 0x80
 _STORED, _MSZIP = 0, 1
 _METHODS = {2: "Quantum", 3: "LZX"}
-_HISTORY = 32 * KIB
+_HISTORY, _LARGEST = 32 * KIB, 64 * KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,32 +204,16 @@ def _unpack(data: memoryview, folder: _Folder, reserved: int, plain: _Plain) -> 
 
 def _inflated(raw: bytes, history: bytes, plain: _Plain) -> bytes:
     """What a block of MSZIP holds, up to damage."""
-    out = _Collected()
-    decoder = zlib.decompressobj(-zlib.MAX_WBITS, zdict=history)
+    out, decoder = Block(_LARGEST), zlib.decompressobj(-zlib.MAX_WBITS, zdict=history)
     try:
-        piece = decoder.decompress(raw[2:], 0x10000)
+        out.write(decoder.decompress(raw[2:], _LARGEST))
         if raw[:2] == b"CK" and decoder.eof:
-            return piece
-        out.write(piece, 0)
+            return bytes(out.data)
     except zlib.error:
-        salvage(memoryview(raw), 2, -zlib.MAX_WBITS, out, 0, history)
+        with suppress(Broken):
+            salvage(memoryview(raw), 2, -zlib.MAX_WBITS, out, 0, history)
     plain.damage = plain.damage or "a block of the cabinet is damaged"
     return bytes(out.data)
-
-
-class _Collected:
-    """A sink for one block."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    @property
-    def size(self) -> int:
-        return len(self.data)
-
-    def write(self, data: bytes, _used: int, /) -> None:
-        """Add bytes, as many as a block may have."""
-        self.data += data[: 0x10000 - len(self.data)]
 
 
 def _checksum(data: bytes, seed: int = 0) -> int:

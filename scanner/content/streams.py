@@ -12,6 +12,8 @@ from scanner.content.buffer import Buffer
 from scanner.content.lz4frames import is_behind_skippable, is_lz4, unlz4
 from scanner.content.lzofiles import unlzop
 from scanner.content.lzwfiles import unlzw
+from scanner.content.snappyfiles import MAGIC as SNAPPY
+from scanner.content.snappyfiles import unsnap
 from scanner.content.words import Content, Fault, Room, Stop, no_room
 from scanner.layer.compression import Region, crc32, decode, is_skippable, salvage
 from scanner.limits import MIB
@@ -27,8 +29,10 @@ _TRIED = 128  # bytes of a file that begins oddly
 _EVEN = 0x7FFFFC00  # below it, the first bit that a range coder gives out is 0
 _TELLING = 4096  # plain bytes that come out of no such file by chance
 _DAMAGED = "nested.damaged", "the compressed stream is damaged or cut off"
+_DECODERS = {"compress": unlzw, "lzo": unlzop, "snappy": unsnap}
 _SUFFIXES = (
-    ".gz", ".bz2", ".xz", ".zst", ".br", ".lzma", ".lz", ".lz4", ".lzo", ".z", ".tgz", ".tbz2", ".txz", ".tzst", ".tlz",
+    ".gz", ".bz2", ".xz", ".zst", ".br", ".lzma", ".lz", ".lz4", ".lzo", ".sz", ".z", ".tgz", ".tbz2", ".txz", ".tzst",
+    ".tlz",
 )  # fmt: skip
 
 
@@ -53,6 +57,8 @@ def stream_kind(head: bytes) -> str:
         return "lz4"
     if head[:5] == _LZIP and len(head) > 5 and 12 <= head[5] & 0x1F <= 29:
         return "lzip"
+    if head[:10] == SNAPPY:
+        return "snappy"
     if _is_usual_lzma(head):
         return "lzma"
     return "zlib" if head[:1] == b"x" and _is_zlib(head) else ""
@@ -196,8 +202,8 @@ def _filled(
             return (None if ended else _DAMAGED), used
         if kind in ("lzma", "lzma-raw", "lzip"):
             return _unlzma(buffer, data, kind)
-        if kind in ("compress", "lzo"):
-            sound, used = (unlzw if kind == "compress" else unlzop)(buffer, data)
+        if kind in _DECODERS:
+            sound, used = _DECODERS[kind](buffer, data)
             return (None if sound else _DAMAGED), used
         if kind in ("lz4", "brotli"):
             outside = [] if outside is None else outside

@@ -220,6 +220,10 @@ def _by_magic(content: Content, head: bytes, room: Room) -> _Format | None:
         from scanner.content.cabinets import open_cabinet
 
         return _Format(open_cabinet(content, 0, room))
+    if head[:4] in (b"PAR1", b"PARE"):
+        from scanner.content.parquetfiles import open_parquet
+
+        return _Format(open_parquet(content, room), apart=False)
     if head[:4] == b"QFI\xfb":
         from scanner.content import qcow
 

@@ -77,7 +77,6 @@ _FORMATS = (
     _Format(b"sqsh", "squashfs of an old version or another order", _squashfs),
     _Format(b"MSWIM\0\0\0", "WIM", _always),
     _Format(b"xar!\0\x1c\0\1", "xar", _always),
-    _Format(b"\xff\x06\0\0sNaPpY", "Snappy", _always),
     _Format(b"\x60\xea", "ARJ", _arj),
     _Format(b"-", "LHA", _lha, at=2),
     _Format(b"**ACE**", "ACE", _always, at=7),
@@ -88,7 +87,7 @@ _FORMATS = (
     _Format(b"UPX!", "UPX", _upx),
 )
 #: a magic that is no word and no code of any machine: at the start of a file it tells enough
-_SURE = ("RAR", "WIM", "xar", "Snappy")
+_SURE = ("RAR", "WIM", "xar")
 
 
 def unread(head: bytes, start: bool) -> str:

@@ -1,0 +1,255 @@
+"""Parquet: pages of columns whose compression has no mark of its own. Others are told by their magics anywhere.
+
+Sources: parquet.thrift and the notes on compression of apache/parquet-format; the compact protocol of Thrift.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from scanner.content.brotlifiles import unbrotli
+from scanner.content.buffer import Block
+from scanner.content.lz4frames import unlz4_block
+from scanner.content.snappyfiles import unsnappy
+from scanner.content.words import Broken, Content, Fault, Room, Stop
+from scanner.limits import KIB, MIB
+
+_DAMAGED = "nested.damaged"
+_PLAIN, _ENCRYPTED = b"PAR1", b"PARE"
+_SNAPPY, _LZO, _BROTLI, _LZ4, _LZ4_RAW = 1, 3, 4, 5, 7  # codecs; 0, 2 and 6 are nothing, gzip and zstd
+_NAMES = {_SNAPPY: "snappy", _BROTLI: "brotli", _LZ4_RAW: "lz4"}
+_UNREAD = {_LZO: "LZO", _LZ4: "LZ4 in frames of Hadoop"}
+_TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 11, 12
+_DEEP = 16  # structures in one another
+_LARGEST = 128 * MIB  # of a page, unpacked
+_PORTION = 256 * KIB  # plain bytes that are searched together
+_CHECKED = 1 << 14  # values between two looks at the clock
+
+
+def open_parquet(content: Content, room: Room) -> Iterator[Content | Fault]:
+    """What packed pages of columns hold."""
+    data = content.data
+    size, end = len(data), bytes(data[-8:])
+    held, damaged, unread = _Held(content), 0, set[str]()
+    try:
+        if end[4:] == _ENCRYPTED or bytes(data[:4]) == _ENCRYPTED:
+            raise Broken("nested.encrypted", "the columns of the table are encrypted")
+        start = size - 8 - int.from_bytes(end[:4], "little")
+        if end[4:] != _PLAIN or start < 4:
+            raise Broken(_DAMAGED, "the table is cut off")
+        for codec, first, last in _columns(_Reader(data[start : size - 8], room)):
+            if codec in _UNREAD:
+                unread.add(_UNREAD[codec])
+            elif codec in _NAMES:
+                for page in _pages(data, first, last, room):
+                    plain, sound = _unpacked(codec, page, data)
+                    damaged += not sound
+                    room.take(len(plain))
+                    yield from held.add(plain, page, _NAMES[codec])
+    except Broken as broken:
+        yield Fault(broken.reason, content.inside, size, broken.what)
+    except Stop as stop:
+        yield Fault(stop.reason, content.inside, size, stop.what)
+    yield from held.rest()
+    if damaged:
+        yield Fault(_DAMAGED, content.inside, size, f"{damaged} pages of the table are damaged")
+    for name in sorted(unread):
+        yield Fault("nested.unknown", content.inside, size, f"columns are packed by {name}, which is not understood")
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """Where the packed bytes of a page lie, and those around them that are not packed; how many come out.
+
+    Attributes:
+        sound: whether the checksum is right, if there is one.
+    """
+
+    start: int
+    end: int
+    size: int
+    sound: bool
+
+
+@dataclass(slots=True)
+class _Held:
+    """Plain bytes of pages until there are enough of them."""
+
+    content: Content
+    parts: list[bytes] = field(default_factory=list)
+    ranges: list[tuple[int, int]] = field(default_factory=list)
+    name: str = ""
+
+    def add(self, plain: bytes, page: _Page, name: str) -> Iterator[Content]:
+        """Hold a page; gives those before it if they are enough, or were packed in another way."""
+        if name != self.name or sum(map(len, self.parts)) >= _PORTION:
+            yield from self.rest()
+        self.name = name
+        self.parts.append(plain)
+        self.ranges.append((page.start, page.end))
+
+    def rest(self) -> Iterator[Content]:
+        """All that is held."""
+        if self.parts:
+            start, end = min(self.ranges)[0], max(end for _, end in self.ranges)
+            covers = tuple(self.ranges)
+            yield self.content.made(b"\n".join(self.parts), start, end, "", (self.name,), covers=covers)
+        self.parts, self.ranges = [], []
+
+
+def _columns(reader: _Reader) -> Iterator[tuple[int, int, int]]:
+    """Of each chunk of a column its codec, and where its pages begin and end. Raises Broken or Stop."""
+    for group in reader.each(4):
+        for chunk in reader.each(1, group):
+            about = reader.struct(chunk).get(3)
+            if not isinstance(about, dict):
+                raise Broken(_DAMAGED, "the table does not say where its columns lie")
+            codec, size, start = (_number(about.get(number)) for number in (4, 7, 9))
+            dictionary = about.get(11)
+            start = min(start, dictionary) if isinstance(dictionary, int) and dictionary > 0 else start
+            yield codec, start, start + size
+
+
+def _pages(data: memoryview, at: int, end: int, room: Room) -> Iterator[_Page]:
+    """The pages of a chunk. Raises Broken or Stop."""
+    while at < end:
+        reader = _Reader(data[at:end], room)
+        about = reader.struct()
+        size, packed = _number(about.get(2)), _number(about.get(3))
+        start = at + reader.at
+        at = start + packed
+        if at > min(end, len(data)):
+            raise Broken(_DAMAGED, "a page of the table is cut off")
+        checksum = about.get(4)
+        sound = not isinstance(checksum, int) or zlib.crc32(data[start:at]) == checksum & 0xFFFFFFFF
+        second = about.get(8)
+        if isinstance(second, dict):  # its levels lie in front, and are never packed
+            levels = _number(second.get(5, 0)) + _number(second.get(6, 0))
+            if second.get(7, 1):
+                yield _Page(min(start + levels, at), at, size - levels, sound)
+        else:
+            yield _Page(start, at, size, sound)
+
+
+def _unpacked(codec: int, page: _Page, data: memoryview) -> tuple[bytes, bool]:
+    """What a page holds, and whether that is all of it, sound."""
+    raw = bytes(data[page.start : page.end])
+    if not 0 <= page.size <= _LARGEST:
+        return b"", False
+    if not raw:
+        return b"", not page.size
+    if codec == _SNAPPY:
+        plain, sound = unsnappy(raw, page.size)
+    elif codec == _LZ4_RAW:
+        plain, sound = unlz4_block(raw, page.size), True
+    else:
+        plain, sound = _unbrotli(raw, page.size)
+    return plain, sound and page.sound and len(plain) == page.size
+
+
+def _unbrotli(raw: bytes, size: int) -> tuple[bytes, bool]:
+    block, ended = Block(size), False
+    with suppress(Broken):
+        ended, _ = unbrotli(block, memoryview(raw), [])
+    return bytes(block.data), ended
+
+
+def _number(value: Any) -> int:
+    """A number that is not negative. Raises Broken."""
+    if not isinstance(value, int) or value < 0:
+        raise Broken(_DAMAGED, "the table says something of its columns that cannot be")
+    return value
+
+
+class _Reader:
+    """Structures of Thrift in its compact protocol. Of lists and maps in them nothing is kept. All raise Broken."""
+
+    def __init__(self, data: memoryview, room: Room) -> None:
+        self._data, self._room, self._values = data, room, 0
+        self.at = 0
+
+    def each(self, number: int, kind: int = _STRUCT) -> Iterator[int]:
+        """Goes over the list that is the field of that number in a structure here; gives the kind of each value, which
+        must be read before the next. *kind* is that of the structure itself."""
+        if kind != _STRUCT:
+            raise Broken(_DAMAGED, "the table says something of its columns that cannot be")
+        for found, of in self._fields():
+            if found != number or of != _LIST:
+                self._value(of, 1)
+                continue
+            size, inner = self._list()
+            for _ in range(size):
+                yield inner
+
+    def struct(self, kind: int = _STRUCT, depth: int = 0) -> dict[int, Any]:
+        """The fields of a structure here: numbers, and structures in it."""
+        if kind != _STRUCT or depth > _DEEP:
+            raise Broken(_DAMAGED, "the table says something of its columns that cannot be")
+        return {number: self._value(of, depth + 1) for number, of in self._fields()}
+
+    def _fields(self) -> Iterator[tuple[int, int]]:
+        number = 0
+        while byte := self._byte():
+            number = number + (byte >> 4) if byte >> 4 else self._signed()
+            yield number, byte & 15
+
+    def _value(self, kind: int, depth: int, element: bool = False) -> Any:
+        self._values += 1
+        if self._values % _CHECKED == 0:
+            self._room.take(0)
+        if kind in (_TRUE, _FALSE):  # of an element it stands by itself
+            return int((self._byte() if element else kind) == _TRUE)
+        if kind == _BYTE:
+            return self._byte()
+        if kind < _DOUBLE:
+            return self._signed()
+        if kind in (_DOUBLE, _BINARY):
+            self._skip(8 if kind == _DOUBLE else self._unsigned())
+            return None
+        if kind == _STRUCT:
+            return self.struct(depth=depth)
+        if kind in (_LIST, _SET, _MAP) and depth <= _DEEP:
+            size, *kinds = self._map() if kind == _MAP else self._list()
+            for _ in range(size):
+                for each in kinds:
+                    self._value(each, depth + 1, element=True)
+            return None
+        raise Broken(_DAMAGED, "the table says something of its columns that cannot be")
+
+    def _list(self) -> tuple[int, int]:
+        byte = self._byte()
+        return (byte >> 4 if byte >> 4 < 15 else self._unsigned()), byte & 15
+
+    def _map(self) -> tuple[int, int, int]:
+        size = self._unsigned()
+        kinds = self._byte() if size else 0
+        return size, kinds >> 4, kinds & 15
+
+    def _byte(self) -> int:
+        if self.at >= len(self._data):
+            raise Broken(_DAMAGED, "the table ends in what it says of its columns")
+        self.at += 1
+        return self._data[self.at - 1]
+
+    def _skip(self, size: int) -> None:
+        self.at += size
+        if self.at > len(self._data):
+            raise Broken(_DAMAGED, "the table ends in what it says of its columns")
+
+    def _unsigned(self) -> int:
+        value = shift = 0
+        while shift < 70:
+            byte = self._byte()
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+        raise Broken(_DAMAGED, "the table says something of its columns that cannot be")
+
+    def _signed(self) -> int:
+        value = self._unsigned()
+        return value >> 1 ^ -(value & 1)

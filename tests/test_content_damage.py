@@ -17,6 +17,7 @@ from scanner.content.words import Fault
 from tests.builders import tar_of
 from tests.sevenzips import PACKINGS, Block, seven
 from tests.squashimages import Image
+from tests.test_avrofiles import SYNC, avro
 from tests.test_cabinets import cabinet
 from tests.test_content_formats import (
     FILTERS,
@@ -34,6 +35,7 @@ from tests.test_content_formats import (
 )
 from tests.test_lzofiles import lzop
 from tests.test_lzwfiles import compressed
+from tests.test_orcfiles import chunk, orc
 from tests.test_packed import lzip
 from tests.test_parquetfiles import Table
 from tests.test_snappyfiles import framed
@@ -89,6 +91,7 @@ CHECKED: dict[str, Sample] = {
 }  # fmt: skip
 
 SNAPPY = Sample(framed(TEXT, 100), 10)
+AVRO = avro([TEXT], [TEXT[::-1]])
 
 #: formats that have none, in which a wrong byte may make another text
 UNCHECKED: dict[str, tuple[str, Sample]] = {
@@ -100,6 +103,8 @@ UNCHECKED: dict[str, tuple[str, Sample]] = {
     "ar": ("members lie there as they are", Sample(ar(("a.gz", gzip.compress(TEXT)), ("b", TEXT)), 68)),
     "cpio": ("members lie there as they are", Sample(cpio(("a", TEXT), ("b", TEXT[::-1])), 110)),
     "snappy": ("of what is in chunks, and not of their kind", SNAPPY),
+    "avro": ("of blocks that Snappy packed only", Sample(AVRO, 8)),
+    "orc": ("its chunks have sizes only", Sample(orc(chunk(TEXT, 1)), 3)),
     "parquet": ("of pages, if the writer wants them, and not of what is said of columns", Sample(Table().build(), 8)),
     "squashfs": ("but for those that some compressors add to a block",
                  Sample(Image({"a": TEXT * 20, "d": {"b": TEXT}}).build(), 96)),
@@ -107,6 +112,8 @@ UNCHECKED: dict[str, tuple[str, Sample]] = {
 #: formats that are whole without an end: where to cut them, and nobody can tell
 ENDLESS: dict[str, tuple[str, bytes, int]] = {
     "compress": ("it has neither a checksum nor an end", compressed(TEXT), 100),
+    "orc": ("what it is stands at both of its ends", UNCHECKED["orc"][1].data, 100),
+    "avro": ("its blocks follow each other until there are no more", AVRO, AVRO.find(SYNC, AVRO.find(SYNC) + 16) + 16),
     "snappy": ("its chunks follow each other until there are no more", SNAPPY.data, 10),
     "tar": ("engines read it without its end, up to the last header", UNCHECKED["tar"][1].data, 1024),
 }

@@ -40,10 +40,12 @@ from testimages.values import github_token
 from tests.builders import file, image_of, layer, tar_of, write
 from tests.sevenzips import Block, seven
 from tests.squashimages import Image
+from tests.test_avrofiles import avro
 from tests.test_cabinets import cabinet
 from tests.test_content_formats import ar, cpio, rpm, zipped
 from tests.test_lzofiles import lzop
 from tests.test_lzwfiles import compressed
+from tests.test_orcfiles import chunk, orc
 from tests.test_parquetfiles import Table
 from tests.test_snappyfiles import framed
 
@@ -136,6 +138,8 @@ KINDS: dict[str, Pack] = {
     "7z": lambda text: seven(Block([("a/settings", text)]), times=1),
     "snappy": framed,
     "parquet": lambda text: Table(pages=[[text], [text]]).build(),
+    "avro": lambda text: avro([text], [text]),
+    "orc": lambda text: orc(chunk(text, 1)),
     "cabinet": lambda text: cabinet({"etc\\settings": text}),
     "squashfs": lambda text: Image({"etc": {"settings": text}}).build(),
     "SQLite": _sqlite,

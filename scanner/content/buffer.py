@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Iterator
 
-from scanner.content.words import Broken, Room
+from scanner.content.words import Broken, Content, Room
 from scanner.image.blob import BlobFile, spool
-from scanner.limits import MIB
+from scanner.limits import KIB, MIB
 
 _IN_MEMORY = 4 * MIB
+_PORTION = 256 * KIB
 
 
 class Buffer:
@@ -100,3 +102,31 @@ class Block:
         self.data += data[:room]
         if len(data) > room:
             raise Broken("nested.damaged", "more comes out of a block than it may hold")
+
+
+class Portions:
+    """Plain bytes of many small blocks of one content, given together while they were packed in the same way: most
+    blocks are small, and each content costs a search of its own."""
+
+    def __init__(self, content: Content, room: Room) -> None:
+        self._content, self._room = content, room
+        self._parts: list[bytes] = []
+        self._ranges: list[tuple[int, int]] = []
+        self._size, self._undone = 0, ""
+
+    def add(self, plain: bytes, start: int, end: int, undone: str) -> Iterator[Content]:
+        """Hold what came out of a block; gives those before it if they are enough. Raises Stop, which counts it in."""
+        if undone != self._undone or self._size >= _PORTION:
+            yield from self.rest()
+        self._parts.append(plain)
+        self._ranges.append((start, end))
+        self._size, self._undone = self._size + len(plain), undone
+        self._room.take(len(plain))
+
+    def rest(self) -> Iterator[Content]:
+        """All that is held."""
+        parts, ranges = self._parts, self._ranges
+        self._parts, self._ranges, self._size = [], [], 0
+        if any(parts):
+            start, end = min(ranges)[0], max(end for _, end in ranges)
+            yield self._content.made(b"\n".join(parts), start, end, "", (self._undone,), covers=tuple(ranges))

@@ -8,15 +8,15 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from scanner.content.brotlifiles import unbrotli
-from scanner.content.buffer import Block
+from scanner.content.buffer import Block, Portions
 from scanner.content.lz4frames import unlz4_block
 from scanner.content.snappyfiles import unsnappy
 from scanner.content.words import Broken, Content, Fault, Room, Stop
-from scanner.limits import KIB, MIB
+from scanner.limits import MIB
 
 _DAMAGED = "nested.damaged"
 _PLAIN, _ENCRYPTED = b"PAR1", b"PARE"
@@ -26,7 +26,6 @@ _UNREAD = {_LZO: "LZO", _LZ4: "LZ4 in frames of Hadoop"}
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 11, 12
 _DEEP = 16  # structures in one another
 _LARGEST = 128 * MIB  # of a page, unpacked
-_PORTION = 256 * KIB  # plain bytes that are searched together
 _CHECKED = 1 << 14  # values between two looks at the clock
 
 
@@ -34,7 +33,7 @@ def open_parquet(content: Content, room: Room) -> Iterator[Content | Fault]:
     """What packed pages of columns hold."""
     data = content.data
     size, end = len(data), bytes(data[-8:])
-    held, damaged, unread = _Held(content), 0, set[str]()
+    held, damaged, unread = Portions(content, room), 0, set[str]()
     try:
         if end[4:] == _ENCRYPTED or bytes(data[:4]) == _ENCRYPTED:
             raise Broken("nested.encrypted", "the columns of the table are encrypted")
@@ -48,8 +47,7 @@ def open_parquet(content: Content, room: Room) -> Iterator[Content | Fault]:
                 for page in _pages(data, first, last, room):
                     plain, sound = _unpacked(codec, page, data)
                     damaged += not sound
-                    room.take(len(plain))
-                    yield from held.add(plain, page, _NAMES[codec])
+                    yield from held.add(plain, page.start, page.end, _NAMES[codec])
     except Broken as broken:
         yield Fault(broken.reason, content.inside, size, broken.what)
     except Stop as stop:
@@ -73,32 +71,6 @@ class _Page:
     end: int
     size: int
     sound: bool
-
-
-@dataclass(slots=True)
-class _Held:
-    """Plain bytes of pages until there are enough of them."""
-
-    content: Content
-    parts: list[bytes] = field(default_factory=list)
-    ranges: list[tuple[int, int]] = field(default_factory=list)
-    name: str = ""
-
-    def add(self, plain: bytes, page: _Page, name: str) -> Iterator[Content]:
-        """Hold a page; gives those before it if they are enough, or were packed in another way."""
-        if name != self.name or sum(map(len, self.parts)) >= _PORTION:
-            yield from self.rest()
-        self.name = name
-        self.parts.append(plain)
-        self.ranges.append((page.start, page.end))
-
-    def rest(self) -> Iterator[Content]:
-        """All that is held."""
-        if self.parts:
-            start, end = min(self.ranges)[0], max(end for _, end in self.ranges)
-            covers = tuple(self.ranges)
-            yield self.content.made(b"\n".join(self.parts), start, end, "", (self.name,), covers=covers)
-        self.parts, self.ranges = [], []
 
 
 def _columns(reader: _Reader) -> Iterator[tuple[int, int, int]]:

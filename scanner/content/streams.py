@@ -15,7 +15,7 @@ from scanner.content.lzwfiles import unlzw
 from scanner.content.snappyfiles import MAGIC as SNAPPY
 from scanner.content.snappyfiles import unsnap
 from scanner.content.words import Content, Fault, Room, Stop, no_room
-from scanner.layer.compression import Region, crc32, decode, is_skippable, salvage
+from scanner.layer.compression import PlainSink, Region, crc32, decode, is_skippable, salvage
 from scanner.limits import MIB
 
 _IN, _OUT = MIB, 4 * MIB
@@ -217,7 +217,7 @@ def _filled(
     return (_DAMAGED if reason else None), used
 
 
-def inflate(buffer: Buffer, data: memoryview, wbits: int) -> tuple[int, bool]:
+def inflate(buffer: PlainSink, data: memoryview, wbits: int) -> tuple[int, bool]:
     """Decode one deflate stream at the start of *data*: where it ends, and whether it ended as it should. Whatever came
     out in front of damage is kept.
 
@@ -230,12 +230,12 @@ def inflate(buffer: Buffer, data: memoryview, wbits: int) -> tuple[int, bool]:
                 plain = decoder.decompress(decoder.unconsumed_tail, _OUT)
             else:
                 if at >= len(data):
-                    buffer.write(decoder.flush())
+                    buffer.write(decoder.flush(), at)
                     return at, decoder.eof
                 chunk = data[at : at + step]
                 at, step = at + len(chunk), min(2 * step, _IN)
                 plain = decoder.decompress(chunk, _OUT)
-            buffer.write(plain)
+            buffer.write(plain, at)
     except zlib.error:
         return salvage(data, 0, wbits, buffer, buffer.size - before), False
     return at - len(decoder.unused_data), True

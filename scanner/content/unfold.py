@@ -20,7 +20,7 @@ _HEAD = 128
 _TELLING = 24  # bytes that tell a compressed stream
 #: first bytes that may be the start of something with an inside
 _FIRST = frozenset(b"\x1f\x28\x50\x21\x42\x53\x25\x30\x37\x68\x73\x52\x4c\x4d\x5d\x78")
-_FIRST |= frozenset(b"\x02\x04\x60\x6d\x89\xd0\xd9\xed\xfd\xff\xfe\0")
+_FIRST |= frozenset(b"O\x02\x04\x60\x6d\x89\xd0\xd9\xed\xfd\xff\xfe\0")
 #: of skippable frames of zstd, of zlib streams with a window smaller than git's own, of binary cpio
 _FIRST |= frozenset(range(0x50, 0x60)) | frozenset(range(0x08, 0x78, 0x10)) | frozenset(b"\xc7\x71")
 #: where the checksum of a tar header stands, and how it may begin
@@ -224,6 +224,8 @@ def _by_magic(content: Content, head: bytes, room: Room) -> _Format | None:
         from scanner.content.parquetfiles import open_parquet
 
         return _Format(open_parquet(content, room), apart=False)
+    if head[:3] in (b"Obj", b"ORC") and (opened := _rows(content, head, room)):
+        return opened
     if head[:4] == b"QFI\xfb":
         from scanner.content import qcow
 
@@ -243,6 +245,14 @@ def _by_magic(content: Content, head: bytes, room: Room) -> _Format | None:
     if repositories.is_pack(head):
         return _Format(repositories.open_pack(content, room))
     return _closed(content, head)
+
+
+def _rows(content: Content, head: bytes, room: Room) -> _Format | None:
+    from scanner.content import avrofiles, orcfiles
+
+    if avrofiles.is_avro(head):
+        return _Format(avrofiles.open_avro(content, room), apart=False)
+    return _Format(orcfiles.open_orc(content, room)) if orcfiles.is_orc(content.data) else None
 
 
 def _squashfs(content: Content, head: bytes, room: Room) -> _Format | None:

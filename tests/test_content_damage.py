@@ -33,6 +33,7 @@ from tests.test_content_formats import (
     rpm,
     zipped,
 )
+from tests.test_levelfiles import table
 from tests.test_lzofiles import lzop
 from tests.test_lzwfiles import compressed
 from tests.test_orcfiles import chunk, orc
@@ -64,6 +65,7 @@ def _pdf(filters: str) -> Sample:
     return Sample(data, data.find(b"stream\n") + 7)
 
 
+LEVELDB = table([TEXT], [MARK])
 #: formats with checksums of what they hold
 CHECKED: dict[str, Sample] = {
     "gzip": Sample(gzip.compress(TEXT, mtime=0), 18),
@@ -105,6 +107,7 @@ UNCHECKED: dict[str, tuple[str, Sample]] = {
     "snappy": ("of what is in chunks, and not of their kind", SNAPPY),
     "avro": ("of blocks that Snappy packed only", Sample(AVRO, 8)),
     "orc": ("its chunks have sizes only", Sample(orc(chunk(TEXT, 1)), 3)),
+    "leveldb": ("of all but its end, which alone tells what it is", Sample(LEVELDB, 8)),
     "parquet": ("of pages, if the writer wants them, and not of what is said of columns", Sample(Table().build(), 8)),
     "squashfs": ("but for those that some compressors add to a block",
                  Sample(Image({"a": TEXT * 20, "d": {"b": TEXT}}).build(), 96)),
@@ -114,6 +117,7 @@ ENDLESS: dict[str, tuple[str, bytes, int]] = {
     "compress": ("it has neither a checksum nor an end", compressed(TEXT), 100),
     "orc": ("what it is stands at both of its ends", UNCHECKED["orc"][1].data, 100),
     "avro": ("its blocks follow each other until there are no more", AVRO, AVRO.find(SYNC, AVRO.find(SYNC) + 16) + 16),
+    "leveldb": ("only its end tells what it is", LEVELDB, len(LEVELDB) - 1),
     "snappy": ("its chunks follow each other until there are no more", SNAPPY.data, 10),
     "tar": ("engines read it without its end, up to the last header", UNCHECKED["tar"][1].data, 1024),
 }
@@ -155,7 +159,7 @@ def test_no_wrong_byte_loses_anything_without_a_word(name: str) -> None:
     assert lost == []
 
 
-@pytest.mark.parametrize("name", [*CHECKED, *(name for name in UNCHECKED if name not in ENDLESS)])
+@pytest.mark.parametrize("name", [name for name in (*CHECKED, *UNCHECKED) if name not in ENDLESS])
 def test_no_end_loses_anything_without_a_word(name: str) -> None:
     """Cut off at each place in turn. What lies in a file as it is, is there as far as the file goes."""
     sample = CHECKED[name] if name in CHECKED else UNCHECKED[name][1]
@@ -164,6 +168,14 @@ def test_no_end_loses_anything_without_a_word(name: str) -> None:
     lost = [end for end in range(sample.told, len(sample.data)) if is_lost(plain, sample.data[:end])]
 
     assert lost == []
+
+
+def test_only_the_end_of_a_table_of_leveldb_has_no_checksum() -> None:
+    """What it ends with is another file if it is wrong."""
+    plain, _ = unfolded(LEVELDB)
+    lost = {at for at in range(len(LEVELDB)) for bits in ANY if is_lost(plain, flipped(LEVELDB, at, bits))}
+
+    assert lost == set(range(len(LEVELDB) - 8, len(LEVELDB)))
 
 
 @pytest.mark.parametrize("name", UNCHECKED)

@@ -43,6 +43,7 @@ from tests.squashimages import Image
 from tests.test_avrofiles import avro
 from tests.test_cabinets import cabinet
 from tests.test_content_formats import ar, cpio, rpm, zipped
+from tests.test_levelfiles import table
 from tests.test_lzofiles import lzop
 from tests.test_lzwfiles import compressed
 from tests.test_orcfiles import chunk, orc
@@ -140,6 +141,7 @@ KINDS: dict[str, Pack] = {
     "parquet": lambda text: Table(pages=[[text], [text]]).build(),
     "avro": lambda text: avro([text], [text]),
     "orc": lambda text: orc(chunk(text, 1)),
+    "leveldb": lambda text: table([text, text]),
     "cabinet": lambda text: cabinet({"etc\\settings": text}),
     "squashfs": lambda text: Image({"etc": {"settings": text}}).build(),
     "SQLite": _sqlite,

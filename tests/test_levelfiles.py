@@ -1,0 +1,105 @@
+"""LevelDB: what packed blocks of tables hold is searched, and damage is said."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Sequence
+
+import pytest
+
+from scanner.content.snappyfiles import crc32c, masked
+from scanner.content.words import Content
+from tests.test_content_formats import MARK, opened, reasons
+from tests.test_snappyfiles import snappy, varint
+
+#: made by LevelDB 1.23 of 40 keys with the mark and a digit, packed by Snappy
+REAL = """
+gQ0gAAsdazAwAQEABQGIYSBtYXJrIHRoYXQgc29tZWJvZHkgcGFja2VkCjACCR0xAQIFKHIpABgxAgkdMgEDhikAGDICCR0zAQSGKQAYMwIJHT
+QBBYYpABg0AgkdNQEGhikAGDUCCR02AQeGKQAYNgIJHTcBCIYpACEfCDgBCYYpACEfCDkBCoYpABwyAQodMTABC4YqACEgCDEBDIYpACEgCDIB
+DYYpACEgCDMBDoYpACEgCDQBD4YpACEgCDUBEIYpAAAxQZMMMTYBEYYrAEFBCDcBEoYpACEhCDgBE4YpACEhCDkBFIYpABw1AQodMjABFYYqAC
+EiCDEBFoYpAAAwZTgAF4YpAAAxZTgAGIYpACEgCDQBGYYpACEgCDUBGoYpACEgCDYBG4YpAEFBCDcBHIYpACEfCDgBHYYpACEfCDkBHoYpABwx
+AQodMzABH4YqACEgCDEBIIYpAAAzQZQMMzIBIYYrACEiCDMBIoYpACEiCDQBI4YpACEiCDUBJIYpACEiCDYBJYYpAEFBCDcBJoYpACEhCDgBJ4
+YpAEFBCDkBKIYpAAA0ASMskwIAACcFAAADAAAAAdUpvYkAAAAAAQAAAADA8qGwAAkDbAH/////////ALkDAAAAAAEAAAAA+xI1Ib4DCMsDFwAA
+AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABX+4CLJHVH2w==
+"""
+VALUES = [MARK + b"%d" % number for number in range(40)]
+
+
+def entries(*pairs: tuple[bytes, bytes]) -> bytes:
+    """A block: keys and values, and a place to begin at."""
+    out = b"".join(b"\0" + varint(len(key)) + varint(len(value)) + key + value for key, value in pairs)
+    return out + struct.pack("<II", 0, 1)
+
+
+def table(*blocks: Sequence[bytes], packed: bool = True) -> bytes:
+    """A table of blocks of values."""
+    out, index = b"", []
+
+    def add(block: bytes) -> bytes:
+        nonlocal out
+        raw = (snappy(block) if packed else block) + bytes([packed])
+        handle = varint(len(out)) + varint(len(raw) - 1)
+        out += raw + struct.pack("<I", masked(crc32c(raw)))
+        return handle
+
+    for number, values in enumerate(blocks):
+        index.append((b"%d" % number, add(entries(*((b"k%02d" % at, value) for at, value in enumerate(values))))))
+    footer = add(entries()) + add(entries(*index))
+    return out + footer.ljust(40, b"\0") + (0xDB4775248B80FB57).to_bytes(8, "little")
+
+
+def found(data: bytes) -> bytes:
+    """All that comes out."""
+    return b"\n".join(bytes(inner.data) for inner in opened(data) if isinstance(inner, Content))
+
+
+def test_packed_blocks_of_tables_are_searched() -> None:
+    """Every value of every block."""
+    data = table(VALUES[:20], VALUES[20:])
+
+    assert found(data).count(MARK) == 40
+    assert data.count(MARK) < 3
+    assert reasons(data) == []
+
+
+def test_a_table_of_a_program_is_searched() -> None:
+    """Its checksums are those of the format."""
+    data = base64.b64decode(REAL)
+
+    assert found(data).count(MARK) == 40
+    assert reasons(data) == []
+
+
+def test_plain_blocks_are_searched_where_they_lie() -> None:
+    """There is nothing to do."""
+    assert list(opened(table(VALUES, packed=False))) == []
+
+
+@pytest.mark.parametrize("at", [10, -60, -48, -50])
+def test_damage_to_a_table_is_a_gap(at: int) -> None:
+    """In a block, in the index, in what tells where that lies."""
+    data = bytearray(table(VALUES[:20], VALUES[20:]))
+    data[at] ^= 0xFF
+
+    assert "nested.damaged" in reasons(bytes(data))
+
+
+def test_an_index_that_leads_out_of_the_file_is_a_gap() -> None:
+    """What is there is searched."""
+    data = table(VALUES)
+
+    assert reasons(data[40:]) == ["nested.damaged"]
+    assert reasons(data[-30:]) == ["nested.damaged"]
+    assert reasons(data[-8:]) == ["nested.damaged"]
+
+
+def test_a_block_of_another_method_is_a_gap() -> None:
+    """As later formats with the same end may have."""
+    raw = b"?" * 9 + b"\x07"
+    block = raw + struct.pack("<I", masked(crc32c(raw)))
+    index = entries((b"k", varint(0) + varint(9))) + b"\0"
+    data = block + index + struct.pack("<I", masked(crc32c(index)))
+    footer = varint(0) + varint(0) + varint(len(block)) + varint(len(index) - 1)
+
+    assert reasons(data + footer.ljust(40, b"\0") + base64.b64decode(REAL)[-8:]) == ["nested.unknown"]

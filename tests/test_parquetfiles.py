@@ -12,6 +12,7 @@ import brotli
 import lz4.block
 import pytest
 
+from scanner.content import parquetfiles
 from scanner.content.snappyfiles import unsnappy
 from scanner.content.words import Content, Fault
 from scanner.limits import Limits
@@ -179,6 +180,16 @@ def test_damage_to_a_page_is_a_gap(form: str) -> None:
 
     assert "nested.damaged" in reasons(bytes(data))
     assert found(bytes(data)).count(MARK) >= 20
+
+
+@pytest.mark.parametrize("size", [60, 70])
+def test_large_pages_take_no_memory_without_end(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is larger than may be held is a gap; nothing of it comes out."""
+    monkeypatch.setattr(parquetfiles, "_LARGEST", 64 << 10)
+    data = Table(pages=[[bytes(size << 10)], VALUES]).build()
+
+    assert reasons(data) == (["nested.damaged"] if size > 64 else [])
+    assert MARK in found(data)
 
 
 def test_lists_without_end_cost_nothing() -> None:

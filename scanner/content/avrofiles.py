@@ -19,7 +19,7 @@ _MAGIC = b"Obj\1"
 _DAMAGED = "nested.damaged"
 _MARK = 16  # bytes behind every block, the same of all in a file
 _FOUND_ELSEWHERE = (b"", b"null", b"bzip2", b"xz", b"zstandard")
-_LARGEST = 128 * MIB  # of a block, unpacked
+_LARGEST = 64 * MIB  # of a block, unpacked
 _STEP = 4 * MIB
 _SUM = 4  # bytes of zlib's checksum, some of which writers leave behind its stream
 
@@ -49,7 +49,8 @@ def open_avro(content: Content, room: Room) -> Iterator[Content | Fault]:
         yield Fault(stop.reason, content.inside, size, stop.what)
     yield from held.rest()
     if damaged:
-        yield Fault(_DAMAGED, content.inside, size, f"{damaged} blocks of the file are damaged or cut off")
+        text = f"{damaged} blocks of the file are damaged, cut off or larger than 64 MiB"
+        yield Fault(_DAMAGED, content.inside, size, text)
 
 
 def _header(data: memoryview, room: Room) -> tuple[bytes, int]:

@@ -25,7 +25,7 @@ _NAMES = {_SNAPPY: "snappy", _BROTLI: "brotli", _LZ4_RAW: "lz4"}
 _UNREAD = {_LZO: "LZO", _LZ4: "LZ4 in frames of Hadoop"}
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 11, 12
 _DEEP = 16  # structures in one another
-_LARGEST = 128 * MIB  # of a page, unpacked
+_LARGEST = 64 * MIB  # of a page, unpacked
 _CHECKED = 1 << 14  # values between two looks at the clock
 
 
@@ -54,7 +54,7 @@ def open_parquet(content: Content, room: Room) -> Iterator[Content | Fault]:
         yield Fault(stop.reason, content.inside, size, stop.what)
     yield from held.rest()
     if damaged:
-        yield Fault(_DAMAGED, content.inside, size, f"{damaged} pages of the table are damaged")
+        yield Fault(_DAMAGED, content.inside, size, f"{damaged} pages of the table are damaged or larger than 64 MiB")
     for name in sorted(unread):
         yield Fault("nested.unknown", content.inside, size, f"columns are packed by {name}, which is not understood")
 

@@ -13,7 +13,7 @@ from scanner.limits import KIB, MIB
 MAGIC = b"\xff\x06\0\0sNaPpY"
 _PACKED, _PLAIN, _SKIPPED = 0x00, 0x01, 0x80  # kinds of chunks; from _SKIPPED on they may be passed over
 _CHUNK = 64 * KIB  # plain bytes of a chunk
-_LONGEST = 128 * MIB  # plain bytes of a block: more than any writer makes
+_LONGEST = 64 * MIB  # plain bytes of a block: more than any writer makes
 
 
 def plain_size(data: bytes) -> tuple[int, int]:
@@ -66,7 +66,9 @@ def unsnappy(data: bytes, most: int = _LONGEST) -> tuple[bytes, bool]:
                 out += (bytes(out[start:]) * (length // distance + 1))[:length]
     except IndexError:
         return bytes(out), False
-    return bytes(out[:size]), at == end and len(out) == size
+    whole = at == end and len(out) == size
+    del out[size:]
+    return bytes(out), whole
 
 
 def unsnap(sink: PlainSink, data: memoryview) -> tuple[bool, int]:

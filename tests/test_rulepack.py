@@ -79,6 +79,20 @@ def test_examples_are_found(rule: rulepack.Rule) -> None:
                 assert text[match.start : match.end] == match.secret.reveal()
 
 
+BY_VALUE_ALONE = [
+    rule for rule in PACK.rules if rule.pattern.startswith("(?P<secret>") and rule.near is None and rule.id != "web.jwe"
+]  # a JWE's trigger is in its header, which samples make up
+
+
+@pytest.mark.parametrize("rule", BY_VALUE_ALONE, ids=lambda rule: rule.id)
+def test_triggers_fire_for_every_value_of_the_pattern(rule: rulepack.Rule) -> None:
+    """A trigger allows what the pattern allows: every sign of the alphabet at every place, whatever stands before."""
+    rng = random.Random(rule.id)
+    for before in ("", *" \n\t,;(=>|\"'`") * 3:
+        text = f"{before}{rule.sample(rng)}\n".encode()
+        assert ends_of(rule.first_pass, text), text
+
+
 @by_rule
 def test_negatives_are_silent(rule: rulepack.Rule) -> None:
     """What looks like the credential but is none makes no gated match."""

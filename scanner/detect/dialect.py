@@ -89,6 +89,8 @@ class Group:
 
 Node = Chars | Seq | Alt | Repeat | Group
 _EMPTY = Seq(())
+#: the alphabets of tokens have up to so many members: base64 and a few signs
+_LARGEST_ALPHABET = 72
 
 
 class _Parser:
@@ -420,9 +422,14 @@ def _spelled_in_turn(parts: Sequence[Node], value: bytes, at: int) -> tuple[froz
 
 
 def sample(node: Node, rng: random.Random) -> str:
-    """A random text that *node* matches, short where the length is free; printable ASCII where it can be."""
+    """A random text that *node* matches, short where the length is free; printable ASCII where it can be.
+
+    Of an alphabet for tokens every sign occurs, of a class of all but a few bytes letters and digits only.
+    """
     if isinstance(node, Chars):
         choices = [chr(byte) for byte in range(256) if node.mask >> byte & 1]
+        if len(choices) <= _LARGEST_ALPHABET:
+            return rng.choice(choices)
         for kind in (string.ascii_letters + string.digits, string.punctuation, " \t\n"):
             if fitting := [char for char in choices if char in kind]:
                 return rng.choice(fitting)

@@ -173,7 +173,7 @@ def _macaroon_v1(_argument: str, rng: random.Random) -> str:
 
 
 def _bip38(_argument: str, rng: random.Random) -> str:
-    return checksums.base58check_encode(b"\x01\x42" + rng.randbytes(37))
+    return checksums.base58check_encode(b"\x01\x42\xc0" + rng.randbytes(36))
 
 
 def _ses_password(_argument: str, rng: random.Random) -> str:

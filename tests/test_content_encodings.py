@@ -324,3 +324,12 @@ def test_the_line_is_that_of_the_decoded_text(search: Search) -> None:
     [inner] = inside(search, base64.b64encode(TEXT))
 
     assert (inner.line, inner.start) == (2, TEXT.index(TOKEN))
+
+
+@pytest.mark.parametrize("sign", ["+", "/", "=", ":", "$", "|"])
+def test_a_sign_of_tokens_is_undone_in_an_address(search: Search, sign: str) -> None:
+    """A value in a query whose only escape stands amid it, behind a name that says nothing."""
+    word = "".join(random.Random(sign).choices(string.ascii_letters + string.digits, k=24))
+    data = f"GET /v1/items?page=2&v={word}%{ord(sign):02X}{word}&sort=asc\n".encode()
+    _, clues = search.matches(memoryview(data), "access.log")
+    assert [clue.kind for clue in clues] == ["url"]

@@ -70,6 +70,7 @@ _URL = (
     rb"-BEGIN(?:%20|\+)",
     rb"(?:pass|passwd|password|secret|token|key|pwd)[a-z_-]{0,12}(?:=|%3d)[a-z0-9._~+-]{0,64}%[2-7][0-9a-f]",
     rb"://[a-z0-9._~-]{1,64}:[a-z0-9._~+!$*-]{0,64}%[2-7][0-9a-f]",
+    rb"[a-z0-9_-]{10}%(?:2[4bf]|3[ad]|7c)",  # the signs that tokens are made of besides letters
 )
 _HTML = (
     rb"(?:&#(?:x[0-9a-f]{2}|[0-9]{2,3});){3}",

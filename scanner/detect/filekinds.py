@@ -5,6 +5,7 @@ tests/credential_files.py; what the fields of a `[[kind.file]]` mean is told at 
 
     read    a format of `_READERS`, or else
     rows    a pattern in pieces, as `formats.rows` takes it; its group `secret` is the secret
+    section the only section that is looked at by `rows`; left out where all of the file is
     keys    patterns, or names of `_KEYS`, of which one must fit; left out where `rows` tells
 """
 
@@ -20,7 +21,7 @@ from functools import cache
 from typing import Any
 
 from scanner.detect.dialect import compile_set
-from scanner.detect.formats import Reader, read_ini, read_json, read_xml, read_yaml, rows
+from scanner.detect.formats import Reader, read_ini, read_json, read_table, read_xml, read_yaml, rows
 from scanner.evidence import Severity
 
 
@@ -100,6 +101,7 @@ _KEYS = {
 _READERS: Mapping[str, Reader] = {
     "ini": read_ini,
     "json": read_json,
+    "table": read_table,
     "xml": read_xml,
     "yaml": read_yaml,
     # a token may stand in the user's place, with nothing or a fixed word for the password
@@ -123,9 +125,14 @@ def _kinds(document: Mapping[str, Any]) -> Iterator[FileKind]:
     for kind in document["kind"]:
         of_all = kind["rule"], kind["title"], kind["gains"], Severity(kind["severity"])
         for file in kind["file"]:
-            reader = rows("".join(file["rows"]).encode()) if "rows" in file else _READERS[file["read"]]
+            reader = _rows(file) if "rows" in file else _READERS[file["read"]]
             keys = b"|".join(_KEYS.get(each, each.encode()) for each in file["keys"]) if "keys" in file else SECRET
             yield FileKind(*of_all, tuple(file["paths"]), reader, keys, Holds(file["holds"]), file.get("least", 3))
+
+
+def _rows(file: Mapping[str, Any]) -> Reader:
+    section = file.get("section")
+    return rows("".join(file["rows"]).encode(), None if section is None else section.encode())
 
 
 class FileKinds:

@@ -329,16 +329,18 @@ def _with_pairs(fields: list[Field], parents: Sequence[int]) -> tuple[Field, ...
     return (*fields, *called)
 
 
-def rows(pattern: bytes) -> Reader:
+def rows(pattern: bytes, section: bytes | None = None) -> Reader:
     """A reader of files that are lines or groups of lines: every match of *pattern* is a group, its named groups are
-    the fields; `name2` is another place for `name`. The pattern must take linear time. It is compiled at first use: a
-    scan meets few kinds of files."""
+    the fields; `name2` is another place for `name`. The pattern must take linear time. With *section* only what stands
+    between the first line `[section]` and the next is read. The pattern is compiled at first use: a scan meets few
+    kinds of files."""
     compiled = cache(partial(re.compile, pattern, re.MULTILINE))
 
     def read(data: bytes) -> Fields:
         fields: list[Field] = []
         parents = [0]
-        for found in compiled().finditer(data):
+        begin, end = (0, len(data)) if section is None else _section(data, section)
+        for found in compiled().finditer(data, begin, end):
             parents.append(0)
             for name, value in found.groupdict().items():
                 if value is not None:
@@ -347,3 +349,46 @@ def rows(pattern: bytes) -> Reader:
         return Fields(tuple(fields), tuple(parents))
 
     return read
+
+
+_SECTION = re.compile(rb"^[ \t]*\[([^\]\n]*)\]", re.MULTILINE)
+
+
+def _section(data: bytes, name: bytes) -> tuple[int, int]:
+    """Where the lines of the section begin and end."""
+    headings = _SECTION.finditer(data)
+    begin = next((found.end() for found in headings if found[1] == name), len(data))
+    return begin, next((found.start() for found in headings), len(data))
+
+
+_DELIMITERS = b",;\t|"
+#: a password's column; a file without one is not read further
+_SECRET_COLUMN = re.compile(
+    rb"(?:pass(?:w(?:or)?[dt])?|passphrase|pwd|kennwort|contrase(?:\xc3\xb1|n)a|mot de passe|senha)[0-9]?\Z",
+    re.IGNORECASE,
+)
+
+
+def read_table(data: bytes) -> Fields:
+    """Lines of values with one sign between them (CSV), named by the first line, if a column is called a password."""
+    heading = data[: data.find(b"\n") + 1].rstrip().removeprefix(b"\xef\xbb\xbf")
+    sign = max(_DELIMITERS, key=heading.count)
+    names = [name.strip(b" \"'") for name in heading.split(bytes([sign]))]
+    if len(names) < 2 or not any(_SECRET_COLUMN.search(name) for name in names):
+        return Fields(())
+    end = re.escape(bytes([sign]))
+    cell = re.compile(rb"[ ]*(?:\"((?:[^\"]|\"\")*)\"|([^%s\r\n]*))[ ]*(%s|\r?\n|\Z)" % (end, end))
+    fields: list[Field] = []
+    parents, column, at = [0, 0], 0, data.find(b"\n") + 1
+    while at < len(data) and (found := cell.match(data, at)) is not None:
+        which = 2 if found[1] is None else 1
+        if column < len(names):
+            value = found[which].replace(b'""', b'"') if which == 1 else found[which].rstrip()
+            key = b"password" if _SECRET_COLUMN.search(names[column]) else names[column]
+            fields.append(Field((key,), value, found.start(which), found.start(which) + len(found[which].rstrip()),
+                                group=len(parents) - 1))  # fmt: skip
+        at, column = found.end(), column + 1
+        if found[3] != bytes([sign]):
+            column = 0
+            parents.append(0)
+    return Fields(tuple(fields), tuple(parents))

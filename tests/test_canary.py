@@ -188,17 +188,32 @@ def test_a_key_in_the_words_of_the_command_line_is_left_alone(tmp_path: Path) ->
         assert leaks(canary, done.stdout, done.stderr, folder=folder) == []
 
 
+#: name → the code that makes the fault, and what tells that there was one
 FAULTS = {
-    "a worker that raises": "import scanner.detect.firstpass as f; o = f.FirstPass.matches\n"
-    "def m(self, data, path): raise ValueError(bytes(data))\nf.FirstPass.matches = m",
-    "a worker that dies": "import os, scanner.detect.firstpass as f\n"
-    "def m(self, data, path): os.abort()\nf.FirstPass.matches = m",
-    "a coordinator that raises": "import scanner.prove as p, scanner.scan as s\n"
-    "def f(places, *a): raise ValueError([x.match.secret.reveal() for x in places])\ns.findings = f",
-    "a report that raises": "import scanner.output as o, scanner.cli.scan as c\n"
-    "def r(result, *a): raise KeyError(repr(result))\nc.render = r",
-    "a reader that raises": "import scanner.work.reader as r\n"
-    "def e(source, *a): raise RuntimeError(source.read())\nr.expand = e; r.Walk = e",
+    "a worker that raises": (
+        "import scanner.detect.firstpass as f\n"
+        "def m(self, data, *more, **named): raise ValueError(bytes(data))\nf.FirstPass.matches = m",
+        b'"worker.failed"',
+    ),
+    "a worker that dies": (
+        "import os, scanner.detect.firstpass as f\n"
+        "def m(self, data, *more, **named): os.abort()\nf.FirstPass.matches = m",
+        b'"worker.died"',
+    ),
+    "a coordinator that raises": (
+        "import scanner.result as r\n"
+        "def f(places, *a): raise ValueError([x.match.secret.reveal() for x in places])\nr.findings = f",
+        b"a fault of leakscan itself, ValueError",
+    ),
+    "a report that raises": (
+        "import scanner.cli.scan as c\ndef p(result, *a): raise KeyError(repr(result))\nc.pieces = p",
+        b"a fault of leakscan itself, KeyError",
+    ),
+    "a reader that raises": (
+        "import scanner.work.reader as r\n"
+        "def e(source, *a): raise RuntimeError(source.read())\nr.expand = e; r.Walk = e",
+        b'"worker.failed"',
+    ),
 }
 
 
@@ -208,9 +223,10 @@ def test_a_fault_of_ours_shows_no_key(name: str, tmp_path: Path) -> None:
     canary, folder = Canary(3), tmp_path / "written"
     path = write(tmp_path / "image.tar", everywhere(canary).oci_archive())
 
-    done = run(folder, "--format", "json", path, code=FAULTS[name])
+    code, told = FAULTS[name]
+    done = run(folder, "--format", "json", path, code=code)
 
-    assert done.returncode in (1, 3), done.stderr
+    assert done.returncode in (1, 3) and told in done.stdout + done.stderr, done.stderr
     assert leaks(canary, done.stdout, done.stderr, folder=folder) == []
 
 

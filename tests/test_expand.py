@@ -87,6 +87,21 @@ def test_damage_is_a_gap(name: str) -> None:
     assert [gap.reason for gap in expansion.gaps] in (["compression.damaged"], ["compression.truncated"])
 
 
+@pytest.mark.parametrize("name", COMPRESS)
+def test_what_is_in_front_of_damage_comes_out(name: str) -> None:
+    """Though a decoder that meets damage gives nothing of what it was called for."""
+    lines = b"".join(b"%d %x\n" % (number, number**5) for number in range(150_000))
+    pack = zstandard.ZstdCompressor(write_checksum=True).compress if name == "zstd" else COMPRESS[name]
+    stored = bytearray(pack(lines))
+    at = len(stored) * 9 // 10
+    stored[at : at + 3000] = b"\xff" * 3000
+
+    expansion, out = run(bytes(stored))
+
+    assert lines[: len(lines) // 2] == out[: len(lines) // 2]
+    assert [gap.reason for gap in expansion.gaps] == ["compression.damaged"]
+
+
 def test_a_wrong_gzip_checksum_is_a_gap() -> None:
     """The CRC of every gzip member is checked."""
     stored = bytearray(gzip.compress(b"hello" * 100, mtime=0))

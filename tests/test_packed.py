@@ -503,6 +503,16 @@ def test_what_only_looks_packed_is_no_gap(what: str, tmp_path: Path) -> None:
     assert outcome(path, fuzzing.new_key(chance)) == CLEAN
 
 
+@pytest.mark.parametrize("kind", [0, 1])
+def test_one_block_behind_a_magic_of_zstd_is_no_gap(kind: int, tmp_path: Path) -> None:
+    """A block that is a copy, or of one byte, is what any three bytes may say; a packed one is not."""
+    block = (8192 << 3 | kind << 1).to_bytes(3, "little") + (b"A" if kind else bytes(8192))
+    program = ELF + b"\x28\xb5\x2f\xfd\x00\x58" + block + b"\xff" * 99
+    path = write(tmp_path / "image.tar", image_of(layer({"a": program})).docker_archive())
+
+    assert outcome(path, fuzzing.new_key(random.Random(1))) == CLEAN
+
+
 def test_a_picture_in_pieces_is_no_gap(tmp_path: Path) -> None:
     """PNG cuts the stream of its pixels into chunks, so that it seems to break off."""
     pixels = zlib.compress(random.Random(1).randbytes(40_000) + bytes(400_000))

@@ -15,6 +15,7 @@ from scanner.content.buffer import Buffer
 from scanner.content.streams import fill_from, plain_name, stream_kind
 from scanner.content.unread import unread
 from scanner.content.words import Content, Fault, Room, Stop
+from scanner.layer.compression import frame_header
 from scanner.limits import KIB, MIB
 
 #: by length, the magics of what can be packed amid a file, as expressions of the first pass; zlib's is followed by a
@@ -41,6 +42,7 @@ _STEP = 4 * MIB
 #: plain bytes that more come out of than by chance: of 80,000 random beginnings of gzip none gave 600; what gives less
 #: and breaks off is searched if there are some, and no gap
 _CHANCE, _SOME = 4 * KIB, 128
+_COPIED = MIB  # the same of a zstd frame that begins with a block of up to 128 KiB as they are, or of one byte
 _SURE = ("xz", "bzip2", "lzip")  # long magics
 _PIXELS = (b"IDAT", b"fdAT")  # of PNG, in front of zlib: no text
 
@@ -139,11 +141,19 @@ def _open_stream(
         buffer.close()
 
 
+def _is_first_packed(head: bytes) -> bool:
+    """Whether the first block of a zstd frame is packed, and is no copy of what stands there."""
+    block = frame_header(head[4])
+    return head[block : block + 1] != b"" and head[block] >> 1 & 3 == 2
+
+
 def _is_telling(size: int, head: bytes, kind: str) -> bool:
     """Whether a stream that broke off after *size* plain bytes is one beyond doubt, by that or by what its header says.
 
     zlib never is: its magic is two bytes, and some formats cut it into pieces with headers of their own between them.
     """
+    if kind == "zstd" and not _is_first_packed(head):
+        return size >= _COPIED
     if kind != "zlib" and size >= _CHANCE:
         return True
     if kind == "xz" and len(head) > 12:  # the header of the first block has a checksum (xz-file-format section 3.1)

@@ -15,12 +15,13 @@ from scanner.content.lzwfiles import unlzw
 from scanner.content.snappyfiles import MAGIC as SNAPPY
 from scanner.content.snappyfiles import unsnap
 from scanner.content.words import Content, Fault, Room, Stop, no_room
-from scanner.layer.compression import PlainSink, Region, crc32, decode, is_skippable, salvage
+from scanner.layer.compression import PlainSink, Region, again, crc32, decode, is_skippable, salvage
 from scanner.limits import MIB
 
 _IN, _OUT = MIB, 4 * MIB
 _LZMA_MEMORY = 256 * MIB
 _BEHIND = 4096  # plain bytes that a decoder may make of what is behind a stream that does not mark its end
+_ERRORS = lzma.LZMAError, ValueError, EOFError, IndexError
 _UNTOLD = (1 << 64) - 1  # in place of the size of lzma's plain bytes
 _BZIP2_BLOCK = (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")  # a block, or the end of an empty stream
 _LZIP = b"LZIP\1"
@@ -243,11 +244,12 @@ def inflate(buffer: PlainSink, data: memoryview, wbits: int) -> tuple[int, bool]
 
 def _unlzma(buffer: Buffer, data: memoryview, kind: str) -> tuple[tuple[str, str] | None, int]:
     """The legacy format, as a file of its own, in zip (method 14) or in lzip, which have short headers of their own."""
-    at = end = begin = made = 0
+    at = end = begin = made = head = 0
     told: float = math.inf
     try:
         while True:
-            decoder, at, told = _lzma_decoder(data, at, kind)
+            head = at
+            decoder, at, told = _lzma_decoder(data, head, kind)
             begin, made, checksum = at, 0, 0
             while not decoder.eof and made <= told + _BEHIND and (at < len(data) or not decoder.needs_input):
                 chunk = bytes(data[at : at + _IN]) if decoder.needs_input else b""
@@ -263,7 +265,9 @@ def _unlzma(buffer: Buffer, data: memoryview, kind: str) -> tuple[tuple[str, str
             if kind != "lzip" or not decoder.eof or bytes(data[end + 20 : end + 24]) != _LZIP[:4]:
                 break
             at = end + 20  # lzip's trailer, and another member
-    except (lzma.LZMAError, ValueError, EOFError, IndexError):
+    except _ERRORS:
+        if made < told:
+            again(data, begin, at, lambda: _lzma_decoder(data, head, kind)[0], _ERRORS, buffer, made)
         return (_DAMAGED, at) if made < told else (None, begin)
     ended = decoder.eof or told <= made <= told + _BEHIND or kind == "lzma-raw"  # a raw stream need not mark its end
     return (None if ended else _DAMAGED), min(len(data), end + 20) if kind == "lzip" else end

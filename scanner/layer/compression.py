@@ -14,15 +14,19 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from scanner.errors import LeakscanError
 from scanner.limits import KIB, MIB
+
+if TYPE_CHECKING:
+    from zstandard import ZstdDecompressor
 
 _OUT = 4 * MIB  # plain bytes asked for at once: bounds what a bomb can make of one input chunk
 _XZ_MEMORY = 128 * MIB  # xz -9 needs 65 MiB
 _ZSTD_WINDOW = 128 * MIB
 _REGIONS = 1000
+_LITTLE = 64  # bytes that are decoded at once up to damage
 
 _MAGICS = (
     (b"\x1f\x8b", "gzip"),
@@ -132,6 +136,8 @@ def _member(
                 # without the header and the checksum, about which decoders disagree
                 body = start + 10 + next((region.length for region in _gzip_fields(view, start)), 0)
                 salvage(view, body, -zlib.MAX_WBITS, sink, sink.size - before)
+            else:
+                again(view, start, at, new, errors, sink, sink.size - before)
             raise Stop("compression.damaged", at, "the compressed stream is damaged") from None
         sink.write(plain, at)
     return at - len(decoder.unused_data)
@@ -155,6 +161,26 @@ def salvage(
         sink.write(plain[max(0, written - seen) :], at)
         seen += len(plain)
     return at
+
+
+def again(
+    view: memoryview, start: int, end: int, new: Callable[[], _Decoder], errors: tuple[type[Exception], ...],
+    sink: PlainSink, written: int,
+) -> None:  # fmt: skip
+    """Decode view[start:end] again, a little at a time, up to the damage in it, as `salvage` does for decoders that
+    cannot be copied."""
+    at, seen = start, 0
+    try:
+        decoder = new()
+        while at < end and not decoder.eof:
+            step = 4 * KIB if seen < written else _LITTLE
+            data = bytes(view[at : min(end, at + step)]) if decoder.needs_input else b""
+            at += len(data)
+            plain = decoder.decompress(data, _OUT)
+            sink.write(plain[max(0, written - seen) :], at)
+            seen += len(plain)
+    except errors:
+        return
 
 
 def _zeros(view: memoryview, start: int) -> bool:
@@ -264,15 +290,18 @@ def _frames(view: memoryview) -> Iterator[tuple[str, int, int]]:
         at = end
 
 
+def frame_header(descriptor: int) -> int:
+    """How long the header of a zstd frame is, by its fifth byte."""
+    single = descriptor >> 5 & 1
+    return 5 + (not single) + (0, 1, 2, 4)[descriptor & 3] + (1 if single else 0, 2, 4, 8)[descriptor >> 6]
+
+
 def _frame_end(view: memoryview, start: int) -> int | None:
     """Where the frame that starts at *start* ends, None if that is past the end of the view."""
     size = len(view)
     if start + 5 > size:
         return None
-    descriptor = view[start + 4]
-    single = descriptor >> 5 & 1
-    content = (1 if single else 0, 2, 4, 8)[descriptor >> 6]
-    at = start + 5 + (not single) + (0, 1, 2, 4)[descriptor & 3] + content
+    descriptor, at = view[start + 4], start + frame_header(view[start + 4])
     while at + 3 <= size:
         head = int.from_bytes(view[at : at + 3], "little")
         at += 3 + (1 if head >> 1 & 3 == 1 else head >> 3)
@@ -296,15 +325,33 @@ def _expand_zstd(view: memoryview, sink: PlainSink, outside: list[Region]) -> No
             if not _zeros(view, start):
                 outside.append(Region(start, end - start, trailing=True))
             continue
+        before = sink.size
         try:
             with reader.stream_reader(view[start:end], read_size=MIB) as stream:
                 while plain := stream.read(_OUT):
                     sink.write(plain, start)
         except zstandard.ZstdError:
+            _frame_again(view[start:end], reader, sink, start, sink.size - before)
             text = "the zstd frame is damaged or needs too large a window"
             raise Stop("compression.damaged", start, text) from None
         if kind == "cut":
             raise Stop("compression.truncated", start, "the zstd frame is cut off")
+
+
+def _frame_again(frame: memoryview, reader: ZstdDecompressor, sink: PlainSink, used: int, written: int) -> None:
+    """Decode a damaged frame again as `again` does."""
+    from zstandard import ZstdError
+
+    decoder, at, seen = reader.decompressobj(write_size=_OUT), 0, 0
+    while at < len(frame):
+        step = 4 * KIB if seen < written else _LITTLE
+        try:
+            plain = decoder.decompress(frame[at : at + step])
+        except ZstdError:
+            return
+        at += step
+        sink.write(plain[max(0, written - seen) :], used)
+        seen += len(plain)
 
 
 def _xz() -> _Decoder:

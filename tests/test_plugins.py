@@ -420,6 +420,14 @@ def test_token_includes_its_signature(behind: Behind) -> None:
     assert found.secret.reveal().decode() == token
 
 
+def test_a_token_of_documentation_is_a_guess(behind: Behind) -> None:
+    """Everybody shows the token whose subject is 1234567890."""
+    part = [urlsafe_b64encode(text).rstrip(b"=").decode() for text in (b'{"alg":"HS256"}', b'{"sub":"1234567890"}')]
+    token = ".".join([*part, _some(random.Random(3), ALNUM, 43)])
+    [found] = [m for m in behind.matches(f"x {token} y".encode()) if m.rule_id == "detect-secrets.json-web-token"]
+    assert found.confidence is Confidence.LOW
+
+
 def test_bytes_that_are_no_text(behind: Behind) -> None:
     """A token between bytes that are not UTF-8 is found; detect-secrets skips such files."""
     token = b"AKIA" + b"Q7X2" * 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import random
 import string
 from collections.abc import Iterator
@@ -227,12 +228,29 @@ def test_look_alike_has_its_reason(detectors: tuple[Detector, ...], path: str, t
 @pytest.mark.parametrize("text", [
     "unknown_thing: <T>\n", "OPENCAGEDATA=<H>\n", "opencagedata: '<H>'\n", "# opencagedata credentials\nkey: <H>\n",
     "https://api.opencagedata.com/v1/x?key=<H>\n", "<opencagedataToken>\n  <H>\n</opencagedataToken>\n",
+    'c = OpencagedataClient("<H>", 3)\n', "# opencagedata api key\nVALUE=<H>\n",
 ])  # fmt: skip
 def test_issuer_names_its_value(first_pass: FirstPass, text: str) -> None:
     """A value of an issuer's shape is that issuer's secret where it is named; an unknown name alone says nothing."""
     data, value = filled(text)
     named = value in [match.secret.reveal() for match in gated(first_pass, data, "app.conf")]
     assert named is ("opencagedata" in text.lower())
+
+
+@pytest.mark.parametrize("text", [
+    "resolved https://npm.shop.io/opencagedata-secret-1.0.3.tgz#{}\n", "# opencagedata release\nVALUE={}\n",
+    "# opencagedata api key\nCOMMIT={}\n", "opencagedata(api key)\nVALUE={}\n",
+])  # fmt: skip
+def test_what_is_not_the_issuers_is_not_taken_for_it(first_pass: FirstPass, text: str) -> None:
+    """A digest of a package, what another comment is about, a name of no secret."""
+    assert not gated(first_pass, text.format(DIGITS).encode(), "app.txt")
+
+
+def test_a_token_of_documentation_is_no_secret(first_pass: FirstPass) -> None:
+    """A JSON web token whose subject is 1234567890 is shown everywhere, whatever it is signed with."""
+    parts = (b'{"alg":"HS256"}', b'{"sub":"1234567890","name":"x"}')
+    token = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts) + b"." + TOKEN.encode()
+    assert not gated(first_pass, b'session_token = "' + token + b'"\n', "app.ini")
 
 
 def test_ordinary_word_needs_more_than_a_digest(first_pass: FirstPass) -> None:

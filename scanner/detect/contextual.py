@@ -42,6 +42,13 @@ _SAYS_SECRET = re.compile(_SECRET, re.IGNORECASE)
 _NAMES_VALUE = re.compile(
     rb"(?:" + _SECRET + rb")[\w.-]{0,12}[\"'\])]{0,2}[ \t]*[=:>({ ]{1,4}(?:\s{1,20}|[^\n]{0,16})\Z", re.IGNORECASE
 )
+#: the same for a comment, and a setting of any name in the line below it
+_HEADS_VALUE = re.compile(
+    rb"[^\n]{0,30}?(?:" + _SECRET + rb")[^\n]{0,16}\n[ \t]*(?:export |const |let |var |set )?[\w.-]{1,40}[\"']?"
+    rb"[ \t]*[:=][ \t]*[\"']?",
+    re.IGNORECASE,
+)
+_IN_COMMENT = re.compile(rb"(?:^|\n)[ \t]*(?:#|//|--|;|\*|<!--)[^\n]{0,50}\Z")
 #: a word that must follow an issuer's name that is an ordinary word too
 _FOLLOWS_COMMON = re.compile(
     rb"(?:[-_. \"']{0,3}(?:api|app|io|bot|cloud|web|rest|org|user|my|the|is|test|prod|live|dev|client|personal"
@@ -55,7 +62,8 @@ _LEADS = re.compile(
 )
 #: nothing but signs and words without meaning
 _DIRECT = re.compile(
-    rb"(?:[-_.: \t\"'=>(<{\[|,`]|api|app|is|my|the|prod|live|dev|test|com|net|io|org|v[0-9]|AQAAABAAA){1,12}",
+    rb"(?:[-_.: \t\"'=>(<{\[|,`]|api|app|client|sdk|is|my|the|prod|live|dev|test|com|net|io|org|v[0-9]"
+    rb"|AQAAABAAA){1,12}",
     re.IGNORECASE,
 )
 #: names of values that are public, or only name the other half of a pair
@@ -70,7 +78,7 @@ _NO_SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _CAMEL_ID = re.compile(rb"[a-z]I[dD][\"'\])]{0,2}[ \t]*[=:>, ]{1,4}[\"'({\[ ]{0,3}\Z")
-_HASH_BEFORE = re.compile(rb"sha(?:1|224|256|384|512)?[-:=]\Z|h1:\Z", re.IGNORECASE)
+_HASH_BEFORE = re.compile(rb"sha(?:1|224|256|384|512)?[-:=]\Z|h1:\Z|\.(?:tgz|git)#\Z", re.IGNORECASE)
 #: a path in front of a digest: lists of files
 _LISTED = re.compile(rb"[/.][\w.-]+[ \t]{1,4}\Z")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
@@ -180,6 +188,7 @@ class ContextDetector:
                 for start, stop in self._values(window, end, shape):
                     gap, value = window[end:start], window[start:stop]
                     belongs = _belongs(gap, value, common, labelled) if told else _is_set_to(gap, value)
+                    belongs = belongs or (not common and _is_headed(window, begin, gap))
                     if base + start in taken or not belongs:
                         continue
                     taken.add(base + start)
@@ -269,6 +278,13 @@ def _belongs(gap: bytes, value: bytes, common: bool, labelled: bool) -> bool:
     if common and not labelled:
         return False
     return (_IS_ASSIGNED if _UUID.fullmatch(value) else _DIRECT).fullmatch(gap) is not None
+
+
+def _is_headed(window: bytes, begin: int, gap: bytes) -> bool:
+    """Whether the word at window[begin] is in a comment that says whose key the line below sets."""
+    if _HEADS_VALUE.fullmatch(gap) is None or _NO_SECRET_NAME.search(gap) or _CAMEL_ID.search(gap):
+        return False
+    return _IN_COMMENT.search(window[max(0, begin - 60) : begin]) is not None
 
 
 def _begins_line(window: bytes, begin: int) -> bool:

@@ -137,7 +137,8 @@ class TokenDetector:
         if self.kind.module == "basic_auth":
             return self.kind.confidence if self.judge.telling(value) else Confidence.LOW
         inside = any(neighbour.isalnum() or neighbour == "_" for neighbour in around) and not sighting.rewritten
-        if plausible.broken(value.encode("utf-8", "surrogateescape")) is not None:
+        raw = value.encode("utf-8", "surrogateescape")
+        if plausible.broken(raw) is not None or plausible.test_mode(raw) is not None:
             return Confidence.LOW
         if inside or placeholder(value) or is_name(value) or ascends(value):
             return Confidence.LOW

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Self
 
-from scanner.errors import LeakscanError
+from scanner.errors import UnusableFile
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
@@ -84,16 +84,16 @@ class Limits:
         """The limits that LEAKSCAN_LIMIT_<FIELD> set, such as LEAKSCAN_LIMIT_LAYER_BYTES=8G or
         LEAKSCAN_LIMIT_LAYER_SECONDS=20m; all others as they are by default.
 
-        Bytes take K, M, G or T (powers of 1024), seconds take s, m or h. Raises LeakscanError naming the variable.
+        Bytes take K, M, G or T (powers of 1024), seconds take s, m or h. Raises UnusableFile naming the variable.
         """
         known = {PREFIX + field.name.upper(): field.name for field in fields(cls)}
         given: dict[str, int | float] = {}
         for variable in sorted(name for name in environment if name.startswith(PREFIX)):
             if variable not in known:
-                raise LeakscanError(f"{variable} is no limit", f"Limits are {', '.join(sorted(known))}.")
+                raise UnusableFile(f"{variable} is no limit", f"Limits are {', '.join(sorted(known))}.")
             value = _value(known[variable], environment[variable].strip())
             if not value:
-                raise LeakscanError(f"{variable} is no {_unit(known[variable])} above zero", "Write 8G, 20m or 5000.")
+                raise UnusableFile(f"{variable} is no {_unit(known[variable])} above zero", "Write 8G, 20m or 5000.")
             given[known[variable]] = value
         return cls(**given)  # type: ignore[arg-type]  # each value is of its field's type
 

@@ -392,6 +392,14 @@ def test_a_home_that_no_variable_names_is_the_user_s() -> None:
     assert json.loads(run.stdout)["directory"] == f"{home.rstrip('/')}/.cache/leakscan/results"
 
 
+@pytest.mark.parametrize("words", [["image.tar"], ["audit", "registry.invalid"], ["builder"]])
+def test_a_limit_that_is_none_is_wrong_usage(words: list[str]) -> None:
+    """In a variable as in a settings file."""
+    run = leakscan(*words, LEAKSCAN_LIMIT_LAYER_BYTES="much")
+
+    assert run.returncode == 2 and "LEAKSCAN_LIMIT_LAYER_BYTES is no size" in run.stderr
+
+
 def test_a_dash_is_standard_output(clean: Path) -> None:
     """As everywhere, and no file of that name is written."""
     run = leakscan("--format", "json=-", clean)

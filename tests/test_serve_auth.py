@@ -275,6 +275,9 @@ def test_a_token_is_issued(tmp_path: Path) -> None:
         (["--registry", "r.example", "--tokens", "t", "--listen", ":8080"], "in clear"),
         (["--registry", "r.example", "--tokens", "t", "--tls-cert", "c"], "both"),
         (["--registry", "r.example", "--client-ca", "c"], "client certificates need"),
+        (["--registry", "https://r.example", "--tokens", "t"], "'https://r.example' is no HOST[:PORT]"),
+        (["--registry", "r.example/team", "--tokens", "t"], "'r.example/team' is no HOST[:PORT]"),
+        (["--registry", "r.example", "--tokens", "t", "--public-url", "pages.example"], "is no address"),
         (["--tokens", "t" * 300, "--issue-token", "ci:read"], "cannot be written: File name too long"),
     ],
 )

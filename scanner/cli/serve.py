@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,21 @@ _EFFECTS = ("deny", "warn", "allow")
 _SCOPES = ("admission", "harbor", "hooks", "read", "scan", "admin")
 _SECRET_BYTES = 16
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
+
+def _hosts(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
+    """Registries as images name them: one that no image names would stay unread without a word."""
+    for word in words:
+        if not _HOST.fullmatch(word):
+            raise click.BadParameter(f"{word!r} is no HOST[:PORT]", ctx, param)
+    return words
+
+
+def _address_of_pages(ctx: click.Context, param: click.Parameter, url: str) -> str:
+    if url and not url.startswith(("https://", "http://")):
+        raise click.BadParameter(f"{url!r} is no address that begins with https:// or http://", ctx, param)
+    return url.rstrip("/")
 
 
 @click.command()
@@ -38,14 +54,14 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
               help="Bearer tokens as hashes, with scopes and expiry, of --issue-token; read again when it changes.")
 @click.option("--issue-token", metavar="NAME:SCOPE[,SCOPE][:AGE]",
               help="Add a token to --tokens, print it once, and end. AGE: 12h, 30d, 8w. [default: 90d]")
-@click.option("--registry", "registries", metavar="HOST[:PORT]", multiple=True,
+@click.option("--registry", "registries", metavar="HOST[:PORT]", multiple=True, callback=_hosts,
               help="A registry that may be read, wherever it is; repeatable. No other one is.")
 @click.option("--any-registry", is_flag=True, help="Read other registries too, at public addresses only.")
 @click.option("--hook-secret", type=click.Path(path_type=Path), metavar="FILE",
               help="What GHCR and Artifactory sign their webhooks with; for /hooks/.../signed.")
 @click.option("--audit-every", metavar="AGE|never", default="24h", show_default=True,
               help="How often every named registry is listed, and scanned what no webhook told of.")
-@click.option("--public-url", default="", metavar="URL",
+@click.option("--public-url", default="", metavar="URL", callback=_address_of_pages,
               help="Where people reach the pages; links in reports lead there.")
 @click.option("--on-leaked", type=click.Choice(_EFFECTS), default="deny", show_default=True,
               help="What becomes of an image that leaks.")
@@ -105,7 +121,7 @@ def serve(
         raise click.UsageError("nobody could pass: give --tokens or --client-ca")
     least = None if fail_on == "never" else Severity(fail_on)
     settings = ServeSettings(
-        frozenset(registries), any_registry, public_url.rstrip("/"), least, queue_limit=queue_limit, scans=scans,
+        frozenset(registries), any_registry, public_url, least, queue_limit=queue_limit, scans=scans,
         jobs=jobs, rate=float(rate), burst=2 * rate, drain_seconds=float(drain_seconds),
         hook_secret=_secret(hook_secret), audit_seconds=_seconds(audit_every),
     )  # fmt: skip
@@ -185,7 +201,7 @@ def _issue(path: Path | None, words: str) -> None:
     try:
         token = issue(path, name, parse_scopes(scopes.split(","), "--issue-token"), parse_age(age or "90d"))
     except (InvalidReference, UnusableFile) as error:
-        raise click.UsageError(f"{error.what}. {error.tip}") from None
+        raise click.UsageError(f"{error.what}. {error.tip}".strip()) from None
     click.echo(token)
 
 

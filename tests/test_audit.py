@@ -441,6 +441,19 @@ def test_wrong_bytes_of_one_repository_are_not_those_of_another(
     assert states["team/a:1"] != "scanned" and states["team/b:1"] == "scanned"
 
 
+def test_what_one_repository_refuses_another_may_give(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
+    """The same manifest in both is read from the one that gives its layers, in the same audit."""
+    image = image_of(layer({"app/.env": f"GITHUB_TOKEN={token(1)}\n"}))
+    for name in ("team/a", "team/b"):
+        registry.put(name, "1", image)
+    registry.fault = refusing("/team/a/blobs/", 403)
+
+    found = run(registry, store, rules)
+
+    assert leaking(found) == {f"{registry.address}/team/{name}:1" for name in "ab"}
+    assert {entry.repository: str(entry.state) for entry in found.entries}["team/b"] == "scanned"
+
+
 def test_a_registry_that_lists_nothing(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
     """A refused catalogue is a failure, not an empty registry; a repository can be audited by its name all the same."""
     leaks = filled(registry, 8)
@@ -737,7 +750,8 @@ def test_an_attestation_that_cannot_be_read_by_itself(
     registry.fault = fault
     found = run(registry, store, rules)
     assert [entry.state for entry in found.entries] == [State.INCOMPLETE, State.INCOMPLETE]
-    assert all(".att: " in entry.reason for entry in found.entries)
+    assert [".att: " in entry.reason for entry in found.entries] == [True, False]
+    assert "no access to it" in found.entries[1].reason  # it was asked for the image as well
     refused["now"] = False
     found = run(registry, store, rules)
     assert [entry.state for entry in found.entries] == [State.SCANNED, State.SCANNED]

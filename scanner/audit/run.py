@@ -270,6 +270,7 @@ class _Run:
         self._reader = Reader(client, engine, self._ledger, detection, wanted)
         self._mark = run
         self._seen: set[str] = set()  # digests of manifests that were looked at in this run
+        self._tried: set[tuple[str, str]] = set()  # the same, with the repository: what one refuses another may give
         self._referring: dict[str, set[str]] = {}  # by repository: tags by which something refers to an image
         self._referrers: dict[str, list[Item]] = {}  # by the digest of an image: what refers to it by a tag
         self._older = 0
@@ -339,7 +340,7 @@ class _Run:
         if item.subject in self._seen:
             return None
         result = self._ledger.result(item.digest)
-        known = result is not None and (result.final or item.digest in self._seen)
+        known = result is not None and (result.final or (item.repository, item.digest) in self._tried)
         if result is not None and self._filters.is_older(result.created):
             known = True
         if stopped and not known:
@@ -354,7 +355,9 @@ class _Run:
         if self._filters.is_older(result.created):
             self._older += 1
             return None
-        self._seen.update({item.digest, *(str(image["manifest_digest"]) for image in result.images)})
+        there = {item.digest, *(str(image["manifest_digest"]) for image in result.images)}
+        self._seen |= there
+        self._tried |= {(item.repository, digest) for digest in there}
         found = {finding["secret"]["fingerprint"] for image in result.images for finding in image["findings"]
                  if finding["gated"]}  # fmt: skip
         return replace(self._made(item, result.state, result.reason, known), leaks=len(found))

@@ -157,7 +157,7 @@ class MemoryRegistry:
         """Two entries a page, to see to it that pages are followed."""
         last = parse_qs(query).get("last", [""])[0]
         left = [value for value in values if value > last]
-        more = {"Link": f'<{path}?n=2&last={left[1]}>; rel="next"'} if len(left) > 2 else {}
+        more = {"Link": f'<{path}?n=2>; rel="first", <{path}?n=2&last={left[1]}>; rel="next"'} if len(left) > 2 else {}
         handler.give(200, json.dumps({"name": "x", key: left[:2]}).encode(), **more)
 
 

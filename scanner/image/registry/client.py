@@ -274,8 +274,8 @@ class Client:
         return self._transport.trying(once, self._transport.settings.request_seconds)
 
     def _next(self, here: str, link: str) -> str | None:
-        """The path of the next page (RFC 8288). It must be the same list of the same server."""
-        found = re.match(r'\s*<([^<>]{1,4096})>\s*;[^,]*\brel="?next\b', link)
+        """The path of the next page (RFC 8288), wherever it stands. It must be the same list of the same server."""
+        found = re.search(r'<([^<>]{1,4096})>\s*;[^,<]*\brel="?next\b', link)
         if found is None:
             return None
         base = f"https://{self.repository.api}"

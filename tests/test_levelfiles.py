@@ -103,3 +103,18 @@ def test_a_block_of_another_method_is_a_gap() -> None:
     footer = varint(0) + varint(0) + varint(len(block)) + varint(len(index) - 1)
 
     assert reasons(data + footer.ljust(40, b"\0") + base64.b64decode(REAL)[-8:]) == ["nested.unknown"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [(b"NoCompression", []), (b"ZSTD", []), (b"Snappy", ["nested.unknown"]), (b"LZ4", ["nested.unknown"]),
+     (None, ["nested.unknown"])],
+)  # fmt: skip
+def test_packed_blocks_of_rocksdb_are_a_gap(name: bytes | None, expected: list[str]) -> None:
+    """A property tells how blocks are packed; of its name there is what differs from the one before."""
+    compared = b"rocksdb.comparator", b"leveldb.BytewiseComparator"
+    told = b"" if name is None else b"\x0c\x07" + varint(len(name)) + b"ression" + name
+    properties = b"\0" + varint(len(compared[0])) + varint(len(compared[1])) + b"".join(compared) + told
+    data = b"?" * 500 + properties + b"\0" * 60 + (0x88E241B785F4CFF7).to_bytes(8, "little")
+
+    assert reasons(data) == expected

@@ -1,10 +1,12 @@
-"""Tables of LevelDB, in which browsers keep what pages store: blocks that Snappy packed.
+"""Tables of LevelDB, in which browsers keep what pages store: blocks that Snappy packed. Of RocksDB's, which come from
+them and have an index of another form, those that are packed are told.
 
-Source: doc/table_format.md of google/leveldb.
+Sources: doc/table_format.md of google/leveldb; table/format.cc and util/compression.h of facebook/rocksdb.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -16,6 +18,9 @@ from scanner.limits import MIB
 _FOOTER, _TRAILER = 48, 5  # bytes at the end of the file; behind each block: how it is packed, a checksum
 _PLAIN, _SNAPPY, _ZSTD = 0, 1, 2
 _LARGEST = 64 * MIB  # of a block, unpacked
+_PROPERTIES = MIB  # of the end of a table of RocksDB: what it says of itself is there, and is never packed
+#: the end of a property's name, which is all there is of it behind a like one, and its value
+_PACKED_BY = re.compile(rb"ression(NoCompression|Snappy|Zlib|BZip2|LZ4(?:HC)?|Xpress|ZSTD)")
 _DAMAGED = "nested.damaged"
 
 
@@ -41,6 +46,15 @@ def open_table(content: Content, room: Room) -> Iterator[Content | Fault]:
     yield from held.rest()
     if damaged:
         yield Fault(_DAMAGED, content.inside, size, f"{damaged} blocks of the table are damaged or cut off")
+
+
+def open_rocks(content: Content) -> Iterator[Fault]:
+    """What cannot be looked at of a table of RocksDB. Plain blocks, and those of zstd, are searched where they lie."""
+    found = _PACKED_BY.findall(bytes(content.data[-_PROPERTIES:]))
+    name = found[-1].decode("ascii") if found else "something that it does not say"
+    if name not in ("NoCompression", "ZSTD"):
+        text = f"blocks of the table are packed by {name}, which is not understood in RocksDB's"
+        yield Fault("nested.unknown", content.inside, len(content.data), text)
 
 
 def _block(data: memoryview, place: tuple[int, int]) -> tuple[bytes, int, bool]:

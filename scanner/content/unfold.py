@@ -27,6 +27,7 @@ _FIRST |= frozenset(range(0x50, 0x60)) | frozenset(range(0x08, 0x78, 0x10)) | fr
 _TAR_SUM, _SUM_FIRST = 148, b" 01234567\0\x80"
 _LOCAL = b"PK\3\4"
 _TABLE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # the end of a table of LevelDB
+_ROCKS_TABLE = b"\xf7\xcf\xf4\x85\xb7\x41\xe2\x88"  # of RocksDB
 _LHA, _ACE = 0x2D, 0x2A  # of magics that do not stand first: at 2, at 7
 _LZMA_ZERO = 13  # where the first coded byte of lzma stands, which is 0
 _OLE, _ENCRYPTED_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "EncryptedPackage".encode("utf-16-le")
@@ -157,10 +158,10 @@ def _format(content: Content, clues: Sequence[Clue], room: Room) -> _Format | No
     ended = any(clue.kind == "zip" for clue in clues)
     if ended and (end := zips.find_end(data)) is not None and not content.stands(end, len(data) - end):
         return replace(_zip(content, room, end), by_end=True)
-    if data[-8:] == _TABLE:
-        from scanner.content.levelfiles import open_table
+    if data[-8:] in (_TABLE, _ROCKS_TABLE):
+        from scanner.content.levelfiles import open_rocks, open_table
 
-        return _Format(open_table(content, room), apart=False)
+        return _Format(open_table(content, room) if data[-8:] == _TABLE else open_rocks(content), apart=False)
     may_be = data[0] in _FIRST or (len(data) > _LZMA_ZERO and not data[_LZMA_ZERO])
     if may_be and (kind := odd_kind(bytes(data[:_HEAD]))):
         return _Format(open_stream(content, kind, room))

@@ -170,7 +170,5 @@ class Tree:
             directory = directories[2 * directory + 1]
 
 
-def _numbers(packed: bytes) -> array[int]:
-    values = array("Q")
-    values.frombytes(packed)
-    return values
+def _numbers(packed: bytes) -> memoryview[int]:
+    return memoryview(packed).cast("Q")

@@ -28,7 +28,7 @@ def merged(places: Iterable[Place]) -> list[Place]:
     for _, same in groupby(ordered, key=lambda each: each[0][:-2]):
         contents = groupby((place for _, place in same), key=_content)
         kept = [place for _, content in contents for place in _strongest(list(content))]
-        found += _distinct(_without_companions(kept))
+        found += _distinct(_as_they_lie(_without_companions(kept)))
     return found
 
 
@@ -64,6 +64,21 @@ def _without_companions(places: Sequence[Place]) -> list[Place]:
         if item.check == "companion" and item.result == "id"
     }
     return [place for place in places if not place.match.secret.among(known)]
+
+
+def _as_they_lie(places: Sequence[Place]) -> list[Place]:
+    """Places but for those of a rule that saw the very bytes before they were decoded: a signature in an address is
+    one, with its percent escapes or without."""
+    seen: dict[tuple[object, ...], int] = {}
+    for place in places:
+        if place.stored[1] == place.match.end - place.match.start:  # not the whole of something packed
+            spot = place.match.rule_id, place.stored
+            seen[spot] = min(len(place.encoding), seen.get(spot, len(place.encoding)))
+    return [
+        place
+        for place in places
+        if len(place.encoding) <= seen.get((place.match.rule_id, place.stored), len(place.encoding))
+    ]
 
 
 def _whereabouts(place: Place) -> tuple[object, ...]:

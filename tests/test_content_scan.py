@@ -106,6 +106,18 @@ def test_an_entry_that_lies_there_as_it_is_is_found_once(scanned: Scanned) -> No
     assert found["stored"].decode() == TOKEN
 
 
+def test_a_value_with_percent_escapes_is_found_once(scanned: Scanned) -> None:
+    """As it lies there, though the rule matches what it means as well."""
+    raw = b"\xfb\xff" + random.Random(5).randbytes(28) + b"\xfb\xf0"  # its base64 has signs of all three kinds
+    signature = base64.b64encode(raw).decode().replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")
+    query = f"sv=2022-11-02&ss=b&srt=sco&sp=rl&se=2027-01-01T00:00:00Z&sig={signature}"
+
+    report = scanned(layer({"app/env.sh": f"URL=https://shop1.blob.core.windows.net/c/f?{query}\n"}))
+
+    [found] = report["findings"]
+    assert (found["rule_id"], found["encoding"]) == ("azure.sas-signature", [])
+
+
 def test_a_token_in_a_large_compressed_file(scanned: Scanned) -> None:
     """Larger than a window, packed and unpacked."""
     noise = random.Random(4).randbytes(9 << 20).hex().encode()

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import lzma
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.image.blob import Blob, BlobFile, spool
-from scanner.layer.compression import sniff
+from scanner.layer.compression import EXPANDERS, Stop, sniff
 from scanner.layer.expand import PROOF_SUFFIX, Expansion, expand
 from scanner.limits import Limits
 from tests.fuzzing import gzip_with_fields
@@ -100,6 +101,33 @@ def test_what_is_in_front_of_damage_comes_out(name: str) -> None:
 
     assert lines[: len(lines) // 2] == out[: len(lines) // 2]
     assert [gap.reason for gap in expansion.gaps] == ["compression.damaged"]
+
+
+class Counting:
+    """Counts what comes out (`layer.compression.PlainSink`)."""
+
+    size = 0
+
+    def write(self, data: bytes, _used: int = 0, /) -> None:
+        """Bytes that came out."""
+        self.size += len(data)
+
+
+def test_what_comes_out_of_a_damaged_bomb_comes_a_little_at_a_time() -> None:
+    """Blocks of zstd (RFC 8878, section 3.1.1.2) that are one byte each, 131,072 times, and a last one of no kind."""
+    block, none = (0x20000 << 3 | 1 << 1).to_bytes(3, "little") + b"A", (8 << 3 | 3 << 1 | 1).to_bytes(3, "little")
+    frame, sink = b"\x28\xb5\x2f\xfd\0\x58" + 4000 * block + none + bytes(8), Counting()
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(Stop, match="damaged"):
+            EXPANDERS["zstd"](memoryview(frame), sink, [])
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert sink.size >= 3900 * 0x20000
+    assert most < 64 * 0x100000
 
 
 def test_a_wrong_gzip_checksum_is_a_gap() -> None:

@@ -27,6 +27,7 @@ _XZ_MEMORY = 128 * MIB  # xz -9 needs 65 MiB
 _ZSTD_WINDOW = 128 * MIB
 _REGIONS = 1000
 _LITTLE = 64  # bytes that are decoded at once up to damage
+_UNBOUNDED = 512  # the same in front of it, of a decoder that gives all at once: 128 blocks of zstd, 16 MiB
 
 _MAGICS = (
     (b"\x1f\x8b", "gzip"),
@@ -339,12 +340,12 @@ def _expand_zstd(view: memoryview, sink: PlainSink, outside: list[Region]) -> No
 
 
 def _frame_again(frame: memoryview, reader: ZstdDecompressor, sink: PlainSink, used: int, written: int) -> None:
-    """Decode a damaged frame again as `again` does."""
+    """Decode a damaged frame again as `again` does, with a decoder whose output has no bound but that of its input."""
     from zstandard import ZstdError
 
     decoder, at, seen = reader.decompressobj(write_size=_OUT), 0, 0
     while at < len(frame):
-        step = 4 * KIB if seen < written else _LITTLE
+        step = _UNBOUNDED if seen < written else _LITTLE
         try:
             plain = decoder.decompress(frame[at : at + step])
         except ZstdError:

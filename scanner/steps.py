@@ -13,7 +13,11 @@ from scanner.work.called import mark
 
 
 class Steps:
-    """Which values stand in the text of which build step, so that no report of the step shows any of them."""
+    """The values in each step's text, and files in which a step left one of them.
+
+    Args:
+        places: all that a report tells.
+    """
 
     def __init__(self, places: Iterable[Place]) -> None:
         self._secrets: dict[str, dict[Secret, str]] = {}  # with what each of them is

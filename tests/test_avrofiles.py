@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from scanner.content.words import Content, Fault
-from tests.test_content_formats import MARK, opened, reasons
+from scanner.content.words import Fault
+from tests.test_content_formats import MARK, inner_bytes, opened, reasons
 from tests.test_snappyfiles import snappy, varint
 
 #: made by fastavro of 40 rows with the mark, which leaves a part of zlib's checksum behind each stream
@@ -64,17 +64,12 @@ FORMS = {
 }
 
 
-def found(data: bytes) -> bytes:
-    """All that comes out."""
-    return b"\n".join(bytes(inner.data) for inner in opened(data) if isinstance(inner, Content))
-
-
 @pytest.mark.parametrize("form", FORMS)
 def test_blocks_of_rows_are_searched(form: str) -> None:
     """Every row of every block."""
     data = FORMS[form]
 
-    assert found(data).count(MARK) == 40
+    assert inner_bytes(data).count(MARK) == 40
     assert data.count(MARK) < 3
     assert reasons(data) == []
 
@@ -83,7 +78,7 @@ def test_rows_of_a_program_are_searched() -> None:
     """Of several blocks."""
     data = base64.b64decode(REAL)
 
-    assert found(data).count(MARK) == 40
+    assert inner_bytes(data).count(MARK) == 40
     assert reasons(data) == []
 
 
@@ -112,7 +107,7 @@ def test_a_damaged_block_costs_only_itself(form: str, hit: str) -> None:
     data[at : at + 2] = b"\xff\xfe"
 
     assert reasons(bytes(data)) == ["nested.damaged"]
-    assert found(bytes(data)).count(MARK) >= 20 - (hit == "mark")
+    assert inner_bytes(bytes(data)).count(MARK) >= 20 - (hit == "mark")
 
 
 def test_a_header_without_end_costs_nothing() -> None:

@@ -68,6 +68,11 @@ def reasons(data: bytes, limits: Limits = Limits()) -> list[str]:  # noqa: B008
     return [inner.reason for inner in opened(data, limits=limits) if isinstance(inner, Fault)]
 
 
+def inner_bytes(data: bytes) -> bytes:
+    """All that comes out."""
+    return b"\n".join(bytes(inner.data) for inner in opened(data) if isinstance(inner, Content))
+
+
 def files(data: bytes) -> dict[str, bytes]:
     """What each named file in an archive or image holds."""
     return {

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from scanner.content.snappyfiles import crc32c, masked
-from scanner.content.words import Content
-from tests.test_content_formats import MARK, opened, reasons
+from tests.test_content_formats import MARK, inner_bytes, opened, reasons
 from tests.test_snappyfiles import snappy, varint
 
 #: made by LevelDB 1.23 of 40 keys with the mark and a digit, packed by Snappy
@@ -49,16 +48,11 @@ def table(*blocks: Sequence[bytes], packed: bool = True) -> bytes:
     return out + footer.ljust(40, b"\0") + (0xDB4775248B80FB57).to_bytes(8, "little")
 
 
-def found(data: bytes) -> bytes:
-    """All that comes out."""
-    return b"\n".join(bytes(inner.data) for inner in opened(data) if isinstance(inner, Content))
-
-
 def test_packed_blocks_of_tables_are_searched() -> None:
     """Every value of every block."""
     data = table(VALUES[:20], VALUES[20:])
 
-    assert found(data).count(MARK) == 40
+    assert inner_bytes(data).count(MARK) == 40
     assert data.count(MARK) < 3
     assert reasons(data) == []
 
@@ -67,7 +61,7 @@ def test_a_table_of_a_program_is_searched() -> None:
     """Its checksums are those of the format."""
     data = base64.b64decode(REAL)
 
-    assert found(data).count(MARK) == 40
+    assert inner_bytes(data).count(MARK) == 40
     assert reasons(data) == []
 
 

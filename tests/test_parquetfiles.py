@@ -16,7 +16,7 @@ from scanner.content import parquetfiles
 from scanner.content.snappyfiles import unsnappy
 from scanner.content.words import Content, Fault
 from scanner.limits import Limits
-from tests.test_content_formats import MARK, opened, reasons
+from tests.test_content_formats import MARK, inner_bytes, opened, reasons
 from tests.test_snappyfiles import snappy, varint
 
 #: made by pyarrow 26.0.1: two columns, the mark and a digit 40 times in one, packed by Snappy, pages of the second kind
@@ -115,17 +115,12 @@ FORMS = {
 }
 
 
-def found(data: bytes) -> bytes:
-    """All that comes out."""
-    return b"\n".join(bytes(inner.data) for inner in opened(data) if isinstance(inner, Content))
-
-
 @pytest.mark.parametrize("form", FORMS)
 def test_pages_of_tables_are_searched(form: str) -> None:
     """Every value, and not only what stands there for the first time."""
     data = FORMS[form]
 
-    assert found(data).count(MARK) == 40
+    assert inner_bytes(data).count(MARK) == 40
     assert data.count(MARK) < 3
     assert reasons(data) == []
 
@@ -134,7 +129,7 @@ def test_a_table_of_a_program_is_searched() -> None:
     """Of two groups of rows, with checksums."""
     data = base64.b64decode(REAL)
 
-    assert found(data).count(MARK) == 40
+    assert inner_bytes(data).count(MARK) == 40
     assert reasons(data) == []
 
 
@@ -179,7 +174,7 @@ def test_damage_to_a_page_is_a_gap(form: str) -> None:
     data[at : at + 30] = b"\xff" * 30
 
     assert "nested.damaged" in reasons(bytes(data))
-    assert found(bytes(data)).count(MARK) >= 20
+    assert inner_bytes(bytes(data)).count(MARK) >= 20
 
 
 @pytest.mark.parametrize("size", [60, 70])
@@ -189,7 +184,7 @@ def test_large_pages_take_no_memory_without_end(size: int, monkeypatch: pytest.M
     data = Table(pages=[[bytes(size << 10)], VALUES]).build()
 
     assert reasons(data) == (["nested.damaged"] if size > 64 else [])
-    assert MARK in found(data)
+    assert MARK in inner_bytes(data)
 
 
 def test_lists_without_end_cost_nothing() -> None:

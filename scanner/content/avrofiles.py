@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from scanner.content.buffer import Block, Portions
+from scanner.content.numbers import signed
 from scanner.content.snappyfiles import unsnappy
 from scanner.content.streams import inflate
 from scanner.content.words import Broken, Content, Fault, Room, Stop
@@ -43,10 +44,8 @@ def open_avro(content: Content, room: Room) -> Iterator[Content | Fault]:
             plain, sound = _unpacked(codec, content.data[start:end])
             damaged += not (whole and sound)
             yield from held.add(plain, start, end, codec.decode())
-    except Broken as broken:
-        yield Fault(broken.reason, content.inside, size, broken.what)
-    except Stop as stop:
-        yield Fault(stop.reason, content.inside, size, stop.what)
+    except (Broken, Stop) as ended:
+        yield Fault(ended.reason, content.inside, size, ended.what)
     yield from held.rest()
     if damaged:
         text = f"{damaged} blocks of the file are damaged, cut off or larger than 64 MiB"
@@ -117,13 +116,8 @@ def _unpacked(codec: bytes, raw: memoryview) -> tuple[bytes, bool]:
 
 
 def _number(data: memoryview, at: int) -> tuple[int, int]:
-    """A number of up to 64 bits and where it ends. Raises Broken."""
-    value = 0
-    for place in range(10):
-        if at >= len(data):
-            break
-        value |= (data[at] & 0x7F) << 7 * place
-        at += 1
-        if data[at - 1] < 0x80:
-            return value >> 1 ^ -(value & 1), at
-    raise Broken(_DAMAGED, "the file is damaged or cut off in its header")
+    """A number and where it ends. Raises Broken."""
+    try:
+        return signed(data, at)
+    except IndexError:
+        raise Broken(_DAMAGED, "the file is damaged or cut off in its header") from None

@@ -83,10 +83,8 @@ def open_cabinet(content: Content, at: int, room: Room) -> Iterator[Content | Fa
             own.setdefault(file.folder, []).append(file)
         for number, folder in enumerate(folders):
             yield from _open_folder(content, folder, own.get(number, []), reserved, room)
-    except Broken as broken:
-        yield Fault(broken.reason, content.inside, left, broken.what)
-    except Stop as stop:
-        yield Fault(stop.reason, content.inside, left, stop.what)
+    except (Broken, Stop) as ended:
+        yield Fault(ended.reason, content.inside, left, ended.what)
     except OSError as error:
         reason, text = no_room(error)
         yield Fault(reason, content.inside, left, text)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 
 from scanner.content.buffer import Portions
+from scanner.content.numbers import unsigned
 from scanner.content.snappyfiles import crc32c, masked, unsnappy
 from scanner.content.words import Broken, Content, Fault, Room, Stop
 from scanner.limits import MIB
@@ -39,10 +39,8 @@ def open_table(content: Content, room: Room) -> Iterator[Content | Fault]:
                 raise Broken("nested.unknown", "blocks of the table are packed in a way that is not understood")
             if packed == _SNAPPY:
                 yield from held.add(plain, min(place[0], size), min(place[1], size), "snappy")
-    except Broken as broken:
-        yield Fault(broken.reason, content.inside, size, broken.what)
-    except Stop as stop:
-        yield Fault(stop.reason, content.inside, size, stop.what)
+    except (Broken, Stop) as ended:
+        yield Fault(ended.reason, content.inside, size, ended.what)
     yield from held.rest()
     if damaged:
         yield Fault(_DAMAGED, content.inside, size, f"{damaged} blocks of the table are damaged or cut off")
@@ -94,11 +92,8 @@ def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
-    """A number of up to 64 bits and where it ends. Raises Broken."""
-    value = 0
-    with suppress(IndexError):
-        for place in range(10):
-            value |= (data[at + place] & 0x7F) << 7 * place
-            if data[at + place] < 0x80:
-                return value, at + place + 1
-    raise Broken(_DAMAGED, "the index of the table is damaged")
+    """A number and where it ends. Raises Broken."""
+    try:
+        return unsigned(data, at)
+    except IndexError:
+        raise Broken(_DAMAGED, "the index of the table is damaged") from None

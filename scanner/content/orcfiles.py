@@ -8,18 +8,13 @@ Source: the ORC specification, version 1, sections "Postscript", "Footer" and "C
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 
-from scanner.content.brotlifiles import unbrotli
-from scanner.content.buffer import Block, Buffer
-from scanner.content.lz4frames import unlz4_block
-from scanner.content.lzofiles import unlzo
-from scanner.content.snappyfiles import unsnappy
-from scanner.content.streams import inflate
+from scanner.content.blocks import unpacked
+from scanner.content.buffer import Buffer
+from scanner.content.numbers import unsigned
 from scanner.content.words import Broken, Content, Fault, Room, Stop, no_room
-from scanner.layer.compression import decode
 from scanner.limits import KIB, MIB
 
 _MAGIC = b"ORC"
@@ -50,14 +45,12 @@ def open_orc(content: Content, room: Room) -> Iterator[Content | Fault]:
         try:
             for start, stop, packed in _chunks(data, codec, end, most, room):
                 raw = bytes(data[start:stop])
-                plain, sound = _unpacked(codec, raw, most) if packed else (raw, True)
+                plain, sound = unpacked(codec, raw, most) if packed else (raw, True)
                 damaged += not sound
                 covers.append((start, stop))
                 buffer.write(plain)
-        except Broken as broken:
-            fault = Fault(broken.reason, content.inside, size, broken.what)
-        except Stop as stopped:
-            fault = Fault(stopped.reason, content.inside, size, stopped.what)
+        except (Broken, Stop) as ended:
+            fault = Fault(ended.reason, content.inside, size, ended.what)
         if not covers:
             raise Broken(_DAMAGED, "the file has no chunks where it says")
         buffer.settle()
@@ -111,7 +104,7 @@ def _stripes(data: memoryview, codec: str, end: int, most: int, room: Room) -> I
     with suppress(Broken):
         for first, last, packed in _row(data, max(len(_MAGIC), start), end, room):
             raw = bytes(data[first:last])
-            plain = _unpacked(codec, raw, most)[0] if packed else raw
+            plain = unpacked(codec, raw, most)[0] if packed else raw
             room.take(len(plain))
             footer += plain
     for number, stripe in _fields(footer):
@@ -121,34 +114,13 @@ def _stripes(data: memoryview, codec: str, end: int, most: int, room: Room) -> I
             yield max(len(_MAGIC), offset), offset + sum(lengths)
 
 
-def _unpacked(codec: str, raw: bytes, most: int) -> tuple[bytes, bool]:
-    """What a chunk holds, and whether that is all of it, sound."""
-    if codec == "snappy":
-        return unsnappy(raw, most)
-    if codec == "lzo":
-        return unlzo(raw, most)
-    block, ended, used = Block(most), False, len(raw)
-    if codec == "lz4":
-        plain = unlz4_block(raw, most)
-        return plain, bool(plain)
-    with suppress(Broken):
-        if codec == "brotli":
-            ended, used = unbrotli(block, memoryview(raw), [])
-        elif codec == "zstd":
-            reason, used = decode(memoryview(raw), "zstd", block)
-            ended = not reason
-        else:
-            used, ended = inflate(block, memoryview(raw), -zlib.MAX_WBITS)
-    return bytes(block.data), ended and used == len(raw)
-
-
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     """The fields of a message of Protocol Buffers, numbers and bytes, up to something odd."""
     at = 0
     with suppress(IndexError):
         while at < len(message):
-            tag, at = _varint(message, at)
-            value, at = _varint(message, at)
+            tag, at = unsigned(message, at)
+            value, at = unsigned(message, at)
             if tag & 7 == 0:
                 yield tag >> 3, value
             elif tag & 7 == 2:
@@ -156,13 +128,3 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
                 at += value
             else:
                 return
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    """A number of up to 64 bits and where it ends. Raises IndexError."""
-    value = 0
-    for place in range(10):
-        value |= (message[at + place] & 0x7F) << 7 * place
-        if message[at + place] < 0x80:
-            return value, at + place + 1
-    raise IndexError

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from scanner.content.brotlifiles import unbrotli
-from scanner.content.buffer import Block, Portions
-from scanner.content.lz4frames import unlz4_block
-from scanner.content.snappyfiles import unsnappy
+from scanner.content.blocks import unpacked
+from scanner.content.buffer import Portions
 from scanner.content.words import Broken, Content, Fault, Room, Stop
 from scanner.limits import MIB
 
@@ -48,10 +45,8 @@ def open_parquet(content: Content, room: Room) -> Iterator[Content | Fault]:
                     plain, sound = _unpacked(codec, page, data)
                     damaged += not sound
                     yield from held.add(plain, page.start, page.end, _NAMES[codec])
-    except Broken as broken:
-        yield Fault(broken.reason, content.inside, size, broken.what)
-    except Stop as stop:
-        yield Fault(stop.reason, content.inside, size, stop.what)
+    except (Broken, Stop) as ended:
+        yield Fault(ended.reason, content.inside, size, ended.what)
     yield from held.rest()
     if damaged:
         yield Fault(_DAMAGED, content.inside, size, f"{damaged} pages of the table are damaged or larger than 64 MiB")
@@ -114,20 +109,8 @@ def _unpacked(codec: int, page: _Page, data: memoryview) -> tuple[bytes, bool]:
         return b"", False
     if not raw:
         return b"", not page.size
-    if codec == _SNAPPY:
-        plain, sound = unsnappy(raw, page.size)
-    elif codec == _LZ4_RAW:
-        plain, sound = unlz4_block(raw, page.size), True
-    else:
-        plain, sound = _unbrotli(raw, page.size)
+    plain, sound = unpacked(_NAMES[codec], raw, page.size)
     return plain, sound and page.sound and len(plain) == page.size
-
-
-def _unbrotli(raw: bytes, size: int) -> tuple[bytes, bool]:
-    block, ended = Block(size), False
-    with suppress(Broken):
-        ended, _ = unbrotli(block, memoryview(raw), [])
-    return bytes(block.data), ended
 
 
 def _number(value: Any) -> int:

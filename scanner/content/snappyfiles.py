@@ -7,23 +7,23 @@ from __future__ import annotations
 
 from functools import cache
 
+from scanner.content.numbers import unsigned
 from scanner.layer.compression import PlainSink
 from scanner.limits import KIB, MIB
 
 MAGIC = b"\xff\x06\0\0sNaPpY"
 _PACKED, _PLAIN, _SKIPPED = 0x00, 0x01, 0x80  # kinds of chunks; from _SKIPPED on they may be passed over
 _CHUNK = 64 * KIB  # plain bytes of a chunk
+_LENGTH = 5  # bytes at the most of what a block says of its size
 _LONGEST = 64 * MIB  # plain bytes of a block: more than any writer makes
 
 
 def plain_size(data: bytes) -> tuple[int, int]:
     """How many bytes a block says that it holds, and where its elements begin; -1 if it does not say."""
-    value = 0
-    for at, byte in enumerate(data[:5]):
-        value |= (byte & 0x7F) << 7 * at
-        if byte < 0x80:
-            return value, at + 1
-    return -1, 0
+    try:
+        return unsigned(data[:_LENGTH], 0)
+    except IndexError:
+        return -1, 0
 
 
 def unsnappy(data: bytes, most: int = _LONGEST) -> tuple[bytes, bool]:

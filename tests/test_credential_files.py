@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scanner.detect.filekinds import FileKinds
-from scanner.detect.formats import read_ini, read_json, read_xml, read_yaml
+from scanner.detect.formats import read_ini, read_json, read_table, read_xml, read_yaml
 from scanner.detect.parsed import ParsedFileDetector
 from scanner.detect.spans import Suppressed
 from scanner.evidence import Finding, Match
@@ -22,7 +22,7 @@ from scanner.scan import scan
 from tests.builders import image_of, layer, write
 from tests.credential_files import CASES, Case
 
-READERS = (read_ini, read_json, read_yaml, read_xml)
+READERS = (read_ini, read_json, read_yaml, read_xml, read_table)
 PASSWORD = CASES[0].secret()
 
 
@@ -147,6 +147,18 @@ def test_damaged_files_raise_nothing() -> None:
                 assert 0 <= field.start <= field.end <= len(broken)
         found = ParsedFileDetector().explain(memoryview(broken), (), case.path)
         assert all(one.end <= len(broken) for one in found)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [b" " * 40_000 + b"\rx", b'"a' * 40_000, b'"' * 40_001, b'"a"x,' * 40_000],
+    ids=["blanks", "open", "quotes", "behind a quote"],
+)
+def test_a_table_that_ends_nowhere_takes_linear_time(cell: bytes) -> None:
+    """Blanks in front of half an end of a line, quotes that are not closed: what comes before is read."""
+    read = read_table(b"user,password\nshop,Kp7wWq2z\n" + cell + b"\n")
+
+    assert b"Kp7wWq2z" in {field.value for field in read.fields}
 
 
 def test_only_paths_of_the_table_are_parsed() -> None:

@@ -377,7 +377,8 @@ def read_table(data: bytes) -> Fields:
     if len(names) < 2 or not any(_SECRET_COLUMN.search(name) for name in names):
         return Fields(())
     end = re.escape(bytes([sign]))
-    cell = re.compile(rb"[ ]*(?:\"((?:[^\"]|\"\")*)\"|([^%s\r\n]*))[ ]*(%s|\r?\n|\Z)" % (end, end))
+    # nothing that was taken is given back, which would take the square of a line's length or more
+    cell = re.compile(rb"[ ]*+(?:\"((?:[^\"]|\"\")*+)\"|([^%s\r\n]*+))[ ]*+(%s|\r?\n|\Z)" % (end, end))
     fields: list[Field] = []
     parents, column, at = [0, 0], 0, data.find(b"\n") + 1
     while at < len(data) and (found := cell.match(data, at)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -20,6 +21,7 @@ from scanner.work import reader
 from scanner.work.jobs import BlobJob, BlobOutcome, TextJob
 from scanner.work.messages import Form, ReadLayer
 from scanner.work.pool import Pool
+from scanner.work.shelf import Shelf
 from tests.builders import compress, file, tar_of, write
 
 
@@ -184,3 +186,23 @@ def test_what_a_reader_waits_to_be_heard_is_not_its_time(monkeypatch: pytest.Mon
 
     assert len(heard) > 5
     assert (walk.ledger.members, walk.ledger.stops) == (3000, [])
+
+
+def test_what_finds_no_room_on_the_disk_is_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf, full, write = Shelf(), [False], BlobFile.write
+
+    def writing(file: BlobFile, data: bytes) -> None:
+        if full[0]:
+            write(file, data[:2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(file, data)
+
+    monkeypatch.setattr(BlobFile, "write", writing)
+    first = shelf.put(b"first")
+    full[0] = True
+    second = shelf.put(b"second")
+    full[0] = False
+    held = [first, second, shelf.put(b""), shelf.put(b"third")]
+    assert [shelf.take(each) for each in held] == [b"first", b"second", b"", b"third"]
+    assert isinstance(second, bytes) and not isinstance(first, bytes)
+    shelf.close()

@@ -7,7 +7,8 @@ from dataclasses import replace
 from scanner.limits import MIB
 from scanner.packages.model import weight
 from scanner.work.jobs import Job
-from scanner.work.messages import Form, unpack
+from scanner.work.messages import Form, unpack, unpack_records
+from scanner.work.shelf import Shelf
 
 _RECORD_BYTES = 256 * MIB  # of package managers' records of one image; large images have 10 MiB
 _OBJECT_BYTES = 64 * MIB  # of git's commits and trees
@@ -29,7 +30,8 @@ class _Room:
 class Gathering:
     """What was packed of the blobs of one image, unpacked; some of it up to a limit for all of them together."""
 
-    def __init__(self) -> None:
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
         self._records, self._objects = _Room(_RECORD_BYTES), _Room(_OBJECT_BYTES)
 
     def add(self, job: Job) -> None:
@@ -38,7 +40,7 @@ class Gathering:
         What package managers say and is not kept lowers nothing; a blob of git that nothing kept names has its id.
         """
         outcome = job.outcome
-        for stored, body in job.packed:
+        for stored, body, held in job.packed:
             message = unpack(body)
             outcome.ignored += message.ignored
             outcome.nested += [
@@ -50,11 +52,12 @@ class Gathering:
             if stored:
                 outcome.stored_sightings += message.sightings
                 continue
-            records = [record for record in message.records if self._records.takes(weight(record))]
+            said = unpack_records(self._shelf.take(held))
+            records = [record for record in said if self._records.takes(weight(record))]
             objects = [item for item in message.objects if self._objects.takes(_OBJECT + len(item.data))]
             outcome.sightings += message.sightings
             outcome.digests += message.digests
             outcome.records += records
             outcome.objects += objects
-            outcome.partial |= len(records) < len(message.records) or len(objects) < len(message.objects)
+            outcome.partial |= len(records) < len(said) or len(objects) < len(message.objects)
         job.packed.clear()

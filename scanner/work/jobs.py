@@ -7,6 +7,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from scanner.content.repositories import LooseObject
 from scanner.evidence import Gap
@@ -16,6 +17,7 @@ from scanner.layer.walk import Piece
 from scanner.limits import MIB
 from scanner.packages.model import FileDigests, Record
 from scanner.work.messages import Form, Ignored, LayerRead, NestedGap, Sighting
+from scanner.work.shelf import Held
 
 _TEXTS, _TEXT_BYTES = 1000, 4 * MIB  # in one task
 
@@ -88,6 +90,14 @@ class BlobOutcome:
     partial: bool = False
 
 
+class Seen(NamedTuple):
+    """What a matcher saw, packed: whether in the stored bytes, and where the records are that were among them."""
+
+    stored: bool
+    body: bytes
+    records: Held
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """A blob on its way: its spool, its two extents (2n stored, 2n + 1 plain), and how much is still out."""
@@ -105,7 +115,7 @@ class Job:
     packs: bool | None = None  # whether a reader will expand it, once that was looked at
     room: int = 0  # plain bytes that it may take on the disk
     spooled: int = 0  # that it took
-    packed: list[tuple[bool, bytes]] = field(default_factory=list)  # whether in the stored bytes, and what was matched
+    packed: list[Seen] = field(default_factory=list)
     #: that are to be proven, of the plain bytes and of the stored ones
     spans: tuple[set[tuple[int, int]], set[tuple[int, int]]] = field(default_factory=lambda: (set(), set()))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from scanner.content.repositories import LooseObject
@@ -260,24 +260,37 @@ class Packed:
     Attributes:
         spans: offset and length of the stored bytes of sightings that have proofs of their own.
         body: what `unpack` takes.
+        records: the records in it, as `unpack_records` takes them; empty if there are none.
         bytes: of how many.
     """
 
     spans: frozenset[tuple[int, int]]
     body: bytes
+    records: bytes
     bytes: int
 
 
 def pack(message: Matched) -> Packed:
     """The same, packed."""
     spans = frozenset(sighting.stored for sighting in message.sightings if sighting.part in ("inside", "name"))
-    return Packed(spans, zlib.compress(pickle.dumps(message), 1), message.bytes)
+    records = _packed(message.records) if message.records else b""
+    return Packed(spans, _packed(replace(message, records=[])), records, message.bytes)
 
 
 def unpack(body: bytes) -> Matched:
-    """What was packed. It comes from a worker of our own, as all messages do."""
+    """What was packed, without its records. It comes from a worker of our own, as all messages do."""
     message: Matched = pickle.loads(zlib.decompress(body))  # noqa: S301
     return message
+
+
+def unpack_records(body: bytes) -> list[Record]:
+    """The records that were packed."""
+    records: list[Record] = pickle.loads(zlib.decompress(body)) if body else []  # noqa: S301
+    return records
+
+
+def _packed(value: object) -> bytes:
+    return zlib.compress(pickle.dumps(value), 1)
 
 
 @dataclass(frozen=True, slots=True)

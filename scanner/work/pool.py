@@ -27,7 +27,7 @@ from scanner.limits import Limits
 from scanner.work import fetcher, matcher, reader, receiver
 from scanner.work.crew import Crews, Worker
 from scanner.work.gathering import Gathering
-from scanner.work.jobs import Batch, BlobJob, BlobOutcome, Job, TextJob, in_batches
+from scanner.work.jobs import Batch, BlobJob, BlobOutcome, Job, Seen, TextJob, in_batches
 from scanner.work.messages import (
     Arrived,
     EndExtent,
@@ -48,6 +48,7 @@ from scanner.work.messages import (
     Refused,
     Sighting,
 )
+from scanner.work.shelf import Shelf
 from scanner.work.twins import Twins
 
 _WAITING = 32  # batches that may wait before readers are throttled; each holds some 500 pieces
@@ -101,6 +102,7 @@ class Pool:
         self._progress = progress
         self._twins = Twins(self._jobs)
         self._crews = Crews()
+        self._shelf = Shelf()
         self._receivers, self._fetchers = self._crews.crew(), self._crews.crew()
         self._readers, self._matchers = self._crews.crew(), self._crews.crew()
         self._awaited: deque[Job] = deque()  # blobs that are elsewhere
@@ -172,13 +174,14 @@ class Pool:
             self._expanded -= sum(job.spooled for job in again)
             self._add(again.values())
             self._work()
+            self._crews.close()  # what they saw is unpacked when their memory is free
+            # what a limit cut both times is told as far as it was seen
+            jobs = [max(again.get(job, job), job, key=lambda each: each.outcome.matched) for job in jobs]
+            gathering = Gathering(self._shelf)
+            for job in jobs:
+                gathering.add(job)
         finally:
             self.close()
-        # what a limit cut both times is told as far as it was seen
-        jobs = [max(again.get(job, job), job, key=lambda each: each.outcome.matched) for job in jobs]
-        gathering = Gathering()
-        for job in jobs:
-            gathering.add(job)
         return [job.outcome for job in jobs]
 
     def _add(self, jobs: Iterable[Job]) -> None:
@@ -400,7 +403,7 @@ class Pool:
 
     def _matched(self, worker: Worker, message: Packed) -> None:
         task, worker.task = worker.task, None
-        task.job.packed.append((task.stored, message.body))
+        task.job.packed.append(Seen(task.stored, message.body, self._shelf.put(message.records)))
         task.job.spans[task.stored].update(message.spans)
         if not task.stored:
             task.job.outcome.matched += message.bytes
@@ -543,3 +546,4 @@ class Pool:
         for job in self._open:
             if job.spool:
                 job.spool.close()
+        self._shelf.close()

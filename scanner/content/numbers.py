@@ -1,18 +1,18 @@
-"""Numbers that take as many bytes as they need, seven bits in each, the lowest first, as Snappy, LevelDB, Avro and
-Protocol Buffers write them.
+"""Numbers that take as many bytes as they need, seven bits in each, the lowest first, as Snappy, LevelDB, Avro,
+Thrift and Protocol Buffers write them.
 
 Source: the Protocol Buffers documentation, "Encoding", of varints and of zigzag.
 """
 
 from __future__ import annotations
 
-_LONGEST = 10  # bytes of 64 bits
+LONGEST = 10  # bytes of 64 bits
 
 
 def unsigned(data: bytes | memoryview, at: int) -> tuple[int, int]:
-    """A number of up to 64 bits and where it ends. Raises IndexError if it does not."""
+    """A number of up to 64 bits and where it ends. Raises IndexError if it does not in LONGEST bytes."""
     value = 0
-    for place in range(_LONGEST):
+    for place in range(LONGEST):
         byte = data[at + place]
         value |= (byte & 0x7F) << 7 * place
         if byte < 0x80:

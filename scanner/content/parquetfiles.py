@@ -6,16 +6,19 @@ Sources: parquet.thrift and the notes on compression of apache/parquet-format; t
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from scanner.content.blocks import unpacked
 from scanner.content.buffer import Portions
+from scanner.content.numbers import LONGEST, signed, unsigned
 from scanner.content.words import Broken, Content, Fault, Room, Stop
 from scanner.limits import MIB
 
 _DAMAGED = "nested.damaged"
+_ENDS = "the table ends in what it says of its columns"
+_IMPOSSIBLE = "the table says something of its columns that cannot be"
 _PLAIN, _ENCRYPTED = b"PAR1", b"PARE"
 _SNAPPY, _LZO, _BROTLI, _LZ4, _LZ4_RAW = 1, 3, 4, 5, 7  # codecs; 0, 2 and 6 are nothing, gzip and zstd
 _NAMES = {_SNAPPY: "snappy", _BROTLI: "brotli", _LZ4_RAW: "lz4"}
@@ -116,7 +119,7 @@ def _unpacked(codec: int, page: _Page, data: memoryview) -> tuple[bytes, bool]:
 def _number(value: Any) -> int:
     """A number that is not negative. Raises Broken."""
     if not isinstance(value, int) or value < 0:
-        raise Broken(_DAMAGED, "the table says something of its columns that cannot be")
+        raise Broken(_DAMAGED, _IMPOSSIBLE)
     return value
 
 
@@ -131,7 +134,7 @@ class _Reader:
         """Goes over the list that is the field of that number in a structure here; gives the kind of each value, which
         must be read before the next. *kind* is that of the structure itself."""
         if kind != _STRUCT:
-            raise Broken(_DAMAGED, "the table says something of its columns that cannot be")
+            raise Broken(_DAMAGED, _IMPOSSIBLE)
         for found, of in self._fields():
             if found != number or of != _LIST:
                 self._value(of, 1)
@@ -143,7 +146,7 @@ class _Reader:
     def struct(self, kind: int = _STRUCT, depth: int = 0) -> dict[int, Any]:
         """The fields of a structure here: numbers, and structures in it."""
         if kind != _STRUCT or depth > _DEEP:
-            raise Broken(_DAMAGED, "the table says something of its columns that cannot be")
+            raise Broken(_DAMAGED, _IMPOSSIBLE)
         return {number: self._value(of, depth + 1) for number, of in self._fields()}
 
     def _fields(self) -> Iterator[tuple[int, int]]:
@@ -173,7 +176,7 @@ class _Reader:
                 for each in kinds:
                     self._value(each, depth + 1, element=True)
             return None
-        raise Broken(_DAMAGED, "the table says something of its columns that cannot be")
+        raise Broken(_DAMAGED, _IMPOSSIBLE)
 
     def _list(self) -> tuple[int, int]:
         byte = self._byte()
@@ -186,25 +189,24 @@ class _Reader:
 
     def _byte(self) -> int:
         if self.at >= len(self._data):
-            raise Broken(_DAMAGED, "the table ends in what it says of its columns")
+            raise Broken(_DAMAGED, _ENDS)
         self.at += 1
         return self._data[self.at - 1]
 
     def _skip(self, size: int) -> None:
         self.at += size
         if self.at > len(self._data):
-            raise Broken(_DAMAGED, "the table ends in what it says of its columns")
+            raise Broken(_DAMAGED, _ENDS)
 
     def _unsigned(self) -> int:
-        value = shift = 0
-        while shift < 70:
-            byte = self._byte()
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
-            shift += 7
-        raise Broken(_DAMAGED, "the table says something of its columns that cannot be")
+        return self._long(unsigned)
 
     def _signed(self) -> int:
-        value = self._unsigned()
-        return value >> 1 ^ -(value & 1)
+        return self._long(signed)
+
+    def _long(self, read: Callable[[memoryview, int], tuple[int, int]]) -> int:
+        try:
+            value, self.at = read(self._data, self.at)
+        except IndexError:
+            raise Broken(_DAMAGED, _ENDS if len(self._data) - self.at < LONGEST else _IMPOSSIBLE) from None
+        return value

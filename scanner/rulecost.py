@@ -44,23 +44,23 @@ class Cost:
         return self.fired / max(self.sample / 1e6, 1e-9)
 
 
-def measure(triggers: Sequence[Trigger], contents: Sequence[bytes], runs: int = _RUNS) -> Cost:
+def measure(triggers: Sequence[Trigger], contents: Sequence[bytes]) -> Cost:
     """The cost of *triggers* on *contents*. Raises RulePackError if the first pass refuses one."""
     database = compile_database(triggers)
     best, count = float("inf"), 0
-    for _ in range(runs):
+    for _ in range(_RUNS):
         started = time.thread_time()
         count = fired(database, contents)
         best = min(best, time.thread_time() - started)
     return Cost(len(database), best, count, sum(map(len, contents)))
 
 
-def stock(limit: int = 8 * BLOCK) -> list[bytes]:
+def stock() -> list[bytes]:
     """A sample that every machine has: Python's own library, sources and compiled, and the interpreter."""
     root = Path(sysconfig.get_paths()["stdlib"])
     files = [Path(sys.executable).resolve(), *sorted(root.glob("*.py")), *sorted(root.glob("*/*.py")),
              *sorted(root.glob("lib-dynload/*.so"))]  # fmt: skip
-    return list(blocks(files, limit, share=limit // 4))
+    return list(blocks(files, 8 * BLOCK, share=2 * BLOCK))
 
 
 def blocks(files: Sequence[Path], limit: int, share: int) -> Iterator[bytes]:

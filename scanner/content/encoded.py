@@ -107,10 +107,10 @@ _SHORTEST_LINE = 16
 _MARGIN = 128
 
 
-def _start_of_run(data: memoryview, at: int, table: bytes, least: int = 0) -> int:
+def _start_of_run(data: memoryview, at: int, table: bytes) -> int:
     """The start of the run of members that ends at *at*."""
     step = 4096
-    floor = max(least, at - _LONGEST)
+    floor = max(0, at - _LONGEST)
     while at > floor:
         low = max(floor, at - step)
         found = bytes(data[low:at]).translate(table).rfind(b"\0")

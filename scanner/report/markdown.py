@@ -16,7 +16,7 @@ from scanner.report.story import APPLIES_BY, BY_HAND, gap_line, masked, where
 #: A comment on GitHub has 65,536 characters at most.
 MOST = 60_000
 _ROWS, _ADVICES, _GAPS, _ACCEPTED = 100, 10, 20, 20
-_LONGEST = 200
+_LONGEST, _LONGEST_PROSE = 200, 400
 
 
 def render(result: ScanResult, setting: Setting = PLAIN) -> str:
@@ -41,12 +41,12 @@ def render(result: ScanResult, setting: Setting = PLAIN) -> str:
     return "\n".join(map(line, lines)) + "\n"
 
 
-def _code(text: str, longest: int = _LONGEST) -> str:
-    return code(cut(text, longest))
+def _code(text: str) -> str:
+    return code(cut(text, _LONGEST))
 
 
-def _prose(text: str, longest: int = 400) -> str:
-    return markdown(cut(text, longest))
+def _prose(text: str) -> str:
+    return markdown(cut(text, _LONGEST_PROSE))
 
 
 def _fitting(blocks: Iterable[str], room: int) -> Iterator[str]:

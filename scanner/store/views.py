@@ -16,6 +16,7 @@ from scanner.store.ledger import Appearance, State
 from scanner.store.schema import REGISTRIES, RESULTS, SIGHTINGS, TAGS
 
 _CHUNK, _DOCUMENTS = 500, 200
+_LOOKED_AT = 20  # images that are told in full
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +99,14 @@ class Secret:
     before: int
 
 
-def secret(engine: Store, fingerprint: str, first: int, number: int, looked_at: int = 20) -> Secret | None:
-    """Where a secret is and was; None if no image is known to hold it. *looked_at* images are told in full."""
+def secret(engine: Store, fingerprint: str, first: int, number: int) -> Secret | None:
+    """Where a secret is and was; None if no image is known to hold it. Those scanned last are told in full."""
     digests = select(SIGHTINGS.c.digest).where(SIGHTINGS.c.fingerprint == fingerprint)
     held = TAGS.c.digest.in_(digests)
     with engine.connect() as connection:
         best = connection.execute(
             select(RESULTS.c.digest, RESULTS.c.rules)
-            .where(RESULTS.c.digest.in_(digests)).order_by(RESULTS.c.scanned.desc()).limit(looked_at)
+            .where(RESULTS.c.digest.in_(digests)).order_by(RESULTS.c.scanned.desc()).limit(_LOOKED_AT)
         ).all()  # fmt: skip
         if not best:
             return None

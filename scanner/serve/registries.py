@@ -13,7 +13,6 @@ from scanner.errors import LeakscanError, RegistryFault
 from scanner.image.reference import Reference, parse_reference, shown
 from scanner.image.registry.addresses import Reach
 from scanner.image.registry.client import Client
-from scanner.image.registry.credentials import Login
 from scanner.image.registry.names import Repository, registry_of, repository_of
 from scanner.image.registry.settings import from_environment
 from scanner.limits import Limits
@@ -44,7 +43,7 @@ class Registries:
         """Whether a registry is read only at public addresses, as nobody vouches for it."""
         return host.lower() not in self._named
 
-    def resolve(self, reference: str, login: Login | None = None) -> tuple[str, str]:
+    def resolve(self, reference: str) -> tuple[str, str]:
         """(HOST/NAME@DIGEST, digest) of a reference: asks the registry if it has no digest.
 
         Raises:
@@ -55,16 +54,16 @@ class Registries:
         repository, parsed = self.repository(reference)
         digest = parsed.digest
         if not digest:
-            digest = self._pointer(repository, parsed, login)
+            digest = self._pointer(repository, parsed)
         return f"{repository}@{digest}", digest
 
-    def _pointer(self, repository: Repository, parsed: Reference, login: Login | None) -> str:
+    def _pointer(self, repository: Repository, parsed: Reference) -> str:
         seconds = self._settings.resolve_seconds
         settings = replace(from_environment(os.environ), connect_seconds=seconds, idle_seconds=seconds,
                            request_seconds=seconds, tries=1)  # fmt: skip
         if self.public_only(repository.host):
             settings = replace(settings, nearest=Reach.PUBLIC)
-        client = Client.connect(repository, settings, self._limits, os.environ, login=login)
+        client = Client.connect(repository, settings, self._limits, os.environ)
         try:
             found = client.pointer(parsed.version)
             if found is not None and not found.digest:  # an old registry that does not say

@@ -105,9 +105,9 @@ class Service:
         self.counters.add("leakscan_asked_total", origin=origin)
         return ticket
 
-    async def resolve(self, reference: str, login: Login | None = None) -> tuple[str, str]:
+    async def resolve(self, reference: str) -> tuple[str, str]:
         """(HOST/NAME@DIGEST, digest) of a reference, as `Registries.resolve`."""
-        return await _run(self.pools.registries, self.registries.resolve, reference, login)
+        return await _run(self.pools.registries, self.registries.resolve, reference)
 
     async def looked_up(
         self, function: Callable[_Given, _Result], /, *args: _Given.args, **named: _Given.kwargs

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from scanner.accept.policy import Policy
 from scanner.detect.base import Detector
 from scanner.detect.firstpass import FirstPass
 from scanner.detect.known.parts import Known
@@ -14,7 +15,6 @@ from scanner.image.blob import Blob
 from scanner.image.dockerfile import Dockerfile
 from scanner.limits import Limits
 from scanner.report.escape import plain
-from scanner.suppress import Policy
 from scanner.work.jobs import BlobOutcome
 from scanner.work.messages import Form
 

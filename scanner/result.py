@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 
+from scanner.accept.policy import Judged, judge
 from scanner.account import known_secrets
 from scanner.commands import show
 from scanner.detect.known.parts import Known
@@ -26,7 +27,6 @@ from scanner.redact import Redactor
 from scanner.report.escape import plain
 from scanner.request import Detection, Options
 from scanner.steps import Steps
-from scanner.suppress import Judged, judge
 from scanner.surfaces import documents_of
 from scanner.unseal import unsealed
 from scanner.work.jobs import BlobOutcome

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from scanner import userfile
+from scanner.accept.entries import AcceptedPlace, Ignores, accepts, ignores
 from scanner.errors import UnusableFile
-from scanner.ignore import AcceptedPlace, Ignores, accepts, ignores
 from scanner.limits import PREFIX as LIMIT_PREFIX
 from scanner.limits import Limits
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from scanner import baseline, secretsbaseline
-from scanner.baseline import Baseline, Sighting
+from scanner.accept import baseline, secretsbaseline
+from scanner.accept.baseline import Baseline, Sighting
 from scanner.errors import UnusableFile
 from scanner.evidence import Secret, Surface
 from testimages.values import github_token

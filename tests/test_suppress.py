@@ -7,11 +7,11 @@ from datetime import date
 
 import pytest
 
+from scanner.accept.entries import accepts, ignores
+from scanner.accept.policy import Policy, judge
 from scanner.errors import UnusableFile
 from scanner.evidence import Coverage, Gap, Surface, Verdict
-from scanner.ignore import accepts, ignores
 from scanner.report import json, text
-from scanner.suppress import Policy, judge
 from tests.reports import finding, result
 
 TODAY = date(2026, 6, 15)

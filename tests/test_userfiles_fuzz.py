@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scanner import baseline, secretsbaseline, userfile
+from scanner import userfile
+from scanner.accept import baseline, secretsbaseline
+from scanner.accept.entries import accepts, ignores
 from scanner.detect import gitleaks
 from scanner.detect.plugins import settings as plugins
 from scanner.errors import UnusableFile
-from scanner.ignore import accepts, ignores
 from scanner.settings import Keys, load
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12) | st.dates()

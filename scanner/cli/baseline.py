@@ -20,7 +20,7 @@ from scanner.cli.scan import Asked, perform, tell_near
 from scanner.errors import UnusableFile
 
 if TYPE_CHECKING:
-    from scanner.baseline import Baseline, Sighting
+    from scanner.accept.baseline import Baseline, Sighting
 
 _HEAD = 4096
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,7 +32,7 @@ def baseline() -> None:
 
 
 def _day(ctx: click.Context, param: click.Parameter, value: str | None) -> date | None:
-    from scanner.suppress import this_day
+    from scanner.accept.policy import this_day
 
     try:
         day = None if value is None else date.fromisoformat(value)
@@ -100,9 +100,9 @@ def _run(
     output: Path, *, update: bool, target: str, reason: str, expires: date | None, platform: str | None, fail_on: str,
     allow_incomplete: bool, jobs: int, quiet: bool, no_progress: bool,
 ) -> None:  # fmt: skip
-    from scanner.baseline import Baseline
+    from scanner.accept.baseline import Baseline
+    from scanner.accept.policy import this_day
     from scanner.keys import installation_key, key_id
-    from scanner.suppress import this_day
 
     key, today = installation_key(os.environ), this_day()
     old = _old(output, key_id(key)) if update else Baseline.fresh(today, key_id(key))
@@ -127,8 +127,8 @@ def _run(
 
 
 def _old(path: Path, own_key_id: str) -> Baseline:
-    from scanner import baseline as file
     from scanner import userfile
+    from scanner.accept import baseline as file
 
     name = userfile.shown(path.name)
     return file.parsed(userfile.parsed(userfile.read(path), name), name, own_key_id)
@@ -152,8 +152,8 @@ def _report(target: str) -> Any:
 
 def _reported(document: Any, target: str, own: str, old: Baseline, quiet: bool) -> list[Sighting]:
     """The findings of a report; says by what they can be matched."""
-    from scanner import baseline as file
     from scanner import userfile
+    from scanner.accept import baseline as file
 
     name = userfile.shown(Path(target).name)
     seen, key = file.reported(document, name)
@@ -179,7 +179,7 @@ def _seen(
     image: str, platform: str | None, fail_on: str, jobs: int, progress: bool
 ) -> tuple[list[Sighting], bool] | None:
     """What counts in an image, and whether all of it was read; None, and a message, if it cannot be opened."""
-    from scanner.baseline import Recorder
+    from scanner.accept.baseline import Recorder
 
     recorder = Recorder([])
     accept_also(recorder)

@@ -77,7 +77,7 @@ def _entry(each: Any) -> dict[str, Any]:
 
 
 def _today() -> Any:
-    from scanner.suppress import this_day
+    from scanner.accept.policy import this_day
 
     return this_day()
 

@@ -13,9 +13,9 @@ from scanner.cli.common import FormatType
 from scanner.errors import UnusableFile
 
 if TYPE_CHECKING:
+    from scanner.accept.policy import Acceptor, Policy
     from scanner.detect.userrules import UserRules
     from scanner.settings import Keys, Settings, Value
-    from scanner.suppress import Acceptor, Policy
 
 #: what the context of a command keeps
 _SETTINGS, _BASELINES, _RULES, _MORE = (f"leakscan.{name}" for name in ("settings", "baselines", "rules", "acceptors"))
@@ -205,7 +205,7 @@ def policy(key: bytes, own: UserRules | None) -> Policy:
 
     *key* is the installation's, *own* the user's rules if there are any. Raises UnusableFile.
     """
-    from scanner.suppress import Policy
+    from scanner.accept.policy import Policy
 
     ctx, found = click.get_current_context(), settings()
     acceptors: list[Acceptor] = [found.ignores] if found.ignores.entries else []
@@ -233,7 +233,8 @@ def _used(ctx: click.Context, found: Settings) -> Iterator[str]:
 
 def read_baseline(path: Path, key: bytes) -> tuple[Acceptor, tuple[str, ...]]:
     """A baseline of ours or of detect-secrets, and what is to be said about it. Raises UnusableFile."""
-    from scanner import baseline, secretsbaseline, userfile
+    from scanner import userfile
+    from scanner.accept import baseline, secretsbaseline
     from scanner.keys import key_id
 
     name = userfile.shown(path.name)

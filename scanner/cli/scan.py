@@ -53,6 +53,7 @@ from scanner.errors import LeakscanError
 from scanner.output import FORMATS, Target, pieces, setting_of
 
 if TYPE_CHECKING:
+    from scanner.accept.policy import Policy
     from scanner.cache.layers import CachedLayers
     from scanner.cache.results import CachedResults
     from scanner.detect.known.parts import Known
@@ -64,7 +65,6 @@ if TYPE_CHECKING:
     from scanner.limits import Limits
     from scanner.report.setting import Setting
     from scanner.request import Detection
-    from scanner.suppress import Policy
 
 
 #: said where a layer was not read because of what an engine says that it is
@@ -320,8 +320,8 @@ def _scanned(run: _Run, earlier: _Earlier | None) -> tuple[ScanResult, LeakscanE
 
 def _remind(result: ScanResult) -> None:
     """What has expired, where no text report on standard output says so."""
+    from scanner.accept.policy import EXPIRED
     from scanner.report.escape import text
-    from scanner.suppress import EXPIRED
 
     for note in result.notes:
         if note.startswith(EXPIRED):

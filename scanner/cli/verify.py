@@ -29,9 +29,9 @@ from scanner.errors import LeakscanError
 from scanner.output import Target
 
 if TYPE_CHECKING:
+    from scanner.accept.policy import Policy
     from scanner.detect.known.parts import Known
     from scanner.request import Options
-    from scanner.suppress import Policy
     from scanner.verify.claim import Check
 
 _LARGEST = 1 << 30

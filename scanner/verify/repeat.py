@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from scanner.accept.policy import EXPIRED
 from scanner.evidence import KNOWN_SECRET
 from scanner.report.escape import plain
-from scanner.suppress import EXPIRED
 from scanner.verify.claim import Check, Outcome
 from scanner.verify.coverage import coverage
 from scanner.verify.findings import findings, secret_ids

@@ -11,9 +11,9 @@ from functools import cache
 from typing import Any
 
 from scanner import userfile
+from scanner.accept.policy import ACCEPTABLE, Acceptance
 from scanner.errors import UnusableFile
 from scanner.evidence import Finding, Gap, Secret
-from scanner.suppress import ACCEPTABLE, Acceptance
 
 _IGNORE = ("rules", "paths", "fingerprints", "ids", "reason", "expires")
 _ACCEPT = ("paths", "gaps", "reason", "expires")
@@ -43,14 +43,14 @@ class Ignore:
 
 @dataclass(frozen=True, slots=True)
 class Ignores:
-    """All `[[ignore]]` entries of a file (`suppress.Acceptor`)."""
+    """All `[[ignore]]` entries of a file (`policy.Acceptor`)."""
 
     entries: tuple[Ignore, ...]
 
     def accepted(
         self, findings: Sequence[Finding], _values: Mapping[str, Secret], today: date
     ) -> Mapping[int, Acceptance]:
-        """What they accept (`suppress.Acceptor`)."""
+        """What they accept (`policy.Acceptor`)."""
         found: dict[int, Acceptance] = {}
         for at, finding in enumerate(findings):
             fitting = [entry.acceptance for entry in self.entries if entry.fits(finding)]
@@ -61,14 +61,14 @@ class Ignores:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedPlace:
-    """One `[[accept]]`: gaps inside files at some paths (`suppress.GapAcceptor`)."""
+    """One `[[accept]]`: gaps inside files at some paths (`policy.GapAcceptor`)."""
 
     acceptance: Acceptance
     paths: tuple[str, ...]
     gaps: tuple[str, ...] = ()
 
     def accepted_gap(self, gap: Gap, _today: date) -> Acceptance | None:
-        """Its acceptance, if it is about *gap* (`suppress.GapAcceptor`)."""
+        """Its acceptance, if it is about *gap* (`policy.GapAcceptor`)."""
         if self.gaps and not any(fnmatch.fnmatchcase(gap.reason, reason) for reason in self.gaps):
             return None
         return self.acceptance if _under(self.paths, gap.where.split(_INSIDE)) else None

@@ -14,9 +14,9 @@ from datetime import date
 from typing import Any
 
 from scanner import userfile
+from scanner.accept.policy import Acceptance
 from scanner.errors import UnusableFile
 from scanner.evidence import Finding, Secret
-from scanner.suppress import Acceptance
 
 #: what its plugins hash instead of the value: a prefix of tokens, the header of keys; these accept nothing, or any
 _HOLLOW = tuple(
@@ -30,7 +30,7 @@ _HOLLOW = tuple(
 
 @dataclass(frozen=True, slots=True)
 class SecretsBaseline:
-    """Such a file (`suppress.Acceptor`). *places*: (file name, SHA-1 of the value) → what an audit said of it."""
+    """Such a file (`policy.Acceptor`). *places*: (file name, SHA-1 of the value) → what an audit said of it."""
 
     name: str
     places: Mapping[tuple[str, str], str]
@@ -39,7 +39,7 @@ class SecretsBaseline:
     def accepted(
         self, findings: Sequence[Finding], values: Mapping[str, Secret], _today: date
     ) -> Mapping[int, Acceptance]:
-        """The findings that are in it (`suppress.Acceptor`)."""
+        """The findings that are in it (`policy.Acceptor`)."""
         found: dict[int, Acceptance] = {}
         for at, finding in enumerate(findings):
             secret = values.get(finding.secret.fingerprint)

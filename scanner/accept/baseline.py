@@ -18,10 +18,10 @@ from datetime import date
 from typing import Any, Self
 
 from scanner import userfile
+from scanner.accept.entries import day
+from scanner.accept.policy import Acceptance
 from scanner.errors import UnusableFile
 from scanner.evidence import Finding, Secret
-from scanner.ignore import day
-from scanner.suppress import Acceptance
 
 FORMAT = "leakscan_baseline"
 VERSION = 1
@@ -84,7 +84,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A baseline file (`suppress.Acceptor`).
+    """A baseline file (`policy.Acceptor`).
 
     Attributes:
         name: of the file, for reports.
@@ -107,7 +107,7 @@ class Baseline:
     def accepted(
         self, findings: Sequence[Finding], values: Mapping[str, Secret], today: date
     ) -> Mapping[int, Acceptance]:
-        """The findings that are in it (`suppress.Acceptor`)."""
+        """The findings that are in it (`policy.Acceptor`)."""
         sightings = [sighting(finding, values.get(finding.secret.fingerprint)) for finding in findings]
         known = self.known(sightings, today)
         return {at: Acceptance(self.name, entry.reason, entry.expires) for at, entry in known.items()}
@@ -196,14 +196,14 @@ def sighting(finding: Finding, value: Secret | None) -> Sighting:
 
 @dataclass(slots=True)
 class Recorder:
-    """Accepts nothing, and notes what counts; the last acceptor of a policy (`suppress.Acceptor`)."""
+    """Accepts nothing, and notes what counts; the last acceptor of a policy (`policy.Acceptor`)."""
 
     seen: list[Sighting]
 
     def accepted(
         self, findings: Sequence[Finding], values: Mapping[str, Secret], _today: date
     ) -> Mapping[int, Acceptance]:
-        """Nothing (`suppress.Acceptor`)."""
+        """Nothing (`policy.Acceptor`)."""
         self.seen += [sighting(each, values.get(each.secret.fingerprint)) for each in findings if each.gated]
         return {}
 

@@ -1,0 +1,1 @@
+"""What the user accepts: by an entry of the settings, or by a baseline."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from scanner.detect.known.parts import Known
 from scanner.detect.known.search import WHOLE
 from scanner.evidence import KNOWN_SECRET, Coverage, Evidence, Finding
-from scanner.locate import Place
+from scanner.places.locate import Place
 
 #: in which forms every known secret is looked for
 ENCODINGS = (

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from scanner.evidence import Surface
 from scanner.image.model import OpenedImage
-from scanner.locate import Place
+from scanner.places.locate import Place
 
 _EXPAND = {"gzip": "gzip -dc", "zstd": "zstd -dc", "bzip2": "bzip2 -dc", "xz": "xz -dc"}
 

@@ -33,13 +33,13 @@ from scanner.evidence import (
     Surface,
     is_gated,
 )
-from scanner.firstseen import FirstSeen
 from scanner.image.instruction import Step, parse_created_by
 from scanner.image.maker import Builder
 from scanner.image.model import Layer
 from scanner.image.recipe import Recipe
 from scanner.keys import fingerprint
-from scanner.locate import Place, text_of
+from scanner.places.firstseen import FirstSeen
+from scanner.places.locate import Place, text_of
 from scanner.redact import Redactor, preview
 from scanner.report.escape import plain
 from scanner.seal import SealedSecret

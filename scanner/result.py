@@ -14,14 +14,14 @@ from scanner.commands import show
 from scanner.detect.known.parts import Known
 from scanner.errors import LeakscanError
 from scanner.evidence import Confidence, Coverage, Finding, Gap, IgnoredPlace, ImageSummary, LayerSummary, ScanResult
-from scanner.ignored import shown
 from scanner.image.history import users
 from scanner.image.maker import builder_of
 from scanner.image.model import Image, Layer, OpenedImage
 from scanner.image.recipe import recipe_of
 from scanner.keys import fingerprint, key_id
-from scanner.locate import Place, Text, text_of
-from scanner.merge import merged
+from scanner.places.ignored import shown
+from scanner.places.locate import Place, Text, text_of
+from scanner.places.merge import merged
 from scanner.prove import Settings, findings
 from scanner.redact import Redactor
 from scanner.report.escape import plain

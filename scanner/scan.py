@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from scanner.evidence import ScanResult, Surface
-from scanner.gitnames import named
-from scanner.ignored import in_documents, in_layers
 from scanner.image.model import Document, OpenedImage
-from scanner.locate import Text, blob_places, layer_places, text_places
-from scanner.origin import attributed
+from scanner.places.gitnames import named
+from scanner.places.ignored import in_documents, in_layers
+from scanner.places.locate import Text, blob_places, layer_places, text_places
+from scanner.places.origin import attributed
 from scanner.request import Detection, Kept, Options
 from scanner.result import Seen, result_of
 from scanner.surfaces import jobs_of, texts_of

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 
 from scanner.evidence import Secret, Surface
-from scanner.locate import Place
+from scanner.places.locate import Place
 from scanner.redact import Redactor
 from scanner.report.escape import plain
 from scanner.work.called import mark

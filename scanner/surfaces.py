@@ -10,8 +10,8 @@ from scanner.image.assembly import digest_like
 from scanner.image.documents import parse
 from scanner.image.model import Document, Image, Layer, OpenedImage
 from scanner.limits import KIB, Limits
-from scanner.locate import Text
 from scanner.oci import is_digest
+from scanner.places.locate import Text
 from scanner.work.jobs import BlobJob
 from scanner.work.messages import Form
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from scanner.evidence import Gap
 from scanner.image.model import Image
-from scanner.locate import path_of
-from scanner.origin import intact
+from scanner.places.locate import path_of
+from scanner.places.origin import intact
 from scanner.work.jobs import BlobOutcome
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import unquote_plus
 
 from scanner.evidence import Secret
-from scanner.locate import Place
+from scanner.places.locate import Place
 from scanner.seal import HEAD, Seal, SealedSecret
 from scanner.work.called import Named
 

@@ -9,7 +9,7 @@ from scanner.advice.case import OWN, Advice, Case, Change
 from scanner.advice.chain import uses
 from scanner.advice.runs import from_mounts
 from scanner.evidence import Surface
-from scanner.locate import SETTINGS
+from scanner.places.locate import SETTINGS
 from scanner.redact import spellings
 
 _SET = re.compile(r"(?<!\S)([A-Za-z_]\w*)=")

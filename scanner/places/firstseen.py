@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from scanner.evidence import Secret, Surface
 from scanner.keys import fingerprint
-from scanner.locate import Place
+from scanner.places.locate import Place
 from scanner.seal import SealedSecret
 from scanner.work.called import mark
 

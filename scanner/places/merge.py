@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from scanner.evidence import KNOWN_SECRET, Evidence, Match
-from scanner.locate import Place
+from scanner.places.locate import Place
 from scanner.work.called import mark
 
 #: rules about names, and not about what one issuer makes

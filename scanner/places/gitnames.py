@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from scanner.content.repositories import Names
-from scanner.locate import Place
+from scanner.places.locate import Place
 from scanner.work.called import Key, entry, in_repository, key_of, repository
 from scanner.work.called import named as masked
 from scanner.work.jobs import BlobOutcome

@@ -16,9 +16,9 @@ from scanner.image.documents import strings
 from scanner.image.model import Image
 from scanner.layer.tree import path_hash
 from scanner.limits import MIB
-from scanner.locate import Place
 from scanner.packages.model import FileList, Installer, Package, PrivateOrigin, Record, Versions
 from scanner.packages.registries import is_public, of_environment, of_step
+from scanner.places.locate import Place
 from scanner.seal import Seal, SealedSecret, digest_of
 from scanner.work.called import Called, Entry, called, entry, key_of, mark
 from scanner.work.jobs import BlobOutcome

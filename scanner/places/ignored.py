@@ -8,7 +8,7 @@ from dataclasses import replace
 from scanner.evidence import IgnoredPlace, Surface
 from scanner.image.model import Document, Image
 from scanner.layer.tree import clean
-from scanner.locate import Text, text_of
+from scanner.places.locate import Text, text_of
 from scanner.redact import Redactor
 from scanner.report.escape import plain
 from scanner.work.jobs import BlobOutcome

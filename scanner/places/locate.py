@@ -15,7 +15,7 @@ from scanner.image.instruction import parse_created_by
 from scanner.image.model import Document, Image, Layer
 from scanner.layer.expand import PROOF_SUFFIX
 from scanner.layer.tree import clean
-from scanner.states import Fate, fate
+from scanner.places.states import Fate, fate
 from scanner.work.called import Called, Named
 from scanner.work.jobs import BlobOutcome
 from scanner.work.keyed import KeyedTree, keyed_tree
@@ -57,7 +57,7 @@ class Place:
         order: which of the blob's sightings it is, as they lie there.
         mac: HMAC of the stored bytes, in hex, where those are not the secret itself; empty if it was not taken.
         spelled: how the text of a document spells the secret, None if it stands there as it is.
-        origin: whose file it is in, as in the report; see `origin.attributed`.
+        origin: whose file it is in, as in the report; see `places.origin.attributed`.
         image: which image of the reference; *platform* is its platform, set only if there are several.
     """
 

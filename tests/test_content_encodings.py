@@ -304,6 +304,7 @@ def test_many_headers_of_mails_cost_no_more_than_one(search: Search) -> None:
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200), st.sampled_from(list(ENCODERS)), st.binary(max_size=200))
 @example(b"", "base64", b"LZIP\1")
+@example(b"mozLz40\0", "base64", b"")
 def test_whatever_stands_around_it(search: Search, before: bytes, name: str, after: bytes) -> None:
     """Bytes of any kind, apart from the encoded text by a line or a zero byte, change nothing."""
     encode, encoding = ENCODERS[name]

@@ -143,7 +143,7 @@ def test_files_that_firefox_packs_are_searched() -> None:
         (mozilla(TEXT * 20)[:-9], "nested.damaged"),
         (b"mozLz40\0\x09\0", "nested.damaged"),
         (b"mozLz40\0" + bytes(4) + mozilla(TEXT)[12:], "nested.damaged"),
-        (b"mozLz40\0\xff\xff\xff\xff" + bytes(90), "nested.ratio"),
+        (b"mozLz40\0\xff\xff\xff\xff" + bytes(90), "nested.damaged"),
     ],
     ids=["cut", "no block", "a wrong length", "an enormous length"],
 )

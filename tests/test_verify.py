@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import copy
+import io
 import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 from scanner import __version__
 from scanner.limits import Limits
 from scanner.verify.document import unrepeatable
-from tests.builders import BuiltImage, file, image_of, layer, tar_of, whiteout, write
+from tests.builders import BuiltImage, compress, file, image_of, layer, layout_members, tar_of, whiteout, write
 from tests.conftest import Leakscan
 
 VALUE = "kx0-" + "unlikely/Value&more"
@@ -33,6 +35,14 @@ def image() -> BuiltImage:
         config={"config": {"Env": [f"PASSWORD={VALUE}"]}},
         history=[{"created_by": f"RUN echo '{VALUE}' > /srv/a.env # buildkit"}, {"created_by": "RUN rm /srv/gone"}],
     )
+
+
+def ustar(name: str) -> bytes:
+    """A tar of one empty member, its name in two fields of the header if it is long."""
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        tar.addfile(tarfile.TarInfo(name))
+    return target.getvalue()
 
 
 @pytest.fixture
@@ -61,6 +71,21 @@ def test_another_form_of_the_same_image(tmp_path: Path, report: Path, leakscan: 
     path = write(tmp_path / "saved.tar", plain.docker_archive())
 
     assert leakscan("verify", report, path, *SECRETS, env=GIVEN).returncode == 0
+
+
+def test_a_layer_that_no_manifest_names(tmp_path: Path, leakscan: Leakscan) -> None:
+    """What its headers cut in two is proven by the bytes of the header, as in a layer of the image."""
+    long = "srv/" + "d" * 90 + "/" + "kx0-" + "unlikely" + "e" * 60
+    clean, orphan = image_of(layer(file("a", b"hi"))), compress(ustar(long), "gz")
+    path = write(tmp_path / "image.tar", tar_of(*layout_members(clean, blobs=[orphan])))
+    secret = ("--secret", "id=given,env=GIVEN")
+    given = {"GIVEN": "d/" + "kx0-" + "unlikely"}
+    ran = leakscan(path, *secret, "--format", f"json={tmp_path}/report.json", env=given)
+    assert ran.returncode == 1
+
+    ran = leakscan("verify", tmp_path / "report.json", path, *secret, env=given)
+
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_an_absence_whose_value_is_not_given(report: Path, leakscan: Leakscan) -> None:

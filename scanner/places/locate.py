@@ -138,35 +138,19 @@ def _in_layer(
     layer: Layer, outcome: BlobOutcome, sighting: Sighting, fate_of: Callable[[int, bytes | Called, int, bool], Fate],
     number: int, platform: str | None,
 ) -> Place:  # fmt: skip
-    match, length = sighting.match, sighting.match.end - sighting.match.start
-    state, removed_by = State.HIDDEN, None  # bytes of no member never reach the filesystem
+    match, state, removed_by = sighting.match, State.HIDDEN, None  # bytes of no member never reach the filesystem
     if sighting.member is not None:
-        data = sighting.part in ("data", "inside")
-        end = fate_of(layer.index, _asked(sighting.member, sighting.named), sighting.number, data)
+        end = fate_of(layer.index, _asked(sighting.member, sighting.named), sighting.number, _in_data(sighting))
         state, removed_by = end.state, end.layer
         match = replace(match, evidence=(*match.evidence, _LINKED)) if end.linked else match
-    in_name, unpacked = sighting.part == "name", sighting.part == "inside"
-    return Place(
+    return replace(
+        _in_blob(Surface.LAYER, outcome, sighting, stored=False),
         match=match,
-        surface=Surface.LAYER,
-        blob=outcome.blob,
-        compression=outcome.read.compression if outcome.read else "",
-        proof_key=outcome.read.proof_key if outcome.read else b"",
-        stored=sighting.stored if unpacked or in_name else (sighting.start, length),
-        offset=sighting.start if in_name or unpacked else sighting.start - sighting.base,
         path=None if sighting.member is None else path_of(sighting.member, sighting.named),
-        member=sighting.member,
-        member_offset=sighting.base if sighting.part in ("data", "inside") and sighting.member is not None else None,
         layer=layer,
-        line=sighting.line,
-        encoding=(*(("tar-header",) if sighting.part in ("structure", "name") else sighting.encoding), *match.encoding),
         state=state,
         removed_by=removed_by,
         instruction=layer.instruction,
-        content=sighting.within if unpacked else sighting.base,
-        inside=sighting.inside,
-        mac=sighting.mac or (outcome.proofs.get(sighting.stored, "") if unpacked or in_name else ""),
-        spelled=match.stored,
         image=number,
         platform=platform,
     )
@@ -174,57 +158,52 @@ def _in_layer(
 
 def _stored(layer: Layer, outcome: BlobOutcome, sighting: Sighting) -> Place:
     """A sighting in compressed bytes' own fields: gzip header, skippable zstd frame, what follows the stream."""
-    unpacked = sighting.part == "inside"
-    return Place(
-        match=sighting.match,
-        surface=Surface.LAYER,
-        blob=outcome.blob,
-        compression="stored",
-        proof_key=outcome.read.proof_key if outcome.read else b"",
-        stored=sighting.stored if unpacked else (sighting.start, sighting.match.end - sighting.match.start),
-        offset=sighting.start,
-        layer=layer,
-        encoding=(*sighting.encoding, *sighting.match.encoding),
-        state=State.HIDDEN,
-        instruction=layer.instruction,
-        content=sighting.within if unpacked else 0,
-        inside=sighting.inside,
-        mac=sighting.mac or (outcome.stored_proofs.get(sighting.stored, "") if unpacked else ""),
-        spelled=sighting.match.stored,
-    )
+    place = _in_blob(Surface.LAYER, outcome, sighting, stored=True)
+    return replace(place, layer=layer, instruction=layer.instruction)
 
 
 def blob_places(document: Document, outcome: BlobOutcome) -> Iterator[Place]:
     """The places of sightings in a blob that is no layer and no JSON: unreferenced layers, leftovers."""
-    plain = len(outcome.sightings)  # those behind them lie in the stored bytes
+    surface, plain = Surface(document.surface), len(outcome.sightings)
     for order, sighting in enumerate((*sorted(outcome.sightings, key=_lies), *outcome.stored_sightings)):
-        proofs = outcome.proofs if order < plain else outcome.stored_proofs
-        compression = outcome.read.compression if outcome.read and order < plain else "stored"
         inner = document.where
         if sighting.member:
             inner = f"{document.where}: {sighting.named or text_of(clean(sighting.member))}"
             inner = sighting.named.again(inner, f"{document.where}: {sighting.named.mark}") if sighting.named else inner
-        unpacked = sighting.part == "inside"
-        yield Place(
-            match=sighting.match,
-            surface=Surface(document.surface),
-            blob=outcome.blob,
-            compression=compression,
-            proof_key=outcome.read.proof_key if outcome.read else b"",
-            stored=sighting.stored if unpacked else (sighting.start, sighting.match.end - sighting.match.start),
-            offset=sighting.start if unpacked else sighting.start - sighting.base,
-            path=inner,
-            member=sighting.member,
-            member_offset=sighting.base if sighting.member is not None else None,
-            line=sighting.line,
-            encoding=(*sighting.encoding, *sighting.match.encoding),
-            spelled=sighting.match.stored,
-            state=State.HIDDEN if sighting.member else State.LIVE,
-            content=sighting.within if unpacked else sighting.base,
-            inside=sighting.inside,
-            order=order,
-            mac=sighting.mac or (proofs.get(sighting.stored, "") if unpacked else ""),
-        )
+        state = State.HIDDEN if sighting.member else State.LIVE
+        place = _in_blob(surface, outcome, sighting, stored=order >= plain)
+        yield replace(place, path=inner, state=state, order=order)
+
+
+def _in_blob(surface: Surface, outcome: BlobOutcome, sighting: Sighting, *, stored: bool) -> Place:
+    """What the bytes of a blob tell of a sighting in them, in the *stored* ones or in the plain ones."""
+    match, read = sighting.match, outcome.read
+    header = sighting.part in ("structure", "name")
+    apart = sighting.part in ("name", "inside")  # it does not stand there as it is: other bytes prove it
+    proofs = outcome.stored_proofs if stored else outcome.proofs
+    base = 0 if stored else sighting.base
+    return Place(
+        match=match,
+        surface=surface,
+        blob=outcome.blob,
+        compression="stored" if stored else read.compression if read else "",
+        proof_key=read.proof_key if read else b"",
+        stored=sighting.stored if apart else (sighting.start, match.end - match.start),
+        offset=sighting.start if apart else sighting.start - base,
+        member=sighting.member,
+        member_offset=sighting.base if _in_data(sighting) and sighting.member is not None else None,
+        line=sighting.line,
+        encoding=(*(("tar-header",) if header else sighting.encoding), *match.encoding),
+        state=State.HIDDEN,
+        content=sighting.within if sighting.part == "inside" else base,
+        inside=sighting.inside,
+        mac=sighting.mac or (proofs.get(sighting.stored, "") if apart else ""),
+        spelled=match.stored,
+    )
+
+
+def _in_data(sighting: Sighting) -> bool:
+    return sighting.part in ("data", "inside")
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,11 @@ _BOUNDS = re.compile(rb"\bobj\b|\btrailer\b|\b(?:end)?stream\b")
 _NUMBERS = 40  # bytes before `obj` that hold an object's number and generation
 _STEP = 1 << 22
 
-_SHOWN = re.compile(rb"\((?:[^()\\]|\\.)*\)|<[0-9A-Fa-f\s]+>|\bT(?:[JjdDm]\b|\*)|['\"]|-?\d+(?:\.\d+)?", re.DOTALL)
+#: strings, operators that begin a line, moves that may be as far as a blank; each begins with one fixed character, to
+#: which `re` skips
+_SHOWN = re.compile(
+    rb"\((?:[^()\\]|\\.)*\)|<[0-9A-Fa-f\s]+>|T(?<!\wT)(?:[dDm]\b|\*)|'|\"|-\d{3,}(?:\.\d+)?", re.DOTALL
+)
 _ESCAPE = re.compile(rb"\\([0-7]{1,3}|\r?\n|.)", re.DOTALL)
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
 _WORD_GAP = -200.0  # thousandths of an em: a move this far to the right looks like a blank
@@ -109,9 +113,9 @@ def _shown(stream: bytes) -> bytes:
         elif text[:1] == b"<":
             digits = bytes(text[1:-1]).translate(None, b" \t\r\n\f")
             found.append(bytes.fromhex((digits + b"0" * (len(digits) % 2)).decode()))
-        elif text in (b"Td", b"TD", b"Tm", b"T*", b"'", b'"'):
+        elif text[:1] != b"-":
             found.append(b"\n")
-        elif text[:1] == b"-" and float(text) < _WORD_GAP:
+        elif float(text) < _WORD_GAP:
             found.append(b" ")
     return re.sub(rb"\n{2,}", b"\n", b"".join(found)).strip()
 

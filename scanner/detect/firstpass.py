@@ -38,8 +38,9 @@ _FORMAT = b"leakscan first pass 8\n"
 _FIRST_LINES = 1024
 _END_BITS = 40  # of a number that holds a trigger and where it ended
 _END_MASK = (1 << _END_BITS) - 1
-#: a whole line that is none of INI: no comment, section or indented line, and without a delimiter
-_NO_SETTING = re.compile(rb"^[^ \t\r\n#;\[=:][^=:\n]*\n", re.MULTILINE)
+#: a whole line that is none of INI: no comment, section or indented line, and without a delimiter; with the newline
+#: before it, to which `re` skips
+_NO_SETTING = re.compile(rb"\n[^ \t\r\n#;\[=:][^=:\n]*\n")
 _COMPILE = f"""
 import pickle, sys
 sys.path[:] = pickle.load(sys.stdin.buffer)
@@ -209,7 +210,7 @@ def _may_be_settings(data: memoryview, path: str) -> bool:
     if path.endswith((".yaml", ".yml", ".eyaml")):
         return True
     # nearly every other kind of file shows in its first lines
-    if _NO_SETTING.search(bytes(data[:_FIRST_LINES])):
+    if _NO_SETTING.search(b"\n" + bytes(data[:_FIRST_LINES])):
         return False
     return reads_as_assignments(data, "OTHER")
 

@@ -20,8 +20,9 @@ _HEAD = 8 << 10
 LONGEST = 16 << 10
 #: how long a line beside an assignment may be, and how many of them may stand between a key and its value's line
 _REACH, _LINES_ABOVE = 8 << 10, 8
-#: a line that no INI file has: neither blank, comment, section nor indented, and without a delimiter or a name
-_FOREIGN = re.compile(rb"(?:\A|[\r\n])(?:[^\s#;\[=:][^\r\n=:]*(?=[\r\n]|\Z)|[=:])")
+#: a line that no INI file has: neither blank, comment, section nor indented, and without a delimiter or a name; with
+#: the newline before it, to which `re` skips
+_FOREIGN = re.compile(rb"\n(?:[^\s#;\[=:][^\n=:]*(?=\n|\Z)|[=:])")
 _FIRST_WORD = re.compile(rb"(?:[ \t]*+(?:[#;][^\r\n]*+)?[\r\n])*+[ \t]*+([^ \t\r\n])")
 _YAML_COMMENT = re.compile(r"\s#")
 
@@ -57,7 +58,7 @@ def reads_as_assignments(data: memoryview, kind: str) -> bool:
     head = bytes(data[:_HEAD])
     if len(data) > _HEAD:
         head = head[: max(head.rfind(b"\n"), head.rfind(b"\r"), 0)]
-    if b"\0" in head or _FOREIGN.search(head):
+    if b"\0" in head or _FOREIGN.search(b"\n" + head.replace(b"\r", b"\n")):
         return False
     first = _FIRST_WORD.match(head)
     return first is not None and (kind == "OTHER" or first[1] == b"[")

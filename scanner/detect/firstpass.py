@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
-import itertools
+import operator
 import os
 import pickle
 import platform
@@ -246,7 +246,7 @@ class SetAside:
 
 def _ascending(places: array[int]) -> Sequence[int]:
     """The places in order, each once; most are so already."""
-    return places if all(before < after for before, after in itertools.pairwise(places)) else sorted(set(places))
+    return places if all(map(operator.lt, places, places[1:])) else sorted(set(places))
 
 
 class FirstPass:
@@ -309,10 +309,12 @@ class FirstPass:
             return []
         ends = {owner: array("Q") for owner in claimed}
         for event in self._events:
-            trigger, end = event >> _END_BITS, event & _END_MASK
+            trigger = event >> _END_BITS
             if not structure or self._structural[trigger]:
-                places = ends.setdefault(self._owners[trigger], array("Q"))
-                if not places or places[-1] != end:
+                owner, end = self._owners[trigger], event & _END_MASK
+                if (places := ends.get(owner)) is None:
+                    ends[owner] = array("Q", (end,))
+                elif not places or places[-1] != end:
                     places.append(end)
         del self._events[:]
         self.fired = ends.keys()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from enum import Enum, auto
+from functools import lru_cache
 
 
 class Context(Enum):
@@ -40,6 +41,7 @@ _DOCUMENT = re.compile(r"(?:^|[/:])[0-9a-f]{64}(?:\.json)?\Z|^config of |^sha(?:
 _BUILD_NAMES = ("dockerfile", "containerfile")
 
 
+@lru_cache(maxsize=16)  # every detector asks for the content at hand
 def context_of(path: str) -> Context:
     """The kind of the content called *path*: a member path, or the name of a document such as an image's config."""
     name = posixpath.basename(path).lower()

@@ -19,7 +19,7 @@ from scanner.detect.plugins.lines import Line
 DIGEST_LENGTHS = frozenset((32, 40, 56, 64, 96, 128))
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _CHECKSUM = re.compile(r"(?:sha|md)-?\d{1,3}[-_=:]", re.IGNORECASE)
-_SECRET_WORDS = (b"secret", b"passw", b"pwd", b"token", b"apikey", b"api_key", b"credential", b"priv", b"auth")
+_SECRET_WORDS = re.compile(rb"secret|passw|pwd|token|api_?key|credential|priv|auth")
 #: the words that a name is made of; single letters and digits in between are what random strings have more of
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _EXPRESSION = re.compile(r"[(){}\[\]<>*]|\$|%[sdr(]|\\[nrt]|=>|&&|\|\||::")
@@ -106,9 +106,8 @@ class Judge:
 
 
 def names_secret(before: bytes) -> bool:
-    """Whether the text in front of a value speaks of a secret. Asked for every digest, so it is no expression."""
-    lower = before.lower()
-    return any(word in lower for word in _SECRET_WORDS)
+    """Whether the text in front of a value speaks of a secret."""
+    return _SECRET_WORDS.search(before.lower()) is not None
 
 
 def is_name(value: str) -> bool:

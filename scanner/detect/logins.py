@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from scanner.detect import plausible
 from scanner.detect.base import Trigger
@@ -24,6 +24,8 @@ _REACH = 72
 #: bytes around a password in which its user or server is looked for, and lines
 _AROUND, _LINES = 240, 5
 _LONGEST = 120
+#: a word for password, a sign with blanks around it, and a value of the greatest length
+_LONGEST_ASSIGNED = _REACH + _LONGEST
 #: the words for password and for user, in the languages that settings and notes are written in most
 _FOREIGN_WORDS = (
     "비밀번호|패스워드|암호|비번|密码|密碼|口令|パスワード|暗証番号|пароль|passwort|kennwort|contraseña|senha|hasło".encode()
@@ -44,7 +46,7 @@ _ASSIGNED_ASCII = re.compile(
     + b"|".join(rb"(?<=" + word[:1] + rb")" + word[1:] for word in _ASCII_WORDS) + rb")" + _VALUE,
     re.IGNORECASE,
 )  # fmt: skip
-_NAME_BEFORE = re.compile(rb"[A-Za-z0-9_.$-]{0,48}\Z")
+_NAME_SIGNS, _LONGEST_NAME = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.$-", 48
 _USER = re.compile(
     rb"(?:(?<![A-Za-z0-9])(?:user(?:[-_ ]?(?:name|id))?|login(?:[ _-]?(?:as|name|id))?|e-?mail|uid|usr"
     rb"|account(?:[-_ ]?name)?|id|role"
@@ -75,8 +77,7 @@ _SPECIAL_SIGN = re.compile(rb"[!@#$%^&*=?]")
 _SPECIAL = re.compile(rb"[!@#$%^&*+=?~-]")
 
 
-@dataclass(frozen=True, slots=True)
-class _Login:
+class _Login(NamedTuple):
     """A password and where it, its name and its word stand in a window."""
 
     name: bytes
@@ -140,7 +141,8 @@ class LoginDetector:
 def _logins(window: bytes, begin: int, stop: int) -> Iterator[_Login]:
     at = max(begin, 0)
     assigned = _ASSIGNED_ASCII if window.isascii() else _ASSIGNED
-    while (match := assigned.search(window, at)) is not None and match.start() < stop:
+    end = stop + _LONGEST_ASSIGNED  # what begins before *stop* ends before that
+    while (match := assigned.search(window, at, end)) is not None and match.start() < stop:
         at = match.start("secret")
         quote, value = match.group("quote"), match.group("secret")
         if quote and not match.group("close"):
@@ -148,13 +150,13 @@ def _logins(window: bytes, begin: int, stop: int) -> Iterator[_Login]:
         if quote and b"=" in match.group("sign") and _of_another(window, match):
             continue
         if not quote:
-            whole, value = value, re.split(rb"[,;(){}\[\]|&]", value, maxsplit=1)[0].rstrip(b".")
+            whole, value = value, _CUTS.split(value, maxsplit=1)[0].rstrip(b".")
             if _SUBSCRIBED.match(whole, len(value)) is not None and _IS_NAME.fullmatch(value) is not None:
                 continue
         if len(value) >= _LEAST:
-            head = _NAME_BEFORE.search(window[max(0, match.start() - 48) : match.start()])
-            name = (head.group() if head else b"") + window[match.start() : match.start("end")]
-            before = match.start() - (len(head.group()) if head else 0)
+            before = max(0, match.start() - _LONGEST_NAME)
+            before += len(window[before : match.start()].rstrip(_NAME_SIGNS))
+            name = window[before : match.start("end")]
             if not quote and match.group("sign") == b":" and window[before - 1 : before] == b":":
                 continue  # one of many words with colons between them, as commands are named
             if name == b"pass" and match.group("sign") == b":" and _MIXED.match(value) is None:
@@ -163,6 +165,8 @@ def _logins(window: bytes, begin: int, stop: int) -> Iterator[_Login]:
 
 
 _LEAST = 4
+#: signs that a value without quotes ends before
+_CUTS = re.compile(rb"[,;(){}\[\]|&]")
 #: what follows the name of a function or a table
 _SUBSCRIBED = re.compile(rb"[(\[]")
 _IS_NAME = re.compile(rb"[A-Za-z_][\w.]*")

@@ -7,8 +7,8 @@ import functools
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from scanner.detect import declared, dialect, plausible
 from scanner.detect.armour import key_digest
@@ -69,11 +69,11 @@ _WORD = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 #: checks of rules whose secret is a key in armour: it is known by its body, however that is laid out
 _KEY_CHECKS = frozenset(("pem", "service-account"))
 _SECRETS = ("secret", "secret2", "secret3")
+_Names = tuple[tuple[str, int], ...]  # of groups, and their numbers
 _STEP_DOWN = {Confidence.HIGH: Confidence.MEDIUM, Confidence.MEDIUM: Confidence.LOW, Confidence.LOW: Confidence.LOW}
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):  # a tuple, as there are a hundred thousand in an image
     """A match of the pattern; offsets in the content. *more*: the rest of a run that goes on behind it."""
 
     groups: Mapping[str, bytes]
@@ -89,9 +89,9 @@ class _Compiled:
     """What a rule needs when it first confirms."""
 
     pattern: Any
-    names: Mapping[str, int]
+    names: _Names
     near: Any
-    near_names: Mapping[str, int]
+    near_names: _Names
     near_span: int
     span: int
     lead: int
@@ -166,7 +166,7 @@ class PatternDetector:
                 pattern,
                 _names_of(pattern),
                 near,
-                _names_of(near) if near is not None else {},
+                _names_of(near) if near is not None else (),
                 (dialect.max_width(near_node) or _MARGIN) + _MARGIN if near_node is not None else 0,
                 rule.span,
                 rule.lead or rule.span,
@@ -210,11 +210,11 @@ class PatternDetector:
                     at = self._next(window, match.start())
                     at = at if compiled.bounded else max(at, match.end())
                     continue
-                found = replace(found, more=more)
+                found = found._replace(more=more)
             yield found
             # what was taken for a value may hold the name of the next one: `TOKEN = env.API_TOKEN || "…"`
             # and the sign before that name is what tells where the name begins
-            at = max(found.secret_end - base - _NAME_BYTES, found.secret_start - base - 1, match.start() + 1)
+            at = max(found.secret_end - _NAME_BYTES, found.secret_start - 1, found.start + 1) - base
 
     def _declared(self, data: memoryview, found: _Found, compiled: _Compiled) -> _Found | None:
         """The match as long as a binary format around it says that its string is, if it is a match then."""
@@ -313,7 +313,7 @@ class PatternDetector:
             if found is not None:
                 taken.add(found.secret_start)
                 groups = {**_groups_of(companion, compiled.near_names), **found.groups}
-                yield replace(found, groups=groups)
+                yield found._replace(groups=groups)
 
     def _candidates(self, window: bytes, compiled: _Compiled) -> Iterator[Any]:
         at = 0
@@ -360,7 +360,7 @@ class PatternDetector:
             confidence = _STEP_DOWN[confidence]
             evidence.append(Evidence("length", "longer", f"{len(found.more)} characters more than any that is known"))
             whole = {**found.groups, "secret": value + found.more}
-            found = replace(found, groups=whole, secret_end=found.secret_end + len(found.more))
+            found = found._replace(groups=whole, secret_end=found.secret_end + len(found.more))
         return self._match(found, severity, confidence, tuple(evidence))
 
     def _value(self, found: _Found, context: Context) -> tuple[Confidence, str | None]:
@@ -424,25 +424,28 @@ def _free(candidates: Sequence[_Found], taken: set[int], place: int, within: int
     return None
 
 
-def _groups_of(match: Any, names: Mapping[str, int]) -> dict[str, bytes]:
-    """The named groups that took part, `secret2` and `secret3` under the name `secret`."""
-    values = match.groups()  # one call into RE2 for all of them
-    return {
-        "secret" if name in _SECRETS else name: value
-        for name, number in names.items()
-        if (value := values[number - 1]) is not None
-    }
+def _names_of(pattern: Any) -> _Names:
+    """Its named groups, `secret2` and `secret3` under the name `secret`: one of them takes part."""
+    names = ((name.decode("ascii"), number) for name, number in pattern.groupindex.items())
+    return tuple(("secret" if name in _SECRETS else name, number) for name, number in names)
 
 
-def _names_of(pattern: Any) -> dict[str, int]:
-    return {name.decode("ascii"): number for name, number in pattern.groupindex.items()}
+def _spans_of(match: Any, names: _Names) -> dict[str, tuple[int, int]]:
+    """Where the named groups that took part lie in the text."""
+    return {name: span for name, number in names if (span := match.span(number))[0] >= 0}
 
 
-def _found_of(match: Any, base: int, names: Mapping[str, int]) -> _Found:
-    start, end = next(
-        span for name in _SECRETS if name in names and (span := match.span(names[name])) != (-1, -1)
-    )
-    return _Found(_groups_of(match, names), base + match.start(), base + match.end(), base + start, base + end)
+def _groups_of(match: Any, names: _Names) -> dict[str, bytes]:
+    """What they hold. RE2's own `groups` takes longer."""
+    text = match.string
+    return {name: text[start:end] for name, (start, end) in _spans_of(match, names).items()}
+
+
+def _found_of(match: Any, base: int, names: _Names) -> _Found:
+    text, spans = match.string, _spans_of(match, names)
+    groups = {name: text[start:end] for name, (start, end) in spans.items()}
+    whole, secret = match.span(), spans["secret"]
+    return _Found(groups, base + whole[0], base + whole[1], base + secret[0], base + secret[1])
 
 
 def _companions(groups: Mapping[str, bytes]) -> Iterator[Evidence]:

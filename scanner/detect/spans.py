@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from scanner.detect import plausible
 
@@ -28,8 +28,7 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/]+")
 _IN_WORD = re.compile(rb"[A-Za-z0-9_-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Suppressed:
+class Suppressed(NamedTuple):
     """A place with the shape of a secret that was judged to be none; *reason* as in `plausible`."""
 
     rule_id: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from scanner.detect import plausible
 from scanner.detect.base import Trigger
@@ -19,8 +20,7 @@ from scanner.evidence import Confidence, Match, Secret
 _JWT_REST = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=")
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):
     """A value that a plugin matches, before any judgement.
 
     Attributes:

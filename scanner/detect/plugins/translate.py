@@ -11,7 +11,7 @@ import importlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from scanner.detect.dialect import compile_bytes
 from scanner.detect.plugins.alphabet import REPRESENTATIVES, byte_set
@@ -34,8 +34,7 @@ class Untranslatable(ValueError):
     """An expression uses what cannot be said without look-around or back-references. Names the construct."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Where an expression matched: the value, and the whole match that holds it. Characters of the text."""
 
     start: int

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from scanner.content.buffer import Buffer
 from scanner.content.sevencoders import is_stored, unpack
@@ -99,14 +99,14 @@ def _headers(content: Content, room: Room, at: int, start: int, end: int) -> Ite
             for reason, text in faults:
                 yield Fault(reason, content.inside, span[1] - span[0], text)
             raw, packed = buffer.view(), ((*packed[0], *steps), span)
-            yield replace(content.made(raw, *span, "", packed[0]), closed=True)
+            yield content.made(raw, *span, "", packed[0])._replace(closed=True)
         else:
             raise Broken("nested.depth", "the headers of the 7z archive are packed in each other too deeply")
         names = header.names.decode("utf-16-le", "replace")
         if names:
             room.take(len(names))
             lines = names.replace("\0", "\n").encode("utf-8", "replace")
-            yield replace(content.made(lines, *packed[1], "", (*packed[0], "utf-16-le")), closed=True)
+            yield content.made(lines, *packed[1], "", (*packed[0], "utf-16-le"))._replace(closed=True)
         if header.fault is not None:
             yield Fault(header.fault.reason, content.inside, len(raw), header.fault.what)
     finally:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from scanner.content.buffer import Buffer
 from scanner.content.squashblocks import Blocks, Cursor, Super, read_super
@@ -100,7 +100,7 @@ def _everything(content: Content, blocks: Blocks, room: Room) -> Iterator[Conten
             place = _range(content, head, head.directory_table, head.after(head.directory_table))
             tables = tuple(_range(content, head, *each) for each in sorted(blocks.tables))
             made = content.made(tree.names.view(), *place, "", (head.compressor,), covers=tables)
-            yield replace(made, closed=True)
+            yield made._replace(closed=True)
     finally:
         tree.names.close()
     yield from _attributes(content, blocks, room)
@@ -195,7 +195,7 @@ def _attributes(content: Content, blocks: Blocks, room: Room) -> Iterator[Conten
         if buffer.size:
             tables = tuple(_range(content, head, *each) for each in sorted(blocks.tables))
             place = _range(content, head, start, end)
-            yield replace(content.made(buffer.view(), *place, "", (head.compressor,), covers=tables), closed=True)
+            yield content.made(buffer.view(), *place, "", (head.compressor,), covers=tables)._replace(closed=True)
         if fault is not None:
             yield Fault(fault.reason, content.inside, None, "the attributes of the squashfs image are damaged")
     finally:

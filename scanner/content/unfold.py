@@ -115,7 +115,7 @@ def _with_packed(inner: Content, packed: Sequence[int]) -> Content:
     """A content that is not searched by itself, told where something may be packed in it."""
     start, end = inner.covers[0]
     low, high = bisect.bisect_right(packed, start), bisect.bisect_left(packed, end)
-    return replace(inner, packed=tuple(at - start for at in packed[low:high])) if low < high else inner
+    return inner._replace(packed=tuple(at - start for at in packed[low:high])) if low < high else inner
 
 
 def _uncovered(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from scanner.errors import LeakscanError
 from scanner.limits import MIB, Limits
@@ -29,8 +30,7 @@ class Run:
     back: Callable[[int, int], tuple[int, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):  # a tuple, as there is one for every file and for all that is in it
     """Bytes to be searched, and where they come from.
 
     Attributes:
@@ -57,7 +57,7 @@ class Content:
     depth: int = 0
     searched: bool = False
     closed: bool = False
-    run: Run | None = field(default=None, repr=False)
+    run: Run | None = None
     covers: tuple[tuple[int, int], ...] = ()
     packed: tuple[int, ...] = ()
 

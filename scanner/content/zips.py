@@ -263,7 +263,7 @@ def _stored(content: Content, entry: _Entry, room: Room, end: int, whole: bool) 
         told = entry.plain or _following(content.data, end, entry.size)
         fault = _DAMAGED if end - start < entry.size else _checked(told, content.data[start:end])
     if end > start and not (whole and fault):
-        yield replace(content.part(start, end, entry.name), covers=_covers(entry, end))
+        yield content.part(start, end, entry.name)._replace(covers=_covers(entry, end))
     if fault:
         yield Fault(fault[0], (*content.inside, entry.name), end - start, fault[1])
 

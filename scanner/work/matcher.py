@@ -172,10 +172,11 @@ def match_pieces(
         if piece.start < piece.end:
             records += _records(view, piece)
             objects += _objects(view, piece)
-            place = _name(piece), extent, piece.data, piece.size, piece.start - piece.data
+            name = (piece.member or b"").decode("utf-8", "surrogateescape")
+            place = name, extent, piece.data, piece.size, piece.start - piece.data
             to_know = piece.member is not None and not piece.again
-            if not (to_know and search.known.repeats(*place) and search.is_judged_by_tail(place[0])):
-                seen, nested, aside = _member(search, view, piece, budget)
+            if not (to_know and search.known.repeats(*place) and search.is_judged_by_tail(name)):
+                seen, nested, aside = _member(search, view, piece, name, budget)
                 found += seen
                 gaps += nested
                 ignored += [replace(one, member=piece.member) for one in aside]
@@ -186,21 +187,17 @@ def match_pieces(
     return Matched(found, size, records, digests, gaps, ignored, objects)
 
 
-def _name(piece: Piece) -> str:
-    return (piece.member or b"").decode("utf-8", "surrogateescape")
-
-
 def _member(
-    search: Search, view: memoryview, piece: Piece, budget: Budget
+    search: Search, view: memoryview, piece: Piece, name: str, budget: Budget
 ) -> tuple[list[Sighting], list[NestedGap], list[Ignored]]:
     """A window of a member's data, and with the first one what is inside the member. Bytes of a layer that belong to
     no member are a gap already if they matter, so nothing inside them is another; a whole blob is none."""
-    found, clues, ignored = _window(search, view, piece)
+    found, clues, ignored = _window(search, view, piece, name)
     gaps: list[NestedGap] = []
     if piece.again and piece.member is None:  # what is packed there is looked at elsewhere
         return found, gaps, ignored
     whole = view[piece.data : piece.data + piece.size]
-    content = Content(whole, _name(piece), (0, piece.size))
+    content = Content(whole, name, (0, piece.size))
     for seen in search.inside(content, clues, budget, piece.start == piece.data):
         if isinstance(seen, Inner):
             found.append(_sighting(seen, piece.member, piece.number, piece.data))
@@ -296,7 +293,7 @@ def _lead(view: memoryview, at: int) -> int:
 
 
 def _window(
-    search: Search, view: memoryview, piece: Piece
+    search: Search, view: memoryview, piece: Piece, name: str
 ) -> tuple[list[Sighting], list[Clue], list[Ignored]]:
     """One window of a member's data with what its neighbours overlap; a match belongs to the window it starts in.
 
@@ -305,7 +302,6 @@ def _window(
     lead = _lead(view, piece.start) if piece.member is None else 0
     start = max(piece.data, piece.start - OVERLAP) - lead
     end = min(piece.data + piece.size, piece.end + OVERLAP)
-    name = _name(piece)
     line, counted = 1, piece.data
     found = []
     matches, clues = search.matches(view[start:end], name)

@@ -98,6 +98,20 @@ def test_an_update_keeps_what_holds() -> None:
     assert by_path == {"app/.env": ("old sins", TODAY, None), "added": ("from September", later, date(2027, 1, 1))}
 
 
+def test_what_was_not_read_is_not_gone() -> None:
+    """Of an image that was read in part an update drops nothing; fingerprints of another key cannot stay."""
+    old = made(seen(), seen(path="elsewhere"))
+    marked = made(seen(None, mark="fp"), key="bb")
+
+    file, new, gone = old.updated([seen(), seen(NEW)], TODAY, "more", None, complete=False)
+    foreign = baseline.parsed(json.loads(marked.text()), "b.json", "aa").updated([], TODAY, "x", None, complete=False)
+
+    assert (new, gone, len(file.entries)) == (1, 0, 3)
+    assert known(file, seen(path="elsewhere"))
+    assert marked.updated([], TODAY, "x", None, complete=False)[1:] == (0, 0)
+    assert (foreign[0].entries, foreign[1:]) == ((), (0, 1))
+
+
 def test_an_expired_entry_is_renewed_by_an_update_only() -> None:
     """A scan tells that it has expired; an update accepts it again, with a new date."""
     file, _, _ = Baseline.fresh(TODAY, "aa").updated([seen()], TODAY, "r", TODAY)
@@ -157,9 +171,9 @@ def test_values_of_a_report_are_used_where_it_has_them() -> None:
         {**entry, "gated": False, "secret": secret},
     ]
 
-    sightings, key = baseline.reported({"tool": {"key_id": "kk"}, "findings": findings}, "r.json")
+    sightings, key, complete = baseline.reported({"tool": {"key_id": "kk"}, "findings": findings}, "r.json")
 
-    assert key == "kk"
+    assert (key, complete) == ("kk", False)
     assert [each.value is not None for each in sightings] == [True, False, False]
 
 
@@ -266,6 +280,23 @@ def test_a_baseline_of_a_report_says_what_it_can_match_by(tmp_path: Path, leaksc
     assert elsewhere.returncode == 1
     assert "match only under the key" in " ".join(elsewhere.stdout.split())
     assert (foreign.returncode, (tmp_path / "c.json").exists()) == (2, False)
+
+
+def test_a_report_of_what_was_not_read_makes_no_silent_baseline(tmp_path: Path, leakscan: Run) -> None:
+    """Exit code 3 as for the image itself, and an update loses nothing by it."""
+    image = archive(tmp_path, "old.tar", a=OLD)
+    leakscan("baseline", "create", image, "-o", "b.json")
+    leakscan("--format", "json=r.json", "missing.tar")
+
+    create = leakscan("baseline", "create", "r.json", "-o", "c.json")
+    update = leakscan("baseline", "update", "r.json", "-o", "b.json")
+
+    assert (create.returncode, update.returncode) == (3, 3)
+    assert "not all of the image could be read" in create.stderr
+    assert "(0 new, 0 gone)" in update.stderr
+    assert "no entry was dropped" in update.stderr
+    assert leakscan("baseline", "update", "r.json", "-o", "b.json", "--allow-incomplete").returncode == 0
+    assert leakscan("--baseline", "b.json", image).returncode == 0
 
 
 def test_a_baseline_that_detect_secrets_made_is_understood(tmp_path: Path, leakscan: Run) -> None:

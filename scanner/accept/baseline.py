@@ -150,9 +150,12 @@ class Baseline:
             return dict(zip(distinct, made, strict=True))
 
     def updated(
-        self, sightings: Sequence[Sighting], today: date, reason: str, expires: date | None
+        self, sightings: Sequence[Sighting], today: date, reason: str, expires: date | None, complete: bool = True
     ) -> tuple[Baseline, int, int]:
-        """With exactly *sightings*: known entries stay as they are. Also how many are new, and how many are gone."""
+        """With exactly *sightings*: known entries stay as they are. Also how many are new, and how many are gone.
+
+        Unless all was read (*complete*) no entry is gone because it was not seen.
+        """
         known = self.known(sightings, today)
         keep = [at for at, entry in known.items() if entry.expires is None or today <= entry.expires]
         hashes = self._hashes(each for at, each in enumerate(sightings) if at not in keep)
@@ -169,10 +172,17 @@ class Baseline:
             if identity not in entries:
                 entries[identity] = entry
                 new += at not in keep
-        kept = len({id(known[at]) for at in keep})
-        # fingerprints of another key would be compared with those of this one: they cannot stay
+        kept = {id(known[at]) for at in keep}
+        if not complete:
+            seen_again = {id(entry) for entry in known.values()}
+            # fingerprints of another key would be compared with those of this one: they cannot stay
+            unseen = [each for each in self.entries
+                      if id(each) not in seen_again and (each.value or self.comparable)]  # fmt: skip
+            kept |= {id(entry) for entry in unseen}
+            for entry in unseen:
+                entries.setdefault((entry.sighting.place, entry.value or entry.fingerprint), entry)
         made = replace(self, entries=tuple(entries.values()), key_id=self.own_key_id)
-        return made, new, len(self.entries) - kept
+        return made, new, len(self.entries) - len(kept)
 
     def text(self) -> str:
         """The file: JSON, one finding a line, so that a change shows as such in a review."""
@@ -208,15 +218,17 @@ class Recorder:
         return {}
 
 
-def reported(document: Any, name: str) -> tuple[list[Sighting], str]:
-    """The gated findings of a JSON report, and the id of its key. Raises UnusableFile."""
+def reported(document: Any, name: str) -> tuple[list[Sighting], str, bool]:
+    """The gated findings of a JSON report, the id of its key, and whether all was read. Raises UnusableFile."""
     if not isinstance(document, dict) or not isinstance(document.get("findings"), list):
         raise UnusableFile(f"{name} is no report of leakscan", "Make one with --format json=FILE.")
     tool = document.get("tool")
     key = tool.get("key_id", "") if isinstance(tool, dict) else ""
+    coverage = document.get("coverage")
+    complete = isinstance(coverage, dict) and coverage.get("complete") is True
     try:
         gated = [each for each in document["findings"] if each["gated"]]
-        return [_reported(each) for each in gated], str(key)
+        return [_reported(each) for each in gated], str(key), complete
     except (KeyError, TypeError, AttributeError, ValueError):
         raise UnusableFile(f"{name} is no report of leakscan: a finding lacks what every finding has") from None
 

@@ -89,7 +89,7 @@ def create(output: Path, **options: Any) -> None:
 def update(output: Path, **options: Any) -> None:
     """Bring a baseline up to date with IMAGE or a report: new findings are added, those that are gone dropped.
 
-    Entries that still hold keep their reason and their date.
+    Entries that still hold keep their reason and their date. If not all of the image could be read, none is dropped.
 
     Exit codes: 0 the file is written, whatever was found; 3 not all of the image could be read.
     """  # fmt: skip
@@ -107,9 +107,8 @@ def _run(
     key, today = installation_key(os.environ), this_day()
     old = _old(output, key_id(key)) if update else Baseline.fresh(today, key_id(key))
     document = _report(target)
-    complete = True
     if document is not None:
-        seen = _reported(document, target, key_id(key), old, quiet)
+        seen, complete = _reported(document, target, key_id(key), old, quiet)
     else:
         progress = sys.stderr.isatty() and not (quiet or no_progress)
         least = "low" if fail_on == "never" else fail_on  # a project that does not fail yet wants a baseline most
@@ -117,12 +116,15 @@ def _run(
         if found is None:
             sys.exit(EXIT_INCOMPLETE)
         seen, complete = found
-    made, new, gone = old.updated(seen, today, reason.strip() or f"in the baseline since {today}", expires)
+    made, new, gone = old.updated(
+        seen, today, reason.strip() or f"in the baseline since {today}", expires, complete
+    )
     _save(output, made)
     if not quiet:
         _tell(output, made, new, gone, update)
         if not complete:
-            click.echo("leakscan: not all of the image could be read; what was not may hold more", err=True)
+            kept = ", so no entry was dropped" if update else ""
+            click.echo(f"leakscan: not all of the image could be read; what was not may hold more{kept}", err=True)
     sys.exit(EXIT_CLEAN if complete or allow_incomplete else EXIT_INCOMPLETE)
 
 
@@ -150,13 +152,13 @@ def _report(target: str) -> Any:
     return userfile.parsed(userfile.read(path), userfile.shown(path.name))
 
 
-def _reported(document: Any, target: str, own: str, old: Baseline, quiet: bool) -> list[Sighting]:
-    """The findings of a report; says by what they can be matched."""
+def _reported(document: Any, target: str, own: str, old: Baseline, quiet: bool) -> tuple[list[Sighting], bool]:
+    """The findings of a report, and whether all of the image was read; says by what they can be matched."""
     from scanner import userfile
     from scanner.accept import baseline as file
 
     name = userfile.shown(Path(target).name)
-    seen, key = file.reported(document, name)
+    seen, key, complete = file.reported(document, name)
     bound = sum(each.value is None for each in seen)
     if bound and key != own:
         raise UnusableFile(
@@ -172,7 +174,7 @@ def _reported(document: Any, target: str, own: str, old: Baseline, quiet: bool) 
             "needs this installation's key (LEAKSCAN_KEY carries it to others); a baseline from the image needs none",
             err=True,
         )
-    return seen
+    return seen, complete
 
 
 def _seen(

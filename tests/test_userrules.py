@@ -296,5 +296,5 @@ def test_a_wrong_rule_file_is_wrong_usage(tmp_path: Path) -> None:
                          check=False, timeout=120)  # fmt: skip
 
     assert run.returncode == 2
-    assert b"bad.toml: rule a: RE2 refuses" in run.stderr
+    assert b"bad.toml: rule a: RE2 refuses an expression: missing ): (\n" in run.stderr
     assert run.stdout == b""

@@ -284,7 +284,13 @@ def compile_pattern(pattern: str) -> Any:
     try:
         return compile_bytes(pattern.encode("ascii"))
     except (re2.error, UnicodeEncodeError) as error:
-        raise DialectError(f"RE2 refuses it: {error}") from None
+        raise DialectError(f"RE2 refuses it: {refusal(error)}") from None
+
+
+def refusal(error: Exception) -> str:
+    """Why RE2 refuses an expression; its own errors say so in bytes."""
+    why = error.args[0] if error.args else ""
+    return why.decode("utf-8", "replace") if isinstance(why, bytes) else str(error)
 
 
 def compile_set(patterns: Iterable[str]) -> Callable[[bytes], list[int]]:
@@ -295,7 +301,7 @@ def compile_set(patterns: Iterable[str]) -> Callable[[bytes], list[int]]:
             found.Add(pattern.encode("ascii"))
         found.Compile()
     except (re2.error, UnicodeEncodeError) as error:
-        raise DialectError(f"RE2 refuses it: {error}") from None
+        raise DialectError(f"RE2 refuses it: {refusal(error)}") from None
     return lambda text: sorted(found.Match(text) or ())
 
 

@@ -215,8 +215,7 @@ class _Reader:
         try:
             return compiled(pattern)
         except re2.error as error:
-            why = str(error.args[0] if error.args else error)[:120]
-            raise UnusableFile(f"{where}: RE2 refuses an expression: {why}") from None
+            raise UnusableFile(f"{where}: RE2 refuses an expression: {dialect.refusal(error)[:120]}") from None
         except UnicodeEncodeError:
             what = f"{where}: an expression holds characters beyond ASCII"
             raise UnusableFile(what, "Write \\x.. for their bytes.") from None

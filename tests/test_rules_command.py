@@ -14,6 +14,7 @@ from scanner.detect import filekinds, files, keystores, rulepack
 from scanner.detect.checks import CHECKS
 from scanner.detect.describe import words
 from scanner.detect.entries import entries
+from scanner.evidence import KNOWN_SECRET
 from scanner.report.rules import page_of
 
 ROOT = Path(__file__).parent.parent
@@ -53,6 +54,7 @@ def test_every_rule_of_the_pack_is_listed() -> None:
     assert {rule.id for rule in rulepack.load().rules} <= set(listed)
     assert len([each for each in listed if each.startswith("context.")]) > 100
     assert {kind.rule for kind in (*filekinds.table(), *files.KINDS, *keystores.FORMS)} <= set(listed)
+    assert KNOWN_SECRET in listed  # findings name it as their rule, and `rules show` explains what findings name
 
 
 def test_words_and_severity_filter_the_list() -> None:

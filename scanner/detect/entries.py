@@ -16,9 +16,10 @@ from scanner.detect.plugins import entropy, keyword
 from scanner.detect.plugins.catalogue import KINDS, rule_id
 from scanner.detect.rulepack import Rule
 from scanner.detect.userrules import NONE, UserRules
-from scanner.evidence import Confidence, Severity
+from scanner.evidence import KNOWN_SECRET, Confidence, Severity
 
 CODE, DETECT_SECRETS, OWN = "Credential files, keystores, manifests", "Detectors of detect-secrets", "Rules of your own"
+GIVEN = "Secrets that you give"
 CONTEXT = "Known by the name of their issuer near them"
 #: the files of the pack in the order of the list; others follow by name
 _ORDER = ("cloud", "forges", "packages", "operations", "ai", "messaging", "payment", "services", "products", "keys",
@@ -62,6 +63,8 @@ def entries(own: UserRules = NONE) -> tuple[Entry, ...]:
     known = {entry.id for entry in found}
     found += [entry for entry in _code() if entry.id not in known]
     found += _detect_secrets()
+    found.append(Entry(KNOWN_SECRET, "A secret of --secret or --secrets-from, in any encoding", Severity.CRITICAL,
+                       Confidence.HIGH, GIVEN, KNOWN_SECRET, "Whatever the secret is for."))  # fmt: skip
     for name, content in own.packs:
         pack = rulepack.pack_of([(name, content)])
         found += [*_pack(pack, name, OWN), *_issuers(pack.issuers, OWN)]
@@ -71,7 +74,7 @@ def entries(own: UserRules = NONE) -> tuple[Entry, ...]:
 
 
 def _place(entry: Entry) -> tuple[int, int, str, str]:
-    last = {CONTEXT: 1, CODE: 2, DETECT_SECRETS: 3, OWN: 4}
+    last = {CONTEXT: 1, CODE: 2, DETECT_SECRETS: 3, GIVEN: 4, OWN: 5}
     name = entry.file.removesuffix(".toml")
     within = _ORDER.index(name) if name in _ORDER else len(_ORDER)
     return last.get(entry.group, 0), within, entry.group, entry.id

@@ -24,7 +24,7 @@ _STYLES = {
     Severity.LOW: Style.YELLOW,
 }
 _SURE = {
-    Confidence.HIGH: "its shape is enough to be sure",
+    Confidence.HIGH: "a match is enough to be sure",
     Confidence.MEDIUM: "likely a secret by its shape",
     Confidence.LOW: "a hint; reported, never gated",
 }

@@ -254,6 +254,18 @@ def test_a_pipeline_fails_on_new_findings_only(tmp_path: Path, leakscan: Run) ->
         assert value not in written + create.stderr + accepted.stdout + update.stderr
 
 
+def test_a_baseline_may_go_to_standard_output(tmp_path: Path, leakscan: Run) -> None:
+    """As reports may; only a file can be brought up to date."""
+    image = archive(tmp_path, "old.tar", a=OLD)
+
+    create = leakscan("baseline", "create", image, "-o", "-")
+    (tmp_path / "b.json").write_text(create.stdout)
+
+    assert not (tmp_path / "-").exists()
+    assert leakscan("--baseline", "b.json", image).returncode == 0
+    assert leakscan("baseline", "update", image, "-o", "-").returncode == 2
+
+
 def test_a_project_that_never_fails_has_a_baseline_too(tmp_path: Path, leakscan: Run) -> None:
     """fail-on never gates nothing; a baseline takes what the default would count."""
     write(tmp_path / ".leakscan.toml", b'fail-on = "never"\n')

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scanner.accept.baseline import Baseline, Sighting
 
 _HEAD = 4096
+_STDOUT = Path("-")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -48,7 +49,7 @@ def _options(command: F) -> F:
     for option in reversed((
         click.argument("target", metavar="IMAGE|REPORT.json"),
         click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE",
-                     help="The baseline file."),
+                     help="The baseline file; - is standard output."),
         click.option("--reason", default="", metavar="TEXT", help="Why the findings are accepted; for each new one."),
         click.option("--expires", callback=_day, metavar="DATE", help="The last day on which new entries hold."),
         click.option("--platform", metavar="OS/ARCH[/VARIANT]|all", callback=platform_option,
@@ -104,6 +105,8 @@ def _run(
     from scanner.accept.policy import this_day
     from scanner.keys import installation_key, key_id
 
+    if update and output == _STDOUT:
+        raise click.UsageError("update needs the file of a baseline that is there: -o FILE")
     key, today = installation_key(os.environ), this_day()
     old = _old(output, key_id(key)) if update else Baseline.fresh(today, key_id(key))
     document = _report(target)
@@ -196,7 +199,7 @@ def _seen(
 def _save(path: Path, made: Baseline) -> None:
     from scanner.output import Target, write
 
-    write(Target("json", path), [made.text()])
+    write(Target("json", None if path == _STDOUT else path), [made.text()])
 
 
 def _tell(path: Path, made: Baseline, new: int, gone: int, update: bool) -> None:
@@ -205,4 +208,5 @@ def _tell(path: Path, made: Baseline, new: int, gone: int, update: bool) -> None
     name = json.dumps(str(path))[1:-1]
     total = counted(len(made.entries), "finding")
     change = f" ({new:,} new, {gone:,} gone)" if update else ""
-    click.echo(f"leakscan: {total} accepted in {name}{change}; scan with --baseline {name}", err=True)
+    said = "accepted" if path == _STDOUT else f"accepted in {name}{change}; scan with --baseline {name}"
+    click.echo(f"leakscan: {total} {said}", err=True)

@@ -233,6 +233,10 @@ def test_the_trail_of_a_secret(
     assert (other.returncode, leakscan("audit", "--where", print_[:16], env=environment).returncode) == (0, 2)
     empty = leakscan("audit", "--where", print_, "--store", f"sqlite:///{tmp_path}/empty.sqlite3")
     assert empty.returncode == 3 and "nothing was audited" in empty.stderr
+    assert not (tmp_path / "empty.sqlite3").exists()  # a question makes no store
+    open_store(f"sqlite:///{tmp_path}/fresh.sqlite3").dispose()
+    fresh = leakscan("audit", "--where", print_, "--store", f"sqlite:///{tmp_path}/fresh.sqlite3")
+    assert fresh.returncode == 3 and "nothing was audited" in fresh.stderr
     assert token(1) not in told.stdout + given.stdout + given.stderr
     assert (other.returncode, "no image" in other.stdout) == (0, True)
     assert all((each.returncode, "names no fingerprint" in each.stderr) == (2, True) for each in misspelt)
@@ -1056,7 +1060,9 @@ def test_a_store_that_cannot_be_opened(leakscan: Leakscan, tmp_path: Path, url: 
     for words in (["audit", "registry.invalid"], ["audit", "--where", "0" * 32]):
         found = leakscan(*words, "--store", url.format(tmp_path))
 
-        assert found.returncode == 3 and found.stderr.splitlines()[0].endswith(f"cannot be opened: {reason}")
+        asked = "--where" in words and "/none/" in url  # what only asks makes no file, so none can be refused
+        said = "nothing was audited into that store: there is no such file" if asked else f"cannot be opened: {reason}"
+        assert found.returncode == 3 and found.stderr.splitlines()[0].endswith(said)
 
 
 def test_a_store_that_another_process_makes_is_waited_for(tmp_path: Path) -> None:

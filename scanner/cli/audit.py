@@ -218,7 +218,7 @@ def _where(words: str, store: str | None, outputs: Sequence[Output]) -> int:
 
     if any(output.format not in ("text", "json") for output in outputs):
         raise click.UsageError("--where is told as text or json")
-    engine = open_store(store or default_url(os.environ), away=tell_away)
+    engine = open_store(store or default_url(os.environ), away=tell_away, make=False)
     try:
         with explained():
             found = where.trails(engine, words, installation_key(os.environ), os.environ)

@@ -48,10 +48,13 @@ def default_url(environment: Mapping[str, str]) -> str:
     return f"sqlite:///{state_directory(environment) / 'audit.sqlite3'}"
 
 
-def open_store(url: str, durable: bool = False, away: Callable[[], object] | None = None) -> Store:
-    """The store at *url*, as SQLAlchemy writes it; a SQLite file is made if it is not there.
+def open_store(
+    url: str, durable: bool = False, away: Callable[[], object] | None = None, make: bool = True
+) -> Store:
+    """The store at *url*, as SQLAlchemy writes it.
 
     Args:
+        make: a SQLite file is made if it is not there, which is an error otherwise.
         durable: what is committed outlives a loss of power, too; a killed process loses no commit in any case.
         away: called once if the server does not answer, which then is waited for, a minute at the most; without it
             that is an error at once.
@@ -62,6 +65,9 @@ def open_store(url: str, durable: bool = False, away: Callable[[], object] | Non
     try:
         parsed = parse_url(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database:
+            if not make and not Path(parsed.database).exists():
+                tip = "Name the one that audits write: --store, LEAKSCAN_STORE."
+                raise StoreError("nothing was audited into that store: there is no such file", tip)
             _make_file(Path(parsed.database))
         engine = create_engine(parsed, pool_pre_ping=True)  # a server that was restarted is no error
         if engine.dialect.name == "sqlite":

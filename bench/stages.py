@@ -26,10 +26,10 @@ from scanner import detection
 from scanner.content.words import Budget
 from scanner.detect.base import Detector, Trigger
 from scanner.detect.firstpass import DatabaseCache, FirstPass, database, triggers_of
+from scanner.directories import cache_directory
 from scanner.evidence import Gap, Match
 from scanner.image.blob import Blob, spool
 from scanner.image.source import open_image
-from scanner.keys import cache_directory
 from scanner.layer.compression import sniff
 from scanner.layer.expand import expand, map_blob, plain_digests
 from scanner.layer.walk import Piece, Walk

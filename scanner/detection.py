@@ -15,7 +15,7 @@ from scanner.detect.known.parts import Known, detectors_of
 from scanner.detect.known.search import segments
 from scanner.detect.published import Unpublished
 from scanner.detect.userrules import UserRules
-from scanner.keys import cache_directory
+from scanner.directories import cache_directory
 from scanner.request import Detection
 
 

@@ -37,13 +37,13 @@ from scanner.image.instruction import Step, parse_created_by
 from scanner.image.maker import Builder
 from scanner.image.model import Layer
 from scanner.image.recipe import Recipe
-from scanner.keys import fingerprint
 from scanner.places.firstseen import FirstSeen
 from scanner.places.locate import Place, text_of
-from scanner.redact import Redactor, preview
 from scanner.report.escape import plain
-from scanner.seal import SealedSecret
-from scanner.steps import Steps
+from scanner.secrecy.keys import fingerprint
+from scanner.secrecy.redact import Redactor, preview
+from scanner.secrecy.seal import SealedSecret
+from scanner.secrecy.steps import Steps
 
 #: what a rebuild changes in names and in the classic builder's COPY
 _DIGEST = re.compile(r"(?:sha256:)?[0-9a-f]{64}|(?<=file:)[0-9a-f]+|(?<=dir:)[0-9a-f]+|(?<=multi:)[0-9a-f]+")

@@ -18,17 +18,17 @@ from scanner.image.history import users
 from scanner.image.maker import builder_of
 from scanner.image.model import Image, Layer, OpenedImage
 from scanner.image.recipe import recipe_of
-from scanner.keys import fingerprint, key_id
 from scanner.places.ignored import shown
 from scanner.places.locate import Place, Text, text_of
 from scanner.places.merge import merged
 from scanner.prove import Settings, findings
-from scanner.redact import Redactor
 from scanner.report.escape import plain
 from scanner.request import Detection, Options
-from scanner.steps import Steps
+from scanner.secrecy.keys import fingerprint, key_id
+from scanner.secrecy.redact import Redactor
+from scanner.secrecy.steps import Steps
+from scanner.secrecy.unseal import unsealed
 from scanner.surfaces import documents_of
-from scanner.unseal import unsealed
 from scanner.work.jobs import BlobOutcome
 
 

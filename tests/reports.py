@@ -27,7 +27,7 @@ from scanner.evidence import (
     State,
     Surface,
 )
-from scanner.redact import Redactor
+from scanner.secrecy.redact import Redactor
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 FAKE = "not-a-real-one"

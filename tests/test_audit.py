@@ -39,9 +39,9 @@ from scanner.errors import InvalidReference, StoreError
 from scanner.evidence import Severity
 from scanner.image.registry.client import Client
 from scanner.image.registry.settings import Settings
-from scanner.keys import fingerprint
 from scanner.limits import Limits
 from scanner.request import Detection
+from scanner.secrecy.keys import fingerprint
 from scanner.store.database import Store, open_store
 from scanner.store.ledger import State, appearances
 from scanner.store.schema import METADATA

@@ -33,7 +33,7 @@ from scanner.limits import Limits
 from scanner.report.json import render
 from scanner.request import Detection, Options
 from scanner.scan import scan
-from scanner.seal import Seal
+from scanner.secrecy.seal import Seal
 from scanner.surfaces import blob_jobs
 from scanner.work.jobs import BlobOutcome
 from scanner.work.messages import Form

@@ -22,7 +22,7 @@ from urllib.parse import quote
 import pytest
 
 from scanner import detection
-from scanner.output import FORMATS
+from scanner.report.output import FORMATS
 from tests.builders import (
     OCI_LAYER,
     BuiltImage,

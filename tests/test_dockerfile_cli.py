@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scanner.output import FORMATS
+from scanner.report.output import FORMATS
 from testimages.values import github_token
 from tests.builders import directory, file, image_of, layer, whiteout, write
 

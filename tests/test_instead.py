@@ -17,7 +17,7 @@ from scanner.evidence import Remediation, Secret, State, Surface
 from scanner.image.instruction import Step, parse_created_by
 from scanner.image.maker import Builder, builder_of
 from scanner.oci import HistoryEntry
-from scanner.redact import Redactor
+from scanner.secrecy.redact import Redactor
 
 FAKE = "not-a-real-one"
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.redact import Redactor, preview, spellings
+from scanner.secrecy.redact import Redactor, preview, spellings
 
 AWKWARD = b"p\"a$s'w&<o>r d/\\\xc3\xa9+%"
 

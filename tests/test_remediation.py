@@ -14,7 +14,7 @@ from scanner.advice.rewrite import rewrite
 from scanner.evidence import Secret, State, Surface
 from scanner.image.instruction import Step, parse_created_by
 from scanner.image.maker import Builder
-from scanner.redact import Redactor
+from scanner.secrecy.redact import Redactor
 
 FAKE = "not-a-real-one"
 

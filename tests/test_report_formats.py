@@ -35,9 +35,9 @@ from scanner.evidence import (
     State,
     Surface,
 )
-from scanner.output import FORMATS, Target, render, setting_of
 from scanner.report import attest, escape, github, gitlab, junit, markdown, sarif
 from scanner.report import csv as table
+from scanner.report.output import FORMATS, Target, render, setting_of
 from scanner.report.phrases import image_name
 from scanner.report.setting import Setting
 from tests import reports

@@ -12,7 +12,7 @@ from scanner.layer.tree import Tree, parent_hashes, parents, path_hash
 from scanner.layer.walk import Walk
 from scanner.limits import Limits
 from scanner.places.states import Fate, fate
-from scanner.seal import Seal
+from scanner.secrecy.seal import Seal
 from scanner.work.keyed import keyed_tree
 from tests.builders import Content, directory, file, hardlink, opaque, symlink, tar_of, whiteout
 

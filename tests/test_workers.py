@@ -27,7 +27,7 @@ from scanner.audit.run import failed, note_failure
 from scanner.audit.worker import PACK_BYTES, Lost, read_pack
 from scanner.errors import StoreError
 from scanner.image.blob import Blob, BlobFile
-from scanner.seal import Seal
+from scanner.secrecy.seal import Seal
 from scanner.store.database import Store, open_store
 from scanner.store.database import text as sql
 from scanner.store.layers import KeptLayers

@@ -9,7 +9,7 @@ from scanner.advice.rewrite import secret_mount
 from scanner.evidence import Secret, State, Surface
 from scanner.image.instruction import Step
 from scanner.image.maker import Builder
-from scanner.redact import spellings
+from scanner.secrecy.redact import spellings
 
 #: Of a step that is told in a sentence the first letters are enough.
 _LONGEST_LINE = 120

@@ -10,7 +10,7 @@ from scanner.advice.chain import uses
 from scanner.advice.runs import from_mounts
 from scanner.evidence import Surface
 from scanner.places.locate import SETTINGS
-from scanner.redact import spellings
+from scanner.secrecy.redact import spellings
 
 _SET = re.compile(r"(?<!\S)([A-Za-z_]\w*)=")
 _NAME = re.compile(r"[A-Za-z_]\w*")

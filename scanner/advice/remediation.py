@@ -17,7 +17,7 @@ from scanner.advice.runs import run
 from scanner.evidence import Remediation, State, Surface
 from scanner.image.instruction import parse_created_by
 from scanner.image.maker import Builder
-from scanner.redact import Redactor
+from scanner.secrecy.redact import Redactor
 
 ROTATE = "Revoke or change the credential where it was issued, before anything else: whoever pulled the image has it."
 _DELETE = (

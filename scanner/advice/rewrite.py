@@ -16,7 +16,7 @@ from functools import partial
 from scanner.advice.shell import OPENERS, Edit, Kind, Part, Simple, Word, around, edited, parts, read
 from scanner.evidence import Secret
 from scanner.image.instruction import Step
-from scanner.redact import spellings
+from scanner.secrecy.redact import spellings
 
 #: Longer commands are not rewritten; nobody reads them, and only hostile ones are.
 _LONGEST = 16384

@@ -27,7 +27,7 @@ from scanner.image.remote import open_referrer, open_remote
 from scanner.limits import Limits
 from scanner.request import Detection, Options
 from scanner.scan import scan
-from scanner.seal import Seal
+from scanner.secrecy.seal import Seal
 from scanner.store.database import DatabaseError, Store, explained
 from scanner.store.layers import KeptLayers
 from scanner.store.ledger import Ledger, Result, State

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from scanner.errors import StoreError
-from scanner.keys import fingerprint
 from scanner.known import UnusableSecret, given_secrets
 from scanner.report import escape
-from scanner.seal import Seal
+from scanner.secrecy.keys import fingerprint
+from scanner.secrecy.seal import Seal
 from scanner.store.database import Store
 from scanner.store.layers import other_keys
 from scanner.store.ledger import Appearance, appearances, audited

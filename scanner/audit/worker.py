@@ -193,9 +193,9 @@ class _Desk:
     def __init__(self, url: str, jobs: int) -> None:
         from scanner import detection
         from scanner.audit.run import ready
-        from scanner.keys import installation_key
         from scanner.limits import Limits
-        from scanner.seal import Seal
+        from scanner.secrecy.keys import installation_key
+        from scanner.secrecy.seal import Seal
 
         self._engine = open_store(url, away=lambda: None)  # an image is not lost because its server starts again
         self._rules = detection.load(os.environ)

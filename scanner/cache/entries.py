@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scanner.keys import cache_directory
+from scanner.directories import cache_directory
 from scanner.limits import GIB, MIB
 
 #: what all entries together may take on the disk, unless the user says otherwise
@@ -59,7 +59,7 @@ class Entries:
 
     @classmethod
     def of(cls, environment: Mapping[str, str], key: bytes) -> Entries:
-        """Those of the user's cache directory (`keys.cache_directory`)."""
+        """Those of the user's cache directory (`directories.cache_directory`)."""
         return cls(entries_directory(environment), key)
 
     def get(self, kind: str, parts: Iterable[str]) -> bytes | None:

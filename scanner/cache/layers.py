@@ -17,7 +17,7 @@ from scanner.image.blob import Blob, BlobFile
 from scanner.image.model import OpenedImage
 from scanner.limits import Limits
 from scanner.oci import is_digest
-from scanner.seal import Seal
+from scanner.secrecy.seal import Seal
 from scanner.work.jobs import BlobJob, BlobOutcome
 from scanner.work.kept import keepable, packed, unpacked
 from scanner.work.messages import Form

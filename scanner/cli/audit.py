@@ -31,7 +31,7 @@ from scanner.cli.options import (
     store_option,
 )
 from scanner.errors import InvalidReference
-from scanner.output import Target as Output
+from scanner.report.output import Target as Output
 
 if TYPE_CHECKING:
     from scanner.audit.run import Audit, Display, Elsewhere, Wanted
@@ -132,8 +132,8 @@ def _wanted(
     from scanner import detection
     from scanner.audit.run import Wanted
     from scanner.audit.targets import Filters
-    from scanner.keys import installation_key
     from scanner.limits import Limits
+    from scanner.secrecy.keys import installation_key
 
     limits = Limits.from_environment(os.environ)
     chosen = None if platform == "all" else platform
@@ -176,7 +176,7 @@ def _elsewhere(
     """Has images of one registry read by workers."""
     from scanner.audit.queue import Priority, feeder
     from scanner.audit.run import rule_set
-    from scanner.seal import Seal
+    from scanner.secrecy.seal import Seal
 
     about = {
         "host": target.registry.host, "rules": rule_set(rules, wanted.platform, wanted.limits),
@@ -212,8 +212,8 @@ def _report(
 def _where(words: str, store: str | None, outputs: Sequence[Output]) -> int:
     """Say where and when a secret was seen; 1 if an image has it now."""
     from scanner.audit import where
-    from scanner.keys import installation_key
     from scanner.known import UnusableSecret
+    from scanner.secrecy.keys import installation_key
     from scanner.store.database import default_url, explained, open_store
 
     if any(output.format not in ("text", "json") for output in outputs):

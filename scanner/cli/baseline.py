@@ -103,7 +103,7 @@ def _run(
 ) -> None:  # fmt: skip
     from scanner.accept.baseline import Baseline
     from scanner.accept.policy import this_day
-    from scanner.keys import installation_key, key_id
+    from scanner.secrecy.keys import installation_key, key_id
 
     if update and output == _STDOUT:
         raise click.UsageError("update needs the file of a baseline that is there: -o FILE")
@@ -197,7 +197,7 @@ def _seen(
 
 
 def _save(path: Path, made: Baseline) -> None:
-    from scanner.output import Target, write
+    from scanner.report.output import Target, write
 
     write(Target("json", None if path == _STDOUT else path), [made.text()])
 

@@ -21,7 +21,7 @@ from scanner.cli.options import (
 from scanner.cli.scan import exit_code, report
 from scanner.cli.secrets import read_secrets, secret_options
 from scanner.errors import LeakscanError
-from scanner.output import FORMATS, Target
+from scanner.report.output import FORMATS, Target
 
 if TYPE_CHECKING:
     from scanner.detect.known.parts import Known
@@ -66,12 +66,12 @@ def _scan(
     from scanner import detection
     from scanner.evidence import Severity
     from scanner.image.kept import open_builder
-    from scanner.keys import installation_key
     from scanner.leftovers import scan_builder
     from scanner.limits import Limits
     from scanner.progress import shown
     from scanner.request import Options
     from scanner.result import unavailable
+    from scanner.secrecy.keys import installation_key
 
     limits = Limits.from_environment(os.environ)
     rules = detection.load(os.environ, secrets=known)

@@ -25,8 +25,8 @@ def info(form: str) -> None:
     None of them holds a value that was found.
     """  # fmt: skip
     from scanner.cache.entries import LARGEST, entries_directory, usage
+    from scanner.directories import cache_directory
     from scanner.errors import LeakscanError
-    from scanner.keys import cache_directory
     from scanner.report.escape import text
 
     found, where = usage(entries_directory(os.environ)), str(entries_directory(os.environ))
@@ -52,8 +52,8 @@ def info(form: str) -> None:
 def clear() -> None:
     """Remove results of earlier scans and compiled rules. The next scan makes them again."""
     from scanner.cache import entries
+    from scanner.directories import cache_directory
     from scanner.errors import LeakscanError
-    from scanner.keys import cache_directory
 
     try:
         freed = entries.clear(entries.entries_directory(os.environ))

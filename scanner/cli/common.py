@@ -13,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from scanner.errors import LeakscanError
-from scanner.output import FORMATS, Target, write
+from scanner.report.output import FORMATS, Target, write
 
 EXIT_CLEAN, EXIT_LEAKED, EXIT_USAGE, EXIT_INCOMPLETE = 0, 1, 2, 3
 SEVERITIES = ("critical", "high", "medium", "low", "never")

@@ -235,7 +235,7 @@ def read_baseline(path: Path, key: bytes) -> tuple[Acceptor, tuple[str, ...]]:
     """A baseline of ours or of detect-secrets, and what is to be said about it. Raises UnusableFile."""
     from scanner import userfile
     from scanner.accept import baseline, secretsbaseline
-    from scanner.keys import key_id
+    from scanner.secrecy.keys import key_id
 
     name = userfile.shown(path.name)
     document = userfile.parsed(userfile.read(path), name)

@@ -50,7 +50,7 @@ from scanner.cli.options import (
 )
 from scanner.cli.secrets import read_secrets, secret_options
 from scanner.errors import LeakscanError
-from scanner.output import FORMATS, Target, pieces, setting_of
+from scanner.report.output import FORMATS, Target, pieces, setting_of
 
 if TYPE_CHECKING:
     from scanner.accept.policy import Policy
@@ -164,8 +164,8 @@ def perform(asked: Asked) -> tuple[ScanResult, LeakscanError | None]:
     """The result, and the error if the image could not be opened."""
     from scanner.evidence import Severity
     from scanner.image.dockerfile import read
-    from scanner.keys import installation_key
     from scanner.limits import Limits
+    from scanner.secrecy.keys import installation_key
 
     recipe = read(asked.dockerfile) if asked.dockerfile else None
     gc.disable()  # one run, no cycles to speak of: thousands of findings are made and rendered without it
@@ -215,7 +215,7 @@ class _Earlier:
     def of(cls, run: _Run) -> _Earlier | None:
         """None if this run needs values, which are not kept, or may not use earlier results."""
         from scanner.cache import program
-        from scanner.keys import lasts
+        from scanner.secrecy.keys import lasts
 
         asked = run.asked
         if not asked.cached or asked.show_secrets or asked.show_suppressed or asked.known or run.policy.acceptors:
@@ -239,7 +239,7 @@ class _Earlier:
     def layers(self) -> CachedLayers:
         """What earlier scans gave for layers."""
         from scanner.cache.layers import CachedLayers
-        from scanner.seal import Seal
+        from scanner.secrecy.seal import Seal
 
         return CachedLayers(self.entries, self._rules, self._run.limits, Seal(self._run.key))
 
@@ -372,7 +372,7 @@ def _setting(targets: Sequence[Target]) -> Setting:
 
 def _tell_actions(result: ScanResult, targets: Sequence[Target], quiet: bool) -> None:
     """Annotations and summary where GitHub Actions runs this. The runner reads both streams of a job."""
-    from scanner.actions import annotate, append_summary, under_actions
+    from scanner.report.actions import annotate, append_summary, under_actions
 
     if not under_actions(os.environ):
         return

@@ -26,7 +26,7 @@ from scanner.cli.configured import (
 from scanner.cli.options import jobs_option, no_progress_option, quiet_option
 from scanner.cli.secrets import read_secrets, secret_options
 from scanner.errors import LeakscanError
-from scanner.output import Target
+from scanner.report.output import Target
 
 if TYPE_CHECKING:
     from scanner.accept.policy import Policy
@@ -115,11 +115,11 @@ def _checks(given: _Given, report: Any) -> list[Check]:
     from scanner import detection
     from scanner.image.arriving import here
     from scanner.image.source import open_image
-    from scanner.keys import installation_key
     from scanner.limits import Limits
     from scanner.progress import shown
     from scanner.request import Options
     from scanner.scan import scan
+    from scanner.secrecy.keys import installation_key
     from scanner.verify.claim import Check, Outcome
     from scanner.verify.document import unrepeatable
     from scanner.verify.image import fitting, terms_of

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scanner.evidence import Secret, Surface
-from scanner.keys import fingerprint
 from scanner.places.locate import Place
-from scanner.seal import SealedSecret
+from scanner.secrecy.keys import fingerprint
+from scanner.secrecy.seal import SealedSecret
 from scanner.work.called import mark
 
 #: Of the files of one layer that hold a value so many are remembered.

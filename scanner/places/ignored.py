@@ -9,8 +9,8 @@ from scanner.evidence import IgnoredPlace, Surface
 from scanner.image.model import Document, Image
 from scanner.layer.tree import clean
 from scanner.places.locate import Text, text_of
-from scanner.redact import Redactor
 from scanner.report.escape import plain
+from scanner.secrecy.redact import Redactor
 from scanner.work.jobs import BlobOutcome
 from scanner.work.messages import Ignored
 

@@ -19,7 +19,7 @@ from scanner.limits import MIB
 from scanner.packages.model import FileList, Installer, Package, PrivateOrigin, Record, Versions
 from scanner.packages.registries import is_public, of_environment, of_step
 from scanner.places.locate import Place
-from scanner.seal import Seal, SealedSecret, digest_of
+from scanner.secrecy.seal import Seal, SealedSecret, digest_of
 from scanner.work.called import Called, Entry, called, entry, key_of, mark
 from scanner.work.jobs import BlobOutcome
 from scanner.work.kept import seal_of

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from scanner import detection
 from scanner.audit.run import rule_set
-from scanner.keys import installation_key
 from scanner.limits import Limits
-from scanner.seal import Seal
+from scanner.secrecy.keys import installation_key
+from scanner.secrecy.seal import Seal
 from scanner.serve.logins import Safe
 from scanner.serve.queue import Queue
 from scanner.serve.registries import Registries

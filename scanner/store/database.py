@@ -15,8 +15,8 @@ from sqlalchemy import URL, Connection, Engine, Table, TextClause, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLAlchemyError
 
+from scanner.directories import state_directory
 from scanner.errors import StoreError
-from scanner.keys import state_directory
 
 #: an open store
 Store = Engine

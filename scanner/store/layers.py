@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from scanner.image.blob import Blob
 from scanner.oci import is_digest
-from scanner.seal import Seal
+from scanner.secrecy.seal import Seal
 from scanner.store.database import DatabaseError, Store, patient, put
 from scanner.store.schema import LAYERS
 from scanner.work.jobs import BlobOutcome

@@ -14,7 +14,7 @@ from itertools import islice
 from scanner.content.repositories import LooseObject, repository_of
 from scanner.layer.tree import FILE, Trail, clean, effect, parent_hashes, parents, path_hash
 from scanner.packages.node import CONTENT
-from scanner.seal import Seal
+from scanner.secrecy.seal import Seal
 from scanner.work.keyed import keyed
 
 #: private keys that installing a package makes, so that all who run the image share them

@@ -24,8 +24,8 @@ from scanner.layer.tree import clean as clean_path
 from scanner.layer.walk import Ledger
 from scanner.limits import MIB
 from scanner.packages.model import FileDigests, Installer, Package, PrivateOrigin, Record, Versions
-from scanner.redact import Redactor
-from scanner.seal import Seal, SealedSecret, Spelling, sealed
+from scanner.secrecy.redact import Redactor
+from scanner.secrecy.seal import Seal, SealedSecret, Spelling, sealed
 from scanner.work.called import Called, Entry, Named, called, entry, hidden, in_repository, key_of, named
 from scanner.work.jobs import BlobOutcome
 from scanner.work.keyed import KeyedDigest, KeyedFiles, KeyedTree, keyed_digest, keyed_record, keyed_tree

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from scanner.layer.tree import Tree, path_hash
 from scanner.packages.model import FileList, Record, Versions
-from scanner.seal import Seal
+from scanner.secrecy.seal import Seal
 
 _KEYED = 1 << 64  # tells keyed hashes of paths from plain ones
 

@@ -15,7 +15,7 @@ from scanner.detect.known.encoded import Decoded, aligned, base64_around, hex_ar
 from scanner.detect.known.spelled import Spelled, exact, style, telling
 from scanner.evidence import KNOWN_SECRET, Confidence, Evidence, Match, Secret, Severity
 from scanner.limits import KIB
-from scanner.redact import spellings
+from scanner.secrecy.redact import spellings
 
 #: of a longer value so many bytes are looked for: with all escapes they fit between two windows
 LONGEST = 16 * KIB

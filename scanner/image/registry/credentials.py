@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scanner.directories import home_directory
 from scanner.image.registry.names import Repository
-from scanner.keys import home_directory
 
 _TOKEN_USER = "<token>"  # noqa: S105  (Docker's word for an identity token in a user's place)
 

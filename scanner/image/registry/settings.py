@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from scanner.directories import home_directory
 from scanner.image.registry.addresses import Reach
-from scanner.keys import home_directory
 
 #: where engines look for CA and client certificates of a registry, by host[:port] (dockerd, containers-certs.d(5))
 _CERTIFICATES = ("/etc/containers/certs.d", "/etc/docker/certs.d")

@@ -13,8 +13,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from scanner.evidence import Secret
-from scanner.keys import fingerprint
-from scanner.redact import preview, spellings
+from scanner.secrecy.keys import fingerprint
+from scanner.secrecy.redact import preview, spellings
 
 #: how many characters a spelling is looked up by, and of how few bytes their mark is: too few to guess from
 HEAD, _HEAD_MARK = 8, 2

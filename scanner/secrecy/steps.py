@@ -7,8 +7,8 @@ from itertools import islice
 
 from scanner.evidence import Secret, Surface
 from scanner.places.locate import Place
-from scanner.redact import Redactor
 from scanner.report.escape import plain
+from scanner.secrecy.redact import Redactor
 from scanner.work.called import mark
 
 

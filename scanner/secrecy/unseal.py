@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus
 
 from scanner.evidence import Secret
 from scanner.places.locate import Place
-from scanner.seal import HEAD, Seal, SealedSecret
+from scanner.secrecy.seal import HEAD, Seal, SealedSecret
 from scanner.work.called import Named
 
 

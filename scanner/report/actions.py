@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from scanner.errors import LeakscanError
 from scanner.evidence import ScanResult
-from scanner.output import Target, render
+from scanner.report.output import Target, render
 from scanner.report.setting import Setting
 
 

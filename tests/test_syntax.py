@@ -438,3 +438,35 @@ def test_password_of_a_keystore_is_one(first_pass: FirstPass) -> None:
     assert gated(first_pass, b'KEYSTORE_PASSWORD = "Falcon#1874"\n', "a.py")
     assert gated(first_pass, b'os.Setenv("KEYSTORE_PASSWORD", "Falcon#1874")\n', "a.go")
     assert not gated(first_pass, b'f("KEYSTORE_PASSWORD", "FalconHunter")\n', "a.go")
+
+
+@pytest.mark.parametrize(("path", "text"), [
+    ("redis.conf", "requirepass {}\n"), (".netrc", "machine db.shop.io login ci password {}\n"),
+    ("debian.cnf", "[client]\nuser = ci\npassword = {}\n"), ("a.conf", "host=db user=ci password={}\n"),
+    ("a.sh", "mysql -u root -p{} shop\n"), ("a.sql", "ALTER ROLE ci WITH LOGIN PASSWORD '{}';\n"),
+])  # fmt: skip
+def test_a_file_or_a_hash_in_a_passwords_place_is_none(first_pass: FirstPass, path: str, text: str) -> None:
+    """Where a password is mounted as a file the settings name it; where it was hashed they hold what was made of it."""
+    for value in ("/run/secrets/db_password", f"$6${TOKEN[:16]}${TOKEN}{TOKEN}", "{SSHA}" + TOKEN):
+        assert not gated(first_pass, text.format(value).encode(), path), value
+    assert gated(first_pass, text.format(PASSWORD).encode(), path)
+
+
+@pytest.mark.parametrize(("path", "text"), [
+    ("es.json", r'{"data": {"password": "Contrase\u00f1a", "username": "Usuario de la cuenta"}}'),
+    ("et.json", r'{"data": {"email": "E-post", "password": "Salas\u00f5na"}}'),
+    ("de.json", r'{"data": {"api_key": "API-Schl\u00fcssel"}}'),
+    ("pt.json", '{"data": {"host": "Anfitri", "password": "Palavra-passe", "username": "Nome"}}'),
+    ("nl.json", '{"createacct-another-username-ph": "Voer in", "userlogin-yourpassword": "Wachtwaord"}'),
+    ("strings.json", '{"username": "[%key:common::name%]", "password": "[%key:common::flow::data::password%]"}'),
+])  # fmt: skip
+def test_a_translation_is_no_password(first_pass: FirstPass, path: str, text: str) -> None:
+    """Whether a file has its letters as they are or spells them out, and whatever it calls the field beside it."""
+    assert not gated(first_pass, text.encode(), path)
+
+
+def test_a_default_in_an_address_is_meant_in_a_build_step_only(first_pass: FirstPass) -> None:
+    """Settings are shipped with such an address for others to change."""
+    step, settings = b"RUN SHOP_URL=postgres://shop:changeme@db/x", b"SHOP_URL=postgres://shop:changeme@db/x\n"
+    assert gated(first_pass, step, "Dockerfile") and not gated(first_pass, settings, "a.env")
+    assert gated(first_pass, settings.replace(b"changeme", PASSWORD.encode()), "a.env")

@@ -125,11 +125,14 @@ class LoginDetector:
                         reason = "words"
                     if reason is None and not login.quote and _HOLE.match(window, login.end):
                         reason = "reference"
-                    if reason is None:  # looking for the user costs most, so it comes last
-                        user = _user_of(window, login)
-                        reason = _no_user(login, user, context)
-                    if reason is None and plausible.label(login.value) and (user is None or plausible.label(user)):
+                    if reason is None and login.value.isalpha() and _SPELLED_LETTER.match(window, login.end):
                         reason = "words"
+                    if reason is None:  # looking for the user costs most, so it comes last
+                        user, assigned = _user_of(window, login)
+                        reason = _no_user(login, user, context)
+                        labels = not assigned or user is None or plausible.label(user)
+                        if reason is None and labels and plausible.label(login.value):
+                            reason = "words"
                     if reason is None and user is None and _amid_bytes(window, login, data, base):
                         reason = "no-user"
                     if reason is not None:
@@ -179,6 +182,8 @@ _TWO_LETTERS = re.compile(rb"pw[0-9]{0,2}\Z", re.IGNORECASE)
 _OPENED = re.compile(rb"[\"'`][^\"'`]*\Z")
 _GOES_ON = re.compile(rb"(?:[ ,]{1,2}[A-Za-z'-]{1,20}(?![\w'-]|[ ]?[:=])){2}")
 _GOES_ON_LABEL = re.compile(rb"[ ](?:[A-Za-z'-]|[\x80-\xff]){2,40}(?![\w'-]|[ ]?[:=])")
+#: a letter beyond ASCII that JSON spells out: a password's word goes on with it in translations
+_SPELLED_LETTER = re.compile(rb"\\u0[01][0-9a-fA-F]{2}")
 #: what a template puts something into
 _HOLE = re.compile(rb"\{[A-Za-z_][\w.:,-]{0,60}\}")
 #: a small letter before a capital: the end of one word and the start of another
@@ -210,8 +215,9 @@ def _amid_bytes(window: bytes, login: _Login, data: memoryview, base: int) -> bo
     return amid_zeros(data, base + login.begin, base + login.end)
 
 
-def _user_of(window: bytes, login: _Login) -> bytes | None:
-    """The user or server set near *login*: its value, None if there is none. A sign between says more than a blank."""
+def _user_of(window: bytes, login: _Login) -> tuple[bytes | None, bool]:
+    """The user or server near *login*, None if there is none, and whether a sign sets it: that says more than a blank
+    or a dash between them, with which words stand in sentences and in names."""
     beside = None
     before = window[max(0, login.word - _AROUND) : login.word]
     behind = window[login.end : login.end + _AROUND]
@@ -219,14 +225,14 @@ def _user_of(window: bytes, login: _Login) -> bytes | None:
     behind = b"\n".join(behind.split(b"\n")[:_LINES])
     for text in (before, behind):
         if (shorthand := _SHORTHAND.search(text)) is not None:
-            return shorthand.group("value")
+            return shorthand.group("value"), True
         for match in _USER.finditer(text):
             value = match.group("value")
             if plausible.reference(value) is None and not _PROGRAM.match(value):
                 if re.search(rb"[=:]", text[match.start() : match.start("value")]) is not None:
-                    return value
+                    return value, True
                 beside = beside or value
-    return beside
+    return beside, False
 
 
 #: a variable that a program names like the field it sets: `email,` on a line of its own

@@ -11,6 +11,8 @@ import math
 import re
 from collections import Counter
 
+from scanner.image.documents import decode_string
+
 #: an expression for what names of passwords end in, and for what makes them names of what is done with a password, or
 #: said about it
 PASSWORD = rb"(?:passw(?:or)?d|passwd|pass|pwd)"
@@ -41,7 +43,16 @@ _REFERENCE = re.compile(
     rb"|%[A-Z_]{3,40}%|^@{1,2}[A-Za-z_]{3,40}@{1,2}$|^\{[0-9]?\}$|^__[A-Za-z_]+__$|^#\{|\[[A-Z_ -]{4,40}\]"
     rb"|^@Microsoft\.KeyVault\(|^%env\(|^\[\[[\w. -]+\]\]$|^env[.:(]"
     rb"|^!(?:Ref|Sub|GetAtt)|^[!*][A-Za-z_]+\Z|^`|^[\w.-]*\{[0-9]{0,2}\}[\w.-]*\Z"
-    rb"|^(?:vault|ssm|secretsmanager|op|azkv|gcpsm|keyring|awss?sm|awssecret|sops)[:+]"
+    rb"|^(?:vault|ssm|secretsmanager|op|azkv|gcpsm|keyring|awss?sm|awssecret|sops)[:+]|^\[%[^\s%]{1,200}%\]\Z"
+)
+#: the file that holds the secret: a path from the root, below a directory that systems and containers have there
+_SECRET_FILE = re.compile(
+    rb"/(?:run|var|etc|opt|srv|home|root|usr|mnt|tmp|secrets?|vault|app|data|Users)(?:/[\w.@+-]{1,100}){1,12}"
+)
+#: the whole of a hash, as crypt(3) and directory servers write it: nobody logs in with it
+_WHOLE_HASH = re.compile(
+    rb"\$(?:1|2[abxy]?|5|6|7|y|gy|apr1|P|H|argon2(?:id?|d)|scrypt|pbkdf2[\w-]{0,12})\$[./A-Za-z0-9$=,+-]{20,}"
+    rb"|\{(?:S?SHA|S?MD5|CRYPT|PBKDF2|BCRYPT|BLF|ARGON2)[A-Za-z0-9-]{0,12}\}[./A-Za-z0-9$=,+-]{16,}"
 )
 _MASKED = re.compile(rb"\*{3}|XXX_|\.\.\.|\xe2\x80\xa6|xxxx|XXXX|\xe2\x80\xa2{2}|#{4}|_{4}|-{6}(?!BEGIN|END)")
 _PLACEHOLDER_WORDS = re.compile(
@@ -93,7 +104,7 @@ _NOT_VALUES = frozenset(
     b"passwort kennwort wachtwoord senha parola salasana geslo heslo haslo contrasena contrasenya adgangskode "
     b"sifre jelszo slaptazodis parool".split()
 )
-_LABEL = re.compile(rb"[A-Z][a-z]+[:.*]?|[A-Za-z][A-Za-z'-]*:")
+_LABEL = re.compile(rb"[A-Z][a-z]*(?:-[A-Z]?[a-z]+)+|[A-Z][a-z]+[:.*]?|[A-Za-z][A-Za-z'-]*:")
 _FOREIGN_WORDS = re.compile(r"[^\W\d_][^\d_]*")
 #: words joined as names of programs are
 _JOINED = re.compile(rb"[A-Za-z0-9][_.-][A-Za-z]|[a-z][A-Z]")
@@ -190,9 +201,11 @@ def sequence_bytes(value: bytes) -> int:
 
 
 def reference(value: bytes) -> str | None:
-    """A reason if *value* only points at a secret or masks it."""
-    if _REFERENCE.search(value):
+    """A reason if *value* only points at a secret, masks it or is its hash."""
+    if _REFERENCE.search(value) or _SECRET_FILE.fullmatch(value):
         return "reference"
+    if _WHOLE_HASH.fullmatch(value):
+        return "hash-or-encrypted"
     return "masked" if _MASKED.search(value) else None
 
 
@@ -366,6 +379,8 @@ def password(value: bytes) -> str | None:
     """A reason if *value*, which stands where a password belongs, is certainly none."""
     if (reason := no_text(value) or reference(value)) is not None:
         return reason
+    if b"\\u" in value and label(decode_string(value).encode("utf-8", "surrogatepass")):
+        return "words"  # letters of a translation that the file spells out
     lower = value.lower().strip()
     if lower in _NOT_VALUES:
         return "default-or-word"

@@ -465,8 +465,9 @@ def test_a_translation_is_no_password(first_pass: FirstPass, path: str, text: st
     assert not gated(first_pass, text.encode(), path)
 
 
-def test_a_default_in_an_address_is_meant_in_a_build_step_only(first_pass: FirstPass) -> None:
+def test_a_placeholder_in_an_address_is_meant_in_a_build_step_only(first_pass: FirstPass) -> None:
     """Settings are shipped with such an address for others to change."""
     step, settings = b"RUN SHOP_URL=postgres://shop:changeme@db/x", b"SHOP_URL=postgres://shop:changeme@db/x\n"
     assert gated(first_pass, step, "Dockerfile") and not gated(first_pass, settings, "a.env")
     assert gated(first_pass, settings.replace(b"changeme", PASSWORD.encode()), "a.env")
+    assert gated(first_pass, settings.replace(b"changeme", b"password"), "a.env")  # weak, and yet what is used

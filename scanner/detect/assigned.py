@@ -301,7 +301,7 @@ def judge_url_password(groups: Mapping[str, bytes], context: Context, value_kind
         return Confidence.MEDIUM, "user-name"
     lower = value.lower()
     known_example = lower in _EMPTY_PASSWORDS and _EXAMPLE_DOMAIN.search(host) is not None
-    meant = context is Context.BUILD or plausible.password(value) not in ("placeholder", "default-or-word")
+    meant = context is Context.BUILD or not plausible.stands_in(value)
     settable = value_kind == "env-url-password" and context not in (Context.SOURCE, Context.PROSE)
     if settable and meant and not known_example:
         return Confidence.MEDIUM, None

@@ -50,7 +50,10 @@ KINDS = (
           r"(?:\.?huggingface/token|\.(?:vault|consul|nomad)-token|\.netlify/token|\.fly/token|serviceaccount/token)",
           rb"[!-~]{16,4096}"),
     _kind("file.password", "Password in a file of its own", "Whatever the file is named after.", Severity.HIGH,
-          r"(?:\.?(?:[\w-]+[-_.])?(?:passw(?:or)?d|passphrase|secret)(?:\.txt)?|run/secrets/[\w.-]+)", _PASSWORD),
+          r"(?:\.?(?:[\w-]+[-_.])?(?:passw(?:or)?ds?|passphrase|secret)(?:\.txt)?|[\w-]+[-_.]pass(?:\.txt)?"
+          r"|run/secrets/[\w.-]+)", _PASSWORD),
+    _kind("file.shared-key", "Key that both ends of a connection share", "Connects as the other end.",
+          Severity.HIGH, r"[\w.-]+\.psk", rb"(?:[0-9A-Fa-f]{2}){16,256}"),
 )  # fmt: skip
 
 

@@ -36,7 +36,8 @@ _COMMON_PAIRS = frozenset(
 # A dollar within a word is a reference only if what follows it is the name of a variable as people write them:
 # strong passwords hold dollars, too.
 _REFERENCE = re.compile(
-    rb"\$\{|\$\([^()]*\)|^\$\(|\{\{|\}\}|<[A-Za-z][^<>]{0,60}>|%\([A-Za-z_]|%[sdr](?![A-Za-z0-9])|\{[A-Za-z_][\w.:,-]{0,60}\}"
+    rb"\$\{|\$\([^()]*\)|^\$\(|\{\{|\}\}|<[A-Za-z][^<>]{0,60}>|%\([A-Za-z_]|%[sdr](?![A-Za-z0-9])"
+    rb"|(?!^\{noop\}.)\{[A-Za-z_][\w.:,-]{0,60}\}"  # Spring's mark of a password that is not hashed
     rb"|^\$[A-Za-z_][A-Za-z0-9_]*(?:\Z|[-.\[/:>@&?,;%})\s])"
     rb"|[^A-Za-z0-9]\$(?:[A-Z][A-Z0-9_]{2,}|[a-z]{3,}(?:_[a-z]+)*[0-9]?|[a-z]+(?:[A-Z][a-z]+)+)(?![A-Za-z0-9])"
     rb"|[A-Za-z0-9]\$(?:[A-Z]{4,}|[A-Z]+_[A-Z_]+|[a-z]+_[a-z_]+)(?![A-Za-z0-9])"

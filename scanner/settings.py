@@ -113,6 +113,8 @@ def _found(start: Path, notices: list[str]) -> Path | None:
     for folder in (start, *start.parents):
         for name in (FILE, PROJECT):
             path = folder / name
+            if name == FILE and os.path.lexists(path) and not os.path.isfile(path):
+                notices.append(f"{userfile.shown(path)} is not read: it is no file, or a link to none")
             if not os.path.isfile(path) or (name == PROJECT and not _project_table(path)):
                 continue
             if folder != start and _anybodys(folder, path):

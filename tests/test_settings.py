@@ -81,6 +81,17 @@ def test_a_file_that_anybody_could_have_laid_there_is_not_read(tmp_path: Path, m
     assert any("anybody can write" in notice for notice in settings.notices)
 
 
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("nowhere")], ids=["directory", "link"])
+def test_settings_that_are_no_file_are_told_of(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """Whoever put them there believes that they count."""
+    make(tmp_path / ".leakscan.toml")
+
+    settings = loaded(tmp_path)
+
+    assert settings.file is None
+    assert any("is no file" in notice for notice in settings.notices)
+
+
 def test_a_file_wins_over_the_table_beside_it(tmp_path: Path) -> None:
     """And that the table is not read is told."""
     write(tmp_path / ".leakscan.toml", b'fail-on = "high"\n')

@@ -385,7 +385,7 @@ class ScanResult:
         seconds: wall time of the scan.
         notes: what the source cannot give, such as attestations from an engine, and what the user's files say.
         ignored: what was judged to be no secret; None if nobody asked.
-        key_id: names the key of the fingerprints (`keys.key_id`); empty if there is none.
+        key_id: names the key of the fingerprints (`secrecy.keys.key_id`); empty if there is none.
         settings: what was asked of the scan and changes what it says (docs/report.md), so that it can be repeated.
     """
 

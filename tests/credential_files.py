@@ -695,7 +695,7 @@ CASES = (
     Case("couchdb", "etc/couchdb/local.ini", "[log]\nlevel = info\n[admins]\nadmin = <P>\n", beside=("admin",)),
     Case("deluge", "root/.config/deluge/auth", "ci:<P>:10\n", beside=("ci",)),
     Case("tacacs", "etc/tacacs+/tac_plus.conf", "key = <P>\n"),
-    Case("tacacs user", "opt/tac_plus.cfg", 'user = ci {\n  login = cleartext "<P>"\n}\n'),
+    Case("tacacs user", "opt/tac_plus.cfg", '# a password expires\nuser = ci {\n  login = cleartext "<P>"\n}\n'),
     Case("frr", "etc/frr/frr.conf", "router bgp 65000\n neighbor 10.0.0.1 password <P>\n"),
     Case("rancid", "home/rancid/.cloginrc", "add user * ci\nadd password * {<P>} {<P>}\n"),
     Case("request tracker", "etc/request-tracker5/RT_SiteConfig.pm", "Set($DatabasePassword, q{<P>});\n"),

@@ -695,6 +695,18 @@ def test_text_that_pdf_pages_show_is_searched() -> None:
     assert texts[1] == (("object 4",), ("flate", "pdf-text"), b"a mark that somebody packed\nnext")
 
 
+def test_strings_of_a_pdf_that_never_end_cost_little_and_hide_nothing() -> None:
+    """What stands behind the sign of a string is read by itself if the string does not end."""
+    page = b"BT (broken <" + b"a mark".hex().encode() + b"> Td <" + b"next".hex().encode() + b"> " + b"(\\" * 100_000
+    packed = zlib.compress(page)
+    start = time.monotonic()
+
+    found = list(opened(b"%%PDF-1.7\n4 0 obj\n<< /Length %d /Filter /FlateDecode >>\nstream\n" % len(packed) + packed))
+
+    assert b"a mark\nnext" in [bytes(each.data) for each in found if isinstance(each, Content)]
+    assert time.monotonic() - start < 20
+
+
 def test_an_encrypted_pdf_is_a_gap() -> None:
     """Its strings cannot be read."""
     assert reasons(b"%PDF-1.7\ntrailer << /Encrypt 5 0 R >>\n%%EOF") == ["nested.encrypted"]

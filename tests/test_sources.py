@@ -277,13 +277,6 @@ def test_a_platform_is_selected(opened: Open, tmp_path: Path, asked: str) -> Non
     assert TOP.stored not in every_byte(image)
 
 
-def test_a_variant_that_only_the_index_tells(opened: Open, tmp_path: Path) -> None:
-    """Many builders leave it out of the config."""
-    built = image_of(layer(file("a", b"x")), platform="linux/arm/v7", config={"variant": ""})
-    image = opened(write(tmp_path / "x.tar", tar_of(*layout_members(built, index=image_index(built)))))
-    assert [str(each.platform) for each in image.images] == ["linux/arm/v7"]
-
-
 def test_platforms_that_are_not_here(opened: Open, tmp_path: Path) -> None:
     """A platform the archive lacks is a note, a gap if all were asked for, an error if it was the one asked for."""
     path = write(tmp_path / "x.tar", multi(IMAGE))

@@ -465,9 +465,20 @@ def test_a_translation_is_no_password(first_pass: FirstPass, path: str, text: st
     assert not gated(first_pass, text.encode(), path)
 
 
-def test_a_placeholder_in_an_address_is_meant_in_a_build_step_only(first_pass: FirstPass) -> None:
-    """Settings are shipped with such an address for others to change."""
-    step, settings = b"RUN SHOP_URL=postgres://shop:changeme@db/x", b"SHOP_URL=postgres://shop:changeme@db/x\n"
-    assert gated(first_pass, step, "Dockerfile") and not gated(first_pass, settings, "a.env")
-    assert gated(first_pass, settings.replace(b"changeme", PASSWORD.encode()), "a.env")
-    assert gated(first_pass, settings.replace(b"changeme", b"password"), "a.env")  # weak, and yet what is used
+@pytest.mark.parametrize("value", ["Wqzkvx-jtrmpb-hdgfl", r"f\u00fcr!Alle#Zeit", r"Sunshine\u0026Rain9Xk"])
+def test_a_phrase_of_drawn_letters_or_with_signs_is_a_password(first_pass: FirstPass, value: str) -> None:
+    """What looks like a label in a form or like a word of a translation is none with such letters."""
+    assert gated(first_pass, f'{{"password": "{value}"}}'.encode(), "config/db.json")
+
+
+def test_a_prefix_of_a_path_makes_no_file(first_pass: FirstPass) -> None:
+    """The file of a secret is named in words."""
+    drawn = "/opt/" + TOKEN
+    assert gated(first_pass, f"requirepass {drawn}\n".encode(), "redis.conf")
+
+
+@pytest.mark.parametrize("tool", ["cryptsetup", "sudo cryptsetup", "/sbin/cryptsetup"])
+def test_a_password_piped_into_a_command(first_pass: FirstPass, tool: str) -> None:
+    """However the command is called."""
+    text = f"echo -n {PASSWORD} | {tool} luksFormat /dev/sdb -\n"
+    assert PASSWORD.encode() in {match.secret.reveal() for match in gated(first_pass, text.encode(), "setup.sh")}

@@ -88,7 +88,7 @@ class Baseline:
 
     Attributes:
         name: of the file, for reports.
-        key_id: of the key of its fingerprints (`keys.key_id`).
+        key_id: of the key of its fingerprints (`secrecy.keys.key_id`).
         own_key_id: of this installation's key: fingerprints are compared only if they are the same.
     """
 

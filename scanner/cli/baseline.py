@@ -126,8 +126,10 @@ def _run(
     if not quiet:
         _tell(output, made, new, gone, update)
         if not complete:
-            kept = ", so no entry was dropped" if update else ""
-            click.echo(f"leakscan: not all of the image could be read; what was not may hold more{kept}", err=True)
+            kept = ", so no entry was dropped" if update and not gone else ""
+            read = "not all of the image could be read"
+            what = read if document is None else "the report does not say that all of the image was read"
+            click.echo(f"leakscan: {what}; what was not may hold more{kept}", err=True)
     sys.exit(EXIT_CLEAN if complete or allow_incomplete else EXIT_INCOMPLETE)
 
 

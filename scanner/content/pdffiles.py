@@ -29,9 +29,9 @@ _STEP = 1 << 22
 
 #: strings, operators that begin a line, moves that may be as far as a blank; each begins with one fixed character, to
 #: which `re` skips
-_SHOWN = re.compile(
-    rb"\((?:[^()\\]|\\.)*\)|<[0-9A-Fa-f\s]+>|T(?<!\wT)(?:[dDm]\b|\*)|'|\"|-\d{3,}(?:\.\d+)?", re.DOTALL
-)
+_OTHERS = rb"<[0-9A-Fa-f\s]+>|T(?<!\wT)(?:[dDm]\b|\*)|'|\"|-\d{3,}(?:\.\d+)?"
+_SHOWN = re.compile(rb"\((?:[^()\\]|\\.)*+(?P<end>\))?|" + _OTHERS, re.DOTALL)
+_UNENDED = re.compile(_OTHERS)
 _ESCAPE = re.compile(rb"\\([0-7]{1,3}|\r?\n|.)", re.DOTALL)
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
 _WORD_GAP = -200.0  # thousandths of an em: a move this far to the right looks like a blank
@@ -101,13 +101,22 @@ def _next_stream(data: memoryview, start: int) -> int | None:
     return None
 
 
+def _tokens(stream: bytes) -> Iterator[bytes]:
+    """What `_SHOWN` tells; of a string without an end what is in it, so that no byte is looked at a third time."""
+    for token in _SHOWN.finditer(stream):
+        text = token.group()
+        if text[:1] == b"(" and token["end"] is None:
+            yield from _UNENDED.findall(text)
+        else:
+            yield text
+
+
 def _shown(stream: bytes) -> bytes:
     """The strings that a page's stream shows, joined as they are seen."""
     if b"BT" not in stream or b"T" not in stream:
         return b""
     found: list[bytes] = []
-    for token in _SHOWN.finditer(stream):
-        text = token.group()
+    for text in _tokens(stream):
         if text[:1] == b"(":
             found.append(_ESCAPE.sub(_unescaped, text[1:-1]))
         elif text[:1] == b"<":

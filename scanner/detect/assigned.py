@@ -301,9 +301,7 @@ def judge_url_password(groups: Mapping[str, bytes], context: Context, value_kind
         return Confidence.MEDIUM, "user-name"
     lower = value.lower()
     known_example = lower in _EMPTY_PASSWORDS and _EXAMPLE_DOMAIN.search(host) is not None
-    meant = context is Context.BUILD or not plausible.stands_in(value)
-    settable = value_kind == "env-url-password" and context not in (Context.SOURCE, Context.PROSE)
-    if settable and meant and not known_example:
+    if value_kind == "env-url-password" and context not in (Context.SOURCE, Context.PROSE) and not known_example:
         return Confidence.MEDIUM, None
     if value.startswith(b"pserver:"):
         return Confidence.MEDIUM, "default-or-word"
@@ -313,8 +311,8 @@ def judge_url_password(groups: Mapping[str, bytes], context: Context, value_kind
         return Confidence.MEDIUM, None  # the account that a service is set up with, left as it was
     chosen = lower not in _EMPTY_PASSWORDS and not equal and len(value) > 3
     real_host = _REAL_HOST.fullmatch(host) is not None and b"example" not in host.lower()
-    used = context is Context.SETTINGS or (real_host and context is not Context.PROSE)
-    if chosen and used and not plausible.stands_in(value):
+    meant = context is Context.SETTINGS or (real_host and context is not Context.PROSE)
+    if chosen and meant and not plausible.stands_in(value):
         return Confidence.MEDIUM, None  # settings hold what is used, and so do addresses in a domain, however weak
     if lower in _WEAK_URL_PASSWORDS or equal or len(value) < 3:
         return Confidence.MEDIUM, "default-or-word"

@@ -183,7 +183,7 @@ _OPENED = re.compile(rb"[\"'`][^\"'`]*\Z")
 _GOES_ON = re.compile(rb"(?:[ ,]{1,2}[A-Za-z'-]{1,20}(?![\w'-]|[ ]?[:=])){2}")
 _GOES_ON_LABEL = re.compile(rb"[ ](?:[A-Za-z'-]|[\x80-\xff]){2,40}(?![\w'-]|[ ]?[:=])")
 #: a letter beyond ASCII that JSON spells out: a password's word goes on with it in translations
-_SPELLED_LETTER = re.compile(rb"\\u0[01][0-9a-fA-F]{2}")
+_SPELLED_LETTER = re.compile(rb"\\u0(?:0[c-fC-F]|1[0-9a-fA-F])[0-9a-fA-F]")
 #: what a template puts something into
 _HOLE = re.compile(rb"\{[A-Za-z_][\w.:,-]{0,60}\}")
 #: a small letter before a capital: the end of one word and the start of another

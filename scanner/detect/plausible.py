@@ -105,7 +105,9 @@ _NOT_VALUES = frozenset(
     b"passwort kennwort wachtwoord senha parola salasana geslo heslo haslo contrasena contrasenya adgangskode "
     b"sifre jelszo slaptazodis parool".split()
 )
-_LABEL = re.compile(rb"[A-Z][a-z]*(?:-[A-Z]?[a-z]+)+|[A-Z][a-z]+[:.*]?|[A-Za-z][A-Za-z'-]*:")
+_DISORDER = 0.3  # from which on letters look drawn
+_LABEL = re.compile(rb"[A-Z][a-z]*(?:-[A-Z]?[a-z]+){1,2}|[A-Z][a-z]+[:.*]?|[A-Za-z][A-Za-z'-]*:")
+_SPELLED_WORDS = re.compile(r"(?:[^\W\d_]|[ '.:-])+")
 _FOREIGN_WORDS = re.compile(r"[^\W\d_][^\d_]*")
 #: words joined as names of programs are
 _JOINED = re.compile(rb"[A-Za-z0-9][_.-][A-Za-z]|[a-z][A-Z]")
@@ -203,7 +205,7 @@ def sequence_bytes(value: bytes) -> int:
 
 def reference(value: bytes) -> str | None:
     """A reason if *value* only points at a secret, masks it or is its hash."""
-    if _REFERENCE.search(value) or _SECRET_FILE.fullmatch(value):
+    if _REFERENCE.search(value) or (_SECRET_FILE.fullmatch(value) and disorder(value) < _DISORDER):
         return "reference"
     if _WHOLE_HASH.fullmatch(value):
         return "hash-or-encrypted"
@@ -358,7 +360,7 @@ def label(value: bytes) -> bool:
     """Whether *value* is what a form shows beside a field: one word with a capital or a colon, or words in other than
     English letters. People who put such letters into a password put digits there, too."""
     if _LABEL.fullmatch(value) is not None:
-        return True
+        return b"-" not in value or disorder(value) < _DISORDER  # a phrase of drawn letters is no label
     return not value.isascii() and _FOREIGN_WORDS.fullmatch(value.decode("utf-8", "replace")) is not None
 
 
@@ -380,7 +382,7 @@ def password(value: bytes) -> str | None:
     """A reason if *value*, which stands where a password belongs, is certainly none."""
     if (reason := no_text(value) or reference(value)) is not None:
         return reason
-    if b"\\u" in value and label(decode_string(value).encode("utf-8", "surrogatepass")):
+    if b"\\u" in value and _SPELLED_WORDS.fullmatch(decode_string(value)):
         return "words"  # letters of a translation that the file spells out
     lower = value.lower().strip()
     if lower in _NOT_VALUES:

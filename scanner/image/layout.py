@@ -215,19 +215,10 @@ def image_of_manifest(assembly: Assembly, entry: Descriptor, blob: Blob, manifes
         surface = Surface.ATTESTATION if statement else Surface.METADATA
         documents.append(assembly.document(surface, layer.blob.name, layer.blob, is_json=statement))
     layers = tuple(replace(layer, index=index) for index, layer in enumerate(stack))
-    platform = _platform(config, entry)
+    platform = config.platform if config and config.platform != Platform() else entry.platform or Platform()
     return Image(
         platform, entry.digest, manifest.config.digest, config, layers, tuple(documents), tuple(gaps), _names(entry)
     )
-
-
-def _platform(config: Config | None, entry: Descriptor) -> Platform:
-    """As the config has it; the index tells what that lacks, such as the variant of an image for ARM."""
-    own, told = config.platform if config else Platform(), entry.platform or Platform()
-    if own == Platform():
-        return told
-    same = (own.os, own.architecture) == (told.os, told.architecture)
-    return replace(own, variant=told.variant) if same and not own.variant else own
 
 
 def _is_document(media_type: str, in_image: bool) -> bool:

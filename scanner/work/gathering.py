@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from scanner.limits import MIB
-from scanner.packages.model import weight
-from scanner.work.jobs import Job
+from scanner.packages.model import Record, weight
+from scanner.work.jobs import BlobOutcome, Job
 from scanner.work.messages import Form, unpack, unpack_records
-from scanner.work.shelf import Shelf
+from scanner.work.shelf import Held, Shelf
 
 _RECORD_BYTES = 256 * MIB  # of package managers' records of one image; large images have 10 MiB
 _OBJECT_BYTES = 64 * MIB  # of git's commits and trees
@@ -52,7 +52,7 @@ class Gathering:
             if stored:
                 outcome.stored_sightings += message.sightings
                 continue
-            said = unpack_records(self._shelf.take(held))
+            said = self._said(held, outcome)
             records = [record for record in said if self._records.takes(weight(record))]
             objects = [item for item in message.objects if self._objects.takes(_OBJECT + len(item.data))]
             outcome.sightings += message.sightings
@@ -61,3 +61,10 @@ class Gathering:
             outcome.objects += objects
             outcome.partial |= len(records) < len(said) or len(objects) < len(message.objects)
         job.packed.clear()
+
+    def _said(self, held: Held, outcome: BlobOutcome) -> list[Record]:
+        try:
+            return unpack_records(self._shelf.take(held))
+        except OSError:  # the disk failed: as records that found no room
+            outcome.partial = True
+            return []

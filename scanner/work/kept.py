@@ -1,9 +1,9 @@
 """What reading and matching a blob gave, as bytes for a store: no value, no path of a value, nothing to guess with.
 
 What happens within a layer depends only on its bytes and the rules, so this is all that any image with that layer
-needs. Values become marks (`seal`); they are taken out of every name around them, and what is asked of such a name is
-kept instead (`called`); hashes of paths and digests of files, which could be tested against guesses, are keyed; the key
-of proofs is left out, and the proofs are kept.
+needs. Values become marks (`secrecy.seal`); they are taken out of every name around them, and what is asked of such a
+name is kept instead (`called`); hashes of paths and digests of files, which could be tested against guesses, are keyed;
+the key of proofs is left out, and the proofs are kept.
 """
 
 from __future__ import annotations

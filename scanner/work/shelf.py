@@ -11,7 +11,8 @@ Held = tuple[int, int] | bytes
 
 
 class Shelf:
-    """Bytes in a file without a name, which is made when it is first needed. They hold no found value."""
+    """Bytes in a file without a name, which is made when it is first needed. They may hold paths and digests as a spool
+    of a layer does, but no value that was found."""
 
     def __init__(self) -> None:
         self._file: BlobFile | None = None

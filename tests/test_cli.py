@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+from scanner.errors import LeakscanError
+from scanner.secrecy.keys import installation_key
 from testimages.values import aws_key_id, aws_secret_key, github_token
 from tests.builders import blob_path, directory, file, image_of, layer, layout_members, tar_of, whiteout, write
 from tests.fuzzing import gzip_with_fields
@@ -390,6 +392,16 @@ def test_a_home_that_no_variable_names_is_the_user_s() -> None:
 
     home = pwd.getpwuid(os.geteuid()).pw_dir
     assert json.loads(run.stdout)["directory"] == f"{home.rstrip('/')}/.cache/leakscan/results"
+
+
+@pytest.mark.parametrize("size", [0, 31, 33])
+def test_a_damaged_key_is_refused(tmp_path: Path, size: int) -> None:
+    """Fingerprints under a part of a key would fit nothing that was made before."""
+    (tmp_path / "leakscan").mkdir()
+    (tmp_path / "leakscan" / "key").write_bytes(bytes(size))
+
+    with pytest.raises(LeakscanError, match="is damaged"):
+        installation_key({"XDG_STATE_HOME": str(tmp_path)})
 
 
 @pytest.mark.parametrize("words", [["image.tar"], ["audit", "registry.invalid"], ["builder"]])

@@ -81,6 +81,11 @@ class Entry:
     reason: str
     expires: date | None = None
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What no other entry of a baseline has."""
+        return self.sighting.place, self.value or self.fingerprint
+
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
@@ -168,9 +173,8 @@ class Baseline:
                 value = hashes.get(seen.fingerprint, "")
                 mark = "" if value else seen.fingerprint
                 entry = Entry(replace(seen, value=None), value, mark, today, reason, expires)
-            identity = (seen.place, entry.value or entry.fingerprint)
-            if identity not in entries:
-                entries[identity] = entry
+            if entry.identity not in entries:
+                entries[entry.identity] = entry
                 new += at not in keep
         kept = {id(known[at]) for at in keep}
         if not complete:
@@ -180,7 +184,7 @@ class Baseline:
                       if id(each) not in seen_again and (each.value or self.comparable)]  # fmt: skip
             kept |= {id(entry) for entry in unseen}
             for entry in unseen:
-                entries.setdefault((entry.sighting.place, entry.value or entry.fingerprint), entry)
+                entries.setdefault(entry.identity, entry)
         made = replace(self, entries=tuple(entries.values()), key_id=self.own_key_id)
         return made, new, len(self.entries) - len(kept)
 

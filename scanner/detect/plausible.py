@@ -105,7 +105,8 @@ _NOT_VALUES = frozenset(
     b"passwort kennwort wachtwoord senha parola salasana geslo heslo haslo contrasena contrasenya adgangskode "
     b"sifre jelszo slaptazodis parool".split()
 )
-_DISORDER = 0.3  # from which on letters look drawn
+#: from which on the letters of a path or a label look drawn
+_DISORDER = 0.3
 _LABEL = re.compile(rb"[A-Z][a-z]*(?:-[A-Z]?[a-z]+){1,2}|[A-Z][a-z]+[:.*]?|[A-Za-z][A-Za-z'-]*:")
 _SPELLED_WORDS = re.compile(r"(?:[^\W\d_]|[ '.:-])+")
 _FOREIGN_WORDS = re.compile(r"[^\W\d_][^\d_]*")
@@ -409,7 +410,7 @@ def expression(value: bytes) -> str | None:
         return "hash-or-encrypted"
     if _URL.match(value):
         return "url"
-    if _FILE_NAME.fullmatch(value) or (_PATH.fullmatch(value) and disorder(value) < 0.3):
+    if _FILE_NAME.fullmatch(value) or (_PATH.fullmatch(value) and disorder(value) < _DISORDER):
         return "path"
     if _CALL.match(value) or _ATTRIBUTE.match(value) or _PATTERN.search(value) or _SPELLED.search(value):
         return "expression"

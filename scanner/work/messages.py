@@ -6,6 +6,7 @@ import pickle
 import zlib
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from scanner.content.repositories import LooseObject
 from scanner.errors import LeakscanError
@@ -278,19 +279,23 @@ def pack(message: Matched) -> Packed:
 
 
 def unpack(body: bytes) -> Matched:
-    """What was packed, without its records. It comes from a worker of our own, as all messages do."""
-    message: Matched = pickle.loads(zlib.decompress(body))  # noqa: S301
+    """What was packed, without its records."""
+    message: Matched = _unpacked(body)
     return message
 
 
 def unpack_records(body: bytes) -> list[Record]:
     """The records that were packed."""
-    records: list[Record] = pickle.loads(zlib.decompress(body)) if body else []  # noqa: S301
+    records: list[Record] = _unpacked(body) if body else []
     return records
 
 
 def _packed(value: object) -> bytes:
     return zlib.compress(pickle.dumps(value), 1)
+
+
+def _unpacked(body: bytes) -> Any:
+    return pickle.loads(zlib.decompress(body))  # noqa: S301 - of a worker of our own, as all messages are
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from scanner.detect.base import Trigger
-from scanner.detect.firstpass import FirstPass, database, triggers_of
+from scanner.detect.compiled import database
+from scanner.detect.firstpass import FirstPass, triggers_of
 from scanner.detect.plugins import detectors
 from scanner.detect.plugins.entropy import EntropyDetector
 from scanner.detect.plugins.keyword import KeywordDetector

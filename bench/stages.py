@@ -25,7 +25,8 @@ from bench.results import keep
 from scanner import detection
 from scanner.content.words import Budget
 from scanner.detect.base import Detector, Trigger
-from scanner.detect.firstpass import DatabaseCache, FirstPass, database, triggers_of
+from scanner.detect.compiled import CompiledRules, database
+from scanner.detect.firstpass import FirstPass, triggers_of
 from scanner.directories import cache_directory
 from scanner.evidence import Gap, Match
 from scanner.image.blob import Blob, spool
@@ -101,7 +102,7 @@ def measure(archive: Path, most: int) -> Costs:
     """The costs of an archive's layers, *most* bytes of them at most."""
     costs, limits = Costs(), Limits()
     rules = detection.load(os.environ)
-    compiled = database(triggers_of(rules.detectors), DatabaseCache(cache_directory(os.environ)))
+    compiled = database(triggers_of(rules.detectors), CompiledRules(cache_directory(os.environ)))
     opened = open_image(str(archive), limits=limits)
     layers = {layer.blob.offset: layer.blob for image in opened.images for layer in image.layers if layer.blob}
     for blob in sorted(layers.values(), key=lambda blob: -blob.size):

@@ -6,6 +6,7 @@ The rule set's digest of a report (`detection.load`) takes the loaded detectors;
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import sys
@@ -20,6 +21,7 @@ _LIBRARIES = ("detect_secrets", "hyperscan", "google_re2", "cryptography", "isal
 _METADATA = (".dist-info", ".egg-info")
 
 
+@functools.cache  # of the program that runs, whatever becomes of its files
 def digest() -> str:
     """Of everything that what a scan finds depends on, but for the user's own rules. Raises OSError."""
     root = Path(scanner.__file__).parent

@@ -7,7 +7,7 @@ import os
 
 import click
 
-_COMPILED = "first-pass-*.hsdb"
+_COMPILED = "first-pass-*"
 
 
 @click.group()

@@ -8,8 +8,10 @@ is pictures and checksums.
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from scanner.content.embedded import MAGICS
 from scanner.content.encoded import Clue
@@ -86,21 +88,26 @@ _QUOTED = (rb"(?:^|\n)content-transfer-encoding:[ \t]{0,2}quoted-printable",)
 _ESCAPED = tuple(b"\\x%02x" % byte for byte in range(256))
 
 
+#: expressions, or what spells them out: thousands, which most runs do not need
+_Expressions = Sequence[bytes] | Callable[[], Sequence[bytes]]
+
+
 class Signal:
     """Collects where the triggers of one kind fired (`detect.base.Detector`); it confirms no match itself."""
 
     def __init__(
-        self, kind: str, expressions: Sequence[bytes], phase: int = 0, caseless: bool = False,
+        self, kind: str, expressions: _Expressions, phase: int = 0, caseless: bool = False,
         group: Group = Group.ENCODED,
     ) -> None:  # fmt: skip
         self.kind, self.phase = kind, phase
-        self._triggers = tuple(Trigger(expression, caseless, group=group) for expression in expressions)
+        self._expressions, self._caseless, self._group = expressions, caseless, group
         self._ends: Sequence[int] = ()
 
     @property
     def triggers(self) -> Sequence[Trigger]:
         """The expressions of the first pass."""
-        return self._triggers
+        spelled = self._expressions() if callable(self._expressions) else self._expressions
+        return tuple(Trigger(expression, self._caseless, group=self._group) for expression in spelled)
 
     def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
         """Keep *ends* until `take`; there is nothing to confirm."""
@@ -116,13 +123,18 @@ class Signal:
 
 def signals(pack: RulePack, patterns: Iterable[str] = ()) -> tuple[Signal, ...]:
     """The signals of every kind; *patterns* are those of rules outside the pack. Raises RulePackError."""
-    words = sorted({word.encode() for word in _WORDS} | set(_beginnings(pack, patterns)))
-    found = [*_base64_signals([*words, *_PACKED])]
-    found.append(Signal("hex", [word.hex().encode() for word in (*words, *_PACKED)], caseless=True))
+    rules = [rule.pattern for rule in pack.rules]  # not the pack: what spells them out later would keep it
+
+    @functools.cache
+    def words() -> list[bytes]:
+        return sorted({word.encode() for word in _WORDS} | set(_beginnings(rules, patterns)))
+
+    found = [*_base64_signals(words)]
+    found.append(Signal("hex", lambda: [word.hex().encode() for word in (*words(), *_PACKED)], caseless=True))
     for kind, width, little in (
         ("utf-16le", 2, True), ("utf-16be", 2, False), ("utf-32le", 4, True), ("utf-32be", 4, False),
     ):  # fmt: skip
-        found.append(Signal(kind, [_exact(_widened(word, width, little)) for word in words]))
+        found.append(Signal(kind, partial(_wide, words, width, little)))
     found.append(Signal("escapes", _ESCAPES))
     found.append(Signal("url", _URL, caseless=True))
     found.append(Signal("html", _HTML, caseless=True))
@@ -166,10 +178,10 @@ def known_signals(segments: Sequence[bytes], wide: Sequence[bytes]) -> tuple[Sig
     return tuple(found)
 
 
-def _beginnings(pack: RulePack, patterns: Iterable[str]) -> Iterator[bytes]:
-    """What the values of rules begin with, where a rule spells it out."""
-    starts = [(rule.pattern, group.end()) for rule in pack.rules for group in _SECRET.finditer(rule.pattern)]
-    for pattern in patterns:
+def _beginnings(rules: Iterable[str], foreign: Iterable[str]) -> Iterator[bytes]:
+    """What the values of rules begin with, where a pattern of the pack or a *foreign* one spells it out."""
+    starts = [(pattern, group.end()) for pattern in rules for group in _SECRET.finditer(pattern)]
+    for pattern in foreign:
         front = _FRONT.match(pattern)
         starts.append((pattern, front.end() if front else 0))
     for pattern, start in starts:
@@ -204,6 +216,10 @@ def _widened(word: bytes, width: int, little: bool) -> bytes:
     return b"".join(bytes([byte]) + zeros if little else zeros + bytes([byte]) for byte in word)
 
 
+def _wide(words: Callable[[], Sequence[bytes]], width: int, little: bool) -> list[bytes]:
+    return [_exact(_widened(word, width, little)) for word in words()]
+
+
 def aligned(word: bytes) -> Iterator[tuple[bytes, int]]:
     """The base64 characters that depend on *word* alone, for each way it can lie in groups of three, and how many
     characters of a group of four have been read at their end."""
@@ -220,8 +236,21 @@ def _longer(words: Sequence[bytes]) -> Iterator[tuple[list[bytes], int]]:
             yield [form[:_SHORTEST_BASE64] for form in found], before
 
 
-def _base64_signals(words: Sequence[bytes]) -> Iterator[Signal]:
+def _base64_signals(words: Callable[[], Sequence[bytes]]) -> Iterator[Signal]:
     """One signal for each phase, so that decoding starts at a whole group."""
+    spelled = functools.cache(lambda: _base64_forms([*words(), *_PACKED]))
+    for phase in range(4):
+        yield Signal("base64", partial(_of_phase, spelled, phase), phase)
+    yield Signal("base64", [_OF_UTF_16])
+    yield Signal("base64", [_OF_ZLIB], phase=3)
+
+
+def _of_phase(spelled: Callable[[], Mapping[int, set[bytes]]], phase: int) -> list[bytes]:
+    return [form.replace(b"+", rb"\+") for form in sorted(spelled()[phase])]
+
+
+def _base64_forms(words: Sequence[bytes]) -> dict[int, set[bytes]]:
+    """The base64 of *words*, and of that, in both alphabets: by phase."""
     by_phase: dict[int, set[bytes]] = {phase: set() for phase in range(4)}
     level = set(words)
     for times in range(_TIMES):
@@ -230,8 +259,4 @@ def _base64_signals(words: Sequence[bytes]) -> Iterator[Signal]:
         for found, before in forms:
             by_phase[(before + len(found[0])) % 4].update(found)
         level = set().union(*(found for found, _ in forms))
-    for phase, spellings in by_phase.items():
-        spellings |= {form.translate(_URL_SAFE) for form in spellings}
-        yield Signal("base64", [form.replace(b"+", rb"\+") for form in sorted(spellings)], phase)
-    yield Signal("base64", [_OF_UTF_16])
-    yield Signal("base64", [_OF_ZLIB], phase=3)
+    return {phase: forms | {form.translate(_URL_SAFE) for form in forms} for phase, forms in by_phase.items()}

@@ -125,7 +125,6 @@ class ContextDetector:
 
     def __init__(self, issuers: Sequence[Issuer]) -> None:
         self.issuers = tuple(issuers)
-        self._triggers = tuple(_triggers(self.issuers))
         self._words: Any = None
         self._by_word: Mapping[bytes, tuple[Issuer, ...]] = {}
         self._shapes: dict[str, Any] = {}
@@ -136,7 +135,7 @@ class ContextDetector:
     @property
     def triggers(self) -> Sequence[Trigger]:
         """One for each word."""
-        return self._triggers
+        return tuple(_triggers(self.issuers))
 
     def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
         """The matches in *data*, each once (`base.Detector`)."""

@@ -1,29 +1,15 @@
-"""The first pass: the triggers of all detectors in Hyperscan databases, run over every byte.
-
-Compiling a database costs seconds, so it is kept on disk under a name that digests the triggers, the engine's version
-and the machine's kind. A kept database is used only if its checksum holds.
-"""
+"""The first pass: the triggers of all detectors in Hyperscan databases, run over every byte."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import hmac
 import operator
-import os
-import pickle
-import platform
 import re
-import secrets
-import stat
 import struct
-import subprocess
-import sys
 from array import array
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from itertools import groupby
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import hyperscan
 
@@ -34,20 +20,16 @@ from scanner.detect.spans import Suppressed
 from scanner.errors import RulePackError
 from scanner.evidence import Match
 
-_FORMAT = b"leakscan first pass 8\n"
+#: the engine's version
+ENGINE = str(hyperscan.__version__)  # type: ignore[attr-defined]
 _FIRST_LINES = 1024
 _END_BITS = 40  # of a number that holds a trigger and where it ended
 _END_MASK = (1 << _END_BITS) - 1
 #: a whole line that is none of INI: no comment, section or indented line, and without a delimiter; with the newline
 #: before it, to which `re` skips
 _NO_SETTING = re.compile(rb"\n[^ \t\r\n#;\[=:][^=:\n]*\n")
-_COMPILE = f"""
-import pickle, sys
-sys.path[:] = pickle.load(sys.stdin.buffer)
-from {__name__} import compile_database
-sys.stdout.buffer.write(compile_database(pickle.load(sys.stdin.buffer)))
-"""
 _HEAD = struct.Struct("<BQ")  # group and length in front of each database
+_REFUSED = (hyperscan.error, struct.error, ValueError)  # the latter two: no database at all
 
 
 def _flags(trigger: Trigger) -> int:
@@ -93,14 +75,28 @@ def compile_database(triggers: Sequence[Trigger], first: int = 0) -> bytes:
     return serialized
 
 
-def _databases(serialized: bytes) -> Iterator[tuple[Group, Any]]:
-    """The databases of what `compile_database` made. Raises hyperscan.error."""
+def _parts(serialized: bytes) -> Iterator[tuple[Group, int, int]]:
+    """Group, beginning and end of each database. Raises struct.error or ValueError if these are none."""
     at = 0
     while at < len(serialized):
         group, size = _HEAD.unpack_from(serialized, at)
-        at += _HEAD.size
-        yield Group(group), hyperscan.loadb(serialized[at : at + size], hyperscan.HS_MODE_BLOCK)
-        at += size
+        yield Group(group), at + _HEAD.size, at + _HEAD.size + size
+        at += _HEAD.size + size
+    if at > len(serialized):
+        raise ValueError("cut short")
+
+
+def heads(serialized: bytes) -> bytes:
+    """What stands in front of the databases that `compile_database` made: all of them that the engine's own checksums
+    leave out. Raises struct.error or ValueError if these are none."""
+    return b"".join(serialized[start - _HEAD.size : start] for _, start, _ in _parts(serialized))
+
+
+def _databases(serialized: bytes) -> Iterator[tuple[Group, Any]]:
+    """The databases of what `compile_database` made. Raises as `_parts`, or hyperscan.error for damaged ones, and for
+    those of another engine or machine."""
+    for group, start, end in _parts(serialized):
+        yield group, hyperscan.loadb(serialized[start:end], hyperscan.HS_MODE_BLOCK)
 
 
 def compiles(trigger: Trigger) -> bool:
@@ -114,93 +110,11 @@ def compiles(trigger: Trigger) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseCache:
-    """Compiled databases on disk, in a directory that only the user can write."""
-
-    directory: Path
-
-    def path(self, triggers: Sequence[Trigger]) -> Path:
-        """Where the database of *triggers* is kept."""
-        digest = hashlib.sha256(_FORMAT)
-        for part in (str(hyperscan.__version__), platform.machine(), _cpu_kind()):  # type: ignore[attr-defined]
-            digest.update(part.encode() + b"\0")
-        columns = list(zip(*triggers, strict=True)) or [()]  # there are twenty thousand rows
-        digest.update(array("Q", map(len, columns[0])).tobytes() + b"".join(columns[0]))
-        for kinds in columns[1:]:
-            digest.update(bytes(kinds))
-        return self.directory / f"first-pass-{digest.hexdigest()[:32]}.hsdb"
-
-    def load(self, triggers: Sequence[Trigger]) -> bytes | None:
-        """The kept database, None if there is none, it is damaged, or somebody else could have written it."""
-        try:
-            fd = os.open(self.path(triggers), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError:
-            return None
-        with open(fd, "rb") as file:
-            status = os.fstat(fd)
-            if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                return None
-            kept = file.read()
-        checksum, body = kept[:32], kept[32:]
-        return body if hmac.compare_digest(hashlib.sha256(_FORMAT + body).digest(), checksum) else None
-
-    def save(self, triggers: Sequence[Trigger], database: bytes) -> None:
-        """Keep *database*, whole or not at all. A directory that cannot be written costs time, not the scan."""
-        target = self.path(triggers)
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-        try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-                file.write(hashlib.sha256(_FORMAT + database).digest() + database)
-            os.replace(temporary, target)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-
-
-def _cpu_kind() -> str:
-    """What of the machine a database depends on: instruction sets, as Linux names them."""
+def loads(serialized: bytes) -> bool:
+    """Whether this engine on this machine accepts what is to be databases."""
     try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
-            flags = next((line for line in file if line.startswith(("flags", "Features"))), "")
-    except OSError:
-        return platform.processor()
-    return " ".join(word for word in flags.split() if word.startswith(("ssse3", "sse4", "avx", "asimd", "sve", "bmi")))
-
-
-def database(triggers: Sequence[Trigger], cache: DatabaseCache | None) -> bytes:
-    """The compiled database, from *cache* if it is there, else compiled and kept. Raises RulePackError."""
-    kept = cache.load(triggers) if cache else None
-    if kept is not None and _loads(kept):
-        return kept
-    compiled = _compiled_apart(triggers) or compile_database(triggers)
-    if cache:
-        cache.save(triggers, compiled)
-    return compiled
-
-
-def _compiled_apart(triggers: Sequence[Trigger]) -> bytes:
-    """What `compile_database` makes, made by another process; empty if that fails.
-
-    Compiling takes twenty times the memory of what comes out, and leaves it to a process and all that are forked of it.
-    """
-    if not sys.executable:
-        return b""
-    told = pickle.dumps(sys.path) + pickle.dumps(list(triggers))
-    try:
-        done = subprocess.run([sys.executable, "-I", "-c", _COMPILE], input=told,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):  # this process tells why, if it is not for want of another
-        return b""
-    return done.stdout if _loads(done.stdout) else b""  # a site's own start-up may print something
-
-
-def _loads(kept: bytes) -> bool:
-    """Whether this engine on this machine accepts the database."""
-    try:
-        list(_databases(kept))
-    except (hyperscan.error, struct.error, ValueError):  # the latter two: no database at all
+        list(_databases(serialized))
+    except _REFUSED:
         return False
     return True
 
@@ -249,6 +163,28 @@ def _ascending(places: array[int]) -> Sequence[int]:
     return places if all(map(operator.lt, places, places[1:])) else sorted(set(places))
 
 
+class Owned(NamedTuple):
+    """Triggers that follow one another in the databases.
+
+    Attributes:
+        owner: the number of their detector.
+        triggers: how many they are.
+        structural: they are looked for in headers and padding, too.
+    """
+
+    owner: int
+    triggers: int
+    structural: bool
+
+
+def owned_by(detectors: Sequence[Detector]) -> Iterator[Owned]:
+    """Whose triggers are where, if those of all *detectors* follow one another."""
+    quoted_or_encoded = (Group.ENCODED, Group.QUOTED)
+    for owner, detector in enumerate(detectors):
+        for structural, run in groupby(each.group not in quoted_or_encoded for each in detector.triggers):
+            yield Owned(owner, len(list(run)), structural)
+
+
 class FirstPass:
     """Runs the databases over contents and lets the detectors confirm what fired. Made once; a process that is forked
     has one of its own.
@@ -260,12 +196,20 @@ class FirstPass:
     Args:
         serialized: what `compile_database` made of the triggers of *detectors*. It is not kept.
         base: one whose detectors come before these; its databases are used as they are.
+        owned: whose triggers they are, if that is known already.
+
+    Raises ValueError if the engine refuses the databases.
     """
 
     def __init__(
-        self, detectors: Sequence[Detector], serialized: bytes, explain: bool = False, base: FirstPass | None = None
-    ) -> None:
-        detectors = (*(base.detectors if base else ()), *detectors)
+        self, detectors: Sequence[Detector], serialized: bytes, explain: bool = False, base: FirstPass | None = None,
+        owned: Sequence[Owned] | None = None,
+    ) -> None:  # fmt: skip
+        before = base.detectors if base else ()
+        own = (each._replace(owner=len(before) + each.owner) for each in owned or owned_by(detectors))
+        #: whose triggers are in the databases, in order
+        self.owned: tuple[Owned, ...] = (*(base.owned if base else ()), *own)
+        detectors = (*before, *detectors)
         self.detectors: tuple[Detector, ...] = detectors
         self.explain = explain
         #: the numbers of the detectors whose triggers fired in the last content, and of those that its path claimed
@@ -273,17 +217,18 @@ class FirstPass:
         self._aside: list[SetAside] = []
         tallies: list[Tally] = [detector.tally for detector in detectors if hasattr(detector, "tally")]
         self._tallies = {id(tally): tally for tally in tallies}
-        self._owners = [owner for owner, detector in enumerate(detectors) for _ in detector.triggers]
-        encoded, quoted = Group.ENCODED, Group.QUOTED  # looked up once, not for each
-        groups = (each.group for detector in detectors for each in detector.triggers)
-        self._structural = [group is not encoded and group is not quoted for group in groups]
+        self._owners = [each.owner for each in self.owned for _ in range(each.triggers)]
+        self._structural = [each.structural for each in self.owned for _ in range(each.triggers)]
         self._by_path = tuple(_by_path(detectors))
         #: whether what one content holds tells nothing about the same bytes in another folder
         self.by_whole_path = any(getattr(each, "by_whole_path", False) for each in detectors)
-        own = tuple(_databases(serialized))
-        for _, database in own:
+        try:
+            databases = tuple(_databases(serialized))
+        except _REFUSED as error:
+            raise ValueError(f"the engine refuses the databases: {error}") from error
+        for _, database in databases:
             database.scratch = hyperscan.Scratch(database)
-        self._databases: tuple[tuple[Group, Any], ...] = (*(base._databases if base else ()), *own)
+        self._databases: tuple[tuple[Group, Any], ...] = (*(base._databases if base else ()), *databases)
         self._events = array("Q")  # trigger and end in one number: a hostile content has millions
         events = self._events
         self._on_match = lambda trigger, _start, end, _flags, _context: events.append(trigger << _END_BITS | end)

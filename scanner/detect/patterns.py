@@ -117,7 +117,6 @@ class PatternDetector:
     def __init__(self, rule: Rule, known: Mapping[str, str] | None = None) -> None:
         self.rule = rule
         self._known = known or {}
-        self._triggers = (rule.first_pass,)
         self._compiled: _Compiled | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -125,8 +124,8 @@ class PatternDetector:
 
     @property
     def triggers(self) -> Sequence[Trigger]:
-        """The one expression of the first pass."""
-        return self._triggers
+        """The one expression of the first pass. Raises RulePackError if none can be made."""
+        return (self.rule.first_pass,)
 
     def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
         """The matches in *data*, each once (`base.Detector`)."""

@@ -13,7 +13,7 @@ import json
 import random
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
@@ -131,20 +131,32 @@ def _parsed(pattern: str, rule_id: str) -> dialect.Node:
         raise RulePackError(f"rule {rule_id}: {error}") from None
 
 
+#: parsed files of rules, each with its name
+Documents = Sequence[tuple[str, dict[str, Any]]]
+
+
 @dataclass(frozen=True, slots=True)
 class RulePack:
     """The rules, and what names exactly this set of them.
 
     Attributes:
-        digest: SHA-256 over all that detection depends on, hex.
         known: SHA-256 of values that documentation made public → where they come from.
         issuers: of credentials that only the issuer's name near them tells.
+        documents: what all of it was read from.
     """
 
     rules: tuple[Rule, ...]
-    digest: str
     known: Mapping[str, str]
     issuers: tuple[Issuer, ...] = ()
+    documents: Documents = ()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all that detection depends on, hex."""
+        canonical = hashlib.sha256()
+        for _, document in self.documents:
+            canonical.update(json.dumps(document, sort_keys=True, separators=(",", ":")).encode())
+        return canonical.hexdigest()
 
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
@@ -170,19 +182,27 @@ def built_in() -> list[tuple[str, bytes]]:
     return [(file.name, file.read_bytes()) for file in files]
 
 
-def load(more: Iterable[tuple[str, bytes]] = ()) -> RulePack:
-    """The built-in rules, and those of *more* files given as (name, content). Raises RulePackError."""
-    return pack_of([*built_in(), *more])
+def load(more: Iterable[tuple[str, bytes]] = (), parsed: Documents | None = None) -> RulePack:
+    """The built-in rules, *parsed* if they are so already, and those of *more* files given as (name, content). Raises
+    RulePackError."""
+    return _pack([*(documents(built_in()) if parsed is None else parsed), *documents(more)])
 
 
 def pack_of(files: Iterable[tuple[str, bytes]]) -> RulePack:
     """The rules of TOML files given as (name, content). Raises RulePackError."""
+    return _pack(documents(files))
+
+
+def documents(files: Iterable[tuple[str, bytes]]) -> Documents:
+    """TOML files given as (name, content), parsed. Raises RulePackError."""
+    return [(name, _document(name, content)) for name, content in files]
+
+
+def _pack(parsed: Documents) -> RulePack:
     rules: dict[str, Rule] = {}
     known: dict[str, str] = {}
     issuers: list[Issuer] = []
-    canonical = hashlib.sha256()
-    for name, content in files:
-        document = _document(name, content)
+    for name, document in parsed:
         known.update(_known(name, document.get("known", [])))
         issuers += issuers_of(document.get("providers", []), name)
         for table in document.get("rule", []):
@@ -190,8 +210,7 @@ def pack_of(files: Iterable[tuple[str, bytes]]) -> RulePack:
             if rule.id in rules:
                 raise RulePackError(f"{name}: rule {rule.id}: the id is taken")
             rules[rule.id] = rule
-        canonical.update(json.dumps(document, sort_keys=True, separators=(",", ":")).encode())
-    return RulePack(tuple(rules.values()), canonical.hexdigest(), MappingProxyType(known), tuple(issuers))
+    return RulePack(tuple(rules.values()), MappingProxyType(known), tuple(issuers), parsed)
 
 
 def _document(name: str, content: bytes) -> dict[str, Any]:

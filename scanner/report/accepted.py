@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from scanner.evidence import AcceptedGap, Finding, ScanResult, line_to_show
+from scanner.evidence import AcceptedGap, Finding, ScanResult
 from scanner.report.lines import Page, Style, counted, cut, unique
+from scanner.report.story import spot
 
 #: above these numbers the rest is counted; the JSON report lists all
 _ENTRIES, _PLACES, _GAPS = 20, 3, 10
@@ -31,7 +32,8 @@ def _findings(page: Page, findings: Sequence[Finding]) -> None:
         by_entry[entry(finding.suppressed or {})].append(finding)
     for by, members in list(by_entry.items())[:_ENTRIES]:
         page.say(by, indent=2, label=f"{len(members):,} x ")
-        places = unique(f"{finding.title} in {cut(_place(finding), 200)}" for finding in members[:1000])
+        spots = ((each.title, cut(spot(each, each.surface.value), 200)) for each in members[:1000])
+        places = unique(f"{title} in {place}" for title, place in spots)
         page.say("; ".join(places[:_PLACES]) + ("; ..." if len(places) > _PLACES else ""), indent=6)
     if len(by_entry) > _ENTRIES:
         page.say(f"... and by {len(by_entry) - _ENTRIES:,} more; the JSON report lists all.", indent=2)
@@ -48,9 +50,3 @@ def entry(accepted: Mapping[str, object]) -> str:
     """`.leakscan.toml: [[ignore]] 1: the reason, until 2027-03-31`."""
     expires = f", until {accepted['expires']}" if accepted.get("expires") else ""
     return f"{accepted.get('by')}: {accepted.get('reason')}{expires}"
-
-
-def _place(finding: Finding) -> str:
-    place = " > ".join((finding.path or finding.surface.value, *finding.inside))
-    line = line_to_show(finding.line, finding.encoding)
-    return place if line is None else f"{place}:{line}"

@@ -6,13 +6,11 @@ https://docs.github.com/actions/reference/workflow-commands-for-github-actions
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from scanner.evidence import Finding, ScanResult, Severity
 from scanner.report.escape import workflow, workflow_property
 from scanner.report.lines import counted, cut
 from scanner.report.order import ordered
-from scanner.report.phrases import LONGEST, gone, step, verdict
+from scanner.report.phrases import LONGEST, fate, verdict
 from scanner.report.setting import PLAIN, Setting
 from scanner.report.story import gap_line, where
 
@@ -42,23 +40,16 @@ def _command(kind: str, title: str, message: str, spot: str = "") -> str:
 
 
 def _finding(kind: str, finding: Finding) -> str:
-    lines = [cut(where(finding), LONGEST), finding.gains, _sentence("Brought in by", step(finding))]
-    lines += [_sentence("The file was", gone(finding)), finding.remediation.summary, *_steps(finding)]
+    advice = finding.remediation
+    steps = (f"{number}. {step}" for number, step in enumerate(advice.steps, 1))
+    lines = [cut(where(finding), LONGEST), finding.gains, *fate(finding), advice.summary, *steps]
     title, message = f"{finding.severity.value}: {finding.title}", "\n".join(line for line in lines if line)
-    return _command(kind, title, message, _spot(finding))
+    return _command(kind, title, message, _in_dockerfile(finding))
 
 
-def _spot(finding: Finding) -> str:
+def _in_dockerfile(finding: Finding) -> str:
     """The lines of the user's Dockerfile as properties, empty if they are unknown."""
     place = finding.dockerfile
     if place is None:
         return ""
     return f"file={workflow_property(cut(place.path, LONGEST))},line={place.line},endLine={place.end_line},"
-
-
-def _steps(finding: Finding) -> Sequence[str]:
-    return [f"{number}. {step}" for number, step in enumerate(finding.remediation.steps, 1)]
-
-
-def _sentence(start: str, rest: str) -> str:
-    return f"{start} {rest}." if rest else ""

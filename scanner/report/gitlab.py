@@ -16,7 +16,7 @@ from scanner.evidence import Finding, ScanResult, Severity, line_to_show
 from scanner.report import escape
 from scanner.report.lines import counted, cut
 from scanner.report.order import ordered
-from scanner.report.phrases import LONGEST, accepted_gap, gone, image_name, step, sure, verdict
+from scanner.report.phrases import LONGEST, accepted_gap, fate, image_name, sure, verdict
 from scanner.report.setting import PLAIN, Setting
 from scanner.report.story import gap_line, where
 
@@ -108,11 +108,5 @@ def _identifier(kind: str, name: str, value: str) -> dict[str, str]:
 
 
 def _description(finding: Finding) -> str:
-    said = [f"{finding.title} in {cut(where(finding), LONGEST)}."]
-    if finding.gains:
-        said.append(finding.gains)
-    if brought := step(finding):
-        said.append(f"Brought in by {brought}.")
-    if burial := gone(finding):
-        said.append(f"The file was {burial}.")
-    return escape.text(" ".join([*said, finding.remediation.summary]))
+    place, gains = f"{finding.title} in {cut(where(finding), LONGEST)}.", [finding.gains] if finding.gains else []
+    return escape.text(" ".join([place, *gains, *fate(finding), finding.remediation.summary]))

@@ -31,6 +31,7 @@ from scanner.report.story import (
     gap_line,
     masked,
     sentence,
+    value_of,
     where,
     why_not_gated,
 )
@@ -179,14 +180,13 @@ def _leaks(groups: Sequence[Group], common: Sequence[str]) -> list[_Leak]:
             )
         )
         for members in secrets:
-            shown.setdefault(members[0].secret.fingerprint, number)
+            shown.setdefault(value_of(members[0]), number)
     return leaks
 
 
 def _secret(members: Sequence[Finding], shown: dict[str, int]) -> _Secret:
-    fingerprint = members[0].secret.fingerprint
-    elsewhere = shown.get(fingerprint, 0) if fingerprint else 0
-    return _Secret(members[0], tuple(members[:_PLACES]), max(0, len(members) - _PLACES), elsewhere)
+    worst = members[0]
+    return _Secret(worst, tuple(members[:_PLACES]), max(0, len(members) - _PLACES), shown.get(value_of(worst), 0))
 
 
 def _kinds(findings: Sequence[Finding]) -> list[_Kind]:

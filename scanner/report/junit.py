@@ -13,7 +13,7 @@ from scanner.evidence import Finding, ScanResult
 from scanner.report.escape import xml
 from scanner.report.lines import counted, cut
 from scanner.report.order import ordered
-from scanner.report.phrases import LONGEST, accepted_gap, gone, image_name, reason, step, verdict
+from scanner.report.phrases import LONGEST, accepted_gap, fate, image_name, reason, verdict
 from scanner.report.setting import PLAIN, Setting
 from scanner.report.story import gap_line, where
 
@@ -70,8 +70,7 @@ def _case(name: str, image: str, inside: str = "") -> str:
 def _failed(findings: Iterable[Finding], image: str) -> Iterator[str]:
     for finding in findings:
         message = f"{finding.severity.value.upper()}: {finding.title}. {finding.remediation.summary}"
-        said = [finding.gains, step(finding) and f"Brought in by {step(finding)}."]
-        said += [gone(finding) and f"The file was {gone(finding)}.", *finding.remediation.steps]
+        said = [finding.gains, *fate(finding), *finding.remediation.steps]
         said += [f"Check: {finding.proof.command}", f"Finding {finding.id}"]
         body = "\n".join(f"   {xml(cut(line, LONGEST))}" for line in said if line)
         kind = f'type="{xml(finding.rule_id)}" message="{xml(message)}"'

@@ -9,9 +9,9 @@ from scanner.evidence import Finding, ScanResult
 from scanner.report.escape import code, fenced, line, markdown
 from scanner.report.lines import counted, cut, unique
 from scanner.report.order import ordered
-from scanner.report.phrases import accepted_gap, gone, place, reason, step, verdict
+from scanner.report.phrases import accepted_gap, reason, step, verdict
 from scanner.report.setting import PLAIN, Setting
-from scanner.report.story import APPLIES_BY, BY_HAND, gap_line, masked, where
+from scanner.report.story import APPLIES_BY, BY_HAND, buried, gap_line, masked, spot, where
 
 #: A comment on GitHub has 65,536 characters at most.
 MOST = 60_000
@@ -75,10 +75,10 @@ def _complete(setting: Setting) -> str:
 def _row(finding: Finding) -> str:
     platform = f" ({_code(finding.platform)})" if finding.platform else ""
     what = f"{_prose(finding.title)}, {finding.secret.length} bytes"
-    state = f", {finding.state.value}" if gone(finding) else ""
+    state = f", {finding.state.value}" if buried(finding) else ""
     layer = f", layer {finding.layer.index}" if finding.layer else ""
-    spot = f"{_code(place(finding) or finding.surface.value)}{layer}{state}{platform}"
-    return f"| {finding.severity.value} | {what} | {spot} | {_code(step(finding)) if step(finding) else ''} |"
+    place = f"{_code(spot(finding) or finding.surface.value)}{layer}{state}{platform}"
+    return f"| {finding.severity.value} | {what} | {place} | {_code(step(finding)) if step(finding) else ''} |"
 
 
 def _advice(findings: Sequence[Finding]) -> Iterator[str]:

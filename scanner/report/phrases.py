@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from scanner.evidence import AcceptedGap, Confidence, Finding, ScanResult, Verdict, line_to_show
+from scanner.evidence import AcceptedGap, Confidence, Finding, ScanResult, Verdict
 from scanner.image.instruction import parse_created_by
 from scanner.image.reference import Form, looks_like_path, split_form
 from scanner.report.lines import counted, cut
@@ -17,18 +17,6 @@ LONGEST = 1000
 _STEP = 200
 
 
-def place(finding: Finding) -> str:
-    """The path and the path on through archives: `srv/app.jar > config.yml:3`; empty if there is none."""
-    found = " > ".join((finding.path or "", *finding.inside))
-    line = line_to_show(finding.line, finding.encoding)
-    return found if line is None else f"{found}:{line}"
-
-
-def gone(finding: Finding) -> str:
-    """What a later layer did to the file, and that it does not help; empty where none did anything."""
-    return buried(finding)
-
-
 def step(finding: Finding) -> str:
     """The build step that brought it in, with its number and its lines of a Dockerfile; empty if it is unknown."""
     found = finding.instruction
@@ -38,6 +26,12 @@ def step(finding: Finding) -> str:
     numbers += f" ({lines_of(finding)})" if finding.dockerfile else ""
     line = cut(parse_created_by(found.created_by).line, _STEP)
     return f"{numbers}: {line}" if line else numbers
+
+
+def fate(finding: Finding) -> list[str]:
+    """How it came in and what became of the file, a sentence each; none for what is not known or did not happen."""
+    brought, burial = step(finding), buried(finding)
+    return [*([f"Brought in by {brought}."] if brought else []), *([f"The file was {burial}."] if burial else [])]
 
 
 def reason(accepted: Mapping[str, object] | None) -> str:

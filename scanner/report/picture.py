@@ -15,7 +15,7 @@ from enum import StrEnum
 from scanner.evidence import Finding, Gap, ImageSummary, LayerSummary, Severity, State, Surface
 from scanner.image.instruction import parse_created_by
 from scanner.report.lines import cut, unique
-from scanner.report.story import SURFACES, Group
+from scanner.report.story import SURFACES, Group, value_of
 
 #: Lines beside one another that an eye can follow; further leaks are told in words only.
 LANES = 8
@@ -163,14 +163,10 @@ def picture(image: ImageSummary, groups: Sequence[Group], gaps: Sequence[Gap], s
         rows=tuple(replace(row, lanes=tuple(lane[at] for lane in lanes)) for at, (_, row) in enumerate(rows)),
         container=tuple(map(_in_container, drawn)),
         pull=tuple(map(_at_puller, drawn)),
-        seen=len({_value(finding) for _, finding in mine if _seen(finding)}),
-        got=len({_value(finding) for _, finding in mine if finding.surface not in _NOT_PULLED}),
+        seen=len({value_of(finding) for _, finding in mine if _seen(finding)}),
+        got=len({value_of(finding) for _, finding in mine if finding.surface not in _NOT_PULLED}),
         undrawn=len(threads) - len(drawn),
     )
-
-
-def _value(finding: Finding) -> str:
-    return finding.secret.fingerprint or finding.id
 
 
 def _seen(finding: Finding) -> bool:
@@ -197,7 +193,7 @@ def _threads(findings: Sequence[tuple[int, Finding]], layer_of_step: Mapping[int
         Thread(
             number=number,
             severity=members[0].severity,
-            secrets=len({_value(finding) for finding in members}),
+            secrets=len({value_of(finding) for finding in members}),
             names=tuple(unique(_name(finding) for finding in members[:1000])),
             start=start,
             end=end,

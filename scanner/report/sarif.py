@@ -15,9 +15,9 @@ from scanner.evidence import AcceptedGap, Confidence, Finding, Gap, ScanResult, 
 from scanner.report import escape
 from scanner.report.lines import counted, cut
 from scanner.report.order import ordered
-from scanner.report.phrases import LONGEST, accepted_gap, gone, image_name, place, reason, step, sure, verdict
+from scanner.report.phrases import LONGEST, accepted_gap, fate, image_name, reason, sure, verdict
 from scanner.report.setting import PLAIN, Setting
-from scanner.report.story import gap_line, where
+from scanner.report.story import gap_line, spot, where
 
 #: GitHub takes 25,000 results and keeps 5,000, the worst; the rest would vanish there without a word.
 MOST = 5_000
@@ -140,13 +140,8 @@ def _result(finding: Finding, numbers: dict[str, int]) -> dict[str, Any]:
 
 
 def _message(finding: Finding) -> str:
-    said = [f"{finding.title} in {cut(where(finding), LONGEST)}."]
-    if brought := step(finding):
-        said.append(f"Brought in by {brought}.")
-    if burial := gone(finding):
-        said.append(f"The file was {burial}.")
-    said.append(finding.remediation.summary)
-    return escape.message(" ".join(said))
+    place = f"{finding.title} in {cut(where(finding), LONGEST)}."
+    return escape.message(" ".join([place, *fate(finding), finding.remediation.summary]))
 
 
 def _locations(finding: Finding) -> dict[str, Any]:
@@ -168,7 +163,7 @@ def _location(finding: Finding) -> dict[str, Any]:
     if finding.surface is not Surface.LAYER:
         path = f"{finding.surface.value}/{path}"
     blob = (finding.layer and (finding.layer.digest or finding.layer.diff_id)) or finding.proof.blob
-    logical = f"{cut(blob, LONGEST)}:/{cut(place(finding), LONGEST)}"
+    logical = f"{cut(blob, LONGEST)}:/{cut(spot(finding), LONGEST)}"
     return {
         "physicalLocation": {
             "artifactLocation": {"uri": escape.uri(path), "uriBaseId": "ROOTPATH"},

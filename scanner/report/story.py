@@ -52,7 +52,7 @@ class Group:
         """Its findings by secret, in the order of the worst of each."""
         by_value: dict[str, list[Finding]] = defaultdict(list)
         for finding in self.findings:
-            by_value[finding.secret.fingerprint or finding.id].append(finding)
+            by_value[value_of(finding)].append(finding)
         return list(by_value.values())
 
 
@@ -74,6 +74,11 @@ class Advice:
     alike: bool
     dockerfiles: tuple[str, ...]
     diffs: tuple[tuple[str, str], ...] = ()
+
+
+def value_of(finding: Finding) -> str:
+    """What all findings of one value have in common, and no other has."""
+    return finding.secret.fingerprint or finding.id
 
 
 def by_step(findings: Sequence[Finding]) -> list[Group]:
@@ -111,13 +116,16 @@ def _heading(finding: Finding) -> str:
     return f"Outside the build steps{where}"
 
 
+def spot(finding: Finding, nameless: str = "") -> str:
+    """The path, the path on through archives, the line: `srv/app.jar > config.yml:3`; *nameless* for want of a path."""
+    found = " > ".join((finding.path or nameless, *finding.inside))
+    line = line_to_show(finding.line, finding.encoding)
+    return found if line is None else f"{found}:{line}"
+
+
 def where(finding: Finding) -> str:
     """The place of a finding: path, line, surface, layer, encodings."""
-    place = finding.path or ""
-    for inner in finding.inside:
-        place += f" > {inner}"
-    line = line_to_show(finding.line, finding.encoding)
-    place += "" if line is None else f":{line}"
+    place = spot(finding)
     kind = SURFACES[finding.surface]
     if finding.surface is Surface.METADATA and _LEGACY.match(place):
         kind = "a layer's legacy JSON"
@@ -220,7 +228,7 @@ def sentence(result: ScanResult, groups: Sequence[Group]) -> str:
     """
     name = result.reference
     if result.verdict is Verdict.LEAKED:
-        values = {finding.secret.fingerprint or finding.id for group in groups for finding in group.findings}
+        values = {value_of(finding) for group in groups for finding in group.findings}
         worst = groups[0].findings[0].severity.value
         text = f"{name} holds {counted(len(values), 'secret')} (worst: {worst}){_from_steps(groups)}."
         return text + ("" if result.coverage.complete else " Not all of it was read.")

@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from scanner.evidence import (
-    Coverage,
-    Finding,
-    ScanResult,
-    Severity,
-    Verdict,
-)
+from scanner.evidence import Coverage, Finding, ScanResult, Severity, Verdict
 from scanner.image.instruction import parse_created_by
 from scanner.report.accepted import say_accepted
 from scanner.report.escape import plain
@@ -29,6 +23,7 @@ from scanner.report.story import (
     gap_line,
     masked,
     sentence,
+    value_of,
     where,
     why_not_gated,
 )
@@ -92,7 +87,7 @@ def _leaks(page: Page, groups: Sequence[Group]) -> None:
             rest = counted(len(secrets) - _SECRETS, "more secret")
             page.say(f"... and {rest} from this step; the JSON report lists all.", indent=2)
         for secret in secrets:
-            shown.setdefault(secret[0].secret.fingerprint, group.heading)
+            shown.setdefault(value_of(secret[0]), group.heading)
         _fix(page, group, common)
     if common:
         page.blank()
@@ -120,8 +115,7 @@ def _secret(page: Page, findings: Sequence[Finding], shown: dict[str, str]) -> N
         page.say(worst.secret.value, indent=4, label="value  ")
     if worst.gains:
         page.say(worst.gains, indent=4)
-    elsewhere = shown.get(worst.secret.fingerprint) if worst.secret.fingerprint else None
-    if elsewhere:
+    if elsewhere := shown.get(value_of(worst)):
         page.say(f"The same secret as above, under {elsewhere}.", indent=4)
     for finding in findings[:_PLACES]:
         page.say(where(finding), indent=4, label="in     ", style=Style.CYAN)

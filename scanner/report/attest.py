@@ -18,6 +18,7 @@ from typing import Any
 from scanner import __version__
 from scanner.evidence import Gap, ScanResult, Verdict
 from scanner.report import escape
+from scanner.report.order import parted
 from scanner.report.setting import PLAIN, Setting
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -100,12 +101,11 @@ def _hex(digest: str) -> str:
 
 
 def _counts(result: ScanResult) -> dict[str, Any]:
-    gated = [finding for finding in result.findings if finding.gated]
-    accepted = sum(finding.suppressed is not None and not finding.gated for finding in result.findings)
+    gated, accepted, hints = parted(result.findings)
     return {
         "gated": len(gated),
         "bySeverity": dict(sorted(Counter(finding.severity.value for finding in gated).items())),
         "byRule": dict(sorted(Counter(escape.text(finding.rule_id) for finding in gated).items())),
-        "accepted": accepted,
-        "information": len(result.findings) - len(gated) - accepted,
+        "accepted": len(accepted),
+        "information": len(hints),
     }

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from scanner.evidence import Finding, ScanResult
 from scanner.report.escape import xml
 from scanner.report.lines import counted, cut
-from scanner.report.order import ordered
+from scanner.report.order import ordered, parted
 from scanner.report.phrases import LONGEST, accepted_gap, fate, image_name, reason, verdict
 from scanner.report.setting import PLAIN, Setting
 from scanner.report.story import gap_line, where
@@ -42,15 +42,13 @@ def _suites(result: ScanResult) -> dict[str, list[Finding]]:
 
 
 def _suite(name: str, image: str, findings: Sequence[Finding], setting: Setting) -> str:
-    gated = [finding for finding in findings if finding.gated]
-    accepted = [finding for finding in findings if finding.suppressed is not None and not finding.gated]
+    gated, accepted, hints = parted(findings)
     cases = [*_failed(gated, image), *_accepted(accepted, image)]
     if not gated:
         cases.insert(0, _case("no leaked credential", image))
-    hints = len(findings) - len(gated) - len(accepted)
     out = ""
     if hints:
-        said = f"{counted(hints, 'finding')} for information, not sure or not severe enough; {setting.complete}."
+        said = f"{counted(len(hints), 'finding')} for information, not sure or not severe enough; {setting.complete}."
         out = f"  <system-out>{xml(said)}</system-out>\n"
     return _element(name, cases, failures=len(gated), skipped=len(accepted), tail=out)
 

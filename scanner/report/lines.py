@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import TypeVar
 
+from scanner.evidence import Severity
 from scanner.report import escape
 from scanner.report.escape import text as visible
 
@@ -25,6 +26,15 @@ class Style(StrEnum):
     YELLOW = "1;33"
     GREEN = "1;32"
     CYAN = "36"
+
+
+#: how each severity looks, wherever one is named
+SEVERITY = {
+    Severity.CRITICAL: Style.RED,
+    Severity.HIGH: Style.RED,
+    Severity.MEDIUM: Style.YELLOW,
+    Severity.LOW: Style.YELLOW,
+}
 
 
 class Page:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from scanner.evidence import Finding, ScanResult
 from scanner.report.escape import code, fenced, line, markdown
 from scanner.report.lines import counted, cut, unique
-from scanner.report.order import ordered
+from scanner.report.order import ordered, parted
 from scanner.report.phrases import accepted_gap, reason, step, verdict
 from scanner.report.setting import PLAIN, Setting
 from scanner.report.story import APPLIES_BY, BY_HAND, buried, gap_line, masked, spot, where
@@ -21,10 +21,7 @@ _LONGEST, _LONGEST_PROSE = 200, 400
 
 def render(result: ScanResult, setting: Setting = PLAIN) -> str:
     """The page, with a newline at its end: never more than `MOST` characters."""
-    findings = ordered(result.findings)
-    gated = [finding for finding in findings if finding.gated]
-    accepted = [finding for finding in findings if finding.suppressed is not None and not finding.gated]
-    hints = [finding for finding in findings if not finding.gated and finding.suppressed is None]
+    gated, accepted, hints = parted(ordered(result.findings))
     head = [f"## leakscan: {result.verdict.value.upper()}", "", f"{_code(result.reference)}: {verdict(result)}", ""]
     tail = [
         *_hints(hints),

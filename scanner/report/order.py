@@ -1,4 +1,5 @@
-"""The order in which findings stand in every report: worst first, then by place. Equal results give equal reports."""
+"""The order in which findings stand in every report, and the three parts they fall into. Equal results give equal
+reports."""
 
 from __future__ import annotations
 
@@ -12,6 +13,17 @@ Key = tuple[bool, int, int, str, int, str, str, int, str]
 def ordered(findings: Iterable[Finding]) -> list[Finding]:
     """*findings*, gated ones first, then by severity, confidence, platform, layer, path and offset."""
     return sorted(findings, key=_key)
+
+
+def parted(findings: Iterable[Finding]) -> tuple[list[Finding], list[Finding], list[Finding]]:
+    """*findings* in three lists: those that fail the scan, those that the user accepts, those that are only told."""
+    everything = list(findings)
+    rest = [finding for finding in everything if not finding.gated]
+    return (
+        [finding for finding in everything if finding.gated],
+        [finding for finding in rest if finding.suppressed is not None],
+        [finding for finding in rest if finding.suppressed is None],
+    )
 
 
 def _key(finding: Finding) -> Key:

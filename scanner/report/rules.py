@@ -12,17 +12,11 @@ from scanner.detect import describe, templates
 from scanner.detect.checks import CHECKS
 from scanner.detect.entries import CONTEXT, Entry
 from scanner.detect.foreign import ForeignRule
-from scanner.evidence import Confidence, Severity
-from scanner.report.lines import Page, Style, amount, counted
+from scanner.evidence import Confidence
+from scanner.report.lines import SEVERITY, Page, Style, amount, counted
 from scanner.rulecheck import Checked, Tested
 from scanner.rulecost import Cost
 
-_STYLES = {
-    Severity.CRITICAL: Style.RED,
-    Severity.HIGH: Style.RED,
-    Severity.MEDIUM: Style.YELLOW,
-    Severity.LOW: Style.YELLOW,
-}
 _SURE = {
     Confidence.HIGH: "a match is enough to be sure",
     Confidence.MEDIUM: "likely a secret by its shape",
@@ -61,7 +55,7 @@ def listing(entries: Sequence[Entry], total: int, *, width: int, color: bool) ->
             page.say("Each is the rule context.NAME, severity high, confidence medium.", indent=2)
             continue
         for row in rows:
-            level = page.paint(f"{row.severity.value:<8}", _STYLES[row.severity])
+            level = page.paint(f"{row.severity.value:<8}", SEVERITY[row.severity])
             doubt = "" if row.confidence is not Confidence.LOW else " (hint)"
             _row(page, row.id.ljust(pad), level, f"{row.title}{doubt}", pad)
     page.blank()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from scanner.evidence import Coverage, Finding, ScanResult, Severity, Verdict
+from scanner.evidence import Coverage, Finding, ScanResult, Verdict
 from scanner.image.instruction import parse_created_by
 from scanner.report.accepted import say_accepted
 from scanner.report.escape import plain
-from scanner.report.lines import Page, Style, counted, cut, unique
-from scanner.report.order import ordered
+from scanner.report.lines import SEVERITY, Page, Style, counted, cut, unique
+from scanner.report.order import ordered, parted
 from scanner.report.story import (
     APPLIES_BY,
     BY_HAND,
@@ -31,23 +31,17 @@ from scanner.report.story import (
 #: Above these numbers the rest is counted instead of listed; the JSON report lists all.
 _PLACES, _SECRETS, _TITLES, _GAPS = 5, 20, 20, 10
 _VERDICTS = {Verdict.LEAKED: Style.RED, Verdict.CLEAN: Style.GREEN, Verdict.INCOMPLETE: Style.YELLOW}
-_STYLES = {
-    Severity.CRITICAL: Style.RED,
-    Severity.HIGH: Style.RED,
-    Severity.MEDIUM: Style.YELLOW,
-    Severity.LOW: Style.YELLOW,
-}
 
 
 def render(result: ScanResult, *, width: int = 80, color: bool = False) -> str:
     """The report as text, with a newline at its end; *width* in characters, never less than 40."""
     page = Page(width, color)
-    findings = ordered(result.findings)
-    groups = by_step([finding for finding in findings if finding.gated])
+    gated, _, hints = parted(ordered(result.findings))
+    groups = by_step(gated)
     _verdict(page, result, groups)
     _images(page, result)
     _leaks(page, groups)
-    _information(page, [finding for finding in findings if not finding.gated and finding.suppressed is None])
+    _information(page, hints)
     say_accepted(page, result)
     _known(page, result)
     _coverage(page, result)
@@ -110,7 +104,7 @@ def _secret(page: Page, findings: Sequence[Finding], shown: dict[str, str]) -> N
     page.blank()
     known = f"{worst.secret.preview}, {counted(worst.secret.length, 'byte')}"
     label = f"{worst.severity.value.upper()}  "
-    page.say(f"{worst.title} ({known})", indent=2, label=label, style=_STYLES[worst.severity])
+    page.say(f"{worst.title} ({known})", indent=2, label=label, style=SEVERITY[worst.severity])
     if worst.secret.value is not None:
         page.say(worst.secret.value, indent=4, label="value  ")
     if worst.gains:

@@ -203,6 +203,19 @@ def test_fingerprints_of_another_installation(report: Report) -> None:
     assert Outcome.DIFFERS in _outcomes(compared(theirs, report, STRICT))
 
 
+@pytest.mark.parametrize("severity", ["low", "utter", None, 3, []])
+def test_a_sighting_of_another_weight(report: Report, severity: object) -> None:
+    """Without its value, too, a sighting of a known secret has the severity of one, and never a word that is none."""
+    without = copy.deepcopy(report) | {"findings": [], "known_secrets": []}
+    changed = copy.deepcopy(report)
+    _first(changed, rule_id="known-secret")["severity"] = severity
+    terms = Terms(same_source=True, same_name=True, secrets=False)
+
+    differs = [check.detail for check in compared(changed, without, terms) if check.outcome is Outcome.DIFFERS]
+
+    assert "a sighting of a known secret is critical, its confidence high" in differs
+
+
 def test_gaps_of_one_run(report: Report) -> None:
     """What a run could not read in time says nothing of the image: neither confirmed nor a difference."""
     broken = copy.deepcopy(report)

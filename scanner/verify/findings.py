@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from scanner.advice.remediation import unnamed
 from scanner.detect.known.search import WHOLE
-from scanner.evidence import KNOWN_SECRET, Severity
+from scanner.evidence import KNOWN_SECRET, Confidence, Severity, is_gated
 from scanner.report.escape import plain
 from scanner.verify.claim import Check, Outcome
 from scanner.verify.coverage import passing
@@ -15,6 +16,8 @@ from scanner.verify.terms import Json, Terms, alike, differing, entries_of, entr
 
 #: surfaces of which each source holds its own documents
 PER_SOURCE = ("annotation", "attestation", "metadata")
+#: severity and confidence that a sighting of a known secret can have: of all of it, and of what may be another's too
+_WEIGHTS = (("critical", "high"), ("medium", "low"))
 #: fields whose values a difference may quote: none of them can hold anything of an image
 _QUOTED = ("severity", "confidence", "state", "line", "surface")
 
@@ -87,11 +90,10 @@ def _unrepeated(name: str, finding: Json, least: str) -> Check:
     """A sighting whose secret was not given again: its bytes are proved; of the rest only what is fixed is checked."""
     items = entries_of(finding, "evidence")
     whole = any(item.get("check") == KNOWN_SECRET and item.get("detail") == WHOLE for item in items)
-    weight = finding.get("severity"), finding.get("confidence")
-    gated = finding.get("suppressed") is None and _counts(str(weight[0]), str(weight[1]), least)
-    if weight not in (("critical", "high"), ("medium", "low")) or (whole and weight[0] != "critical"):
+    severity, confidence = finding.get("severity"), finding.get("confidence")
+    if (severity, confidence) not in _WEIGHTS or (whole and severity != "critical"):
         return Check("finding", name, Outcome.DIFFERS, "a sighting of a known secret is critical, its confidence high")
-    if finding.get("gated") is not gated:
+    if finding.get("gated") is not (finding.get("suppressed") is None and _counts(severity, confidence, least)):
         return Check("finding", name, Outcome.DIFFERS, "not what a scan says: gated")
     detail = "its secret was not given again: add --secret to check all that is said of it"
     return Check("finding", name, Outcome.UNREADABLE, detail)
@@ -180,10 +182,9 @@ def _finding(name: str, said: Json, now: Json, terms: Terms, least: str) -> Iter
         yield Check("finding", name, Outcome.UNREADABLE, f"cannot be told: {', '.join(unsure)}")
 
 
-def _counts(severity: str, confidence: str, least: str) -> bool:
+def _counts(severity: Any, confidence: Any, least: str) -> bool:
     """Whether a finding counts if nothing accepts it; *least* is the least severity that does, or `never`."""
-    known = list(Severity)
-    return least != "never" and confidence != "low" and known.index(Severity(severity)) <= known.index(Severity(least))
+    return is_gated(Severity(severity), Confidence(confidence), None if least == "never" else Severity(least))
 
 
 def _told(field: str, said: Json, now: Json) -> str:

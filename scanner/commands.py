@@ -11,7 +11,8 @@ from scanner.evidence import Surface
 from scanner.image.model import OpenedImage
 from scanner.places.locate import Place
 
-_EXPAND = {"gzip": "gzip -dc", "zstd": "zstd -dc", "bzip2": "bzip2 -dc", "xz": "xz -dc"}
+#: what expands blobs of each compression
+EXPAND = {"gzip": "gzip -dc", "zstd": "zstd -dc", "bzip2": "bzip2 -dc", "xz": "xz -dc"}
 
 
 def show(opened: OpenedImage, place: Place, redacted: Callable[[str], str]) -> str:
@@ -22,8 +23,8 @@ def show(opened: OpenedImage, place: Place, redacted: Callable[[str], str]) -> s
     offset, length = place.stored
     source, lead = _blob(opened, place, redacted)
     parts = [source]
-    if place.compression in _EXPAND:
-        parts.append(_EXPAND[place.compression])
+    if place.compression in EXPAND:
+        parts.append(EXPAND[place.compression])
     parts += [f"tail -c +{lead + offset + 1}", f"head -c {length}"]
     return " | ".join(parts)
 
@@ -61,5 +62,5 @@ def _archive(opened: OpenedImage, redacted: Callable[[str], str]) -> str | None:
         return f"{engine} save {shlex.quote(redacted(opened.exported))}"
     if opened.source in ("oci-dir", "dir"):
         return None
-    expand = _EXPAND.get(opened.compression, "cat")
+    expand = EXPAND.get(opened.compression, "cat")
     return f"{expand} {_file(opened.path, redacted)}" if opened.path else f"{expand} ARCHIVE"

@@ -172,8 +172,12 @@ def _coverage(document: dict[str, Any]) -> None:
     document["coverage"]["bytes"] = {"total": 1 << 30, "accounted": 1 << 30}
 
 
+def _no_layers(document: dict[str, Any]) -> None:
+    document["image"]["layers"] = 3
+
+
 @pytest.mark.parametrize("tamper", [_hmac, _offset, _path, _step, _layer, _verdict, _present, _removed, _hidden,
-                                    _milder, _told_otherwise, _advice, _command, _coverage])  # fmt: skip
+                                    _milder, _told_otherwise, _advice, _command, _coverage, _no_layers])  # fmt: skip
 def test_a_report_that_was_tampered_with(
     report: Path, leakscan: Leakscan, tamper: Callable[[dict[str, Any]], None]
 ) -> None:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from scanner.verify.claim import Check, Outcome
-from scanner.verify.terms import Json, Terms, entries_of, entry_of, same
+from scanner.verify.document import Json, entries_of, entry_of
+from scanner.verify.terms import Terms, same
 
 #: gaps of one run, not of an image
 _PASSING = re.compile(

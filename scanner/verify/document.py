@@ -1,4 +1,7 @@
-"""A JSON report as it was given: its outline, what it says twice, and whether its scan can be repeated here."""
+"""A JSON report as it was given: its outline, what it says twice, and whether its scan can be repeated here.
+
+Whoever made it may have written anything: nothing of it is taken to be of the right type.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,23 @@ from scanner.limits import Limits
 from scanner.report.escape import plain
 from scanner.verify.claim import Check, Outcome
 
+Json = Mapping[str, Any]
 _TIP = "Give a file that leakscan --format json wrote."
 
 
-def read_report(document: Any) -> Mapping[str, Any]:
+def entry_of(entry: Json, key: str) -> Json:
+    """What should be an object of a report, empty if it is none."""
+    found = entry.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def entries_of(entry: Json, key: str) -> list[Json]:
+    """What should be a list of objects of a report, but for what is none."""
+    found = entry.get(key)
+    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
+
+
+def read_report(document: Any) -> Json:
     """A report of one scan, its outline checked. Raises LeakscanError."""
     if not isinstance(document, dict) or document.get("schema_version") != "1":
         raise LeakscanError("this is no JSON report of leakscan", _TIP)
@@ -26,32 +42,31 @@ def read_report(document: Any) -> Mapping[str, Any]:
     return {**document, "images": images}
 
 
-def reference_of(report: Mapping[str, Any]) -> str:
+def reference_of(report: Json) -> str:
     """The image that a report is about, as the user named it then; '' if it came from standard input."""
     reference = report["images"][0].get("reference")
     return reference if isinstance(reference, str) and reference != "-" else ""
 
 
-def unrepeatable(report: Mapping[str, Any], rules_digest: str, limits: Limits) -> str:
+def unrepeatable(report: Json, rules_digest: str, limits: Limits) -> str:
     """Why the scan that a report is of cannot be repeated here: another version, rules or limits; '' if it can."""
-    tool, settings = report.get("tool"), report.get("settings")
-    if not isinstance(tool, dict) or tool.get("version") != __version__:
-        made = plain(str(tool.get("version"))) if isinstance(tool, dict) else "unknown"
+    tool, settings = entry_of(report, "tool"), entry_of(report, "settings")
+    if tool.get("version") != __version__:
+        made = plain(str(tool.get("version", "unknown")))
         return f"it was made by leakscan {made}, this is {__version__}; only its proofs were checked"
     if tool.get("rules_digest") != rules_digest:
         return "it was made by other rules (--rules gives yours); only its proofs were checked"
-    if not isinstance(settings, dict) or settings.get("fail_on") not in (*Severity, "never"):
+    if settings.get("fail_on") not in (*Severity, "never"):
         return "it does not say what was asked of the scan; only its proofs were checked"
     if settings.get("limits") != limits.changed():
         return "it was made under other limits (LEAKSCAN_LIMIT_...); only its proofs were checked"
     return ""
 
 
-def consistent(report: Mapping[str, Any]) -> Iterator[Check]:
+def consistent(report: Json) -> Iterator[Check]:
     """What a report says twice must agree."""
-    findings, coverage = report["findings"], report.get("coverage")
-    coverage = coverage if isinstance(coverage, dict) else {}
-    size: Mapping[str, Any] = coverage["bytes"] if isinstance(coverage.get("bytes"), dict) else {}
+    findings, coverage = report["findings"], entry_of(report, "coverage")
+    size = entry_of(coverage, "bytes")
     ids = [finding.get("id") for finding in findings]
     complete = coverage.get("complete") is True
     if complete is not (not coverage.get("gaps") and size.get("total") == size.get("accounted")):

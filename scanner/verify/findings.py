@@ -11,8 +11,9 @@ from scanner.evidence import KNOWN_SECRET, Confidence, Severity, is_gated
 from scanner.report.escape import plain
 from scanner.verify.claim import Check, Outcome
 from scanner.verify.coverage import passing
+from scanner.verify.document import Json, entries_of, entry_of
 from scanner.verify.proofs import proof
-from scanner.verify.terms import Json, Terms, alike, differing, entries_of, entry_of
+from scanner.verify.terms import Terms, alike, differing
 
 #: surfaces of which each source holds its own documents
 PER_SOURCE = ("annotation", "attestation", "metadata")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from scanner.detect.firstpass import FirstPass
 from scanner.evidence import ScanResult
@@ -19,7 +18,7 @@ from scanner.report.escape import plain
 from scanner.report.json import render
 from scanner.surfaces import blob_jobs
 from scanner.verify.claim import Check, Outcome
-from scanner.verify.document import consistent
+from scanner.verify.document import Json, consistent, entries_of
 from scanner.verify.proven import Wanted
 from scanner.verify.repeat import compared
 from scanner.verify.terms import Terms
@@ -27,7 +26,7 @@ from scanner.work.jobs import BlobOutcome
 from scanner.work.pool import Pool
 
 
-def fitting(opened: OpenedImage, report: Mapping[str, Any]) -> OpenedImage:
+def fitting(opened: OpenedImage, report: Json) -> OpenedImage:
     """*opened* without images that a report of another kind of source does not tell of: an engine has one platform."""
     if report["images"][0].get("source") == opened.source:
         return opened
@@ -36,7 +35,7 @@ def fitting(opened: OpenedImage, report: Mapping[str, Any]) -> OpenedImage:
 
 
 def terms_of(
-    opened: OpenedImage, report: Mapping[str, Any], named: bool, given: Collection[str], dockerfile: bool, caches: int
+    opened: OpenedImage, report: Json, named: bool, given: Collection[str], dockerfile: bool, caches: int
 ) -> Terms:
     """Under which terms the scan of a report is repeated.
 
@@ -61,7 +60,7 @@ def terms_of(
 
 def verify(
     opened: OpenedImage,
-    report: Mapping[str, Any],
+    report: Json,
     limits: Limits,
     jobs: int,
     repeated: ScanResult | None = None,
@@ -92,13 +91,13 @@ def verify(
     return checks
 
 
-def _named(entry: Mapping[str, Any]) -> tuple[str, str]:
+def _named(entry: Json) -> tuple[str, str]:
     return str(entry.get("platform")), str(entry.get("config_digest"))
 
 
-def _match(entry: Mapping[str, Any], images: Sequence[Image]) -> Image | None:
+def _match(entry: Json, images: Sequence[Image]) -> Image | None:
     """The image that an entry of a report is about."""
-    listed = [layer for layer in entry.get("layers") or () if isinstance(layer, dict)]
+    listed = entries_of(entry, "layers")
     for image in images:
         if entry.get("config_digest"):
             if image.config_digest == entry["config_digest"]:
@@ -109,10 +108,10 @@ def _match(entry: Mapping[str, Any], images: Sequence[Image]) -> Image | None:
 
 
 def _image(
-    entry: Mapping[str, Any], image: Image | None, outcomes: Mapping[tuple[int, int, int], BlobOutcome]
+    entry: Json, image: Image | None, outcomes: Mapping[tuple[int, int, int], BlobOutcome]
 ) -> Iterator[Check]:
     """The digests of config and layers, those of the layers taken again of the bytes."""
-    listed = [layer for layer in entry.get("layers") or () if isinstance(layer, dict)]
+    listed = entries_of(entry, "layers")
     name = plain(str(entry.get("config_digest") or entry.get("manifest_digest") or entry.get("platform")))
     if image is None:
         if listed or entry.get("config_digest"):
@@ -142,7 +141,7 @@ def _layer(layer: Layer, outcomes: Mapping[tuple[int, int, int], BlobOutcome]) -
     return Check("layer", name, Outcome.CONFIRMED)
 
 
-def _known(report: Mapping[str, Any], repeated: ScanResult | None) -> Iterator[Check]:
+def _known(report: Json, repeated: ScanResult | None) -> Iterator[Check]:
     """Each verdict on a known secret, compared with that of a scan for the same secret now."""
     now = {str(entry["id"]): entry for entry in repeated.known_secrets} if repeated else {}
     for secret in report.get("known_secrets", ()):

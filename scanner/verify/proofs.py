@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 
-from scanner.verify.terms import Json, Terms, alike, differing
+from scanner.commands import EXPAND
+from scanner.verify.document import Json
+from scanner.verify.terms import Terms, alike, differing
 
-_EXPAND = (("gzip", "-dc"), ("zstd", "-dc"), ("bzip2", "-dc"), ("xz", "-dc"))
+_EXPAND = tuple(tuple(command.split()) for command in EXPAND.values())
 
 
 def proof(said: Json, now: Json, terms: Terms) -> list[str]:
@@ -55,11 +57,13 @@ def _unpacks(stage: tuple[str, ...]) -> bool:
 
 def _source(stage: tuple[str, ...]) -> tuple[str, ...] | None:
     """What prints a blob, without the name of what it is read from; None if it is anything else."""
-    *words, last = stage
+    *words, last = stage or ("",)
     match words:
         case ["crane", "blob" | "manifest"] if "@" in last and not last.startswith("-"):
             return (*words, last.rpartition("@")[2])
-        case ["docker" | "podman", "save"] | ["cat"] | ["gzip" | "zstd" | "bzip2" | "xz", "-dc"] if last[:1] != "-":
+        case ["docker" | "podman", "save"] | ["cat"] if last[:1] != "-":
+            return tuple(words)
+        case _ if tuple(words) in _EXPAND and last[:1] != "-":
             return tuple(words)
         case ["tar", "-xOf", archive] if not archive.startswith("-"):
             return ("tar", "-xOf", last)

@@ -7,7 +7,6 @@ import hmac
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from scanner.image.blob import Blob
 from scanner.image.model import Image, Layer, OpenedImage
@@ -17,6 +16,7 @@ from scanner.prove import identity
 from scanner.report.escape import plain
 from scanner.surfaces import documents_of
 from scanner.verify.claim import Check, Outcome
+from scanner.verify.document import Json, entry_of
 from scanner.verify.findings import PER_SOURCE
 from scanner.work.jobs import BlobOutcome
 
@@ -29,7 +29,7 @@ class Wanted:
     """Which bytes of which blobs the findings of a report are about."""
 
     def __init__(
-        self, opened: OpenedImage, report: Mapping[str, Any], images: Mapping[tuple[str, str], Image | None]
+        self, opened: OpenedImage, report: Json, images: Mapping[tuple[str, str], Image | None]
     ) -> None:
         self._images = [image for image in images.values() if image is not None]
         self._only = len(images) == 1
@@ -49,13 +49,13 @@ class Wanted:
         """What is asked of a blob."""
         return tuple(sorted(self._spans.get(blob.place, ())))
 
-    def _blob(self, finding: Mapping[str, Any]) -> Blob | None:
+    def _blob(self, finding: Json) -> Blob | None:
         """The blob that a finding lies in, in this source."""
         layer = finding.get("layer")
         if isinstance(layer, dict):
             found = self._layer(finding, layer)
             return found.blob if found is not None else None
-        name = str(_proof(finding).get("blob"))
+        name = str(entry_of(finding, "proof").get("blob"))
         if finding.get("surface") in ("config", "history"):
             name = self._configs.get(str(finding.get("platform")), "") if finding.get("platform") else name
             if not finding.get("platform") and self._only:
@@ -63,7 +63,7 @@ class Wanted:
                 name = own if own in self._documents else name
         return next((self._documents[each] for each in _spellings(name) if each in self._documents), None)
 
-    def _layer(self, finding: Mapping[str, Any], named: Mapping[str, Any]) -> Layer | None:
+    def _layer(self, finding: Json, named: Json) -> Layer | None:
         platform = finding.get("platform")
         for image in self._images:
             if platform is not None and plain(str(image.platform)) != platform:
@@ -77,10 +77,10 @@ class Wanted:
                 return layer
         return None
 
-    def check(self, finding: Mapping[str, Any], outcomes: Mapping[tuple[int, int, int], BlobOutcome]) -> Check:
+    def check(self, finding: Json, outcomes: Mapping[tuple[int, int, int], BlobOutcome]) -> Check:
         """Whether the bytes of a finding are where it says."""
         name = plain(str(finding.get("id")))
-        span, mac = _span(finding), _proof(finding).get("hmac")
+        span, mac = _span(finding), entry_of(finding, "proof").get("hmac")
         if span is None or not isinstance(mac, str) or not mac.isascii():
             return Check("finding", name, Outcome.DIFFERS, "it has no proof")
         if _NUMBERED.sub("", name.removeprefix("lk-")) != _identity(finding).removeprefix("lk-"):
@@ -120,23 +120,19 @@ def _document(name: str, blob: Blob, span: _Span, mac: str) -> Check:
     return Check("finding", name, Outcome.DIFFERS, "other bytes lie there")
 
 
-def _identity(finding: Mapping[str, Any]) -> str:
-    step, encoding, path = finding.get("instruction"), finding.get("encoding"), finding.get("path")
-    created_by = step.get("created_by") if isinstance(step, dict) else None
+def _identity(finding: Json) -> str:
+    created_by = entry_of(finding, "instruction").get("created_by")
+    encoding, path = finding.get("encoding"), finding.get("path")
     return identity(
         str(finding.get("rule_id")), str(finding.get("surface")), path if isinstance(path, str) else None,
         encoding if isinstance(encoding, list) else (), created_by if isinstance(created_by, str) else None,
     )  # fmt: skip
 
 
-def _proof(finding: Mapping[str, Any]) -> Mapping[str, Any]:
-    proof = finding.get("proof")
-    return proof if isinstance(proof, dict) else {}
-
-
-def _span(finding: Mapping[str, Any]) -> _Span | None:
+def _span(finding: Json) -> _Span | None:
     """Offset and length that a proof names, None if they are no such numbers."""
-    offset, length = _proof(finding).get("offset"), _proof(finding).get("length")
+    proof = entry_of(finding, "proof")
+    offset, length = proof.get("offset"), proof.get("length")
     if type(offset) is int and type(length) is int and offset >= 0 and length > 0:
         return offset, length
     return None

@@ -13,8 +13,9 @@ from scanner.evidence import KNOWN_SECRET
 from scanner.report.escape import plain
 from scanner.verify.claim import Check, Outcome
 from scanner.verify.coverage import coverage
+from scanner.verify.document import Json, entries_of, entry_of
 from scanner.verify.findings import findings, secret_ids
-from scanner.verify.terms import Json, Terms, alike, entries_of, entry_of, same
+from scanner.verify.terms import Terms, alike, same
 
 #: fields of a report that are compared by themselves; a verdict follows from findings and gaps, and is held to them
 _ELSEWHERE = frozenset(

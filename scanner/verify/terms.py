@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scanner.report.escape import plain
+from scanner.verify.document import Json
 
-Json = Mapping[str, Any]
 _MASK = re.compile(r"\*+")
 
 
@@ -31,18 +31,6 @@ class Terms:
     secrets: bool = True
     dockerfile: bool = True
     caches: bool = True
-
-
-def entry_of(entry: Json, key: str) -> Json:
-    """What should be an object of a report, empty if it is none."""
-    found = entry.get(key)
-    return found if isinstance(found, Mapping) else {}
-
-
-def entries_of(entry: Json, key: str) -> list[Json]:
-    """What should be a list of objects of a report, but for what is none."""
-    found = entry.get(key)
-    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
 
 
 def same(said: Any, now: Any) -> bool:

@@ -13,11 +13,9 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from itertools import chain, pairwise
 
-from scanner.advice.shell import Edit, Simple, Word, edited, read
+from scanner.advice.shell import LONGEST, Edit, Simple, Word, edited, read
 from scanner.image.instruction import Step
 
-#: Longer commands are left alone; nobody wrote them by hand.
-LONGEST = 16384
 #: How often a shell may be given a command that gives a shell a command.
 _DEEPEST = 3
 _FLAG = re.compile(r"-[\w-]+")
@@ -26,9 +24,10 @@ _OWNER = re.compile(r"[\w.-]+(?::[\w.-]*)?|:[\w.-]+")
 #: Commands that only look after a file: remove it, change its mode or whose it is. A mount needs and allows neither.
 #: Each with what its first operand is, where that is no file.
 _TENDS = {"rm": None, "shred": None, "chmod": _MODE, "chown": _OWNER, "chgrp": _OWNER}
+#: The same with rmdir, which is given no file: it tells what becomes of one, and is never left out of a chain itself.
+_TENDERS = _TENDS.keys() | {"rmdir"}
 #: The name of one file, which may begin with a variable such as $HOME.
 _PLAIN = re.compile(r"(?:\$(?:\w+|\{\w+\}))?[^\s;&|<>(){}$`'\"*?\\#]+")
-_TENDERS = frozenset(["rm", "rmdir", "shred", "chmod", "chown", "chgrp"])
 _TRANSFERS = frozenset(["cp", "mv", "ln", "install", "link", "rename"])
 _PACKERS = frozenset(["tar", "zip", "cpio", "rsync", "scp", "dd", "tee"])
 _SHELLS = frozenset(["sh", "bash", "ash", "dash"])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from scanner.advice.case import OWN, Advice, Case, Change, absolute
-from scanner.advice.instead import User, download, moved_by, needing, removals, user_of, user_of_key
+from scanner.advice.instead import NETRC, User, download, moved_by, needing, removals, user_of, user_of_key
 from scanner.advice.rewrite import readable
 from scanner.evidence import Surface
 
@@ -254,8 +254,7 @@ def _words(case: Case) -> list[str]:
 
 def _add_url(case: Case) -> Advice:
     rewritten = download(case.step, case.clean)
-    mount = "--mount=type=secret,id=netrc,target=/root/.netrc,required=true"
-    netrc = f"Another way is to fetch in a RUN: RUN {mount} curl -fn ..."
+    netrc = f"Another way is to fetch in a RUN: RUN {NETRC} curl -fn ..."
     how = "It stands in the URL of an ADD; the image's history keeps the URL."
     if not rewritten:
         return Advice(how, ("Take it out of the URL.", netrc))

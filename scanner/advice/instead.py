@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from scanner.advice import chain
 from scanner.advice.rewrite import Rewritten, holds, rewrite, run
-from scanner.advice.shell import Kind, parts
+from scanner.advice.shell import LONGEST, Kind, parts
 from scanner.evidence import Secret
 from scanner.image.instruction import Step
 
@@ -30,8 +30,11 @@ _LONE_CLONE = re.compile(
     (?:\ (?P<folder>[\w./-]+))?""",
     re.VERBOSE,
 )
-_NETRC = "--mount=type=secret,id=netrc,target=/root/.netrc,required=true"
+#: a .netrc for tools that look into one, and how a build is given it
+NETRC = "--mount=type=secret,id=netrc,target=/root/.netrc,required=true"
 _NETRC_OPTION = "--secret id=netrc,src=$HOME/.netrc"
+#: how a build is given the token that ADD of a repository takes (BuildKit knows it by its name)
+GIT_OPTION = "--secret id=GIT_AUTH_TOKEN,env=GIT_AUTH_TOKEN"
 #: Folders that tools keep for themselves between runs, the longest first; others are not what a cache mount is for.
 _CACHES = re.compile(
     r"/(?:[^/]+/){0,3}(?:\.cache/[^/]+|\.npm|\.m2/repository|\.gradle/caches|\.cargo/registry|go/pkg/mod)(?=/)"
@@ -49,7 +52,7 @@ def repository(
 
     git writes the URL that it clones into `.git/config`, so a variable in the URL would leak the same again.
     """
-    if step.kind != "RUN" or not step.shell or len(step.command) > chain.LONGEST:
+    if step.kind != "RUN" or not step.shell or len(step.command) > LONGEST:
         return None, None
     command = GIT_FETCH.sub(lambda words: _WITH_USER.sub(r"\g<scheme>", words[0]), step.command)
     if command == step.command:
@@ -57,10 +60,10 @@ def repository(
     bare = replace(step, command=command, args=())
     left = [secret for secret in secrets if holds(command, [secret])]
     if left:
-        return None, rewrite(bare, left, clean, variables=variables, mounts=(_NETRC,))
+        return None, rewrite(bare, left, clean, variables=variables, mounts=(NETRC,))
     if clean(command) != command:
         return None, None
-    mounted = Rewritten(run([_NETRC, *map(clean, step.flags)], command), (_NETRC_OPTION,))
+    mounted = Rewritten(run([NETRC, *map(clean, step.flags)], command), (_NETRC_OPTION,))
     return _added(command), mounted
 
 
@@ -72,7 +75,7 @@ def _added(command: str) -> Rewritten | None:
     url = clone["url"]
     folder = clone["folder"] or url.rpartition("/")[2]
     ref = f"#{clone['ref']}" if clone["ref"] else ""
-    return Rewritten(f"ADD {url}.git{ref} {folder}", ("--secret id=GIT_AUTH_TOKEN,env=GIT_AUTH_TOKEN",))
+    return Rewritten(f"ADD {url}.git{ref} {folder}", (GIT_OPTION,))
 
 
 def download(step: Step, clean: Clean) -> Rewritten | None:
@@ -90,13 +93,13 @@ def download(step: Step, clean: Clean) -> Rewritten | None:
     if not host or clean(text) != text:
         return None
     if url.partition("#")[0].endswith(".git"):
-        return Rewritten(text, ("--secret id=GIT_AUTH_TOKEN,env=GIT_AUTH_TOKEN",))
+        return Rewritten(text, (GIT_OPTION,))
     return Rewritten(text, (f"--secret id=HTTP_AUTH_HEADER_{host},env=HTTP_AUTH_HEADER",))
 
 
 def unkept(step: Step, path: str, clean: Clean) -> Rewritten | None:
     """A RUN whose tool kept the credential in a file of its own, *path*: with a mount over it, or rid of it at once."""
-    if step.kind != "RUN" or not step.shell or len(step.command) > chain.LONGEST or clean(step.command) != step.command:
+    if step.kind != "RUN" or not step.shell or len(step.command) > LONGEST or clean(step.command) != step.command:
         return None
     flags = [clean(flag) for flag in step.flags]
     mount = mount_over(step.command, path)
@@ -197,7 +200,7 @@ def user_of_key(following: Sequence[Step], path: str, option: str, clean: Clean)
 
 def moved_by(following: Sequence[Step], path: str) -> Step | None:
     """The first of the RUNs that puts the file *path* into its own layer again, by copying or moving it."""
-    runs = (step for step in following[:_FOLLOWING] if step.kind == "RUN" and len(step.command) <= chain.LONGEST)
+    runs = (step for step in following[:_FOLLOWING] if step.kind == "RUN" and len(step.command) <= LONGEST)
     return next((step for step in runs if chain.keeps(step.command, path)), None)
 
 

@@ -65,8 +65,8 @@ def command(
         name = _shown(dockerfile.path)
         words = " ".join(f"-e {shlex.quote(_edit(change))}" for change in changes)
         commands.append(f"sed {words} {name} > {name}.fixed && mv {name}.fixed {name}")
-    lines = dockerfile.ignore
-    if ignored and ignored not in (line.strip() for line in lines):
+    if _adds(dockerfile, ignored):
+        lines = dockerfile.ignore
         begin = "\\n" if lines and not lines[-1].endswith("\n") else ""
         commands.append(f"printf '{begin}%s\\n' {shlex.quote(ignored)} >> {_shown(dockerfile.ignore_path)}")
     return " && ".join(commands) or None
@@ -117,11 +117,16 @@ def _declared(instruction: Instruction) -> set[str]:
     return set(filter(_NAME.fullmatch, names or words[:1]))
 
 
+def _adds(dockerfile: Dockerfile, pattern: str) -> bool:
+    """Whether .dockerignore gains *pattern*: it may be empty, or listed already."""
+    return bool(pattern) and pattern not in (line.strip() for line in dockerfile.ignore)
+
+
 def _ignoring(dockerfile: Dockerfile, pattern: str) -> str:
     """The diff that makes .dockerignore list *pattern*, empty if it does."""
-    lines = dockerfile.ignore
-    if not pattern or pattern in (line.strip() for line in lines):
+    if not _adds(dockerfile, pattern):
         return ""
+    lines = dockerfile.ignore
     name, end = _name(dockerfile.ignore_path), len(lines)
     if not lines:
         return f"--- /dev/null\n+++ b/{name}\n@@ -0,0 +1 @@\n+{pattern}\n"

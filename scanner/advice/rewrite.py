@@ -13,13 +13,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from scanner.advice.shell import OPENERS, Edit, Kind, Part, Simple, Word, around, edited, parts, read
+from scanner.advice.shell import LONGEST, OPENERS, Edit, Kind, Part, Simple, Word, around, edited, parts, read
 from scanner.evidence import Secret
 from scanner.image.instruction import Step
 from scanner.secrecy.redact import spellings
 
-#: Longer commands are not rewritten; nobody reads them, and only hostile ones are.
-_LONGEST = 16384
 #: Shorter secrets cannot be told from ordinary letters of a command.
 _SHORTEST = 4
 _MOST_OCCURRENCES = 200
@@ -77,7 +75,7 @@ def rewrite(
     """
     held = sorted((secret for secret in secrets if len(secret) >= _SHORTEST), key=partial(_where, step))
     spelled = [_spellings(secret) for secret in held]
-    if step.kind != "RUN" or not spelled or len(step.command) > _LONGEST:
+    if step.kind != "RUN" or not spelled or len(step.command) > LONGEST:
         return None
     every = frozenset().union(*spelled)
     if sum(step.command.count(spelling) for spelling in every) > _MOST_OCCURRENCES:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from scanner.advice.case import OWN, Advice, Case, Change, Earlier, absolute, stands_in
 from scanner.advice.chain import arranges, keeps, uses
 from scanner.advice.files import SSH, file_mount, id_of, is_program, program, ssh
-from scanner.advice.instead import GIT_FETCH, mount_over, repository, unkept
+from scanner.advice.instead import GIT_FETCH, GIT_OPTION, mount_over, repository, unkept
 from scanner.advice.rewrite import Rewritten, rewrite
 from scanner.evidence import Secret, Surface
 from scanner.image.instruction import Step, parse_created_by
@@ -35,8 +35,7 @@ def _over_ssh(case: Case) -> str:
 
 def _fetched(case: Case) -> tuple[str, str]:
     """Ways to a repository that need no credential in its URL."""
-    option = "--secret id=GIT_AUTH_TOKEN,env=GIT_AUTH_TOKEN"
-    added = f"ADD https://HOST/OWNER/REPO.git#REF /src with {case.build([option])}"
+    added = f"ADD https://HOST/OWNER/REPO.git#REF /src with {case.build([GIT_OPTION])}"
     return f"Let the builder fetch the repository: {added}", _over_ssh(case)
 
 

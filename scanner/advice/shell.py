@@ -106,6 +106,8 @@ class Reading:
     lists: tuple[tuple[Simple, ...], ...]
 
 
+#: Longer commands are left alone: nobody wrote or reads them, and only hostile ones are.
+LONGEST = 16384
 #: Reserved words that a command follows, be it on the next line.
 OPENERS = frozenset(["then", "do", "else", "{"])
 _QUOTED = re.compile(r'\\.|["`]|\$\(', re.DOTALL)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,15 @@ def weight(record: Record) -> int:
     if isinstance(record, FileList):
         return 500 + len(record.hashes) + len(record.digests) + len(record.bare)
     return 500 + 200 * len(record.versions) if isinstance(record, Versions) else 500
+
+
+def json_object(data: bytes) -> Mapping[str, Any]:
+    """The JSON object that a record is, empty if it is anything else."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def packed(paths: Iterable[bytes]) -> bytes:

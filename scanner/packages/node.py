@@ -13,13 +13,12 @@ from __future__ import annotations
 import binascii
 import contextlib
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from scanner.layer.tree import clean
-from scanner.packages.model import FileList, Package, Record, packed
+from scanner.packages.model import FileList, Package, Record, json_object, packed
 
 #: where npm's cache keeps what it fetched; records name it from here on, wherever the cache is
 CONTENT = b"_cacache/content-v2/"
@@ -31,11 +30,8 @@ def installed_for_all(path: bytes, data: bytes) -> Iterator[Record]:
     """The directory of one package of a prefix."""
     root = path.rpartition(b"/")[0]
     name = root.rpartition(b"node_modules/")[2].decode("utf-8", "replace")
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
-        return
-    if isinstance(document, dict) and document.get("name") == name:
+    document = json_object(data)
+    if document.get("name") == name:
         registry = "nodejs.org" if name in _WITH_NODE and not document.get("private") else ""
         yield FileList(Package("npm", name, str(document.get("version") or "")), root=root, registry=registry)
 
@@ -44,10 +40,9 @@ def cache_index(_path: bytes, data: bytes) -> Iterator[Record]:
     """The tarballs and documents that one bucket of the cache's index names: each line has a digest of its own text
     and, behind a tab, a JSON object."""
     for line in data.split(b"\n"):
-        with contextlib.suppress(ValueError, RecursionError):
-            entry = json.loads(line.partition(b"\t")[2] or b"null")
-            if isinstance(entry, dict):
-                yield from _cached(str(entry.get("key", "")), str(entry.get("integrity", "")))
+        entry = json_object(line.partition(b"\t")[2])
+        with contextlib.suppress(ValueError):  # neither an address nor a digest need be one
+            yield from _cached(str(entry.get("key", "")), str(entry.get("integrity", "")))
 
 
 def _cached(key: str, integrity: str) -> Iterator[Record]:
@@ -69,11 +64,7 @@ def _cached(key: str, integrity: str) -> Iterator[Record]:
 def hidden_lockfile(path: bytes, data: bytes) -> Iterator[Record]:
     """The directory of every package, with the registry it came from."""
     base = path.rpartition(b"/node_modules/")[0] if b"/node_modules/" in path else b""
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
-        return
-    packages = document.get("packages") if isinstance(document, dict) else None
+    packages = json_object(data).get("packages")
     for key, entry in packages.items() if isinstance(packages, dict) else ():
         # what a package bundles lies in its own directory, and is the package's
         if isinstance(entry, dict) and "node_modules/" in key and not entry.get("inBundle") and not entry.get("link"):

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import binascii
 import csv
-import json
 import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from scanner.layer.tree import clean
-from scanner.packages.model import FileList, Installer, Package, PrivateOrigin, Record, packed
+from scanner.packages.model import FileList, Installer, Package, PrivateOrigin, Record, json_object, packed
 from scanner.packages.registries import is_public
 
 _ROW = re.compile(rb'^([^",\r\n]+),(?:sha256=([A-Za-z0-9_-]{43})=?)?,[0-9]*\r?$', re.MULTILINE)
@@ -71,9 +70,8 @@ def direct_url(path: bytes, data: bytes) -> Iterator[Record]:
     """A distribution that came from an address instead of an index: the user's own, unless PyPI serves it."""
     home = path.rpartition(b"/")[0]
     try:
-        document = json.loads(data)
-        host = urlsplit(str(document["url"])).hostname or "a local path"
-    except (ValueError, RecursionError, KeyError, TypeError):
+        host = urlsplit(str(json_object(data)["url"])).hostname or "a local path"
+    except (ValueError, KeyError):
         host = "somewhere"
     if not is_public("pip", host):
         yield PrivateOrigin("pip", f"direct_url.json says that it came from {host}", home)

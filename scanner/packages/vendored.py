@@ -6,12 +6,11 @@ Formats: cargo's `.cargo-checksum.json` (a SHA-256 for each file), go's `vendor/
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 
 from scanner.layer.tree import clean
-from scanner.packages.model import FileList, Package, PrivateOrigin, Record, packed
+from scanner.packages.model import FileList, Package, PrivateOrigin, Record, json_object, packed
 
 _MODULE = re.compile(rb"^# (\S+) (v\S+)(?: => .*)?\r?$", re.MULTILINE)
 _VERSIONED = re.compile(r"(.+?)-(\d[\w.+-]*)")
@@ -28,11 +27,8 @@ def _split(directory: bytes) -> tuple[str, str]:
 def cargo_checksum(path: bytes, data: bytes) -> Iterator[Record]:
     """The files of one crate. A crate that came from no registry has no digest of its own."""
     root = path.rpartition(b"/")[0]
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
-        return
-    files = document.get("files") if isinstance(document, dict) else None
+    document = json_object(data)
+    files = document.get("files")
     if not isinstance(files, dict):
         return
     known = {

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from scanner import userfile
 from scanner.accept.entries import day
-from scanner.accept.policy import Acceptance
+from scanner.accept.policy import Acceptance, preferred
 from scanner.errors import UnusableFile
 from scanner.evidence import Finding, Secret
 
@@ -81,6 +81,10 @@ class Entry:
     reason: str
     expires: date | None = None
 
+    def holds(self, today: date) -> bool:
+        """Whether it has not expired (`policy.Expiring`)."""
+        return self.expires is None or today <= self.expires
+
     @property
     def identity(self) -> tuple[object, ...]:
         """What no other entry of a baseline has."""
@@ -133,8 +137,8 @@ class Baseline:
                 if (entry.value and entry.value == hashes.get(seen.fingerprint))
                 or (entry.fingerprint and self.comparable and entry.fingerprint == seen.fingerprint)
             ]
-            if fitting:
-                found[at] = next((e for e in fitting if e.expires is None or today <= e.expires), fitting[0])
+            if (chosen := preferred(fitting, today)) is not None:
+                found[at] = chosen
         return found
 
     @property
@@ -162,7 +166,7 @@ class Baseline:
         Unless all was read (*complete*) no entry is gone because it was not seen.
         """
         known = self.known(sightings, today)
-        keep = [at for at, entry in known.items() if entry.expires is None or today <= entry.expires]
+        keep = [at for at, entry in known.items() if entry.holds(today)]
         hashes = self._hashes(each for at, each in enumerate(sightings) if at not in keep)
         entries: dict[tuple[object, ...], Entry] = {}
         new = 0

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from scanner import userfile
-from scanner.accept.policy import ACCEPTABLE, Acceptance
+from scanner.accept.policy import ACCEPTABLE, Acceptance, preferred
 from scanner.errors import UnusableFile
 from scanner.evidence import Finding, Gap, Secret
 
@@ -53,9 +53,9 @@ class Ignores:
         """What they accept (`policy.Acceptor`)."""
         found: dict[int, Acceptance] = {}
         for at, finding in enumerate(findings):
-            fitting = [entry.acceptance for entry in self.entries if entry.fits(finding)]
-            if fitting:
-                found[at] = next((each for each in fitting if each.holds(today)), fitting[0])
+            chosen = preferred([entry.acceptance for entry in self.entries if entry.fits(finding)], today)
+            if chosen is not None:
+                found[at] = chosen
         return found
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from scanner.evidence import AcceptedGap, Finding, Gap, Secret
 
@@ -42,6 +42,22 @@ class Acceptance:
         """As a report has it."""
         expires = None if self.expires is None else self.expires.isoformat()
         return {"by": self.by, "reason": self.reason, "expires": expires}
+
+
+class Expiring(Protocol):
+    """Something that holds up to a day."""
+
+    def holds(self, today: date) -> bool:
+        """Whether it has not expired."""
+        ...
+
+
+_E = TypeVar("_E", bound=Expiring)
+
+
+def preferred(found: Sequence[_E], today: date) -> _E | None:
+    """The first that holds, else the first; None of none."""
+    return next((each for each in found if each.holds(today)), found[0] if found else None)
 
 
 class Acceptor(Protocol):
@@ -132,7 +148,7 @@ def _gap(gap: Gap, policy: Policy) -> Acceptance | None:
     if not gap.reason.startswith(ACCEPTABLE):
         return None
     found = [each for acceptor in policy.gaps if (each := acceptor.accepted_gap(gap, policy.today)) is not None]
-    return next((each for each in found if each.holds(policy.today)), found[0] if found else None)
+    return preferred(found, policy.today)
 
 
 def _expired(acceptance: Acceptance, count: int) -> str:

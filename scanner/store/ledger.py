@@ -28,6 +28,9 @@ class State(StrEnum):
     NOT_REACHED = "not_reached"
 
 
+_JUDGED = (State.SCANNED.value, State.INCOMPLETE.value)  # states of what was read
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """What is known of a manifest or index by one rule set.
@@ -107,7 +110,7 @@ class Ledger:
                 .where(
                     RESULTS.c.digest == digest,
                     RESULTS.c.rules != self._rules,
-                    RESULTS.c.state.in_((State.SCANNED.value, State.INCOMPLETE.value)),
+                    RESULTS.c.state.in_(_JUDGED),
                 )
                 .order_by(RESULTS.c.scanned.desc())
                 .limit(1)
@@ -264,7 +267,6 @@ class Known:
 
 
 _TAGS = 100  # of one manifest that are told
-_JUDGED = (State.SCANNED.value, State.INCOMPLETE.value)
 
 
 def known(engine: Store, digest: str, rules: str) -> Known | None:

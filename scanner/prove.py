@@ -33,6 +33,7 @@ from scanner.evidence import (
     Surface,
     is_gated,
 )
+from scanner.image import dockerfile
 from scanner.image.instruction import Step, parse_created_by
 from scanner.image.maker import Builder
 from scanner.image.model import Layer
@@ -124,6 +125,11 @@ class _Scan:
     def step_text(self, created_by: str, *own: Secret) -> str:
         """The text of a build step without any value, nor those of *own*."""
         return self.steps.redacted(created_by, self.redactor, *own)
+
+    def made(self, place: Place) -> dockerfile.Instruction | None:
+        """The instruction of the user's Dockerfile that brought a secret in, if that is known."""
+        recipe = self.settings.recipe(place.image)
+        return recipe.made.get(place.instruction.history_index) if recipe and place.instruction else None
 
     def built_in(self, image: int) -> Sequence[_Built]:
         """The steps that made layers of image number *image*."""
@@ -229,8 +235,7 @@ def _advice(place: Place, scan: _Scan) -> Remediation:
     secret = place.match.secret
     others = tuple(other for other in scan.steps.secrets(created_by) if other != secret)
     following = _following(place, scan)
-    recipe = scan.settings.recipe(place.image)
-    made = recipe.made.get(place.instruction.history_index) if recipe and place.instruction else None
+    recipe, made = scan.settings.recipe(place.image), scan.made(place)
     leak = Leak(
         surface=place.surface,
         state=place.state,
@@ -293,8 +298,7 @@ def _following(place: Place, scan: _Scan) -> Sequence[_Built]:
 
 
 def _written_at(place: Place, scan: _Scan) -> DockerfilePlace | None:
-    recipe = scan.settings.recipe(place.image)
-    made = recipe.made.get(place.instruction.history_index) if recipe and place.instruction else None
+    recipe, made = scan.settings.recipe(place.image), scan.made(place)
     return DockerfilePlace(plain(recipe.dockerfile.path), made.line, made.end_line) if recipe and made else None
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from scanner.evidence import IgnoredPlace, Surface
 from scanner.image.model import Document, Image
 from scanner.layer.tree import clean
-from scanner.places.locate import Text, text_of
+from scanner.places.locate import Text, path_of, text_of
 from scanner.report.escape import plain
 from scanner.secrecy.redact import Redactor
 from scanner.work.jobs import BlobOutcome
@@ -21,7 +21,7 @@ def in_layers(
     """Those in the layers of one image; outcomes: one for each layer, None where there are no bytes."""
     for layer, outcome in zip(image.layers, outcomes, strict=True):
         for ignored in outcome.ignored if outcome is not None else ():
-            path = None if ignored.member is None else text_of(clean(ignored.member)) or "/"
+            path = None if ignored.member is None else path_of(ignored.member, None)
             yield replace(_place(ignored, Surface.LAYER, path), layer=layer.index, platform=platform)
 
 

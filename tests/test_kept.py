@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import io
+import tarfile
 import zlib
 from pathlib import Path
 
@@ -22,9 +24,19 @@ PASSWORD = value_of("kept", "password", "password")
 SHORT = "hunter2"
 VALUES = (TOKEN, KEY_SECRET, PASSWORD, SHORT)
 
-
 SUMS = hashlib.md5(f"password = {PASSWORD}\n".encode(), usedforsecurity=False).hexdigest()
 CONFIGURATION = f"login: admin\npassword: {SHORT}\n"
+_HALVES = KEY_SECRET[:20].replace("/", "A"), KEY_SECRET[20:39].replace("/", "A")
+
+
+def cut_in_two() -> bytes:
+    """A tar whose only member has a secret in its name, half of which stands in another field of the header."""
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        tar.addfile(tarfile.TarInfo(f"{'x' * 60} aws_secret_access_key={'/'.join(_HALVES)}"))
+    return written.getvalue()
+
+
 LAYERS = {
     "deleted": (
         layer({"app/.env": f"GITHUB_TOKEN={TOKEN}\n", "app/b": "x"}),
@@ -50,6 +62,7 @@ LAYERS = {
                f"srv/{PASSWORD}.txt": f"token: {TOKEN}\npassword: {PASSWORD}\n"}),
         layer(whiteout(f"srv/{TOKEN}.txt")),
     ),
+    "in a name that is cut in two": (layer(raw=cut_in_two()),),
     "damaged": (layer(raw=layer({"a/.env": f"GITHUB_TOKEN={TOKEN}\n"}).plain[:-900] + b"junk" * 200),),
 }  # fmt: skip
 

@@ -179,7 +179,6 @@ def _in_blob(surface: Surface, outcome: BlobOutcome, sighting: Sighting, *, stor
     """What the bytes of a blob tell of a sighting in them, in the *stored* ones or in the plain ones."""
     match, read = sighting.match, outcome.read
     header = sighting.part in ("structure", "name")
-    apart = sighting.part in ("name", "inside")  # it does not stand there as it is: other bytes prove it
     proofs = outcome.stored_proofs if stored else outcome.proofs
     base = 0 if stored else sighting.base
     return Place(
@@ -188,8 +187,8 @@ def _in_blob(surface: Surface, outcome: BlobOutcome, sighting: Sighting, *, stor
         blob=outcome.blob,
         compression="stored" if stored else read.compression if read else "",
         proof_key=read.proof_key if read else b"",
-        stored=sighting.stored if apart else (sighting.start, match.end - match.start),
-        offset=sighting.start if apart else sighting.start - base,
+        stored=sighting.stored if sighting.apart else (sighting.start, match.end - match.start),
+        offset=sighting.start if sighting.apart else sighting.start - base,
         member=sighting.member,
         member_offset=sighting.base if _in_data(sighting) and sighting.member is not None else None,
         line=sighting.line,
@@ -197,7 +196,7 @@ def _in_blob(surface: Surface, outcome: BlobOutcome, sighting: Sighting, *, stor
         state=State.HIDDEN,
         content=sighting.within if sighting.part == "inside" else base,
         inside=sighting.inside,
-        mac=sighting.mac or (proofs.get(sighting.stored, "") if apart else ""),
+        mac=sighting.mac or (proofs.get(sighting.stored, "") if sighting.apart else ""),
         spelled=match.stored,
     )
 

@@ -32,7 +32,7 @@ from scanner.work.keyed import KeyedDigest, KeyedFiles, KeyedTree, keyed_digest,
 from scanner.work.messages import LayerRead, NestedGap, Sighting
 
 #: changes with the form and the meaning of what is kept
-VERSION = 3
+VERSION = 4
 #: gaps that another run may not have
 _PASSING = ("limit.", "spool.", "worker.", "file.", "registry.", "blob.")
 _LARGEST = 512 * MIB  # of one outcome, unpacked
@@ -173,7 +173,7 @@ def _sighting(
     match, read = each.match, outcome.read
     own = match.secret.reveal()
     assert read is not None
-    mac = each.mac or (proofs.get(each.stored, "") if each.part == "inside" else
+    mac = each.mac or (proofs.get(each.stored, "") if each.apart else
                        hmac.new(read.proof_key, own, hashlib.sha256).hexdigest())  # fmt: skip
     secret = sealed(match.secret, seal, match.fixed)
     spelled = sealed(each.spelled, seal, 0) if each.spelled is not None else None

@@ -194,6 +194,11 @@ class Sighting:
     mac: str = ""
     named: Named | None = None
 
+    @property
+    def apart(self) -> bool:
+        """Whether the secret does not stand there as it is, so that other bytes prove it: those of *stored*."""
+        return self.part in ("inside", "name")
+
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
@@ -273,7 +278,7 @@ class Packed:
 
 def pack(message: Matched) -> Packed:
     """The same, packed."""
-    spans = frozenset(sighting.stored for sighting in message.sightings if sighting.part in ("inside", "name"))
+    spans = frozenset(sighting.stored for sighting in message.sightings if sighting.apart)
     records = _packed(message.records) if message.records else b""
     return Packed(spans, _packed(replace(message, records=[])), records, message.bytes)
 

@@ -23,9 +23,10 @@ from tests.browser import Browser, own_browser
 from tests.engine import Docker, Registry, Unavailable, own_engine, own_registry
 from tests.starting import or_skip
 
-if TYPE_CHECKING:  # most runs need neither
+if TYPE_CHECKING:  # most runs need none of them
     from scanner.request import Detection
     from scanner.store.database import Store
+    from tests.registries import MemoryRegistry
 
 REQUIRE_ALL = "LEAKSCAN_REQUIRE_ALL"
 ENGINE_FILES = (
@@ -87,8 +88,17 @@ def engine() -> Iterator[Docker]:
         yield docker
 
 
+@pytest.fixture
+def registry() -> Iterator[MemoryRegistry]:
+    """A registry in memory."""
+    from tests.registries import memory_registry
+
+    with memory_registry() as found:
+        yield found
+
+
 @pytest.fixture(scope="session")
-def registry(engine: Docker) -> Iterator[Registry]:
+def real_registry(engine: Docker) -> Iterator[Registry]:
     """A registry on loopback that asks for a password. Skips with the reason where none can be started."""
     with or_skip(own_registry(engine, "reader", value_of("registry", "password", "password"))) as started:
         yield started

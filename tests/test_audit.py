@@ -15,7 +15,7 @@ import sys
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,7 +59,7 @@ from tests.builders import (
     whiteout,
 )
 from tests.kills import rows_of
-from tests.registries import Fault, Handler, MemoryRegistry, Request, digest_tag, memory_registry
+from tests.registries import Fault, Handler, MemoryRegistry, Request, digest_tag
 
 Leakscan = Callable[..., "subprocess.CompletedProcess[str]"]
 KEY = b"k" * 32
@@ -69,13 +69,6 @@ IMAGES = 42
 def token(number: int) -> str:
     """A fake token."""
     return github_token(random.Random(f"audit {number}"))
-
-
-@pytest.fixture
-def registry() -> Iterator[MemoryRegistry]:
-    """A registry in memory."""
-    with memory_registry() as found:
-        yield found
 
 
 def filled(registry: MemoryRegistry, number: int = IMAGES) -> dict[str, str]:

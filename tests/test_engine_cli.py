@@ -54,27 +54,27 @@ def test_an_image_of_the_engine(engine: Docker, built: Builder, leakscan: Leaksc
 
 
 def test_a_name_that_the_engine_pulls_first(
-    engine: Docker, registry: Registry, built: Builder, leakscan: Leakscan
+    engine: Docker, real_registry: Registry, built: Builder, leakscan: Leakscan
 ) -> None:
     """An image that only a registry has is pulled with the user's credentials and scanned."""
-    name = pushed(engine, registry, built("copy-then-rm", "buildkit"))
+    name = pushed(engine, real_registry, built("copy-then-rm", "buildkit"))
     with pytest.raises(Exception, match="No such image"):
         engine.run("image", "inspect", name)
 
-    environment = {"DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(registry.config_folder)}
+    environment = {"DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(real_registry.config_folder)}
     done = leakscan(name, env=environment)
 
     assert done.returncode == 1, done.stderr
     assert "app/.env" in done.stdout
     assert "rm /app/.env" in done.stdout
-    assert registry.password not in done.stdout + done.stderr
+    assert real_registry.password not in done.stdout + done.stderr
 
 
 def test_a_name_that_needs_credentials(
-    engine: Docker, registry: Registry, built: Builder, leakscan: Leakscan, tmp_path: Path
+    engine: Docker, real_registry: Registry, built: Builder, leakscan: Leakscan, tmp_path: Path
 ) -> None:
     """Without credentials the registry's refusal is told, with the name."""
-    name = pushed(engine, registry, built("copy-then-rm", "buildkit"))
+    name = pushed(engine, real_registry, built("copy-then-rm", "buildkit"))
 
     done = leakscan("--format", "json", name, env={"DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(tmp_path)})
 
@@ -84,15 +84,15 @@ def test_a_name_that_needs_credentials(
 
 @pytest.mark.parametrize("case", ["copy-then-rm", "pipenv-inline"])
 def test_one_image_from_three_sources(
-    engine: Docker, registry: Registry, built: Builder, leakscan: Leakscan, tmp_path: Path, case: str
+    engine: Docker, real_registry: Registry, built: Builder, leakscan: Leakscan, tmp_path: Path, case: str
 ) -> None:
     """From engine, registry and archive the findings are the same in all but the command that shows them, and the
     proofs of each report hold against the other two sources."""
-    name, archive = f"{registry.address}/team/three:1", tmp_path / "image.tar"
+    name, archive = f"{real_registry.address}/team/three:1", tmp_path / "image.tar"
     engine.run("tag", built(case, "buildkit").reference, name)
-    engine.run("--config", str(registry.config_folder), "push", name)
+    engine.run("--config", str(real_registry.config_folder), "push", name)
     engine.run("save", "--output", str(archive), name)
-    environment = {"DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(registry.config_folder)}
+    environment = {"DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(real_registry.config_folder)}
     sources = {"docker": f"docker:{name}", "registry": f"registry:{name}", "docker-archive": str(archive)}
 
     documents = {}
@@ -131,10 +131,10 @@ def pushed(engine: Docker, registry: Registry, image: Built) -> str:
     return name
 
 
-def test_an_unknown_image(engine: Docker, registry: Registry, leakscan: Leakscan) -> None:
+def test_an_unknown_image(engine: Docker, real_registry: Registry, leakscan: Leakscan) -> None:
     """A name that neither the engine nor its registry has."""
-    name = f"{registry.address}/team/none:1"
-    environment = {"DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(registry.config_folder)}
+    name = f"{real_registry.address}/team/none:1"
+    environment = {"DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(real_registry.config_folder)}
 
     done = leakscan("--format", "json", name, env=environment)
 

@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -21,7 +20,7 @@ from scanner.store.database import file_of, open_store
 from testimages.values import github_token
 from tests.builders import image_of, layer, sha256, whiteout
 from tests.postgres import own_postgres
-from tests.registries import MemoryRegistry, memory_registry
+from tests.registries import MemoryRegistry
 from tests.serving import Program, awaited, program, tokens_file
 from tests.starting import or_skip
 
@@ -33,13 +32,6 @@ pytestmark = pytest.mark.usefixtures("services_compile_once")
 def token(number: int) -> str:
     """A fake token."""
     return github_token(random.Random(f"serve {number}"))
-
-
-@pytest.fixture
-def registry() -> Iterator[MemoryRegistry]:
-    """A registry in memory."""
-    with memory_registry() as found:
-        yield found
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from scanner.store.database import DatabaseError
 from testimages.values import github_token
 from tests.builders import OCI_MANIFEST, descriptor_of, dumps, image_of, layer, sha256
 from tests.postgres import own_postgres
-from tests.registries import Handler, MemoryRegistry, Request, memory_registry
+from tests.registries import Handler, MemoryRegistry, Request
 from tests.serving import awaited
 from tests.starting import or_skip
 
@@ -35,13 +35,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "HOME"):
             patch.setenv(name, folder)
         yield
-
-
-@pytest.fixture
-def registry() -> Iterator[MemoryRegistry]:
-    """A registry in memory."""
-    with memory_registry() as found:
-        yield found
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

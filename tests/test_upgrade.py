@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from scanner.serve.queue import Queue
 from scanner.serve.settings import ServeSettings
 from scanner.serve.words import Priority, TicketState
-from scanner.store.database import Store, open_store
+from scanner.store.database import Store
 
 IMAGE, DIGEST = "registry.example/a@sha256:1", "sha256:1"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty store."""
-    engine = open_store(f"sqlite:///{tmp_path}/store.sqlite3")
-    yield engine
-    engine.dispose()
 
 
 def queue(store: Store, rules: str) -> Queue:

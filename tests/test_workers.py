@@ -36,7 +36,7 @@ from scanner.store.schema import METADATA
 from tests.kills import disturbed, rows_of
 from tests.plenty import plenty
 from tests.postgres import Postgres, own_postgres
-from tests.registries import MemoryRegistry, memory_registry
+from tests.registries import MemoryRegistry
 from tests.starting import or_skip
 from tests.test_audit import filled
 
@@ -49,13 +49,6 @@ def postgres() -> Iterator[Postgres]:
     """A server of the test's own. Skips with the reason where none can be started."""
     with or_skip(own_postgres()) as server:
         yield server
-
-
-@pytest.fixture
-def registry() -> Iterator[MemoryRegistry]:
-    """A registry in memory."""
-    with memory_registry() as found:
-        yield found
 
 
 @pytest.fixture

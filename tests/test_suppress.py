@@ -85,15 +85,42 @@ def test_an_expired_entry_accepts_nothing_and_is_told() -> None:
 def test_gaps_inside_files_can_be_accepted_and_no_others() -> None:
     """By path, and by reason if one is given; the rest still counts."""
     zip_gap = Gap("sha256:aa", "opt/a.zip > b", "nested.encrypted", 9)
+    elsewhere = Gap("sha256:aa", "srv/a.zip > b", "nested.encrypted", 9)
     layer_gap = Gap("sha256:aa", "opt/a.zip > b", "layer.missing", 9)
-    both = [zip_gap, layer_gap]
+    every = [zip_gap, elsewhere, layer_gap]
 
-    judged = judge([], both, policy(gaps=[{"paths": ["opt/*.zip"], "reason": "vendor"}]), {})
-    other = judge([], both, policy(gaps=[{"paths": ["opt/*.zip"], "gaps": ["nested.damaged"], "reason": "r"}]), {})
+    judged = judge([], every, policy(gaps=[{"paths": ["opt/*.zip"], "reason": "vendor"}]), {})
+    other = judge([], every, policy(gaps=[{"paths": ["opt/*.zip"], "gaps": ["nested.damaged"], "reason": "r"}]), {})
 
-    assert judged.gaps == (layer_gap,)
+    assert judged.gaps == (elsewhere, layer_gap)
     assert [each.gap for each in judged.accepted] == [zip_gap]
-    assert other.gaps == (zip_gap, layer_gap)
+    assert other.gaps == tuple(every)
+
+
+def test_gaps_that_were_accepted_count_again() -> None:
+    """After its last day an entry accepts no gap, and says of how many that is so."""
+    gaps = [Gap("sha256:aa", f"opt/{name}.zip", "nested.encrypted", 9) for name in "ab"]
+    late = {"paths": ["opt/*.zip"], "reason": "too late", "expires": "2026-06-14"}
+
+    judged = judge([], gaps, policy(gaps=[late]), {})
+    holds = judge([], gaps, policy(gaps=[late, {"paths": ["opt/b.zip"], "reason": "still"}]), {})
+
+    assert (judged.gaps, judged.accepted) == (tuple(gaps), ())
+    told = "expired on 2026-06-14, so 2 findings or gaps count again: t.toml: [[accept]] 1 (too late)"
+    assert judged.notices == (told,)
+    assert holds.gaps == (gaps[0],) and [each.gap for each in holds.accepted] == [gaps[1]]
+
+
+def test_what_one_file_does_not_accept_another_may() -> None:
+    """Settings first, then a baseline: each finding says which of them it was."""
+    first, second = (ignores([{"rules": [rule], "reason": rule}, {"rules": ["npm.*"], "reason": "both"}], name)
+                     for rule, name in (("npm.*", "first"), (URL.rule_id, "second")))  # fmt: skip
+
+    judged = judge([NPMRC, URL], [], Policy((first, second), (), TODAY), {})
+
+    assert [each.suppressed and each.suppressed["by"] for each in judged.findings] == [
+        "first: [[ignore]] 1", "second: [[ignore]] 1",
+    ]  # fmt: skip
 
 
 def test_reports_list_what_is_accepted() -> None:
@@ -141,3 +168,9 @@ def test_only_gaps_inside_files_may_be_named() -> None:
     """A layer that is missing cannot be accepted away."""
     with pytest.raises(UnusableFile, match=r"layer\.missing cannot be accepted"):
         accepts([{"paths": ["a"], "gaps": ["layer.missing"], "reason": "r"}], "t.toml")
+
+
+def test_gaps_are_accepted_at_paths_only() -> None:
+    """An entry without any would accept whatever cannot be read."""
+    with pytest.raises(UnusableFile, match="must say which paths"):
+        accepts([{"gaps": ["nested.encrypted"], "reason": "r"}], "t.toml")

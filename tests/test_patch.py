@@ -71,6 +71,13 @@ def test_a_flag_that_another_one_begins_with_stays() -> None:
     assert change is not None and "+RUN --mount=type=cache,target=/c \\\n" in change
 
 
+def test_another_instruction_has_no_flags_of_the_old_one() -> None:
+    """A mount of a RUN means nothing to the ADD in its place."""
+    change = diff(recipe(), {2: "ADD https://example.com/two.git /two"})
+
+    assert change is not None and "+ADD https://example.com/two.git /two\n" in change
+
+
 def test_instructions_and_arguments_are_deleted(tmp_path: Path) -> None:
     """A step can go, and the ARG of a value with it."""
     change = diff(recipe(), {3: None, 4: "RUN five"}, {"TOKEN"})
@@ -78,6 +85,17 @@ def test_instructions_and_arguments_are_deleted(tmp_path: Path) -> None:
     assert change is not None
     expected = TEXT.replace("RUN three\n", "").replace("RUN <<EOT\nfour\nEOT\n", "RUN five\n")
     assert patched(tmp_path, TEXT, change) == expected.replace("ARG TOKEN\n", "")
+
+
+def test_an_env_of_an_argument_s_name_stays() -> None:
+    """It gives the variable another value; only what declares the argument goes."""
+    text = "FROM base\nARG TOKEN\nENV TOKEN=of-the-program\nRUN one\n"
+    found = diff(recipe(text, ("ARG TOKEN", "ENV TOKEN=of-the-program", "RUN one")), {2: "RUN two"}, {"TOKEN"})
+
+    assert found is not None
+    assert [line for line in found.splitlines() if line[:1] in "+-" and line[1:2] not in "+-"] == [
+        "-ARG TOKEN", "-RUN one", "+RUN two",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ["ARG TOKEN", "ENV TOKEN=x", "ENV TOKEN x"])

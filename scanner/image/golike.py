@@ -1,4 +1,4 @@
-"""JSON and tar headers as programs in Go write them, byte for byte.
+"""JSON and tar headers as programs in Go write them, byte for byte; an archive of such, with holes for its layers.
 
 Source: encoding/json (HTML's characters become escapes), archive/tar (USTAR headers).
 """

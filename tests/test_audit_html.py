@@ -23,7 +23,7 @@ from scanner.audit.periods import periods as table_periods
 from scanner.audit.run import Audit, Display, Wanted, audit
 from scanner.audit.summary import summarize
 from scanner.audit.targets import Filters, parse_target
-from scanner.evidence import Severity
+from scanner.evidence import Remediation, Severity
 from scanner.image.registry.client import Client
 from scanner.image.registry.settings import Settings
 from scanner.limits import Limits
@@ -230,7 +230,8 @@ def test_history_knows_what_was_there() -> None:
 
 def test_documents_come_back_as_they_were() -> None:
     """Findings and coverage survive the way into the store and back."""
-    for scan in (reports.leaked(), reports.incomplete(), reports.many()):
+    whole = replace(reports.finding(1), remediation=Remediation("how", ("do",), "RUN x", "a diff", "a script"))
+    for scan in (reports.leaked(), reports.incomplete(), reports.many(), reports.result(whole)):
         for each in scan.findings:
             document = json.loads(json.dumps(finding_document(each, several=True)))
             assert finding_of(document) == each

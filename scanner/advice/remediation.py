@@ -86,7 +86,7 @@ def advise(
     if not leak.mounts and _mounts(advice):
         fix = (step for step in advice.fix if not _OF_MOUNTS.search(step))
         advice = Advice(advice.how, (WINDOWS, *fix))
-    buried = (BURIED,) if leak.state in (State.DELETED, State.OVERWRITTEN, State.HIDDEN) else ()
+    buried = (BURIED,) if leak.state is not State.LIVE else ()
     kaniko = (KANIKO,) if leak.builder is Builder.KANIKO and _mounts(advice) else ()
     delete = _DELETE.format(f", here {case.clean(leak.image)}") if leak.image else DELETE
     steps = (ROTATE, *kaniko, *advice.fix, *buried, delete, PURGE)

@@ -19,3 +19,12 @@ def test_the_stages_of_a_scan_are_told_apart() -> None:
 
     assert done.returncode == 0, done.stderr
     assert [stage for stage in STAGES if stage not in done.stdout] == ["expand"]
+
+
+def test_every_program_of_the_bench_is_told_of() -> None:
+    """Whoever reads the papers, or runs make, finds it: others measure what nobody looks at."""
+    told = "\n".join(path.read_text() for path in (ROOT / "Makefile", *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
+    programs = [path.stem for path in ROOT.glob("bench/*.py") if 'if __name__ == "__main__"' in path.read_text()]
+
+    assert len(programs) > 8
+    assert [name for name in programs if f"bench.{name}" not in told and f"bench/{name}.py" not in told] == []

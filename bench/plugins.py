@@ -1,6 +1,6 @@
 """Measures the detectors of detect-secrets behind the first pass, and detect-secrets itself, on a directory.
 
-Usage: python bench/plugins_bench.py DIRECTORY [--plain]
+    python -m bench.plugins DIRECTORY [--plain]
 
 Prints MB per second of CPU time for the first pass with only these triggers, for the confirms after it, and with
 --plain for detect-secrets' plugins line by line (which takes minutes for every 10 MB); then both must have found the

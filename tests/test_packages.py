@@ -290,3 +290,19 @@ def test_settings_tell_of_private_sources(path: str, text: str, private: bool) -
 def test_build_steps_tell_of_private_sources(step: str, managers: list[str]) -> None:
     """Indexes and registries, and package files that somebody brought along."""
     assert [origin.sign.manager for origin in registries.of_step(step)] == managers
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "manager", "named"),
+    [
+        ("app/requirements.txt", "-i https://pypi.internal.test/simple\n", "pip", "pypi.internal.test"),
+        ("etc/pip.conf", "[global]\nindex-url = https://$PASSWORD_OF_MINE@x/simple\n", "pip", "x"),
+        ("etc/pip.conf", "[global]\nindex-url = https://$PASSWORD_OF_MINE/simple\n", "pip", "another place"),
+        ("root/.npmrc", "registry=https://npm.internal.test/\n", "npm", "npm.internal.test"),
+    ],
+)  # fmt: skip
+def test_settings_name_the_manager_and_a_host(path: str, text: str, manager: str, named: str) -> None:
+    """What stands where a host should, and is none, may be anything: reports do not say it."""
+    [sign] = read(path, text)
+
+    assert sign == PrivateOrigin(manager, f"the image's {manager} settings name {named}")

@@ -6,7 +6,7 @@ LeakscanError
     RegistryFault      a registry cannot, or gives what is refused; names the reason of a gap
   MalformedImage       a manifest, config or layout breaks its specification
   RulePackError        a rule of the pack is wrong
-  UnusableFile         a settings, rule or baseline file that the user named cannot be used: wrong usage
+  UnusableFile         a file that the user named beside the image cannot be used: wrong usage
   StoreError           the store of audits cannot be used
 """
 
@@ -56,7 +56,7 @@ class RulePackError(LeakscanError):
 
 
 class UnusableFile(LeakscanError):
-    """A file or a setting of the user's own (settings, rules, baseline) cannot be used; names it and the reason."""
+    """A file or a setting of the user's own cannot be used; names it and the reason."""
 
 
 class StoreError(LeakscanError):

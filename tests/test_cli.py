@@ -412,6 +412,21 @@ def test_a_limit_that_is_none_is_wrong_usage(words: list[str]) -> None:
     assert run.returncode == 2 and "LEAKSCAN_LIMIT_LAYER_BYTES is no size" in run.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["--metadata-file", "FILE", "IMAGE"], ["--dockerfile", "FILE", "IMAGE"], ["--baseline", "FILE", "IMAGE"],
+     ["--rules", "FILE", "IMAGE"], ["--config", "FILE", "IMAGE"], ["verify", "FILE", "IMAGE"],
+     ["verify", "FILE", "IMAGE", "--dockerfile", "FILE"], ["rules", "check", "FILE"]],
+)  # fmt: skip
+def test_a_file_that_cannot_be_read_is_wrong_usage(clean: Path, words: list[str]) -> None:
+    """Whatever it is for, and with the reason: one that may not be looked at is there all the same."""
+    given = {"FILE": f"{clean}/file", "IMAGE": str(clean)}
+    run = leakscan(*(given.get(word, word) for word in words))
+
+    assert (run.returncode, run.stdout) == (2, "")
+    assert f"{clean}/file cannot be read: Not a directory" in run.stderr
+
+
 def test_a_dash_is_standard_output(clean: Path) -> None:
     """As everywhere, and no file of that name is written."""
     run = leakscan("--format", "json=-", clean)

@@ -99,7 +99,8 @@ def test_another_images_dockerfile_changes_nothing(image: Path, leakscan: Leaksc
 def test_a_file_that_is_none(image: Path, leakscan: Leakscan) -> None:
     """A path that is not there is wrong usage; a file that is no text is said to be none."""
     assert leakscan("--dockerfile", image.with_name("nowhere"), image).returncode == 2
-    assert "is no Dockerfile" in leakscan("--dockerfile", image, image).stderr
+    none = leakscan("--dockerfile", image, image)
+    assert none.returncode == 2 and "is no Dockerfile" in none.stderr
 
 
 def test_every_step_that_uses_an_argument_takes_it_from_a_mount(tmp_path: Path, leakscan: Leakscan) -> None:

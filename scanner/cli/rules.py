@@ -75,7 +75,7 @@ def show(rule_id: str, form: str) -> None:
 
 
 @rules.command("check", short_help="Test rule files and show what they cost.")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, path_type=Path))
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True,
               help="How the result is written.")
 def check(files: Sequence[Path], form: str) -> None:

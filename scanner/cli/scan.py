@@ -76,7 +76,7 @@ _BELIEVED = ("layers that an earlier scan read were not read again; that the eng
 @click.argument("image", required=False, default="", type=ImageType())
 @click.option("--format", "targets", type=FormatType(), multiple=True, callback=apart,
               help=f"Report as {', '.join(FORMATS)}; to a file if one is named. Repeatable. [default: text]")
-@click.option("--metadata-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+@click.option("--metadata-file", type=click.Path(path_type=Path), metavar="FILE",
               help="What docker buildx build --metadata-file wrote: names the image, which must be the one built.")
 @click.option("--platform", metavar="OS/ARCH[/VARIANT]|all", callback=platform_option,
               help="Which platform of the image. [default: all present]")
@@ -85,7 +85,7 @@ _BELIEVED = ("layers that an earlier scan read were not read again; that the eng
 @rules_option
 @baseline_option
 @config_option
-@click.option("--dockerfile", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="PATH",
+@click.option("--dockerfile", type=click.Path(path_type=Path), metavar="PATH",
               help="What the image was built from: findings name its lines, and fixes are diffs against it.")
 @show_secrets_option
 @click.option("--show-suppressed", is_flag=True,
@@ -164,16 +164,18 @@ def perform(asked: Asked) -> tuple[ScanResult, LeakscanError | None]:
     """The result, and the error if the image could not be opened."""
     from scanner.evidence import Severity
     from scanner.image.dockerfile import read
+    from scanner.image.metadata import read_metadata
     from scanner.limits import Limits
     from scanner.secrecy.keys import installation_key
 
     recipe = read(asked.dockerfile) if asked.dockerfile else None
     gc.disable()  # one run, no cycles to speak of: thousands of findings are made and rendered without it
     limits, key = Limits.from_environment(environment()), installation_key(os.environ)
+    built = read_metadata(asked.metadata_file, limits) if asked.metadata_file else None
     own = own_rules() if rules_given() else None
     accepted = policy(key, own)
     least = None if asked.fail_on == "never" else Severity(asked.fail_on)
-    run = _Run(asked, limits, key, own, accepted, least, recipe)
+    run = _Run(asked, limits, key, own, accepted, least, recipe, built)
     earlier = _Earlier.of(run)
     if earlier is not None and (found := earlier.result()) is not None:
         return found, None
@@ -194,6 +196,7 @@ class _Run:
     policy: Policy
     fail_on: Severity | None
     recipe: Dockerfile | None
+    built: BuildMetadata | None
 
 
 class _Earlier:
@@ -273,7 +276,6 @@ def _scanned(run: _Run, earlier: _Earlier | None) -> tuple[ScanResult, LeakscanE
     """The result of reading the image, and the error if it could not be opened."""
     from scanner import detection
     from scanner.detect import userrules
-    from scanner.image.metadata import read_metadata
     from scanner.image.source import open_image
     from scanner.progress import shown
     from scanner.request import Options
@@ -286,7 +288,7 @@ def _scanned(run: _Run, earlier: _Earlier | None) -> tuple[ScanResult, LeakscanE
     rules: Detection = detection.load(os.environ, run.own or userrules.NONE, asked.known)
     options = Options(limits, asked.jobs, run.key, run.fail_on, asked.show_secrets, asked.show_suppressed,
                       run.policy, run.recipe, asked.platform, len(asked.caches))  # fmt: skip
-    image, file = asked.image, asked.metadata_file
+    image, built = asked.image, run.built
 
     def known(name: str) -> bool:
         return earlier is not None and earlier.layers.may_have(name)
@@ -296,13 +298,12 @@ def _scanned(run: _Run, earlier: _Earlier | None) -> tuple[ScanResult, LeakscanE
         closing(Ahead(lambda: pool_for(rules, options, display.advance), display.received, known)) as ahead,
     ):
         try:
-            built = read_metadata(file, limits) if file else None
             image = image or (built.reference if built else "")
             opened = open_image(image, limits=limits, platform=asked.platform, stdin=sys.stdin.buffer, carry=ahead)
             if built:
                 _named(opened, built)
         except LeakscanError as error:
-            return unavailable(image or str(file), "", error, rules.rules_digest, asked.known), error
+            return unavailable(image or str(asked.metadata_file), "", error, rules.rules_digest, asked.known), error
         try:
             for cache in asked.caches:
                 opened = with_cache(opened, cache, limits)

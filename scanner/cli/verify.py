@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scanner import userfile
 from scanner.cli.caches import Cache, CacheType, with_cache
 from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, put
 from scanner.cli.configured import (
@@ -38,14 +39,14 @@ _LARGEST = 1 << 30
 
 
 @click.command(cls=ConfiguredCommand)
-@click.argument("report", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.argument("report", type=click.Path(allow_dash=True))
 @click.argument("image", required=False)
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How to print the checks.")
 @secret_options
 @click.option("--cache-from", "caches", type=CacheType(), multiple=True,
               help="A build cache that was scanned with the image; repeatable.")
-@click.option("--dockerfile", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="PATH",
+@click.option("--dockerfile", type=click.Path(path_type=Path), metavar="PATH",
               help="The Dockerfile that was given to the scan.")
 @rules_option
 @baseline_option
@@ -85,15 +86,11 @@ def verify(
 
 
 def _load(path: str) -> Any:
-    """The JSON document in a file. Raises LeakscanError."""
+    """The JSON document in a file, or on standard input. Raises LeakscanError."""
     try:
-        with click.open_file(path, "rb") as file:
-            raw = file.read(_LARGEST + 1)
-        if len(raw) > _LARGEST:
-            raise LeakscanError(f"{Path(path).name} is larger than a report can be")
-        return json.loads(raw)
+        return json.loads(userfile.read(Path(path), _LARGEST) if path != "-" else sys.stdin.buffer.read(_LARGEST + 1))
     except OSError as error:
-        raise LeakscanError(f"the report cannot be read: {error.strerror}") from None
+        raise LeakscanError(f"standard input cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
         raise LeakscanError("this is no JSON document", "Give a file that leakscan --format json wrote.") from None
 

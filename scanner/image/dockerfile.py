@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from scanner.errors import LeakscanError
+from scanner import userfile
+from scanner.errors import UnusableFile
 
 #: A Dockerfile larger than this is none.
 _LARGEST = 4 << 20
@@ -98,23 +99,19 @@ class Dockerfile:
 
 
 def read(path: Path) -> Dockerfile:
-    """The Dockerfile at *path* with its .dockerignore. Raises LeakscanError if it cannot be read or is no text."""
-    text = _text(path)
-    if text is None:
-        raise LeakscanError(f"{path} is no Dockerfile", "Give the Dockerfile of the image.")
-    found = parse(text, str(path))
+    """The Dockerfile at *path* with its .dockerignore. Raises UnusableFile if they cannot be read or are no text."""
+    found = parse(_text(path), str(path))
     for ignore in (path.with_name(f"{path.name}.dockerignore"), path.with_name(".dockerignore")):
         if os.path.exists(ignore):
-            return replace(found, ignore_path=str(ignore), ignore=_lines(_text(ignore) or ""))
+            return replace(found, ignore_path=str(ignore), ignore=_lines(_text(ignore)))
     return replace(found, ignore_path=str(path.with_name(".dockerignore")))
 
 
-def _text(path: Path) -> str | None:
-    try:
-        raw = path.read_bytes() if path.is_file() and path.stat().st_size <= _LARGEST else None
-    except OSError as error:
-        raise LeakscanError(f"{path} cannot be read: {error.strerror}", "Give the Dockerfile of the image.") from None
-    return None if raw is None or b"\0" in raw else raw.decode("utf-8-sig", "surrogateescape")
+def _text(path: Path) -> str:
+    raw = userfile.read(path, _LARGEST)
+    if b"\0" in raw:
+        raise UnusableFile(f"{userfile.shown(path)} is no Dockerfile", "Give the Dockerfile of the image.")
+    return raw.decode("utf-8-sig", "surrogateescape")
 
 
 def _lines(text: str) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scanner.errors import ImageUnavailable, InvalidReference, LeakscanError, MalformedImage
+from scanner import userfile
+from scanner.errors import ImageUnavailable, InvalidReference, LeakscanError, UnusableFile
 from scanner.image.documents import parse
 from scanner.image.model import OpenedImage
 from scanner.image.reference import shown
@@ -59,19 +60,8 @@ class BuildMetadata:
 
 
 def read_metadata(path: Path, limits: Limits) -> BuildMetadata:
-    """Read a metadata file.
-
-    Raises:
-        ImageUnavailable: it cannot be read.
-        MalformedImage: it is no such file, or tells of several images.
-    """
-    name = shown(str(path))
-    try:
-        with path.open("rb") as file:
-            raw = file.read(limits.document_bytes + 1)
-    except OSError as error:
-        what = f"the metadata file {name} cannot be read: {error.strerror}"
-        raise ImageUnavailable(what, "docker buildx build --metadata-file FILE writes it.") from None
+    """Read a metadata file. Raises UnusableFile if it cannot be read, is no such file, or tells of several images."""
+    name, raw = shown(str(path)), userfile.read(path)
     try:
         document = parse(raw, name, limits)
     except LeakscanError as error:
@@ -79,8 +69,8 @@ def read_metadata(path: Path, limits: Limits) -> BuildMetadata:
     return _read(document, name)
 
 
-def _malformed(what: str) -> MalformedImage:
-    return MalformedImage(what, "Give what docker buildx build --metadata-file FILE wrote.")
+def _malformed(what: str) -> UnusableFile:
+    return UnusableFile(what, "Give what docker buildx build --metadata-file FILE wrote.")
 
 
 def _read(document: Any, file: str) -> BuildMetadata:
@@ -111,5 +101,5 @@ def _only_target(document: Mapping[str, Any], file: str) -> Mapping[str, Any]:
     if len(made) > 1:
         targets = ", ".join(shown(target) for target in sorted(made))
         what = f"{file} tells of several images ({targets})"
-        raise MalformedImage(what, "Scan them one by one: bake one target with a metadata file of its own.")
+        raise UnusableFile(what, "Scan them one by one: bake one target with a metadata file of its own.")
     return next(iter(made.values()))

@@ -269,6 +269,21 @@ def test_ctrl_c_is_not_lost_while_a_process_is_started(clean: Path) -> None:
     assert (run.returncode, run.stdout, run.stderr) == (130, b"", b"\nleakscan: stopped\n")
 
 
+def test_ctrl_c_while_modules_are_imported_says_nothing() -> None:
+    """Nothing is begun yet that could be told of; a traceback would be of no use."""
+    code = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'click': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "import runpy; runpy.run_module('scanner', run_name='__main__')"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
+
+    assert (run.returncode, run.stdout, run.stderr) == (130, b"", b"")
+
+
 def test_version_imports_nothing_heavy() -> None:
     """`leakscan --version` does not wait for engines, rule packs or Hyperscan."""
     code = (

@@ -67,6 +67,17 @@ def test_words_and_severity_filter_the_list() -> None:
     assert "No rule fits" in run("list", "no-such-word").stdout
 
 
+def test_a_part_of_the_list_is_no_page() -> None:
+    """In Markdown it is the tables that hold something, without a word about all rules."""
+    assert run("list", "--format", "markdown", "no-such-word").stdout == ""
+    text = run("list", "--format", "markdown", "aws.access-key").stdout
+
+    assert text.startswith("## ")
+    assert [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")] == [
+        entry.id for entry in entries() if "aws.access-key" in entry.id
+    ]
+
+
 def test_one_rule_is_explained_with_an_example_that_it_finds(tmp_path: Path) -> None:
     """`show` says what it looks like, what it gains and how it is checked."""
     shown = run("show", "acme.token", "--rules", pack(tmp_path)).stdout

@@ -102,6 +102,17 @@ def test_options_may_stand_before_a_command(tmp_path: Path) -> None:
     assert '"reference": "builder"' in leakscan("--quiet", "--format", "json", "builder", cwd=tmp_path).stdout
 
 
+def test_help_and_version_are_no_images(tmp_path: Path) -> None:
+    """Nor is `help` in front of a command; a path of that name is an image."""
+    for asked, option in ((("help",), ("--help",)), (("version",), ("--version",)),
+                          (("help", "rules", "list"), ("rules", "list", "--help"))):  # fmt: skip
+        run = leakscan(*asked, cwd=tmp_path)
+        assert (run.returncode, run.stdout) == (0, leakscan(*option).stdout)
+
+    (tmp_path / "help").write_bytes(b"no image")
+    assert '"reference": "help"' in leakscan("help", "--quiet", "--format", "json", cwd=tmp_path).stdout
+
+
 def test_options_that_only_another_command_has_stand_behind_it(tmp_path: Path) -> None:
     """Of scan, which the words would otherwise be for, they are none."""
     run = leakscan("--store", "sqlite:///s", "audit", "registry.invalid", cwd=tmp_path)

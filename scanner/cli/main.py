@@ -25,6 +25,8 @@ from scanner.errors import LeakscanError, UnusableFile
 COMMANDS = (
     "scan", "verify", "audit", "worker", "serve", "builder", "rules", "baseline", "config", "cache", "completion",
 )  # fmt: skip
+#: what other programs have as commands, and the option that it is here
+_ASKED = {"help": "--help", "version": "--version"}
 
 
 class _ReaderGone(Exception):
@@ -72,6 +74,8 @@ class _Commands(click.Group):
             return super().invoke(ctx)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] in _ASKED and not os.path.exists(args[0]):  # a path that is there is an image
+            args = [*args[1:], _ASKED[args[0]]]
         if args and args[0] not in COMMANDS and args[0] not in ("--help", "-h", "--version"):
             args = self._led(ctx, args)
         return super().parse_args(ctx, args)

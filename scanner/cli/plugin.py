@@ -27,7 +27,7 @@ def main() -> None:
     if words[:1] == [_METADATA]:
         print(json.dumps(_metadata()))
         return
-    from scanner.cli.main import main as run
+    from scanner.__main__ import main as run
 
     sys.argv[1:] = _own(words)
     run("docker leakscan")

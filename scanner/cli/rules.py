@@ -45,7 +45,7 @@ def list_(words: Sequence[str], severity: Sequence[str], form: str) -> None:
     if form == "json":
         text = paper.document(found)
     elif form == "markdown":
-        text = paper.page_of(found)
+        text = paper.page_of(found) if len(found) == len(everything) else paper.tables(found)
     else:
         text = paper.listing(found, len(everything), width=_width(), color=colored())
     click.echo(text, nl=False)

@@ -40,6 +40,13 @@ Made from the rule pack by `make rules-page`; not to be edited by hand.
 gains, *confidence* how sure the rule alone makes it that the value is a secret; offline checks and the place where it
 stands move the confidence up or down. A finding counts (it is *gated*) from confidence medium and `--fail-on` on.
 """
+_COLUMNS = """| rule | what it is | severity | confidence | looks like | checked offline |
+|---|---|---|---|---|---|"""
+_BY_NAME = """\
+Values without a shape of their own (32 hexadecimal digits, a UUID) count where the name of an issuer and a
+word such as key or token stand near, and the value looks random. Each is the rule `context.NAME`, severity
+high, confidence medium.
+"""
 
 
 def listing(entries: Sequence[Entry], total: int, *, width: int, color: bool) -> str:
@@ -196,25 +203,23 @@ def _plain(entry: Entry) -> dict[str, Any]:
 
 
 def page_of(entries: Sequence[Entry]) -> str:
-    """docs/rules.md."""
-    parts = [_INTRO]
-    shaped = [entry for entry in entries if entry.group != CONTEXT]
-    context = [entry for entry in entries if entry.group == CONTEXT]
-    parts.append(f"{len(shaped)} rules by shape and {len(context)} issuers known by name.\n")
-    for group, members in groupby(shaped, key=lambda entry: entry.group):
-        parts.append(f"## {group}\n")
-        parts.append("| rule | what it is | severity | confidence | looks like | checked offline |")
-        parts.append("|---|---|---|---|---|---|")
-        parts += [_markdown(entry) for entry in members]
-        parts.append("")
-    parts.append(f"## {CONTEXT}\n")
-    parts.append(
-        "Values without a shape of their own (32 hexadecimal digits, a UUID) count where the name of an issuer and a\n"
-        "word such as key or token stand near, and the value looks random. Each is the rule `context.NAME`, severity\n"
-        "high, confidence medium.\n"
-    )
-    parts.append(_wrapped([entry.id.removeprefix("context.") for entry in context]))
-    return "\n".join(parts) + "\n"
+    """docs/rules.md, of all rules."""
+    by_name = sum(entry.group == CONTEXT for entry in entries)
+    counts = f"{len(entries) - by_name} rules by shape and {by_name} issuers known by name."
+    return f"{_INTRO}\n{counts}\n\n{tables(entries)}"
+
+
+def tables(entries: Sequence[Entry]) -> str:
+    """The rules group by group, in Markdown; the long list of names comes last."""
+    ordered = sorted(entries, key=lambda entry: entry.group == CONTEXT)
+    return "\n".join(_table(group, list(members)) for group, members in groupby(ordered, key=lambda each: each.group))
+
+
+def _table(group: str, members: Sequence[Entry]) -> str:
+    head = f"## {group}\n\n"
+    if group == CONTEXT:
+        return f"{head}{_BY_NAME}\n{_wrapped([entry.id.removeprefix('context.') for entry in members])}\n"
+    return "".join(f"{row}\n" for row in (f"{head}{_COLUMNS}", *map(_markdown, members)))
 
 
 def _markdown(entry: Entry) -> str:

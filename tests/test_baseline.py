@@ -34,7 +34,7 @@ def seen(value: str | None = OLD, path: str = "app/.env", surface: str = "layer"
 
 
 def made(*sightings: Sighting, key: str = "aa") -> Baseline:
-    fresh, _, _ = Baseline.fresh(TODAY, key).updated(sightings, TODAY, "old sins", None)
+    fresh, _ = Baseline.fresh(TODAY, key).updated(sightings, TODAY, "old sins", None)
     return baseline.parsed(json.loads(fresh.text()), "b.json", key)
 
 
@@ -91,9 +91,9 @@ def test_an_update_keeps_what_holds() -> None:
     old = made(seen(), seen(path="gone"))
     later = date(2026, 9, 1)
 
-    file, new, gone = old.updated([seen(), seen(NEW, path="added")], later, "from September", date(2027, 1, 1))
+    file, changes = old.updated([seen(), seen(NEW, path="added")], later, "from September", date(2027, 1, 1))
 
-    assert (new, gone) == (1, 1)
+    assert changes == (1, 0, 1)
     by_path = {entry.sighting.path: (entry.reason, entry.since, entry.expires) for entry in file.entries}
     assert by_path == {"app/.env": ("old sins", TODAY, None), "added": ("from September", later, date(2027, 1, 1))}
 
@@ -103,26 +103,26 @@ def test_what_was_not_read_is_not_gone() -> None:
     old = made(seen(), seen(path="elsewhere"))
     marked = made(seen(None, mark="fp"), key="bb")
 
-    file, new, gone = old.updated([seen(), seen(NEW)], TODAY, "more", None, complete=False)
+    file, changes = old.updated([seen(), seen(NEW)], TODAY, "more", None, complete=False)
     foreign = baseline.parsed(json.loads(marked.text()), "b.json", "aa").updated([], TODAY, "x", None, complete=False)
 
-    assert (new, gone, len(file.entries)) == (1, 0, 3)
+    assert (changes, len(file.entries)) == ((1, 0, 0), 3)
     assert known(file, seen(path="elsewhere"))
-    assert marked.updated([], TODAY, "x", None, complete=False)[1:] == (0, 0)
-    assert (foreign[0].entries, foreign[1:]) == ((), (0, 1))
+    assert marked.updated([], TODAY, "x", None, complete=False)[1] == (0, 0, 0)
+    assert (foreign[0].entries, foreign[1]) == ((), (0, 0, 1))
 
 
 def test_an_expired_entry_is_renewed_by_an_update_only() -> None:
     """A scan tells that it has expired; an update accepts it again, with a new date."""
-    file, _, _ = Baseline.fresh(TODAY, "aa").updated([seen()], TODAY, "r", TODAY)
+    file, _ = Baseline.fresh(TODAY, "aa").updated([seen()], TODAY, "r", TODAY)
     next_day = date(2026, 6, 16)
     found = finding(1, surface=Surface.LAYER, path="app/.env", layer=1, value=OLD)
     values = {found.secret.fingerprint: Secret(OLD.encode())}
 
     assert file.accepted([found], values, TODAY)[0].holds(TODAY)
     assert not file.accepted([found], values, next_day)[0].holds(next_day)
-    renewed, new, gone = file.updated([seen()], next_day, "again", None)
-    assert (new, gone) == (1, 1)
+    renewed, changes = file.updated([seen()], next_day, "again", None)
+    assert changes == (0, 1, 0)
     assert renewed.accepted([found], values, next_day)[0].reason == "again"
 
 

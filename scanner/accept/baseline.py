@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from scanner import userfile
 from scanner.accept.entries import day
@@ -91,6 +91,14 @@ class Entry:
         return self.sighting.place, self.value or self.fingerprint
 
 
+class Changes(NamedTuple):
+    """How many entries an update added, made anew because they had expired, and dropped."""
+
+    new: int
+    renewed: int
+    gone: int
+
+
 @dataclass(frozen=True, slots=True)
 class Baseline:
     """A baseline file (`policy.Acceptor`).
@@ -160,8 +168,8 @@ class Baseline:
 
     def updated(
         self, sightings: Sequence[Sighting], today: date, reason: str, expires: date | None, complete: bool = True
-    ) -> tuple[Baseline, int, int]:
-        """With exactly *sightings*: known entries stay as they are. Also how many are new, and how many are gone.
+    ) -> tuple[Baseline, Changes]:
+        """With exactly *sightings*: known entries stay as they are, and those that have expired are made anew.
 
         Unless all was read (*complete*) no entry is gone because it was not seen.
         """
@@ -169,7 +177,7 @@ class Baseline:
         keep = [at for at, entry in known.items() if entry.holds(today)]
         hashes = self._hashes(each for at, each in enumerate(sightings) if at not in keep)
         entries: dict[tuple[object, ...], Entry] = {}
-        new = 0
+        new = renewed = 0
         for at, seen in enumerate(sightings):
             if at in keep:
                 entry = replace(known[at], sighting=replace(seen, value=None))
@@ -179,18 +187,18 @@ class Baseline:
                 entry = Entry(replace(seen, value=None), value, mark, today, reason, expires)
             if entry.identity not in entries:
                 entries[entry.identity] = entry
-                new += at not in keep
-        kept = {id(known[at]) for at in keep}
+                new += at not in known
+                renewed += at in known and at not in keep
+        kept = {id(entry) for entry in known.values()}
         if not complete:
-            seen_again = {id(entry) for entry in known.values()}
             # fingerprints of another key would be compared with those of this one: they cannot stay
             unseen = [each for each in self.entries
-                      if id(each) not in seen_again and (each.value or self.comparable)]  # fmt: skip
+                      if id(each) not in kept and (each.value or self.comparable)]  # fmt: skip
             kept |= {id(entry) for entry in unseen}
             for entry in unseen:
                 entries.setdefault(entry.identity, entry)
         made = replace(self, entries=tuple(entries.values()), key_id=self.own_key_id)
-        return made, new, len(self.entries) - len(kept)
+        return made, Changes(new, renewed, len(self.entries) - len(kept))
 
     def text(self) -> str:
         """The file: JSON, one finding a line, so that a change shows as such in a review."""

@@ -20,7 +20,7 @@ from scanner.cli.scan import Asked, perform, tell_near
 from scanner.errors import UnusableFile
 
 if TYPE_CHECKING:
-    from scanner.accept.baseline import Baseline, Sighting
+    from scanner.accept.baseline import Baseline, Changes, Sighting
 
 _HEAD = 4096
 _STDOUT = Path("-")
@@ -119,14 +119,12 @@ def _run(
         if found is None:
             sys.exit(EXIT_INCOMPLETE)
         seen, complete = found
-    made, new, gone = old.updated(
-        seen, today, reason.strip() or f"in the baseline since {today}", expires, complete
-    )
+    made, changes = old.updated(seen, today, reason.strip() or f"in the baseline since {today}", expires, complete)
     _save(output, made)
     if not quiet:
-        _tell(output, made, new, gone, update)
+        _tell(output, made, changes if update else None)
         if not complete:
-            kept = ", so no entry was dropped" if update and not gone else ""
+            kept = ", so no entry was dropped" if update and not changes.gone else ""
             read = "not all of the image could be read"
             what = read if document is None else "the report does not say that all of the image was read"
             click.echo(f"leakscan: {what}; what was not may hold more{kept}", err=True)
@@ -204,11 +202,12 @@ def _save(path: Path, made: Baseline) -> None:
     write(Target("json", None if path == _STDOUT else path), [made.text()])
 
 
-def _tell(path: Path, made: Baseline, new: int, gone: int, update: bool) -> None:
+def _tell(path: Path, made: Baseline, changes: Changes | None) -> None:
     from scanner.report.lines import counted
 
     name = json.dumps(str(path))[1:-1]
     total = counted(len(made.entries), "finding")
-    change = f" ({new:,} new, {gone:,} gone)" if update else ""
+    renewed = f", {changes.renewed:,} renewed" if changes and changes.renewed else ""
+    change = f" ({changes.new:,} new{renewed}, {changes.gone:,} gone)" if changes else ""
     said = "accepted" if path == _STDOUT else f"accepted in {name}{change}; scan with --baseline {name}"
     click.echo(f"leakscan: {total} {said}", err=True)

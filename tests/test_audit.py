@@ -477,6 +477,7 @@ def test_a_server_that_is_no_registry(registry: MemoryRegistry, leakscan: Leaksc
     listed = leakscan("audit", "--repos-file", f"{tmp_path}/list", env=environment)
 
     assert [each.returncode for each in (whole, below, listed)] == [3, 3, 3], whole.stderr
+    assert whole.stdout.startswith(f"{registry.address}: nothing could be read.\n")
     assert f"{registry.address}: failed: {registry.address} has no catalogue" in whole.stdout
     assert "--repos-file" in whole.stdout
     for each in (below, listed):

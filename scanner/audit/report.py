@@ -118,6 +118,8 @@ def _head(found: Summary) -> list[str]:
     head = f"{found.leaking} of {_many(found.references, 'image')} leak"
     if not found.references:
         head = "there is no image to read"
+    elif not found.leaking and found.counts[State.FAILED.value] == found.references:
+        head = "nothing could be read"  # perhaps not even the names of images
     elif not found.leaking:
         head = f"none of {_many(found.references, 'image')} is known to leak"
     lines = [f"{escape.text(', '.join(found.hosts))}: {head}.",

@@ -156,6 +156,8 @@ def test_what_is_no_cache_in_a_registry(tmp_path: Path, leakscan: Leakscan, regi
     assert (wrong.returncode, "is no build cache" in wrong.stderr) == (3, True)
     assert (none.returncode, "has no such build cache" in none.stderr) == (3, True)
     assert leakscan(path, "--cache-from", "type=registry,ref=Upper/Case").returncode == 2
+    path_given = leakscan(path, "--cache-from", tmp_path)
+    assert path_given.returncode == 2 and "is no reference of a registry" in path_given.stderr
     assert leakscan(path, "--cache-from", "type=registry").returncode == 2
 
 

@@ -91,6 +91,8 @@ def test_a_misspelt_image_gets_one_of_the_engine(tmp_path: Path, monkeypatch: py
     assert suggest.image("podman:alpin:3.20") == ""
     assert suggest.image("registry:alpin:3.20") == ""
     assert suggest.image("something-else") == ""
+    assert suggest.image("containers-storage:localhost/shop:1") == "podman:localhost/shop:1"
+    assert suggest.image("containers-storage:[overlay@/var/lib/x+/run/x]shop:1") == "podman:shop:1"
 
 
 def test_options_may_stand_before_a_command(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scanner.errors import InvalidReference
+from scanner.errors import ImageUnavailable, InvalidReference
 
 if TYPE_CHECKING:
     from scanner.image.model import OpenedImage
@@ -58,13 +58,13 @@ class CacheType(click.ParamType):  # type: ignore[type-arg]  # generic only in n
         return Cache(directory=Path(source))
 
     def _remote(self, name: str, param: click.Parameter | None, ctx: click.Context | None) -> Cache:
-        from scanner.image.reference import parse_reference
+        from scanner.image.reference import parse_reference, shown
 
         name = name.removeprefix("registry:").removeprefix("docker://")
         try:
             parse_reference(name)
-        except InvalidReference as error:
-            self.fail(f"{error.what}. {error.tip}", param, ctx)
+        except InvalidReference:
+            self.fail(f"{shown(name)} is no reference of a registry: write {_FORMS}", param, ctx)
         return Cache(reference=name)
 
     def get_metavar(self, *_: Any, **__: Any) -> str:  # its arguments differ between releases of click
@@ -77,4 +77,10 @@ def with_cache(opened: OpenedImage, cache: Cache, limits: Limits) -> OpenedImage
 
     if cache.directory is not None:
         return add_cache(opened, cache.directory, limits)
-    return add_remote_cache(opened, cache.reference, limits)
+    try:
+        return add_remote_cache(opened, cache.reference, limits)
+    except ImageUnavailable as error:
+        if not os.path.isdir(cache.reference):
+            raise
+        tip = f"The directory of that name is type=local,src={cache.reference}"
+        raise ImageUnavailable(error.what, tip) from None

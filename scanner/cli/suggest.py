@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 #: of a directory so many names are looked at
 _MOST = 10_000
 _ALIKE = 0.65
+#: where Podman keeps images (containers-transports(5), with a [place] or without): the engine is asked for them
+_STORAGE = "containers-storage:"
 
 
 def command(word: str, commands: Sequence[str]) -> str:
@@ -20,6 +22,8 @@ def image(reference: str) -> str:
     """The file beside it, or the image of the engine, that *reference* may have meant; empty if none is near."""
     from scanner.image.reference import Form, looks_like_path, split_form
 
+    if reference.startswith(_STORAGE):
+        return f"podman:{reference.removeprefix(_STORAGE).rpartition(']')[2]}"
     form, rest = split_form(reference)
     if form is Form.STDIN or form is Form.REGISTRY or os.path.exists(rest):
         return ""

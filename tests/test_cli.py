@@ -419,6 +419,27 @@ def test_a_damaged_key_is_refused(tmp_path: Path, size: int) -> None:
         installation_key({"XDG_STATE_HOME": str(tmp_path)})
 
 
+def no_link(*_: object) -> None:
+    raise PermissionError
+
+
+def test_a_key_is_kept_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some file systems of containers and networks have none."""
+    monkeypatch.setattr(os, "link", no_link)
+
+    assert installation_key({"XDG_STATE_HOME": str(tmp_path)}) == installation_key({"XDG_STATE_HOME": str(tmp_path)})
+    assert [each.name for each in (tmp_path / "leakscan").iterdir()] == ["key"]
+
+
+def test_a_key_that_cannot_be_kept_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a full disk, where each run would leave a file."""
+    monkeypatch.setattr(os, "link", no_link)
+    monkeypatch.setattr(os, "rename", no_link)
+
+    assert len(installation_key({"XDG_STATE_HOME": str(tmp_path)})) == 32
+    assert list((tmp_path / "leakscan").iterdir()) == []
+
+
 @pytest.mark.parametrize("words", [["image.tar"], ["audit", "registry.invalid"], ["builder"]])
 def test_a_limit_that_is_none_is_wrong_usage(words: list[str]) -> None:
     """In a variable as in a settings file."""

@@ -28,15 +28,26 @@ def installation_key(environment: Mapping[str, str]) -> bytes:
     except FileNotFoundError:
         fresh = secrets.token_bytes(32)
     with contextlib.suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_name(f".key.{secrets.token_hex(8)}")
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-            file.write(fresh)
-        with contextlib.suppress(FileExistsError):  # another run was first: its key counts
-            os.link(temporary, path)
-        os.unlink(temporary)
+        _keep(path, fresh)
         return _kept(path)
     return fresh
+
+
+def _keep(path: Path, key: bytes) -> None:
+    """Write a key that is whole from the first moment, unless one is there. Raises OSError, and leaves nothing then."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f".key.{secrets.token_hex(8)}")
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(key)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:  # another run was first: its key counts
+            pass
+        except OSError:  # a file system without hard links
+            os.rename(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def lasts(environment: Mapping[str, str]) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text as sql
 
 from scanner.serve import review as reviews
-from scanner.serve.admission import decided
+from scanner.serve.admission import decided, sentence
 from scanner.serve.images import Image
 from scanner.serve.podspec import KINDS, Unreadable, Use, uses
 from scanner.serve.review import Answer, NoReview
@@ -94,6 +94,16 @@ def test_a_pod_with_a_leaking_image_is_refused_with_the_place(place: Grounds) ->
     assert place.digests["leaky"][7:19] in message
     assert "app/.env:1 (deleted, and still there)" in message and "clean" not in message
     assert "GITHUB_TOKEN" not in message and "ghp_" not in message
+
+
+def test_a_value_in_several_places_is_one_credential() -> None:
+    """As in every report: a leak and the log that tells of it are no two passwords to change."""
+    leak = {"gated": True, "title": "Token", "path": "log", "inside": [], "surface": "layer", "state": "live",
+            "secret": {"fingerprint": "0f"}}  # fmt: skip
+    verdict = Verdict("sha256:0", Standing.LEAKED, findings=tuple({**leak, "line": line} for line in range(5)))
+
+    told = sentence(Image("shop:1", verdict=verdict))
+    assert told == "shop:1 leaks 1 credential: Token in log:0, Token in log:1, Token in log:2, and 2 more places"
 
 
 def test_a_pod_with_clean_images_passes_without_a_word(place: Grounds) -> None:

@@ -14,7 +14,7 @@ from scanner.serve.words import Effect, Policy, Standing
 
 _BURIED = {"deleted": "deleted, and still there", "overwritten": "overwritten, and still there", "hidden": "hidden"}
 _ORDER = (Standing.LEAKED, Standing.INCOMPLETE, Standing.UNKNOWN, Standing.CLEAN)
-_SHOWN = 3  # leaks of one image that are named
+_SHOWN = 3  # places of leaks of one image that are named
 _SAID = 20  # images of one object that are: whoever makes it chooses how many there are
 _PLACE, _REFERENCE, _GAP = 80, 120, 80
 _TEMPLATE = "pods of this template would be refused: "
@@ -56,8 +56,9 @@ def sentence(image: Image, public_url: str = "") -> str:
     if verdict.standing is Standing.LEAKED:
         leaks = verdict.leaks
         named = ", ".join(dict.fromkeys(_leak(each) for each in leaks[:_SHOWN]))
-        more = f", and {len(leaks) - _SHOWN:,} more" if len(leaks) > _SHOWN else ""
-        return f"{name} leaks {counted(len(leaks), 'credential')}{old}: {named}{more}{link}"
+        more = f", and {counted(len(leaks) - _SHOWN, 'more place')}" if len(leaks) > _SHOWN else ""
+        secrets = len({each["secret"]["fingerprint"] for each in leaks})
+        return f"{name} leaks {counted(secrets, 'credential')}{old}: {named}{more}{link}"
     if verdict.standing is Standing.INCOMPLETE:
         why = escape.text(cut(", ".join(verdict.gaps), _GAP))
         again = "; it is scanned again" if image.asked else ""

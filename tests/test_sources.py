@@ -10,6 +10,7 @@ import json
 import lzma
 import os
 import random
+import re
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from scanner.errors import ImageUnavailable, InvalidReference, LeakscanError, Ma
 from scanner.evidence import Gap, Instruction
 from scanner.image.arriving import here
 from scanner.image.model import Document, OpenedImage
+from scanner.image.reference import parse_reference
 from scanner.image.source import open_image
 from scanner.limits import Limits
 from tests.builders import (
@@ -641,6 +643,13 @@ def test_words_that_are_no_reference(reference: str) -> None:
     with pytest.raises(InvalidReference) as caught:
         open_image(reference, limits=LIMITS)
     assert caught.value.tip and "\x1b" not in caught.value.what
+
+
+@pytest.mark.parametrize(("reference", "name"), [("", "an empty name"), ("../x", "../x")])
+def test_a_name_for_a_registry_is_no_file(reference: str, name: str) -> None:
+    """A service and `registry:` look for none, so it is not said that there is none."""
+    with pytest.raises(InvalidReference, match=re.escape(f"{name} is no image reference")):
+        parse_reference(reference)
 
 
 def test_files_that_hold_no_image(tmp_path: Path) -> None:

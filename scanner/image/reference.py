@@ -107,11 +107,9 @@ def parse_reference(text: str) -> Reference:
     if len(text) > _REFERENCE_LENGTH or len(name) > _NAME_LENGTH:
         raise InvalidReference("the image reference is too long", f"Give {_FORMS}.")
     if _NAME.fullmatch(name) is None:
-        if looks_like_path(text):
-            raise InvalidReference(f"there is no file or directory {shown(text)}", f"Give {_FORMS}.")
         lower = _NAME.fullmatch(name.lower()) is not None
         tip = f"Names are lower case: try {shown(text.lower())}." if lower else f"Give {_FORMS}."
-        raise InvalidReference(f"{shown(text)} is no image reference", tip)
+        raise InvalidReference(f"{shown(text) or 'an empty name'} is no image reference", tip)
     if colon and _TAG.fullmatch(tag) is None:
         raise InvalidReference(f"{shown(text)} has no valid tag", "A tag is up to 128 letters, digits, _ . and -.")
     if at and not is_digest(digest):

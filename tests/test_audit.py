@@ -658,6 +658,7 @@ def test_a_list_of_references(registry: MemoryRegistry, store: Store, rules: Det
     names = {entry.reference.partition("/")[2]: entry.state.value for entry in found.entries}
     assert names == {"team/app:2": "scanned", f"team/app@{digest}": "scanned", "team/app:9": "failed",
                      "team/all:1": "scanned", "team/all:2": "scanned", "team/all:3": "scanned"}  # fmt: skip
+    assert [entry.reason for entry in found.entries if entry.reason] == ["the registry has no such tag now"]
     assert len(registry.paths("/blobs/")) == 2
 
 

@@ -283,4 +283,4 @@ def _item(client: Client, name: str, tag: str) -> Item:
             digest = manifest.digest if manifest is not None else ""
     except RegistryFault as error:
         return Item(name, tag, "", error.what)
-    return Item(name, tag, digest, "" if digest else "it went away while it was looked at")
+    return Item(name, tag, digest, "" if digest else "the registry has no such tag now")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
@@ -10,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.evidence import Confidence, Gap, ImageSummary, Instruction, SecretSummary, State, Surface
+from scanner.report import output
 from scanner.report.json import render as render_json
 from scanner.report.lines import Page, amount
+from scanner.report.setting import PLAIN
 from scanner.report.text import render
 from tests import reports
 from tests.reports import finding, result
@@ -50,6 +53,15 @@ def test_verdict_comes_first():
     assert firsts == {
         "clean": "CLEAN", "leaked": "LEAKED", "incomplete": "INCOMPLETE", "unavailable": "INCOMPLETE", "many": "LEAKED",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["text", "html", "markdown", "github", "gitlab"])
+def test_a_dash_is_told_as_standard_input(form):
+    """For people; where programs read a name it is what was given."""
+    made = replace(result(images=(reports.image(reference="-"),)), reference="-")
+
+    assert "standard input" in output.render(made, form, PLAIN)
+    assert json.loads(render_json(made))["image"]["reference"] == "-"
 
 
 def test_worst_step_comes_first():

@@ -12,7 +12,7 @@ from scanner.report.lines import counted, cut
 from scanner.report.order import ordered
 from scanner.report.phrases import LONGEST, fate, verdict
 from scanner.report.setting import PLAIN, Setting
-from scanner.report.story import gap_line, where
+from scanner.report.story import called, gap_line, where
 
 #: what GitHub shows of each kind for a step
 MOST = 10
@@ -29,7 +29,7 @@ def render(result: ScanResult, setting: Setting = PLAIN) -> str:
     room = MOST - min(len(gaps), 1)
     shown = [*errors[:MOST], *warnings[:room]]
     shown += gaps[: MOST - len(warnings[:room])]
-    notice = f"{result.reference}: {verdict(result)}"
+    notice = f"{called(result)}: {verdict(result)}"
     if left := len(errors) + len(warnings) + len(gaps) - len(shown):
         notice += f" {counted(left, 'more annotation')} left out, as GitHub shows {MOST} of a kind; {setting.complete}."
     return "\n".join([_command("notice", "leakscan", notice), *shown, ""])

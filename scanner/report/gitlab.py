@@ -18,7 +18,7 @@ from scanner.report.lines import counted, cut
 from scanner.report.order import ordered
 from scanner.report.phrases import LONGEST, accepted_gap, fate, image_name, sure, verdict
 from scanner.report.setting import PLAIN, Setting
-from scanner.report.story import gap_line, where
+from scanner.report.story import called, gap_line, where
 
 _VERSION = "15.0.2"
 _SCHEMA = (
@@ -55,7 +55,7 @@ def _compact(value: Any) -> str:
 def _scan(result: ScanResult, accepted: int, setting: Setting) -> dict[str, Any]:
     tool = {"id": "leakscan", "name": "leakscan", "version": __version__, "vendor": {"name": "leakscan"}}
     gaps = result.coverage.gaps
-    messages = [_message("info", f"{result.reference}: {verdict(result)}")]
+    messages = [_message("info", f"{called(result)}: {verdict(result)}")]
     if accepted:
         messages.append(_message("info", f"{counted(accepted, 'accepted finding')} not listed; {setting.complete}."))
     messages += [_message("warn", f"Not looked at: {gap.reason} {gap_line(gap)}") for gap in gaps[:_GAPS]]

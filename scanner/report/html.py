@@ -27,6 +27,7 @@ from scanner.report.story import (
     advised,
     buried,
     by_step,
+    called,
     common_steps,
     gap_line,
     masked,
@@ -115,8 +116,8 @@ def values(result: ScanResult) -> dict[str, object]:
     return {
         "result": result,
         "version": __version__,
-        "name": cut(result.reference, _NAME),
-        "sentence": _sentence(sentence(result, groups), result.reference),
+        "name": cut(called(result), _NAME),
+        "sentence": _sentence(sentence(result, groups), called(result)),
         "closing": CLOSING[result.verdict],
         "pictures": [picture(image, groups, result.coverage.gaps, several) for image in result.images[:_PICTURES]],
         "lanes": LANES,

@@ -11,7 +11,7 @@ from scanner.report.lines import counted, cut, unique
 from scanner.report.order import ordered, parted
 from scanner.report.phrases import accepted_gap, reason, step, verdict
 from scanner.report.setting import PLAIN, Setting
-from scanner.report.story import APPLIES_BY, BY_HAND, buried, gap_line, masked, spot, where
+from scanner.report.story import APPLIES_BY, BY_HAND, buried, called, gap_line, masked, spot, where
 
 #: A comment on GitHub has 65,536 characters at most.
 MOST = 60_000
@@ -22,7 +22,7 @@ _LONGEST, _LONGEST_PROSE = 200, 400
 def render(result: ScanResult, setting: Setting = PLAIN) -> str:
     """The page, with a newline at its end: never more than `MOST` characters."""
     gated, accepted, hints = parted(ordered(result.findings))
-    head = [f"## leakscan: {result.verdict.value.upper()}", "", f"{_code(result.reference)}: {verdict(result)}", ""]
+    head = [f"## leakscan: {result.verdict.value.upper()}", "", f"{_code(called(result))}: {verdict(result)}", ""]
     tail = [
         *_hints(hints),
         *_accepted(accepted, setting),

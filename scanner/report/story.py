@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from scanner.evidence import Confidence, Finding, Gap, Remediation, ScanResult, State, Surface, Verdict, line_to_show
 from scanner.image.instruction import parse_created_by
+from scanner.image.reference import Form, split_form
 from scanner.report.lines import amount, counted, cut, short, unique
 
 SURFACES = {
@@ -220,13 +221,18 @@ def why_not_gated(finding: Finding) -> str:
     return f"{finding.severity.value}, confidence {finding.confidence.value}"
 
 
+def called(result: ScanResult) -> str:
+    """What a sentence calls the image: as the user gave it, if that is a name."""
+    return "standard input" if split_form(result.reference)[0] is Form.STDIN else result.reference
+
+
 def sentence(result: ScanResult, groups: Sequence[Group]) -> str:
     """The verdict in a sentence.
 
     Args:
         groups: the gated findings.
     """
-    name = result.reference
+    name = called(result)
     if result.verdict is Verdict.LEAKED:
         values = {value_of(finding) for group in groups for finding in group.findings}
         worst = groups[0].findings[0].severity.value

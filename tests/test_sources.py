@@ -12,6 +12,7 @@ import os
 import random
 import re
 import tarfile
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -650,6 +651,16 @@ def test_a_name_for_a_registry_is_no_file(reference: str, name: str) -> None:
     """A service and `registry:` look for none, so it is not said that there is none."""
     with pytest.raises(InvalidReference, match=re.escape(f"{name} is no image reference")):
         parse_reference(reference)
+
+
+def test_no_place_for_temporary_files_is_no_fault_of_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose file systems are all read-only: what to do about that is said."""
+    path = write(tmp_path / "image.tar.gz", gzip.compress(image_of(layer({"a": "b"})).docker_archive()))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+
+    with pytest.raises(ImageUnavailable, match="no directory for temporary files") as caught:
+        open_image(str(path), limits=LIMITS)
+    assert "TMPDIR" in caught.value.tip
 
 
 def test_files_that_hold_no_image(tmp_path: Path) -> None:

@@ -91,8 +91,11 @@ def spool(name: str) -> BlobFile:
 
     It lies in TMPDIR. Raises OSError.
     """
-    with tempfile.TemporaryFile(prefix="leakscan-") as file:
-        return BlobFile(os.dup(file.fileno()), name)
+    try:
+        with tempfile.TemporaryFile(prefix="leakscan-") as file:
+            return BlobFile(os.dup(file.fileno()), name)
+    except FileNotFoundError:  # it is not the image that is missing
+        raise OSError(errno.ENOSPC, "no directory for temporary files can be written to") from None
 
 
 class AwaitedFile(BlobFile, ABC):

@@ -292,6 +292,17 @@ def test_wrong_values_are_wrong_usage(
     assert leakscan("scan", "--help", **environment).returncode == 0
 
 
+def test_the_reports_of_a_scan_are_no_concern_of_other_commands(tmp_path: Path, leaky: Path, leakscan: Run) -> None:
+    """verify and config show print in a way of their own, whatever reports a project or a job wants of its scans."""
+    write(tmp_path / ".leakscan.toml", b'format = ["json=report.json", "sarif"]\n')
+    assert leakscan(leaky).returncode == 1
+
+    assert leakscan("verify", "report.json").stdout.startswith("CONFIRMED")
+    assert leakscan("verify", "report.json", LEAKSCAN_FORMAT="text junit=j.xml").returncode == 0
+    rows = json.loads(leakscan("config", "show", "--format", "json").stdout)["settings"]
+    assert [row["value"] for row in rows if row["key"] == "format"] == [["json=report.json", "sarif"]]
+
+
 def test_config_show_tells_where_each_setting_comes_from(tmp_path: Path, leakscan: Run) -> None:
     """Defaults, the file, variables; entries with their reasons; those that have expired."""
     write(

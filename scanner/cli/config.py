@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from scanner.cli.common import EXIT_CLEAN
-from scanner.cli.configured import ConfiguredCommand, config_option, key_of, keys, settings
+from scanner.cli.configured import ConfiguredCommand, OwnOption, config_option, key_of, keys, settings
 
 
 @click.group()
@@ -23,7 +23,7 @@ def config() -> None:
 
 @config.command("show", cls=ConfiguredCommand, short_help="Show every setting and where it comes from.")
 @config_option
-@click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True,
+@click.option("--format", "form", cls=OwnOption, type=click.Choice(("text", "json")), default="text", show_default=True,
               help="How it is written.")
 def show(form: str) -> None:
     """Show every setting of a scan, its value and where that comes from; then what is ignored and accepted.

@@ -44,6 +44,10 @@ class ConfiguredCommand(click.Command):
         return super().parse_args(ctx, args)
 
 
+class OwnOption(click.Option):
+    """An option of a configured command that settings do not give: what they call so is an option of the scan."""
+
+
 def _here() -> Path | None:
     """The working directory; None if it was removed."""
     try:
@@ -91,8 +95,14 @@ def key_of(param: click.Parameter) -> str:
 
 def keys(command: click.Command) -> tuple[str, ...]:
     """What may be set of one command."""
-    options = [key_of(param) for param in command.params if isinstance(param, click.Option)]
-    return tuple(key for key in options if key not in _NONE and key not in _REFUSED)
+    return tuple(key for key in map(key_of, _options(command)) if key not in _NONE and key not in _REFUSED)
+
+
+def _options(command: click.Command) -> Iterator[click.Option]:
+    """The options that settings give."""
+    for param in command.params:
+        if isinstance(param, click.Option) and not isinstance(param, OwnOption):
+            yield param
 
 
 def _keys(root: click.Command) -> Keys:
@@ -117,8 +127,8 @@ def _configured(command: click.Command) -> Iterator[click.Command]:
 def _defaults(command: click.Command, ctx: click.Context, settings: Settings) -> dict[str, Any]:
     """What the settings say about the options of *command*, by parameter. Raises UnusableFile."""
     found: dict[str, Any] = {}
-    for param in command.params:
-        if isinstance(param, click.Option) and param.name and (value := settings.values.get(key_of(param))):
+    for param in _options(command):
+        if param.name and (value := settings.values.get(key_of(param))):
             given = _given(param, value)
             try:
                 param.type_cast_value(ctx, given)

@@ -17,6 +17,7 @@ from scanner.cli.caches import Cache, CacheType, with_cache
 from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, put
 from scanner.cli.configured import (
     ConfiguredCommand,
+    OwnOption,
     baseline_option,
     config_option,
     environment,
@@ -41,8 +42,8 @@ _LARGEST = 1 << 30
 @click.command(cls=ConfiguredCommand)
 @click.argument("report", type=click.Path(allow_dash=True))
 @click.argument("image", required=False)
-@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
-              help="How to print the checks.")
+@click.option("--format", "format_", cls=OwnOption, type=click.Choice(["text", "json"]), default="text",
+              show_default=True, help="How to print the checks.")
 @secret_options
 @click.option("--cache-from", "caches", type=CacheType(), multiple=True,
               help="A build cache that was scanned with the image; repeatable.")

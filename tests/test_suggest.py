@@ -95,6 +95,20 @@ def test_a_misspelt_image_gets_one_of_the_engine(tmp_path: Path, monkeypatch: py
     assert suggest.image("containers-storage:[overlay@/var/lib/x+/run/x]shop:1") == "podman:shop:1"
 
 
+def test_an_image_within_a_file_needs_the_word_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`path:tag` without one is a name; a directory that happens to be called as an image is not meant."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(images, "tags", lambda _form: ())
+    (tmp_path / "image.tar").write_bytes(b"")
+    for name in ("layout", "shop"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "layout" / "oci-layout").write_bytes(b"")
+
+    assert suggest.image("image.tar:shop:1") == "docker-archive:image.tar:shop:1"
+    assert suggest.image("layout:1") == "oci-dir:layout:1"
+    assert "oci-dir" not in suggest.image("shop:1")
+
+
 def test_options_may_stand_before_a_command(tmp_path: Path) -> None:
     """As they may before an image; a path of that name is an image."""
     run = leakscan("--quiet", "--format", "json", "builder", cwd=tmp_path)

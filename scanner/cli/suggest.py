@@ -20,13 +20,16 @@ def command(word: str, commands: Sequence[str]) -> str:
 
 def image(reference: str) -> str:
     """The file beside it, or the image of the engine, that *reference* may have meant; empty if none is near."""
-    from scanner.image.reference import Form, looks_like_path, split_form
+    from scanner.image.reference import Form, looks_like_path, path_and_tag, split_form
 
     if reference.startswith(_STORAGE):
         return f"podman:{reference.removeprefix(_STORAGE).rpartition(']')[2]}"
     form, rest = split_form(reference)
     if form is Form.STDIN or form is Form.REGISTRY or os.path.exists(rest):
         return ""
+    path, tag = path_and_tag(rest)
+    if form is Form.ANY and tag and ((path / "oci-layout").is_file() or path.is_file()):  # one of several images in it
+        return f"{'oci-dir' if path.is_dir() else 'docker-archive'}:{rest}"
     prefix = reference.removesuffix(rest)
     folder, name = os.path.split(rest)
     if looks_like_path(rest) or form is Form.FILE or (folder and os.path.isdir(folder)):

@@ -954,6 +954,7 @@ def test_every_report_says_what_it_comes_to(registry: MemoryRegistry, store: Sto
     owner = f"{registry.address}/base/os"
     assert f"{owner}: 1 secret in 1 image of its own, and 1 of another repository built on it" in text
     assert f"2 images, since 2026-01-05 in {owner}:1" in text
+    assert f"{found.blobs} blobs read by this process." in text  # workers would have read others
     assert written["summary"]["leaking"] == sum(image["verdict"] == "leaked" for image in written["images"]) == 2
     assert [each["repository"] for each in written["summary"]["owners"]] == [owner]
     assert {image["created"][:10] for image in written["images"]} == {"2026-01-05", "2026-01-07"}

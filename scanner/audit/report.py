@@ -123,7 +123,7 @@ def _head(found: Summary) -> list[str]:
     elif not found.leaking:
         head = f"none of {_many(found.references, 'image')} is known to leak"
     lines = [f"{escape.text(', '.join(found.hosts))}: {head}.",
-             f"  {states}; {_many(found.blobs, 'blob')} read in this run."]  # fmt: skip
+             f"  {states}; {_many(found.blobs, 'blob')} read by this process."]  # fmt: skip
     if found.secrets:
         lines.append(f"  {_many(len(found.secrets), 'different secret')}.")
     if found.stale:

@@ -86,7 +86,7 @@ class Audit:
 
     Attributes:
         older: images that the age filter left out.
-        blobs: layers and large documents that were read.
+        blobs: layers and large documents that this process read; those of workers are not counted.
         interrupted: it was stopped before its end.
         notes: what else must be said of the registry, a sentence each.
     """

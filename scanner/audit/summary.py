@@ -129,7 +129,7 @@ class Summary:
         counts: references by state (scanned, incomplete, failed, not_reached).
         stale: references whose verdict is of older rules.
         older: images that an age filter left out; they are not among the references.
-        blobs: that were read in this run.
+        blobs: that this process read; those of workers are not counted.
         interrupted: the audit was stopped before its end.
         notes: what else must be said of the registries, a sentence each.
     """

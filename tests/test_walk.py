@@ -160,6 +160,34 @@ def test_the_name_of_a_sparse_file_is_one_of_sparse_files_only(more: list[tuple[
     assert {piece.member for piece in pieces} - {None} == {name}
 
 
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        (b"root/.docker/config.json", {"at_345": b"root/.docker"}),
+        (b"p" * 131 + b"/config.json", {"at_345": b"p" * 131 + b"00000000000 " * 2, "at_508": b"tar\0"}),
+        (b"p" * 155 + b"/config.json", {"at_345": b"p" * 155}),
+        (b"root/.docker/config.json", {"at_257": b"ustar  \0", "at_345": b"root/.docker"}),
+        (b"config.json", {"at_257": b"ustar  \0", "at_345": b"00000000000\0" * 2}),
+        (b"config.json", {"at_257": b"ustar  \0", "at_345": b"root/\xff"}),
+        (b"config.json", {"at_257": b"\0" * 8, "at_345": b"root/.docker"}),
+    ],
+)
+def test_names_have_the_prefix_that_an_engine_gives_them(name: bytes, fields: dict[str, bytes]) -> None:
+    """Each form of tar keeps a prefix, times or nothing behind a header's other fields."""
+    layer = header("config.json", 4, **fields) + padded(b"data") + END
+
+    assert contents(layer, walk(layer)[0])[name] == b"data"
+
+
+@pytest.mark.parametrize(("holes", "stops"), [("0,512,8192,512", []), ("0,12,4108,1012", ["tar.sparse"])])
+def test_holes_that_no_tool_leaves_are_a_stop(holes: str, stops: list[str]) -> None:
+    """What is packed across a hole is told by its first run, which no tool makes shorter than a block."""
+    body = record(f"GNU.sparse.map={holes}") + record("GNU.sparse.size=9000")
+    layer = header("x", len(body), b"x") + padded(body) + header("a.gz", 1024) + bytes(range(256)) * 4 + END
+
+    assert [stop.reason for stop in walk(layer)[1].ledger.stops] == stops
+
+
 def test_records_behind_a_pax_header_s_size_do_not_count() -> None:
     """The body of an extended header ends where it says, not at its block's end."""
     layer = header("x", 3, b"x") + padded(b"\0\0\0" + b"9 size=1\n") + header("file", 4) + padded(b"data") + END

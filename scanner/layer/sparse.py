@@ -70,6 +70,13 @@ def _pairs(numbers: list[bytes]) -> list[tuple[int, int]] | None:
     return list(zip(values[::2], values[1::2], strict=True))
 
 
+def is_usual(entries: Iterable[tuple[int, int]]) -> bool:
+    """Whether data begins and ends where blocks do, as in every file system. What is packed in such data is told by
+    the first run of it, and is damaged where that ends; of a shorter one nothing can be told."""
+    held = [(offset, length) for offset, length in entries if length]
+    return not any(offset % 512 for offset, _ in held) and not any(length % 512 for _, length in held[:-1])
+
+
 def runs(entries: Iterable[tuple[int, int]], start: int, size: int) -> tuple[int, ...] | None:
     """Where in *size* bytes of stored data, of which runs begin at *start*, a run begins after a hole.
 

@@ -132,6 +132,17 @@ def checksum_holds(header: bytes) -> bool:
     return stored == 256 + sum(byte - 256 if byte > 127 else byte for byte in rest)
 
 
+def _prefix(header: bytes) -> bytes:
+    """What Go's reader puts in front of a name, which its field was too short for; b"" for nothing."""
+    if header[257:263] == b"ustar\0":
+        end = 476 if header[508:512] == b"tar\0" else 500  # star keeps times behind a shorter prefix
+        return header[345:end].partition(b"\0")[0]
+    if header[257:265] != b"ustar  \0" or None not in (number(header[345:357]), number(header[357:369])):
+        return b""
+    prefix = header[345:500].partition(b"\0")[0]  # by a fault of older writers, where GNU's format has times
+    return prefix if prefix.isascii() else b""
+
+
 def _pax_records(body: bytes) -> tuple[dict[bytes, bytes], bool]:
     """The records of an extended header, and whether all of it was sound. Empty values are dropped, as Go does."""
     records: dict[bytes, bytes] = {}
@@ -215,8 +226,8 @@ class LayerMember(tarfile.TarInfo):
     ) -> None:
         kind = header[156:157]
         name = header[:100].partition(b"\0")[0]
-        if header[257:263] == b"ustar\0" and header[345]:
-            name = header[345:500].partition(b"\0")[0] + b"/" + name
+        if header[345] and (prefix := _prefix(header)):
+            name = prefix + b"/" + name
         sparse_name = pax.get(b"GNU.sparse.name") if kind != b"S" and sparse.is_declared(pax) else None
         self.raw_name = sparse_name or long_name or pax.get(b"path") or name
         self.raw_link = long_link or pax.get(b"linkpath") or header[157:257].partition(b"\0")[0]
@@ -252,6 +263,8 @@ class LayerMember(tarfile.TarInfo):
             self.faults.append(("tar.sparse", "a sparse member's map is malformed"))
         else:
             self.runs = runs
+            if runs and entries and not sparse.is_usual(entries):
+                self.faults.append(("tar.sparse", "holes of a sparse member lie where no tool puts any"))
 
 
 class LayerTar(tarfile.TarFile):

@@ -6,7 +6,7 @@ import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from scanner.content import archives, embedded, pdffiles, repositories, sqlitefiles, storedvalues, zips
+from scanner.content import archives, embedded, pdffiles, postgresfiles, repositories, sqlitefiles, storedvalues, zips
 from scanner.content.brotlifiles import is_named_brotli
 from scanner.content.encoded import Clue, decode_runs, open_wide, wide_text
 from scanner.content.lzofiles import is_lzop
@@ -244,6 +244,8 @@ def _by_magic(content: Content, head: bytes, room: Room) -> _Format | None:
         return _Format(sqlitefiles.open_sqlite(content, room))
     if head[:5] == b"%PDF-":
         return _Format(pdffiles.open_pdf(content, room))
+    if postgresfiles.is_dump(head):
+        return _Format(postgresfiles.open_dump(content, room))
     if storedvalues.is_redis(head):
         return _Format(storedvalues.open_redis(content, room), apart=False)
     if storedvalues.is_mozilla(head):

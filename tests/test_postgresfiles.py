@@ -1,15 +1,20 @@
-"""What PostgreSQL packs is searched: tables of its dumps."""
+"""What PostgreSQL packs is searched: tables of its dumps, long values of its data directory."""
 
 from __future__ import annotations
 
+import random
 import struct
+import time
 import zlib
 
+import lz4.block
 import lz4.frame
 import pytest
 import zstandard
 
-from scanner.content.words import Content, Fault
+from scanner.content.postgresfiles import unpglz
+from scanner.content.words import Budget, Content, Fault, Room, Stop
+from scanner.limits import Limits
 from tests.test_content_formats import MARK, opened
 
 FILLER = b"".join(b"%x\tand a row of it\n" % number**9 for number in range(9999, 11999))
@@ -93,3 +98,117 @@ def test_a_damaged_table_of_a_dump_costs_only_itself() -> None:
 
     assert held(data) == [(("pg_dump", "zlib"), ROWS)]
     assert "nested.damaged" in reasons(data)
+
+
+def pglz(data: bytes) -> bytes:
+    """The bytes packed as PostgreSQL does; whatever has been there before is referred to, four bytes at a time."""
+    items: list[tuple[int, bytes]] = []
+    at = 0
+    while at < len(data):
+        back = data.rfind(data[at : at + 4], max(0, at - 4000), at)
+        if back >= 0 and len(data) - at >= 4:
+            items.append((1, bytes([(at - back) >> 4 & 0xF0 | 1, (at - back) & 0xFF])))
+            at += 4
+        else:
+            items.append((0, data[at : at + 1]))
+            at += 1
+    groups = [items[at : at + 8] for at in range(0, len(items), 8)]
+    return b"".join(
+        bytes([sum(kind << bit for bit, (kind, _) in enumerate(group))]) + b"".join(part for _, part in group)
+        for group in groups
+    )
+
+
+def packed(data: bytes, method: int = 0) -> bytes:
+    """A packed value behind the length of what comes out of it."""
+    body = pglz(data) if not method else lz4.block.compress(data, mode="high_compression", store_size=False)
+    return struct.pack("<I", len(data) | method << 30) + body
+
+
+def row(body: bytes, columns: int = 2) -> bytes:
+    """A row of a table."""
+    return struct.pack("<IIIHHHHHB", 700, 0, 0, 0, 0, 1, columns, 0x0802, 24) + b"\0" + body
+
+
+def inline(value: bytes) -> bytes:
+    """A row of a number and of a packed value behind its length."""
+    return row(struct.pack("<II", 5, (len(value) + 4) << 2 | 2) + value)
+
+
+def chunked(value: bytes, number: int = 16400, size: int = 1996) -> list[bytes]:
+    """A value as rows of the table beside its own."""
+    parts = [value[at : at + size] for at in range(0, len(value), size)]
+    heads = [struct.pack("<I", (len(part) + 4) << 2) if len(part) > 126 else bytes([(len(part) + 1) << 1 | 1])
+             for part in parts]  # fmt: skip
+    return [row(struct.pack("<II", number, at) + heads[at] + part, 3) for at, part in enumerate(parts)]
+
+
+def heap(*rows: bytes) -> bytes:
+    """A file of a table; rows fill its pages from their ends."""
+    pages, page, pointers = [], b"", b""
+    for each in (*rows, b""):
+        each += bytes(-len(each) % 8)
+        if not each or 24 + len(pointers) + 4 + len(page) + len(each) > 8192:
+            upper = 8192 - len(page)
+            head = struct.pack("<QHHHHHHI", 1 << 24, 0, 0, 24 + len(pointers), upper, 8192, 0x2004, 0)
+            pages.append(head + pointers + bytes(upper - 24 - len(pointers)) + page)
+            page = pointers = b""
+        page = each + page
+        pointers += struct.pack("<I", 8192 - len(page) | 1 << 15 | len(each) << 17)
+    return b"".join(pages)
+
+
+SPLIT = b"".join(MARK[at : at + 5] + b"|" for at in range(0, len(MARK), 5)) + MARK
+LONG = FILLER[:9000] + SPLIT
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "plain"),
+    [
+        ("pglz", [inline(packed(SPLIT * 9))], SPLIT * 9),
+        ("lz4", [inline(packed(SPLIT * 9, 1))], SPLIT * 9),
+        ("pglz", chunked(packed(LONG)), LONG),
+        ("lz4", chunked(packed(LONG, 1)), LONG),
+        ("pglz", chunked(packed(SPLIT * 9)), SPLIT * 9),
+        ("toast", chunked(b"x" * (1996 - 9) + MARK), b"x" * (1996 - 9) + MARK),
+        ("pglz", chunked(packed(LONG))[::-1], LONG),
+    ],
+)
+def test_long_values_of_tables_are_searched(kind: str, rows: list[bytes], plain: bytes) -> None:
+    """Packed within a row or beside it, and in chunks, in whatever order these lie."""
+    others = chunked(packed(b"something else " * 300), 16398)
+    data = heap(row(b"a plain row"), *others[:1], *rows, *others[1:], inline(packed(b"nothing " * 90)))
+
+    [(encoding, found)] = held(data)
+
+    assert encoding == (kind,)
+    assert plain in found
+    assert reasons(data) == []
+
+
+def test_a_value_of_which_chunks_are_missing_gives_what_is_there() -> None:
+    """Rows of a table that was being cleaned up."""
+    rows = chunked(MARK + FILLER[:9000])
+
+    assert [encoding for encoding, _ in held(heap(*rows[:2], *rows[3:]))] == [("toast",)]
+    assert held(heap(*rows[1:])) == []
+
+
+def test_rows_that_only_look_like_long_values_are_nothing() -> None:
+    """Noise, and numbers that could be lengths."""
+    chance = random.Random(1)
+    rows = [row(struct.pack("<6I", *(chance.randrange(300) << 2 | 2 for _ in range(6)))) for _ in range(200)]
+
+    assert list(opened(heap(*rows, *(row(chance.randbytes(3000)) for _ in range(9))))) == []
+
+
+def test_the_unpacker_never_raises_but_for_a_limit() -> None:
+    """It gives the bytes of the size that was told, or nothing."""
+    chance = random.Random(1)
+    room = Room(Budget(Limits()), 1000, time.monotonic() + 60)
+    for _ in range(3000):
+        size = chance.randrange(200)
+        plain = unpglz(chance.randbytes(chance.randrange(60)), size, room)
+        assert plain is None or len(plain) == size
+    with pytest.raises(Stop):
+        unpglz(bytes(80_000), 1 << 20, Room(Budget(Limits()), 10, time.monotonic() - 1))

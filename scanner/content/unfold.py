@@ -162,6 +162,8 @@ def _format(content: Content, clues: Sequence[Clue], room: Room) -> _Format | No
         from scanner.content.levelfiles import open_rocks, open_table
 
         return _Format(open_table(content, room) if data[-8:] == _TABLE else open_rocks(content), apart=False)
+    if postgresfiles.is_table(data):
+        return _Format(postgresfiles.open_table(content, room), apart=False)
     may_be = data[0] in _FIRST or (len(data) > _LZMA_ZERO and not data[_LZMA_ZERO])
     if may_be and (kind := odd_kind(bytes(data[:_HEAD]))):
         return _Format(open_stream(content, kind, room))

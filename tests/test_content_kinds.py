@@ -48,6 +48,7 @@ from tests.test_lzofiles import lzop
 from tests.test_lzwfiles import compressed
 from tests.test_orcfiles import chunk, orc
 from tests.test_parquetfiles import Table
+from tests.test_phars import phar
 from tests.test_postgresfiles import chunked, chunks, dump, heap, packed
 from tests.test_snappyfiles import framed
 
@@ -145,6 +146,7 @@ KINDS: dict[str, Pack] = {
     "leveldb": lambda text: table([text, text]),
     "dump of PostgreSQL": lambda text: dump(chunks(zlib.compress(text), 20)),
     "table of PostgreSQL": lambda text: heap(*chunked(packed(split(text) * 90))),
+    "phar": lambda text: phar(("a/settings", text, 0x1000)),
     "cabinet": lambda text: cabinet({"etc\\settings": text}),
     "squashfs": lambda text: Image({"etc": {"settings": text}}).build(),
     "SQLite": _sqlite,

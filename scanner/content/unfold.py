@@ -6,7 +6,17 @@ import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from scanner.content import archives, embedded, pdffiles, postgresfiles, repositories, sqlitefiles, storedvalues, zips
+from scanner.content import (
+    archives,
+    embedded,
+    pdffiles,
+    phars,
+    postgresfiles,
+    repositories,
+    sqlitefiles,
+    storedvalues,
+    zips,
+)
 from scanner.content.brotlifiles import is_named_brotli
 from scanner.content.encoded import Clue, decode_runs, open_wide, wide_text
 from scanner.content.lzofiles import is_lzop
@@ -28,6 +38,7 @@ _TAR_SUM, _SUM_FIRST = 148, b" 01234567\0\x80"
 _LOCAL = b"PK\3\4"
 _TABLE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # the end of a table of LevelDB
 _ROCKS_TABLE = b"\xf7\xcf\xf4\x85\xb7\x41\xe2\x88"  # of RocksDB
+_PROGRAM = b"#<"  # how one of PHP begins
 _LHA, _ACE = 0x2D, 0x2A  # of magics that do not stand first: at 2, at 7
 _LZMA_ZERO = 13  # where the first coded byte of lzma stands, which is 0
 _OLE, _ENCRYPTED_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "EncryptedPackage".encode("utf-16-le")
@@ -162,6 +173,8 @@ def _format(content: Content, clues: Sequence[Clue], room: Room) -> _Format | No
         from scanner.content.levelfiles import open_rocks, open_table
 
         return _Format(open_table(content, room) if data[-8:] == _TABLE else open_rocks(content), apart=False)
+    if data[0] in _PROGRAM and (manifest := phars.manifest_of(data, bytes(data[:_HEAD]))) is not None:
+        return _Format(phars.open_phar(content, manifest, room))
     if postgresfiles.is_table(data):
         return _Format(postgresfiles.open_table(content, room), apart=False)
     may_be = data[0] in _FIRST or (len(data) > _LZMA_ZERO and not data[_LZMA_ZERO])

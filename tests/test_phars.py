@@ -1,0 +1,104 @@
+"""Files of PHP's archives are searched."""
+
+from __future__ import annotations
+
+import bz2
+import shutil
+import struct
+import subprocess
+import zlib
+from pathlib import Path
+
+import pytest
+
+from scanner.content.words import Content, Fault
+from tests.test_content_formats import MARK, opened
+
+STUB = b"#!/usr/bin/env php\n<?php // __HALT_COMPILER(); is what ends it\nPhar::mapPhar();\n__HALT_COMPILER(); ?>\r\n"
+TEXT = MARK * 9
+
+
+def deflated(data: bytes) -> bytes:
+    """Deflate without a frame."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+PACKED = {0: bytes, 0x1000: deflated, 0x2000: bz2.compress, 0x4000: bytes}
+
+
+def text(data: bytes) -> bytes:
+    """Bytes behind their length."""
+    return struct.pack("<I", len(data)) + data
+
+
+def phar(*files: tuple[str, bytes, int], stub: bytes = STUB, told: int = 0) -> bytes:
+    """An archive; of each file name, bytes and how it is packed. *told*: added to the checksums."""
+    stored = [PACKED[flags](data) for _, data, flags in files]
+    entries = b"".join(
+        text(name.encode())
+        + struct.pack("<5I", len(data), 1, len(body), zlib.crc32(data) + told, flags | 0o644)
+        + text(b"")
+        for (name, data, flags), body in zip(files, stored, strict=True)
+    )
+    manifest = struct.pack("<IHI", len(files), 0x0011, 0x10000) + text(b"app.phar") + text(b"a:0:{}") + entries
+    return stub + text(manifest) + b"".join(stored) + b"a checksum of 20 bytes" + b"\2\0\0\0GBMB"
+
+
+def held(data: bytes) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Names and encodings of each content that has the mark."""
+    found = [each for each in opened(data) if isinstance(each, Content)]
+    return [(each.inside, each.encoding) for each in found if MARK in bytes(each.data)]
+
+
+def reasons(data: bytes) -> list[str]:
+    """Why something in *data* was not looked at."""
+    return [each.reason for each in opened(data) if isinstance(each, Fault)]
+
+
+@pytest.mark.parametrize("stub", [STUB, b"<?php __HALT_COMPILER();", b"<?php\n__halt_compiler(); ?>\n"])
+def test_files_of_php_archives_are_searched(stub: bytes) -> None:
+    """Packed or not, whatever the program in front of them."""
+    data = phar(("a.php", TEXT, 0), ("b/.env", TEXT, 0x1000), ("none", b"", 0x1000), ("c", TEXT, 0x2000), stub=stub)
+
+    assert held(data) == [(("a.php",), ()), (("b/.env",), ("deflate",)), (("c",), ("bzip2",))]
+    assert reasons(data) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (phar(("a", TEXT, 0), ("b", TEXT, 0x1000))[:-40], "nested.damaged"),
+        (phar(("a", TEXT, 0x1000), told=1), "nested.damaged"),
+        (phar(("a", TEXT, 0x4000)), "nested.unknown"),
+        (phar(("a", TEXT, 0))[: len(STUB) + 60], "nested.damaged"),
+    ],
+    ids=["cut", "a wrong checksum", "packed otherwise", "cut in what it tells"],
+)
+def test_damage_to_php_archives_is_a_gap(data: bytes, reason: str) -> None:
+    """Nothing is lost without a word."""
+    assert reason in reasons(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"<?php\n// __HALT_COMPILER(); ends a program\n" + b"echo 1;\n" * 40,
+        b"<?php __HALT_COMPILER(); data that the program reads itself, of whatever kind it is",
+        b"<?xml version='1.0'?><p>php: __HALT_COMPILER();" + bytes(90),
+    ],
+)
+def test_programs_that_are_no_archives_are_nothing(data: bytes) -> None:
+    """A word that ends programs stands in many."""
+    assert list(opened(data)) == []
+
+
+def test_an_archive_of_php_itself_is_searched(tmp_path: Path) -> None:
+    """As its own class writes it."""
+    if shutil.which("php") is None:
+        pytest.skip("no PHP to make an archive with")
+    (tmp_path / "settings").write_bytes(TEXT)
+    code = "$p = new Phar('a.phar'); $p->addFile('settings'); $p->compressFiles(Phar::GZ);"
+    subprocess.run(["php", "-d", "phar.readonly=0", "-r", code], cwd=tmp_path, check=True)
+
+    assert held((tmp_path / "a.phar").read_bytes()) == [(("settings",), ("deflate",))]

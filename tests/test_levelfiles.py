@@ -112,3 +112,42 @@ def test_packed_blocks_of_rocksdb_are_a_gap(name: bytes | None, expected: list[s
     data = b"?" * 500 + properties + b"\0" * 60 + (0x88E241B785F4CFF7).to_bytes(8, "little")
 
     assert reasons(data) == expected
+
+
+def log(*records: bytes, reused: bool = False) -> bytes:
+    """A log of records, cut where its blocks end."""
+    out, lead = b"", 11 if reused else 7
+    for record in records:
+        first = True
+        while first or record:
+            left = 32768 - len(out) % 32768
+            if left < lead:
+                out += bytes(left)
+                continue
+            part, record = record[: left - lead], record[left - lead :]
+            kind = (1 if not record else 2) if first else (4 if not record else 3)
+            body = bytes([kind + 4 * reused]) + (b"\7\0\0\0" if reused else b"") + part
+            out += struct.pack("<IH", masked(crc32c(body)), len(part)) + body
+            first = False
+    return out
+
+
+@pytest.mark.parametrize("reused", [False, True])
+@pytest.mark.parametrize("before", [*range(32730, 32768, 4), 30, 80_000])
+def test_records_of_a_log_are_joined(before: int, reused: bool) -> None:
+    """Wherever the end of a block cuts the value, or what is in front of it."""
+    data = log(b"a first one", b"x" * before + MARK, b"y" * 40_000 + MARK, reused=reused)
+
+    assert (data + inner_bytes(data)).count(MARK) >= 2
+    assert inner_bytes(data).count(MARK) == (2 if before > 32768 - 80 else 1)
+    assert reasons(data) == []
+
+
+def test_a_log_that_is_damaged_is_joined_where_it_is_not() -> None:
+    """A block costs only itself; a file of another kind is nothing."""
+    data = bytearray(log(b"a first one", b"x" * 70_000 + MARK, b"y" * 60_000 + MARK))
+    data[32768 + 6] = 9
+
+    assert inner_bytes(bytes(data)).count(MARK) == 1
+    assert list(opened(b"\0" + bytes(data))) == []
+    assert list(opened(bytes(4) + bytes(data[4:]))) == []

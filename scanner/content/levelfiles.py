@@ -1,7 +1,9 @@
-"""Tables of LevelDB, in which browsers keep what pages store: blocks that Snappy packed. Of RocksDB's, which come from
-them and have an index of another form, those that are packed are told.
+"""LevelDB, in which browsers keep what pages store: blocks of tables that Snappy packed, records of logs that are cut
+where blocks of the log end. RocksDB's come from them: its logs are read as well; of its tables, which have an index of
+another form, those that are packed are told.
 
-Sources: doc/table_format.md of google/leveldb; table/format.cc and util/compression.h of facebook/rocksdb.
+Sources: doc/table_format.md and doc/log_format.md of google/leveldb; table/format.cc, util/compression.h and
+db/log_format.h of facebook/rocksdb.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from scanner.content.buffer import Portions
 from scanner.content.numbers import unsigned
 from scanner.content.snappyfiles import crc32c, masked, unsnappy
 from scanner.content.words import Broken, Content, Fault, Room, Stop
-from scanner.limits import MIB
+from scanner.limits import KIB, MIB
 
 _FOOTER, _TRAILER = 48, 5  # bytes at the end of the file; behind each block: how it is packed, a checksum
 _PLAIN, _SNAPPY, _ZSTD = 0, 1, 2
@@ -22,6 +24,10 @@ _PROPERTIES = MIB  # of the end of a table of RocksDB: what it says of itself is
 #: the end of a property's name, which is all there is of it behind a like one, and its value
 _PACKED_BY = re.compile(rb"ression(NoCompression|Snappy|Zlib|BZip2|LZ4(?:HC)?|Xpress|ZSTD)")
 _DAMAGED = "nested.damaged"
+
+_LOG_BLOCK, _RECORD = 32 * KIB, 7  # bytes of a block of a log; in front of a record: checksum, length, kind
+_WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4  # kinds of records
+_REUSED = 4  # kinds of RocksDB, in files that are written again, are those and this, with 4 more bytes in front
 
 
 def open_table(content: Content, room: Room) -> Iterator[Content | Fault]:
@@ -97,3 +103,47 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
         return unsigned(data, at)
     except IndexError:
         raise Broken(_DAMAGED, "the index of the table is damaged") from None
+
+
+def is_log(data: memoryview) -> bool:
+    """Whether a log of more than one block begins with a record whose checksum is right."""
+    if len(data) <= _LOG_BLOCK:
+        return False
+    kind, start, end = _record(data, 0)
+    if kind not in (_WHOLE, _FIRST) or not start < end <= _LOG_BLOCK or (kind == _FIRST and end != _LOG_BLOCK):
+        return False
+    return masked(crc32c(bytes(data[_RECORD - 1 : end]))) == int.from_bytes(data[:4], "little")
+
+
+def open_log(content: Content, room: Room) -> Iterator[Content | Fault]:
+    """Records that lie in several blocks of a log, joined; all others are searched where they lie."""
+    data, held = content.data, Portions(content, room)
+    parts: list[bytes] = []
+    begun = at = 0
+    try:
+        while at + _RECORD <= len(data):
+            kind, start, end = _record(data, at)
+            left = _LOG_BLOCK - at % _LOG_BLOCK
+            if left < _RECORD or (left < _RECORD + 4 and not kind):  # too little for a record
+                at += left
+                continue
+            if not _WHOLE <= kind <= _LAST or end > at + left:  # damaged, or not written yet
+                parts, at = [], at + left
+                continue
+            if kind in (_WHOLE, _FIRST):
+                parts, begun = [], at
+            parts.append(bytes(data[start:end]))
+            if kind == _LAST and len(parts) > 1:
+                yield from held.add(b"".join(parts), begun, min(end, len(data)), "leveldb-log")
+            at = end
+    except Stop as stop:
+        yield Fault(stop.reason, content.inside, len(data), stop.what)
+    yield from held.rest()
+
+
+def _record(data: memoryview, at: int) -> tuple[int, int, int]:
+    """The kind of the record at *at*, and where its bytes begin and end."""
+    kind, start = data[at + _RECORD - 1], at + _RECORD
+    if kind > _REUSED:
+        kind, start = kind - _REUSED, start + 4
+    return kind, start, start + int.from_bytes(data[at + 4 : at + 6], "little")

@@ -38,6 +38,7 @@ _TAR_SUM, _SUM_FIRST = 148, b" 01234567\0\x80"
 _LOCAL = b"PK\3\4"
 _TABLE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # the end of a table of LevelDB
 _ROCKS_TABLE = b"\xf7\xcf\xf4\x85\xb7\x41\xe2\x88"  # of RocksDB
+_LOG_BLOCK, _LOG_KINDS = 1 << 15, b"\1\2\5\6"  # of logs of LevelDB; the first record's kind, at 6
 _PROGRAM = b"#<"  # how one of PHP begins
 _LHA, _ACE = 0x2D, 0x2A  # of magics that do not stand first: at 2, at 7
 _LZMA_ZERO = 13  # where the first coded byte of lzma stands, which is 0
@@ -173,6 +174,11 @@ def _format(content: Content, clues: Sequence[Clue], room: Room) -> _Format | No
         from scanner.content.levelfiles import open_rocks, open_table
 
         return _Format(open_table(content, room) if data[-8:] == _TABLE else open_rocks(content), apart=False)
+    if len(data) > _LOG_BLOCK and data[6] in _LOG_KINDS:
+        from scanner.content.levelfiles import is_log, open_log
+
+        if is_log(data):
+            return _Format(open_log(content, room), apart=False)
     if data[0] in _PROGRAM and (manifest := phars.manifest_of(data, bytes(data[:_HEAD]))) is not None:
         return _Format(phars.open_phar(content, manifest, room))
     if postgresfiles.is_table(data):

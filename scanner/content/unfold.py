@@ -30,7 +30,7 @@ _HEAD = 128
 _TELLING = 24  # bytes that tell a compressed stream
 #: first bytes that may be the start of something with an inside
 _FIRST = frozenset(b"\x1f\x28\x50\x21\x42\x53\x25\x30\x37\x68\x73\x52\x4c\x4d\x5d\x78")
-_FIRST |= frozenset(b"O\x02\x04\x60\x6d\x89\xd0\xd9\xed\xfd\xff\xfe\0")
+_FIRST |= frozenset(b"DO\x02\x04\x60\x6d\x89\xd0\xd9\xed\xfd\xff\xfe\0")
 #: of skippable frames of zstd, of zlib streams with a window smaller than git's own, of binary cpio
 _FIRST |= frozenset(range(0x50, 0x60)) | frozenset(range(0x08, 0x78, 0x10)) | frozenset(b"\xc7\x71")
 #: where the checksum of a tar header stands, and how it may begin
@@ -40,6 +40,8 @@ _TABLE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # the end of a table of LevelDB
 _ROCKS_TABLE = b"\xf7\xcf\xf4\x85\xb7\x41\xe2\x88"  # of RocksDB
 _LOG_BLOCK, _LOG_KINDS = 1 << 15, b"\1\2\5\6"  # of logs of LevelDB; the first record's kind, at 6
 _PROGRAM = b"#<"  # how one of PHP begins
+_DUCKDB, _EROFS = b"DUCK", b"\xe2\xe1\xf5\xe0"  # magics at 8 and at 1024
+_DEEP = 1152  # bytes that tell those
 _LHA, _ACE = 0x2D, 0x2A  # of magics that do not stand first: at 2, at 7
 _LZMA_ZERO = 13  # where the first coded byte of lzma stands, which is 0
 _OLE, _ENCRYPTED_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "EncryptedPackage".encode("utf-16-le")
@@ -174,6 +176,8 @@ def _format(content: Content, clues: Sequence[Clue], room: Room) -> _Format | No
         from scanner.content.levelfiles import open_rocks, open_table
 
         return _Format(open_table(content, room) if data[-8:] == _TABLE else open_rocks(content), apart=False)
+    if (data[8:12] == _DUCKDB or data[1024:1028] == _EROFS) and (found := _closed(content, bytes(data[:_DEEP]))):
+        return found
     if len(data) > _LOG_BLOCK and data[6] in _LOG_KINDS:
         from scanner.content.levelfiles import is_log, open_log
 

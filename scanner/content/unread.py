@@ -3,7 +3,8 @@
 Sources: the RAR 5.0 archive format and unrar's notes on the older one, the
 squashfs superblocks of Linux before 2.6.29 and of big machines, WIM and xar, ARJ's
 technical notes, header levels of LHA, ACE's technical notes, the ZPAQ specification, and the headers that lrzip, bzip3,
-COMPRESS.EXE of DOS and UPX (its PackHeader) write.
+COMPRESS.EXE of DOS and UPX (its PackHeader) write; "structure" of Subversion's FSFS and notes on svndiff; "Storage
+Versions and Format" of DuckDB; erofs_fs.h of Linux.
 """
 
 from __future__ import annotations
@@ -66,6 +67,15 @@ def _upx(head: bytes) -> bool:
     return len(head) >= 32 and any(head[16:20]) and sum(head[4:31]) % 251 == head[31]
 
 
+def _duckdb(head: bytes) -> bool:
+    return head[12] > 0 and not any(head[14:20])  # the version of the format, in 8 bytes
+
+
+def _erofs(head: bytes) -> bool:
+    """Whether the image says that it has compressed files; those of others lie there as they are."""
+    return len(head) > 1104 and 9 <= head[1036] <= 16 and bool(head[1104] & 3)
+
+
 def _always(head: bytes) -> bool:
     return len(head) >= _SHORTEST
 
@@ -85,13 +95,16 @@ _FORMATS = (
     _Format(b"BZ3v1", "bzip3", _always),
     _Format(b"SZDD\x88\xf0\x27\x33", "COMPRESS.EXE", _always),
     _Format(b"UPX!", "UPX", _upx),
+    _Format(b"DELTA\nSVN\2", "Subversion's LZ4", _always),
+    _Format(b"DUCK", "packing of DuckDB", _duckdb, at=8),
+    _Format(b"\xe2\xe1\xf5\xe0", "compressed EROFS", _erofs, at=1024),
 )
 #: a magic that is no word and no code of any machine: at the start of a file it tells enough
 _SURE = ("RAR", "WIM", "xar")
 
 
 def unread(head: bytes, start: bool) -> str:
-    """The name of the format that *head*, its first 128 bytes, is surely the beginning of; '' if none.
+    """The name of the format that *head*, its first 128 bytes or more, is surely the beginning of; '' if none.
 
     *start*: it stands at the start of a file, where its magic means more than amid one.
     """

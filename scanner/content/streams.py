@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from scanner.content.brotlifiles import is_text, unbrotli
 from scanner.content.buffer import Buffer
+from scanner.content.javastreams import java_kind, unlz4_java, unsnappy_java
 from scanner.content.lz4frames import is_behind_skippable, is_lz4, unlz4
 from scanner.content.lzofiles import unlzop
 from scanner.content.lzwfiles import unlzw
@@ -30,7 +31,9 @@ _TRIED = 128  # bytes of a file that begins oddly
 _EVEN = 0x7FFFFC00  # below it, the first bit that a range coder gives out is 0
 _TELLING = 4096  # plain bytes that come out of no such file by chance
 _DAMAGED = "nested.damaged", "the compressed stream is damaged or cut off"
-_DECODERS = {"compress": unlzw, "lzo": unlzop, "snappy": unsnap}
+_DECODERS = {
+    "compress": unlzw, "lzo": unlzop, "snappy": unsnap, "snappy-java": unsnappy_java, "lz4-java": unlz4_java,
+}  # fmt: skip
 _SUFFIXES = (
     ".gz", ".bz2", ".xz", ".zst", ".br", ".lzma", ".lz", ".lz4", ".lzo", ".sz", ".z", ".tgz", ".tbz2", ".txz", ".tzst",
     ".tlz",
@@ -60,6 +63,8 @@ def stream_kind(head: bytes) -> str:
         return "lzip"
     if head[:10] == SNAPPY:
         return "snappy"
+    if head[:1] in (b"\x82", b"L") and (kind := java_kind(head)):
+        return kind
     if _is_usual_lzma(head):
         return "lzma"
     return "zlib" if head[:1] == b"x" and _is_zlib(head) else ""

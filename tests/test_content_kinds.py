@@ -36,7 +36,7 @@ from scanner.image.source import open_image
 from scanner.limits import Limits
 from scanner.request import Options
 from scanner.scan import scan
-from testimages.values import github_token
+from testimages.values import github_token, password
 from tests.builders import file, image_of, layer, tar_of, write
 from tests.sevenzips import Block, seven
 from tests.squashimages import Image
@@ -193,6 +193,37 @@ def test_a_token_is_found_in_content_of_every_kind(kind: str, findings: list[Fin
     seen = [finding for finding in findings if finding.path == f"srv/{kind}" and finding.gated]
 
     assert token_of(kind).decode() in {finding.secret.value for finding in seen}
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "data=%7B%22db_password%22%3A%22{}%22%7D\n",
+        "postgres%3A%2F%2Fadmin%3A{}%40db.internal.corp%2Fapp\n",
+        "<v>db_password=&quot;{}&quot;</v>\n",
+        '{{"cfg": "db_password\\u003d\\u0022{}\\u0022"}}',
+    ],
+    ids=["URL escapes", "an escaped URL", "HTML", "JSON"],
+)
+def test_a_value_is_found_where_only_what_tells_it_is_encoded(
+    template: str, rules: detection.Detection, tmp_path: Path
+) -> None:
+    """It stands there as it is, and nothing around it that a rule goes by does."""
+    value = password(random.Random(template))
+
+    found = scanned(rules, {"srv/settings": template.format(value).encode()}, tmp_path)
+
+    assert value in {finding.secret.value for finding in found if finding.gated}
+
+
+def test_a_token_amid_escapes_is_one_finding(rules: detection.Detection, tmp_path: Path) -> None:
+    """As it stands there, whatever is decoded around it."""
+    token = token_of("amid escapes")
+    data = b"data=%7B%22token%22%3A%22" + token + b"%22%7D\n"
+
+    found = scanned(rules, {"srv/settings": data}, tmp_path)
+
+    assert [(finding.secret.value, finding.encoding) for finding in found] == [(token.decode(), ())]
 
 
 @pytest.fixture(scope="module")

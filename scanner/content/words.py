@@ -43,7 +43,7 @@ class Content(NamedTuple):  # a tuple, as there is one for every file and for al
         depth: how many archives, compressions and encodings were opened.
         searched: these bytes are part of a content that is searched anyway, only what is inside them is new.
         closed: nothing is inside: an archive's own headers, which look like an archive.
-        run: where decoded text comes from; a value that stands there as it is, is nothing new.
+        run: where decoded text comes from.
         covers: the ranges of the content around it that it was made of: what is packed there is packed in it.
         packed: where in *data* something packed may begin, of a content that is searched as part of another.
     """

@@ -161,10 +161,9 @@ class Search:
             for ignored in self.ignored(data, low, start, end)
         ]
         line, counted = 1, 0
-        run = None if content.run is None or not matches else bytes(content.run.raw)
         for match in matches:
             at = low + match.start
-            if not start <= at < end or (run is not None and match.secret.reveal() in run):
+            if not start <= at < end:
                 continue
             line, counted = line + lines(data, counted, at), max(counted, at)
             place = content.place(at, low + match.end)

@@ -7,6 +7,7 @@ wanted=(
   docker.io docker-registry apache2-utils busybox-static debootstrap skopeo xz-utils zstd  # images
   zsh fish man-db git patch openssh-client chromium                                        # what reports and shells meet
   openssl postgresql                                                                       # registries and workers
+  php-cli                                                                                  # archives of its own
 )
 for package in "${wanted[@]}"; do
   status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)

@@ -10,7 +10,7 @@ import re
 import hyperscan
 import pytest
 
-from scanner.detect import checksums, rulepack, templates
+from scanner.detect import checksums, dialect, rulepack, templates
 from scanner.detect.base import Trigger
 from scanner.detect.patterns import PatternDetector
 from scanner.errors import RulePackError
@@ -91,6 +91,22 @@ def test_triggers_fire_for_every_value_of_the_pattern(rule: rulepack.Rule) -> No
     for before in ("", *" \n\t,;(=>|\"'`") * 3:
         text = f"{before}{rule.sample(rng)}\n".encode()
         assert ends_of(rule.first_pass, text), text
+
+
+COUNTING = [rule for rule in PACK.rules if re.search(rb"[01],[0-9]+\}|\?", rule.first_pass.expression)]
+
+
+@pytest.mark.parametrize("rule", COUNTING, ids=lambda rule: rule.id)
+def test_triggers_fire_wherever_they_stand(rule: rulepack.Rule) -> None:
+    """The engine loses some expressions that begin with a counted repeat and something optional behind more bytes."""
+    rng = random.Random(rule.id)
+    trigger = rule.first_pass
+    node = dialect.parse(("(?i)" if trigger.caseless else "") + trigger.expression.decode("latin-1"))
+    texts = [dialect.sample(node, rng).encode("latin-1") for _ in range(100)]
+    for text in texts:
+        near = [end for end in ends_of(trigger, b"\n" + text) if end > 1]
+        far = ends_of(trigger, b"x" * 400 + b"\n" + text)
+        assert {end + 400 for end in near} <= set(far), text
 
 
 @by_rule

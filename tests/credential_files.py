@@ -456,6 +456,7 @@ CASES = (
     ),
     Case("jenkins master key", "var/jenkins_home/secrets/master.key", "<HEX64><HEX64><HEX64><HEX64>", "<HEX64>"),
     Case("jenkins first password", "var/jenkins_home/secrets/initialAdminPassword", "<HEX32>\n", "<HEX32>"),
+    Case("mongodb key file", "srv/mongo/mongo-keyfile", "<HEX64>\n<HEX64>\n<HEX32>\n", "<HEX64>"),
     Case("zabbix shared key", "etc/zabbix/agent.psk", "<HEX64>\n", "<HEX64>"),
     Case("rsync password", "etc/rsync.pass", "<P>\n", "<P>"),
     Case("spring, not hashed", "srv/user/application.properties", "spring.security.user.password={noop}<P>\n"),

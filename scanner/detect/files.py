@@ -54,6 +54,10 @@ KINDS = (
           r"|run/secrets/[\w.-]+)", _PASSWORD),
     _kind("file.shared-key", "Key that both ends of a connection share", "Connects as the other end.",
           Severity.HIGH, r"[\w.-]+\.psk", rb"(?:[0-9A-Fa-f]{2}){16,256}"),
+    _kind("file.mongodb-keyfile", "Key file of a MongoDB cluster",
+          "Joins the cluster as a member, which may do anything.", Severity.HIGH,
+          r"(?:[\w.-]*mongo[\w.-]*key[\w.-]*|mongo(?:db|d)?/(?:[\w.-]+/)*[\w.-]*key[\w.-]*|key-?file)",
+          rb"[A-Za-z0-9+/=]{6,1024}(?:\s{1,2}[A-Za-z0-9+/=]{1,76}){0,20}"),
 )  # fmt: skip
 
 
@@ -62,8 +66,11 @@ class FileDetector:
 
     @property
     def triggers(self) -> Sequence[Trigger]:
-        """A content that is one word and nothing else."""
-        return (Trigger(rb"^[!-~]{6,4096}[ \t\r]{0,2}\n?$"),)
+        """A content that is one word, or a few lines of base64, and nothing else."""
+        return (
+            Trigger(rb"^[!-~]{6,4096}[ \t\r]{0,2}\n?$"),
+            Trigger(rb"^(?:[A-Za-z0-9+/]{64}\r?\n){1,20}[A-Za-z0-9+/=]{0,64}\r?\n?$"),
+        )
 
     def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
         """The match in *data*, if any (`base.Detector`)."""
@@ -76,7 +83,8 @@ class FileDetector:
             return
         word = bytes(data).strip()
         reason = None if kind.word.fullmatch(word) and not _ACCOUNT.fullmatch(word) else "form"
-        reason = reason or plausible.password(word) or plausible.expression(word)
+        text = b"".join(word.split())
+        reason = reason or plausible.password(text) or plausible.expression(text)
         if reason is not None:
             yield Suppressed(kind.rule, 0, len(word), reason)
             return

@@ -482,3 +482,22 @@ def test_a_password_piped_into_a_command(first_pass: FirstPass, tool: str) -> No
     """However the command is called."""
     text = f"echo -n {PASSWORD} | {tool} luksFormat /dev/sdb -\n"
     assert PASSWORD.encode() in {match.secret.reveal() for match in gated(first_pass, text.encode(), "setup.sh")}
+
+
+@pytest.mark.parametrize("value", [
+    "mustbeeightchars", "at-least-8-characters", "a_32_byte_long_secret", "your_password_here", "enterpasswordhere",
+    "DeinPasswort", "tu-contrasena", "votremotdepasse", "SuaSenhaAqui1", "twojehaslo", "motdepasse",
+])  # fmt: skip
+def test_what_says_whose_or_how_long_it_is_to_be_is_no_password(first_pass: FirstPass, value: str) -> None:
+    """In any of the languages that settings are written in most; what only sounds like it is a bad password."""
+    assert not gated(first_pass, f"user: ci\npassword: {value}\n".encode(), "a.yaml")
+    for word in ("porkchop8", "rootpass1", "supersecret", "Sesam0effnedich"):
+        assert gated(first_pass, f"user: ci\npassword: {word}\n".encode(), "a.yaml"), word
+
+
+def test_a_hash_without_its_first_dollar_is_a_hash(first_pass: FirstPass) -> None:
+    """Some tools keep the scheme's name or number in front of it."""
+    salt, digest = TOKEN[:16], TOKEN * 2
+    for scheme in ("6$", "2y$10$", "sha512_crypt$", "argon2id$v=19$m=65536,t=3,p=4$"):
+        value = f"{scheme}{salt}${digest}"
+        assert not gated(first_pass, f"user = ci\npassword = {value}\n".encode(), "a.ini"), value

@@ -501,3 +501,22 @@ def test_a_hash_without_its_first_dollar_is_a_hash(first_pass: FirstPass) -> Non
     for scheme in ("6$", "2y$10$", "sha512_crypt$", "argon2id$v=19$m=65536,t=3,p=4$"):
         value = f"{scheme}{salt}${digest}"
         assert not gated(first_pass, f"user = ci\npassword = {value}\n".encode(), "a.ini"), value
+
+
+def test_strings_of_a_program_that_stand_one_behind_the_other_are_no_login(first_pass: FirstPass) -> None:
+    """What follows a word for password is the next string there; only what forms no words is believed to be one."""
+    before = b"\x7fELF\0" + b"unsupported ciphermissing server: nameuser: unknownexpected integer" * 4
+    behind = b"invalid authority infomalformed extension fieldwrong public key size" * 4 + b"\0"
+    for table in (b"decryption password incorrectx509: ", b"Password: PluginSpecRIPEMD-160RST_STREAMReadString "):
+        assert not gated(first_pass, before + table + behind, "usr/bin/tool")
+    told = b"user: app password: " + PASSWORD.encode() + b" "
+    assert gated(first_pass, before + told + behind, "usr/bin/tool")
+    assert gated(first_pass, b"\x7fELF\0user: app\npassword: porkchop8\0" + behind, "usr/bin/tool")
+
+
+def test_base64_ends_with_its_padding(first_pass: FirstPass) -> None:
+    """What a text in base64 says is read without the string that stands behind it in a program."""
+    says_so = base64.b64encode(b"this is a made up token!!!!").decode()
+    assert not gated(first_pass, f"flagBearer {says_so[:-1]}=Cannot do both".encode(), "usr/bin/tool")
+    drawn = base64.b64encode(random.Random(5).randbytes(31)).decode()
+    assert gated(first_pass, f'bearer = "{drawn}"'.encode(), "a.py")

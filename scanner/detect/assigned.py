@@ -47,6 +47,16 @@ _MEANT = {False: _SETTABLE, True: (*_SETTABLE, Context.SOURCE)}
 _ENDS_AS_PASSWORD = re.compile(rb"(?:passw(?:or)?d|passwd|passphrase|pwd|pass)[0-9]{0,2}\Z", re.IGNORECASE)
 #: names of what only a secret is the value of, and a word that is chosen for one: no name of a program's
 _NAMES_ONE = re.compile(rb"(?:passw(?:or)?d|passwd|passphrase|pwd|secret)[0-9]{0,2}\Z", re.IGNORECASE)
+#: base64 that ends amid a run, as strings of a program do that stand one behind the other
+_PADDED = re.compile(rb"((?:[A-Za-z0-9+/]{4}){3,}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=))[A-Za-z]")
+
+
+def _runs_on(value: bytes) -> str | None:
+    """A reason if *value* begins with base64 that holds no secret, and goes on with what does not belong to it."""
+    padded = _PADDED.match(value)
+    return plausible.wrapped(padded.group(1)) if padded is not None else None
+
+
 _CHOSEN_WORD = re.compile(rb"[a-z][a-z0-9!@#$%^&*+~?]{6,}")
 _SET_WORD = re.compile(rb"(?![A-Z][a-z]+\Z)[A-Za-z][A-Za-z0-9!@#$%^&*+~?]{5,}")
 
@@ -235,7 +245,7 @@ def judge_random(
         return confidence, "unquoted"
     reason = (
         plausible.token(value) or plausible.test_mode(value) or plausible.broken(value) or plausible.expression(value)
-        or plausible.public_key(value) or plausible.wrapped(value)
+        or plausible.public_key(value) or plausible.wrapped(value) or _runs_on(value)
     )  # fmt: skip
     if reason is not None:
         return confidence, reason

@@ -135,6 +135,8 @@ class LoginDetector:
                             reason = "words"
                     if reason is None and user is None and _amid_bytes(window, login, data, base):
                         reason = "no-user"
+                    if reason is None and _in_table(window, login, data, base):
+                        reason = "list"
                     if reason is not None:
                         yield Suppressed(RULE, base + login.start, base + login.end, reason)
                     else:
@@ -173,6 +175,9 @@ _CUTS = re.compile(rb"[,;(){}\[\]|&]")
 #: what follows the name of a function or a table
 _SUBSCRIBED = re.compile(rb"[(\[]")
 _IS_NAME = re.compile(rb"[A-Za-z_][\w.]*")
+#: bytes around a password without the end of a line or of a string, in a table of strings
+_TABLE = 100
+_ENDS = re.compile(rb"[\0\n]")
 #: names before the last of those that are set at once, and what stands between values
 _TARGETS = re.compile(rb"(?:^|[\n;({])[ \t]*(?:[A-Za-z_$][\w$.]*[ \t]*,[ \t]*){1,6}[\w$.]*\Z")
 _NEXT_VALUE = re.compile(rb"[ \t]*,[ \t]*[\"'`\w]")
@@ -213,6 +218,15 @@ def _amid_bytes(window: bytes, login: _Login, data: memoryview, base: int) -> bo
     if _TWO_LETTERS.search(login.name) is None or window[max(0, login.begin - 1) : login.begin] in (b"", b"\0", b"\n"):
         return False
     return amid_zeros(data, base + login.begin, base + login.end)
+
+
+def _in_table(window: bytes, login: _Login, data: memoryview, base: int) -> bool:
+    """Whether *login* is in a table of strings of a program, one behind the other without anything between them, where
+    what follows a word for password is the next string; only what forms no words is a password there."""
+    if login.quote or plausible.words(login.value, 0.38) is None:
+        return False
+    around = window[max(0, login.begin - _TABLE) : login.end + _TABLE]
+    return _ENDS.search(around) is None and amid_zeros(data, base + login.begin, base + login.end)
 
 
 def _user_of(window: bytes, login: _Login) -> tuple[bytes | None, bool]:

@@ -520,3 +520,10 @@ def test_base64_ends_with_its_padding(first_pass: FirstPass) -> None:
     assert not gated(first_pass, f"flagBearer {says_so[:-1]}=Cannot do both".encode(), "usr/bin/tool")
     drawn = base64.b64encode(random.Random(5).randbytes(31)).decode()
     assert gated(first_pass, f'bearer = "{drawn}"'.encode(), "a.py")
+
+
+def test_attributes_of_a_directory_have_uuids(first_pass: FirstPass) -> None:
+    """Its schema names each attribute and class by one; elsewhere a UUID is a password as good as any."""
+    uuid = "-".join((DIGITS[:8], DIGITS[8:12], "4" + DIGITS[13:16], "a" + DIGITS[17:20], DIGITS[20:]))
+    assert not gated(first_pass, f"User-Password: {uuid}\n".encode(), "schema.yaml")
+    assert gated(first_pass, f"db_password: {uuid}\n".encode(), "db.yaml")

@@ -27,6 +27,8 @@ _NOT_A_SECRET_NAME = re.compile(
 _UUID = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 #: a UUID is a secret only where the name says more than `token`
 _NAMES_A_SECRET = re.compile(rb"api|auth|access|secret|client|pass|pwd|bearer|refresh|key\Z", re.IGNORECASE)
+#: an attribute of a directory, whose schema has a UUID for each: `User-Password`
+_ATTRIBUTE = re.compile(rb"(?:[A-Z][a-z]+-){1,4}(?:Password|Pwd|Credentials)")
 #: fewest bytes, and least `plausible.disorder`, by kind of content: the less it is a place for settings, the more
 _LEAST = {Context.BUILD: 3, Context.SETTINGS: 6, Context.OTHER: 8, Context.SOURCE: 8, Context.PROSE: 10}
 _TOKEN_LEAST = {Context.BUILD: 8, Context.SETTINGS: 8, Context.OTHER: 8, Context.SOURCE: 10, Context.PROSE: 12}
@@ -108,7 +110,9 @@ def judge_assigned(
         return confidence, reason
     if _NOT_A_SECRET_NAME.search(name) is not None:
         return confidence, "name-of-no-secret"
-    if _UUID.fullmatch(value) is not None and _NAMES_A_SECRET.search(name) is None:
+    if _UUID.fullmatch(value.strip(b"{}")) is not None and (
+        _NAMES_A_SECRET.search(name) is None or _ATTRIBUTE.fullmatch(name.strip(b"\"'")) is not None
+    ):
         return confidence, "uuid"
     if not quoted and _PROGRAM_BYTES.search(value) is not None and not _strong(value):
         return confidence, "expression"
@@ -260,7 +264,9 @@ def judge_random(
         return confidence, "digest"
     if _HEX_DIGEST.fullmatch(value) is not None and (listed or (says_little and not _is_setting(groups, context))):
         return confidence, "digest"
-    if _UUID.fullmatch(value) is not None and (says_little or context is Context.PROSE):
+    if _UUID.fullmatch(value) is not None and (
+        says_little or context is Context.PROSE or _ATTRIBUTE.fullmatch(name) is not None
+    ):
         return confidence, "uuid"
     return confidence, plausible.orderly(value)
 

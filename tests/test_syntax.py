@@ -111,6 +111,17 @@ FOUND = (
     ("router.cfg", "username app privilege 15 password 0 <W>\n"), ("a.nmconnection", "[wifi-security]\npsk=<W>\n"),
     ("a.sql", "CREATE LOGIN app WITH PASSWORD = N'<W>';\n"),
     ("a.json", '{"ParameterKey": "DbPassword", "ParameterValue": "<P>"}'), ("a.md", "The client secret is `<T>`.\n"),
+    ("a.sql", "SELECT dblink_connect('host=db user=app password=''<W>''');\n"),
+    ("a.vb", 'c = "Server=db;User Id=app;Password=""<W>"";"\n'), ("a.ps1", "$c = 'Server=db;Password=''<P>'''\n"),
+    ("a.js", "jwt.sign({ id: user.id }, '<W>', { expiresIn: '1h' });\n"), ("a.js", "app.use(cookieParser('<W>'));\n"),
+    ("a.py", "jwt.encode(payload, '<T>', algorithm='HS256')\n"), ("a.rb", "JWT.encode payload, '<T>', 'HS256'\n"),
+    ("a.js", "crypto.createHmac('sha256', '<W>')\n"), ("a.php", "hash_hmac('sha256', $data, '<W>');\n"),
+    ("a.go", 'hmac.New(sha256.New, []byte("<W>"))\n'), ("a.go", 'sessions.NewCookieStore([]byte("<W>"))\n'),
+    ("A.java", 'Algorithm.HMAC256("<W>")\n'), ("A.java", 'new SecretKeySpec("<W>".getBytes(), "HmacSHA256")\n'),
+    ("a.cs", 'new SymmetricSecurityKey(Encoding.UTF8.GetBytes("<T>"))\n'), ("a.js", 'db.auth("root", "<W>")\n'),
+    ("flower.cfg", "flower_basic_auth = admin:<W>\n"), ("a.sh", "java -Dbasicauth=user:<W> -jar x\n"),
+    ("spark-defaults.conf", "spark.ssl.keyPassword   <W>\n"), ("spark.conf", "spark.hadoop.fs.s3a.secret.key <T>\n"),
+    ("pod.yaml", "args:\n  - --password\n  - <W>\n"), ("pod.yaml", 'args:\n- "--api-token"\n- "<T>"\n'),
 )  # fmt: skip
 #: what is set to such names without being a secret, and the reason
 SILENT = (
@@ -169,6 +180,11 @@ SILENT = (
     ("package.json", '{"a-pass": "^3.1.6", "b-token": "~10.0.2-rc.1"}\n', "number-or-date"),
     ("a.json", '{"adminPassword": "youradminPassword"}\n', "placeholder"),
     ("a.yaml", 'pass: "arn:aws:secretsmanager:eu-west-1:210987654321:secret:pass-a1B2c3"\n', None),
+    ("a.js", "jwt.verify(token, 'secret')\n", "default-or-word"), ("a.js", "cookieParser(secretOrKeys)\n", None),
+    ("a.sql", "select 'password=''' || p || '''';\n", None), ("a.sql", "x password=''$PASS''\n", None),
+    ("a.yaml", "basic_auth: 'user:password'\n", "default-or-word"), ("a.yaml", "image: basic-auth:1.2.3\n", None),
+    ("pod.yaml", "args:\n  - --password\n  - $(DB_PASSWORD)\n", None), ("pod.yaml", "- --token\n- --verbose\n", None),
+    ("a.py", 'option("--db-password", "database")\n', "list"), ("a.sh", "keytool -storepass changeit\n", None),
     ("a.min.js", 'u+"password="+encodeURIComponent(e.password),window.l=o;"', "expression"),
 )  # fmt: skip
 
@@ -503,6 +519,13 @@ def test_a_hash_without_its_first_dollar_is_a_hash(first_pass: FirstPass) -> Non
         assert not gated(first_pass, f"user = ci\npassword = {value}\n".encode(), "a.ini"), value
 
 
+def test_attributes_of_a_directory_have_uuids(first_pass: FirstPass) -> None:
+    """Its schema names each attribute and class by one; elsewhere a UUID is a password as good as any."""
+    uuid = "-".join((DIGITS[:8], DIGITS[8:12], "4" + DIGITS[13:16], "a" + DIGITS[17:20], DIGITS[20:]))
+    assert not gated(first_pass, f"User-Password: {uuid}\n".encode(), "schema.yaml")
+    assert gated(first_pass, f"db_password: {uuid}\n".encode(), "db.yaml")
+
+
 def test_strings_of_a_program_that_stand_one_behind_the_other_are_no_login(first_pass: FirstPass) -> None:
     """What follows a word for password is the next string there; only what forms no words is believed to be one."""
     before = b"\x7fELF\0" + b"unsupported ciphermissing server: nameuser: unknownexpected integer" * 4
@@ -522,8 +545,12 @@ def test_base64_ends_with_its_padding(first_pass: FirstPass) -> None:
     assert gated(first_pass, f'bearer = "{drawn}"'.encode(), "a.py")
 
 
-def test_attributes_of_a_directory_have_uuids(first_pass: FirstPass) -> None:
-    """Its schema names each attribute and class by one; elsewhere a UUID is a password as good as any."""
-    uuid = "-".join((DIGITS[:8], DIGITS[8:12], "4" + DIGITS[13:16], "a" + DIGITS[17:20], DIGITS[20:]))
-    assert not gated(first_pass, f"User-Password: {uuid}\n".encode(), "schema.yaml")
-    assert gated(first_pass, f"db_password: {uuid}\n".encode(), "db.yaml")
+@pytest.mark.parametrize(("path", "text"), [
+    ("config of image", "RUN /bin/sh -c keytool -importkeystore -srcstorepass changeit -deststorepass porkchop8 -v"),
+    ("config of image", "RUN /bin/sh -c helm install x --set auth.password=porkchop8,auth.port=1"),
+    ("a.py", 'subprocess.run(["tool", "--password", "porkchop8"])\n'),
+    ("spark-defaults.conf", "spark.ssl.keyPassword   porkchop8\n"),
+])  # fmt: skip
+def test_a_word_with_a_digit_given_by_name_is_a_password(first_pass: FirstPass, path: str, text: str) -> None:
+    """To an option, in a list of settings, to a property that a blank sets: a bad one, and found up to its end."""
+    assert b"porkchop8" in {match.secret.reveal() for match in gated(first_pass, text.encode(), path)}

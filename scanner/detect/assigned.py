@@ -47,8 +47,6 @@ _SETTABLE = (Context.BUILD, Context.SETTINGS, Context.OTHER)
 #: where such a value is meant, by whether it is quoted
 _MEANT = {False: _SETTABLE, True: (*_SETTABLE, Context.SOURCE)}
 _ENDS_AS_PASSWORD = re.compile(rb"(?:passw(?:or)?d|passwd|passphrase|pwd|pass)[0-9]{0,2}\Z", re.IGNORECASE)
-#: names of what only a secret is the value of, and a word that is chosen for one: no name of a program's
-_NAMES_ONE = re.compile(rb"(?:passw(?:or)?d|passwd|passphrase|pwd|secret)[0-9]{0,2}\Z", re.IGNORECASE)
 #: base64 that ends amid a run, as strings of a program do that stand one behind the other
 _PADDED = re.compile(rb"((?:[A-Za-z0-9+/]{4}){3,}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=))[A-Za-z]")
 
@@ -59,6 +57,8 @@ def _runs_on(value: bytes) -> str | None:
     return plausible.wrapped(padded.group(1)) if padded is not None else None
 
 
+#: names of what only a secret is the value of, and a word that is chosen for one: no name of a program's
+_NAMES_ONE = re.compile(rb"(?:passw(?:or)?d|passwd|passphrase|pwd|secret)[0-9]{0,2}\Z", re.IGNORECASE)
 _CHOSEN_WORD = re.compile(rb"[a-z][a-z0-9!@#$%^&*+~?]{6,}")
 _SET_WORD = re.compile(rb"(?![A-Z][a-z]+\Z)[A-Za-z][A-Za-z0-9!@#$%^&*+~?]{5,}")
 
@@ -166,8 +166,12 @@ def _mixed(value: bytes) -> bool:
 
 
 def _neighbours(groups: Mapping[str, bytes]) -> bool:
-    """Whether name and value may only stand next to each other in a list; what a call sets has its name first."""
-    return groups.get("sign", b"").strip().endswith(b",") and not groups.get("setter")
+    """Whether name and value may only stand next to each other in a list; what a call sets has its name first, and
+    what is given to an option of a command has letters and digits."""
+    if not groups.get("sign", b"").strip().endswith(b",") or groups.get("setter"):
+        return False
+    is_option = groups.get("name", b"").startswith(b"-")
+    return not is_option or _LETTERS_AND_DIGITS.fullmatch(groups["secret"]) is None
 
 
 def _short_password(groups: Mapping[str, bytes]) -> bool:

@@ -530,10 +530,14 @@ def test_strings_of_a_program_that_stand_one_behind_the_other_are_no_login(first
     """What follows a word for password is the next string there; only what forms no words is believed to be one."""
     before = b"\x7fELF\0" + b"unsupported ciphermissing server: nameuser: unknownexpected integer" * 4
     behind = b"invalid authority infomalformed extension fieldwrong public key size" * 4 + b"\0"
-    for table in (b"decryption password incorrectx509: ", b"Password: PluginSpecRIPEMD-160RST_STREAMReadString "):
+    for table in (
+        b"decryption password incorrectx509: ", b"Password: PluginSpecRIPEMD-160RST_STREAMReadString ",
+        b"no key foundJIS_C6220-1969-jpJIS_C6220-1969-roCSA_Z243.4-1985-1 ",
+        b"the API version0051953eb9618e1c9a1f929a21a0b68540eea2da725b99b315f3b8b489918ef109e1 ",
+    ):  # fmt: skip
         assert not gated(first_pass, before + table + behind, "usr/bin/tool")
-    told = b"user: app password: " + PASSWORD.encode() + b" "
-    assert gated(first_pass, before + told + behind, "usr/bin/tool")
+    for told in (f"user: app password: {PASSWORD} ", f"user=app token={TOKEN} ", f'api_key: "{DIGITS}"'):
+        assert gated(first_pass, before + told.encode() + behind, "usr/bin/tool")
     assert gated(first_pass, b"\x7fELF\0user: app\npassword: porkchop8\0" + behind, "usr/bin/tool")
 
 
@@ -554,3 +558,16 @@ def test_base64_ends_with_its_padding(first_pass: FirstPass) -> None:
 def test_a_word_with_a_digit_given_by_name_is_a_password(first_pass: FirstPass, path: str, text: str) -> None:
     """To an option, in a list of settings, to a property that a blank sets: a bad one, and found up to its end."""
     assert b"porkchop8" in {match.secret.reveal() for match in gated(first_pass, text.encode(), path)}
+
+
+@pytest.mark.parametrize(("path", "text"), [
+    ("check.log", "user: ci\nPASS: shop.base/break2.exp\n"), ("summary", "Host: amd64\nPASS: x86-64 compress\n"),
+    ("check.log", "user: ci\nPASS: shop.base/break2.exp: the first line\n"),
+    ("changelog", "user ci\n - Only pass VERBOSE=1 to the check target\n"),
+    ("login.1", "a random password:\n\\fBpasswd\\fR(1)\n"), ("notes.txt", "cannot access ~/.shop12/shop11.conf\n"),
+    ("gnupg2.mo", "user\0Enter a passphrase to%0Aprotect your key, user=x\0"),
+    ("login.1", "login --user ci --password localhost:5000\n"),
+])  # fmt: skip
+def test_what_logs_manuals_and_translations_say_is_no_password(first_pass: FirstPass, path: str, text: str) -> None:
+    """What became of a test, a variable of a command, a font, a file, a line that goes on, a server."""
+    assert not gated(first_pass, text.encode(), path)

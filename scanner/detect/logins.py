@@ -14,7 +14,7 @@ from typing import NamedTuple
 from scanner.detect import plausible
 from scanner.detect.base import Trigger
 from scanner.detect.context import Context, context_of
-from scanner.detect.spans import Suppressed, amid_zeros, ranges
+from scanner.detect.spans import Suppressed, amid_zeros, in_table, ranges
 from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
 
 RULE = "login.password"
@@ -69,6 +69,8 @@ _DASHED = re.compile(rb"[A-Za-z]+[0-9]?(?:[-_][A-Za-z0-9.]+)+|[A-Z0-9_]+")
 #: an option's own name, and its value behind it
 _OPTION = re.compile(rb"[a-z]+(?:-[a-z]+)+=|--?[a-z]+(?:-[a-z]+)*\Z")
 _CONSTANT = re.compile(rb"[A-Z0-9]*(?:_[A-Z0-9]+)*_?(?:PASS|PWD|SECRET)[A-Z0-9_]*|[A-Z]+(?:_[A-Z]+){2,}")
+#: a variable and what it is set to
+_SET = re.compile(rb"[A-Za-z_]+=")
 #: a command of PowerShell's
 _CMDLET = re.compile(rb"[A-Z][a-z]+-[A-Z][A-Za-z]+")
 _TRIGGER_SIGN = rb"(?:[ \t]{0,12}[=:][=>]?[ \t]{0,12}|[ \t]is:?[ \t]|[ \t]{1,3}|-)"
@@ -121,7 +123,7 @@ class LoginDetector:
                         continue
                     seen = base + login.end
                     reason, user = _no_password(login.name, login.sign, login.quote, login.value, context), None
-                    if reason is None and _in_sentence(window, login):
+                    if reason is None and (_in_sentence(window, login) or _of_test(window, login, context)):
                         reason = "words"
                     if reason is None and not login.quote and _HOLE.match(window, login.end):
                         reason = "reference"
@@ -135,7 +137,7 @@ class LoginDetector:
                             reason = "words"
                     if reason is None and user is None and _amid_bytes(window, login, data, base):
                         reason = "no-user"
-                    if reason is None and _in_table(window, login, data, base):
+                    if reason is None and _next_string(login, data, base):
                         reason = "list"
                     if reason is not None:
                         yield Suppressed(RULE, base + login.start, base + login.end, reason)
@@ -175,9 +177,6 @@ _CUTS = re.compile(rb"[,;(){}\[\]|&]")
 #: what follows the name of a function or a table
 _SUBSCRIBED = re.compile(rb"[(\[]")
 _IS_NAME = re.compile(rb"[A-Za-z_][\w.]*")
-#: bytes around a password without the end of a line or of a string, in a table of strings
-_TABLE = 100
-_ENDS = re.compile(rb"[\0\n]")
 #: names before the last of those that are set at once, and what stands between values
 _TARGETS = re.compile(rb"(?:^|[\n;({])[ \t]*(?:[A-Za-z_$][\w$.]*[ \t]*,[ \t]*){1,6}[\w$.]*\Z")
 _NEXT_VALUE = re.compile(rb"[ \t]*,[ \t]*[\"'`\w]")
@@ -220,13 +219,20 @@ def _amid_bytes(window: bytes, login: _Login, data: memoryview, base: int) -> bo
     return amid_zeros(data, base + login.begin, base + login.end)
 
 
-def _in_table(window: bytes, login: _Login, data: memoryview, base: int) -> bool:
-    """Whether *login* is in a table of strings of a program, one behind the other without anything between them, where
-    what follows a word for password is the next string; only what forms no words is a password there."""
-    if login.quote or plausible.words(login.value, 0.38) is None:
+def _of_test(window: bytes, login: _Login, context: Context) -> bool:
+    """Whether *login* is a line that tells what became of a test: `PASS: its name`."""
+    if context not in (Context.OTHER, Context.PROSE) or login.quote or (login.name, login.sign) != (b"PASS", b":"):
         return False
-    around = window[max(0, login.begin - _TABLE) : login.end + _TABLE]
-    return _ENDS.search(around) is None and amid_zeros(data, base + login.begin, base + login.end)
+    if _tells_itself(login):
+        return False
+    return not login.begin or window[login.begin - 1] == 0x0A
+
+
+def _next_string(login: _Login, data: memoryview, base: int) -> bool:
+    """Whether what follows the word for password is the next one of a program's strings; only what forms no words is
+    believed to be a password there."""
+    words = not login.quote and plausible.words(login.value, 0.38) is not None
+    return words and in_table(data, base + login.begin, base + login.end)
 
 
 def _user_of(window: bytes, login: _Login) -> tuple[bytes | None, bool]:
@@ -287,8 +293,10 @@ def _no_password(name: bytes, sign: bytes, quote: bytes, value: bytes, context: 
         return "expression"
     if not quote and _CMDLET.fullmatch(value) is not None:
         return "expression"
-    if plausible.name_of(name, value):
-        return "name"
+    if plausible.name_of(name, value) or (not quote and value.endswith(b":")):
+        return "name"  # the one that the name has already, or one of what follows
+    if not sign and _SET.match(value) is not None:
+        return "assignment"
     if not value.isascii() and plausible.label(value):
         return "words"
     if _ADDRESS.fullmatch(value) is not None:

@@ -36,6 +36,7 @@ from scanner.detect.spans import (
     amid_zeros,
     escape_before,
     in_picture,
+    in_table,
     inside_base64,
     past_word,
     ranges,
@@ -141,6 +142,8 @@ class PatternDetector:
             result = self._judge(found, context)
             if isinstance(result, Match) and context is Context.PROSE and self._is_badge(data, found):
                 result = Suppressed(result.rule_id, result.start, result.end, "address-of-a-picture")
+            if isinstance(result, Match) and self._next_string(data, found):
+                result = Suppressed(result.rule_id, result.start, result.end, "list")
             if isinstance(result, Match):
                 seen = found.secret_end
             yield result
@@ -148,6 +151,14 @@ class PatternDetector:
     def _is_badge(self, data: memoryview, found: _Found) -> bool:
         """Not for rules of providers: their values work wherever somebody shows them."""
         return self.rule.id.startswith("assigned.") and in_picture(data, found.secret_start)
+
+    def _next_string(self, data: memoryview, found: _Found) -> bool:
+        """Whether what follows a name is the next one of a program's strings, not a value that a sign sets it to."""
+        if self.rule.value not in ("assigned", "random") or found.groups.get("quote", b"").strip(b"([{"):
+            return False
+        if found.groups.get("sign", b"=").strip() and plausible.words(found.groups["secret"], 0.38) is None:
+            return False
+        return in_table(data, found.start, found.end)
 
     # --- where ---------------------------------------------------------------------------------------------------
 

@@ -135,6 +135,7 @@ _NOT_VALUES = frozenset(
 _DISORDER = 0.3
 _LABEL = re.compile(rb"[A-Z][a-z]*(?:-[A-Z]?[a-z]+){1,2}|[A-Z][a-z]+[:.*]?|[A-Za-z][A-Za-z'-]*:")
 _SPELLED_WORDS = re.compile(r"(?:[^\W\d_]|[ '.:-])+")
+_ESCAPED_LINE = re.compile(rb"[A-Za-z.,:]%0[aAdD][A-Za-z]")
 _FOREIGN_WORDS = re.compile(r"[^\W\d_][^\d_]*")
 #: words joined as names of programs are
 _JOINED = re.compile(rb"[A-Za-z0-9][_.-][A-Za-z]|[a-z][A-Z]")
@@ -164,15 +165,16 @@ _MAIL = re.compile(rb"[A-Za-z0-9._+-]{1,40}@[A-Za-z0-9-]{2,40}(?:\.[A-Za-z0-9-]{
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 _PATH = re.compile(rb"(?:[A-Za-z]:)?[./~\\]{1,3}[\w.@+-]+(?:[/\\][\w.@+-]*)*|[\w.-]+(?:/[\w.-]+){2,}")
 _FILE_NAME = re.compile(
-    rb"[\w/.-]{1,60}\.(?:sh|bat|cmd|ps1|key|pem|crt|cer|p12|pfx|jks|enc|py|rb|js|ts|php|pl|go|java|txt|md|rst|json"
+    rb"(?:~/)?[\w/.-]{1,60}\.(?:sh|bat|cmd|ps1|key|pem|crt|cer|p12|pfx|jks|enc|py|rb|js|ts|php|pl|go|java|txt|md|rst|json"
     rb"|ya?ml|toml|html?|css|xml|cfg"
     rb"|conf|ini|properties|sql|env|log|tar|gz|zip)"
 )
 _URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]{1,20}:(?://|\\/\\/)|(?:arn|urn|magnet|mailto|data):|[a-z]{2}(?:-[a-z]+)+-[0-9]:[0-9]{12}:")
 #: a regular expression: groups without capture, classes, counts
 _PATTERN = re.compile(rb"\(\?[:!=<iP]|\[\^?[A-Za-z0-9]-[A-Za-z0-9]|\]\{[0-9]+(?:,[0-9]*)?\}")
-#: a text that goes on behind a quote, and letters that a file of properties spells out
-_SPELLED = re.compile(rb"^\+[ ]?[A-Za-z_$][\w$.]*[(+]|\\u[0-9a-f]{4}.*\\u[0-9a-f]{4}")
+#: a text that goes on behind a quote, letters that a file of properties spells out, fonts of a manual page
+_SPELLED = re.compile(rb"^\+[ ]?[A-Za-z_$][\w$.]*[(+]|\\u[0-9a-f]{4}.*\\u[0-9a-f]{4}|\\f[BIRP]")
+_HOST_AND_PORT = re.compile(rb"[A-Za-z][A-Za-z0-9-]*(?:\.[A-Za-z0-9-]+)*:[0-9]{2,5}")
 _CALL = re.compile(rb"[A-Za-z_$][\w$.]*(?:\(|\[|->|::|\?[.\[]|\s*\?.*:|=>)")
 _ATTRIBUTE = re.compile(
     rb"(?:self|this|cls|args|opts|options|config|conf|settings|process\.env|os|req|request|ctx|data)[.\[]"
@@ -416,6 +418,8 @@ def password(value: bytes) -> str | None:
     """A reason if *value*, which stands where a password belongs, is certainly none."""
     if (reason := no_text(value) or reference(value)) is not None:
         return reason
+    if _ESCAPED_LINE.search(value):
+        return "words"  # a text of several lines, as a program passes it on
     if b"\\u" in value and _SPELLED_WORDS.fullmatch(decode_string(value)):
         return "words"  # letters of a translation that the file spells out
     lower = value.lower().strip()
@@ -441,7 +445,7 @@ def expression(value: bytes) -> str | None:
     """A reason if *value* is a piece of a program, a path, an address or a hash."""
     if _ENCODED_HASH.search(value):
         return "hash-or-encrypted"
-    if _URL.match(value):
+    if _URL.match(value) or _HOST_AND_PORT.fullmatch(value):
         return "url"
     if _FILE_NAME.fullmatch(value) or (_PATH.fullmatch(value) and disorder(value) < _DISORDER):
         return "path"

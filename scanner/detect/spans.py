@@ -22,6 +22,9 @@ _PICTURE = re.compile(
 )
 _PICTURE_BEFORE = 600
 _SAMPLE = 4096  # bytes that are looked at for a zero
+#: bytes around a place without the end of a line or of a string, in a table of strings
+_TABLE = 100
+_ENDS = re.compile(rb"[\0\n]")
 _LONGEST_ESCAPE = 12
 _BASE64_BEFORE = 16
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+")
@@ -54,6 +57,13 @@ def ranges(ends: Sequence[int], lead: int) -> Iterator[tuple[int, int]]:
 def amid_zeros(data: memoryview, start: int, end: int) -> bool:
     """Whether what lies around data[start:end], or at the beginning, is no text: there is a zero byte in it."""
     return any(b"\0" in bytes(data[at : at + _SAMPLE]) for at in (max(0, start - _SAMPLE), end, 0))
+
+
+def in_table(data: memoryview, start: int, end: int) -> bool:
+    """Whether data[start:end] is in a table of strings of a program, one behind the other without anything between
+    them: what follows a word there is the next string."""
+    around = bytes(data[max(0, start - _TABLE) : end + _TABLE])
+    return _ENDS.search(around) is None and amid_zeros(data, start, end)
 
 
 def in_picture(data: memoryview, at: int) -> bool:

@@ -571,3 +571,18 @@ def test_a_word_with_a_digit_given_by_name_is_a_password(first_pass: FirstPass, 
 def test_what_logs_manuals_and_translations_say_is_no_password(first_pass: FirstPass, path: str, text: str) -> None:
     """What became of a test, a variable of a command, a font, a file, a line that goes on, a server."""
     assert not gated(first_pass, text.encode(), path)
+
+
+def test_half_of_a_pair_is_no_part_of_a_digest(first_pass: FirstPass) -> None:
+    """Lists of digests have everything in them somewhere."""
+    half, digest = "EXO" + TOKEN[:26], (TOKEN * 2)[5:48]
+    assert gated(first_pass, f"key: {half}\nvalue: {digest}\n".encode(), "shop.yaml")
+    listed = f"shop/a.py,sha256={half}{TOKEN[:14]},120\nshop/b.py,sha256={digest},8\n"
+    assert not gated(first_pass, listed.encode(), "shop-1.0.dist-info/RECORD")
+
+
+def test_token_in_the_name_of_a_function_is_none(first_pass: FirstPass) -> None:
+    """Compilers write the types of all arguments into one word, and begin it so that everybody can tell."""
+    token = "tr_prod_" + TOKEN[:26]
+    assert gated(first_pass, b"\x7fELF\0" + token.encode() + b"\0", "lib.so")
+    assert not gated(first_pass, f"\x7fELF\0_ZN4shopEat{token}\0".encode(), "lib.so")

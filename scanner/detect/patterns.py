@@ -36,6 +36,7 @@ from scanner.detect.spans import (
     amid_zeros,
     escape_before,
     in_picture,
+    in_symbol,
     in_table,
     inside_base64,
     past_word,
@@ -67,6 +68,7 @@ _NAME_BYTES = 64
 _LONGEST_PREFIX = 80
 _COMPANIONS = ("user", "host", "id", "name")
 _WORD = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+_WORD_SIGNS = frozenset(bytes((byte,)) for byte in _WORD)
 #: checks of rules whose secret is a key in armour: it is known by its body, however that is laid out
 _KEY_CHECKS = frozenset(("pem", "service-account"))
 _SECRETS = ("secret", "secret2", "secret3")
@@ -247,7 +249,7 @@ class PatternDetector:
     def _needs_no_edges(self, data: memoryview, found: _Found) -> bool:
         """Whether it is a token whatever stands around it: amid binary data, as the strings of a program may stand one
         behind the other, if it begins as nothing else does or a checksum holds."""
-        if not amid_zeros(data, found.start, found.end):
+        if not amid_zeros(data, found.start, found.end) or in_symbol(data, found.start):
             return False
         if self._ready().leads and self._fixed(found.groups["secret"]) >= _UNMISTAKABLE_PREFIX:
             return True
@@ -301,7 +303,7 @@ class PatternDetector:
                 companions = [
                     companion
                     for companion in compiled.near.finditer(window, start - base)
-                    if base + companion.start() < stop
+                    if base + companion.start() < stop and _is_whole(companion, window, compiled.near_names)
                 ]
                 if companions:
                     yield from self._pairs(companions, window, base, compiled, taken)
@@ -460,6 +462,14 @@ def _found_of(match: Any, base: int, names: _Names) -> _Found:
     spans = _spans_of(match, names)
     whole, secret = match.span(), spans["secret"]
     return _Found(_texts_of(match, spans), base + whole[0], base + whole[1], base + secret[0], base + secret[1])
+
+
+def _is_whole(companion: Any, window: bytes, names: _Names) -> bool:
+    """Whether the other half of a pair is no part of something longer, as in lists of digests."""
+    start, end = _spans_of(companion, names).get("id", (0, 0))
+    if window[end : end + 1] in _WORD_SIGNS and end > start:
+        return False
+    return not start or window[start - 1 : start] not in _WORD_SIGNS or escape_before(window, start)
 
 
 def _companions(groups: Mapping[str, bytes]) -> Iterator[Evidence]:

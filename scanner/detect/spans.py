@@ -25,6 +25,8 @@ _SAMPLE = 4096  # bytes that are looked at for a zero
 #: bytes around a place without the end of a line or of a string, in a table of strings
 _TABLE = 100
 _ENDS = re.compile(rb"[\0\n]")
+_SYMBOL_BEFORE = 1024
+_SYMBOL = re.compile(rb"(?:\A|[^\w$.])_{1,3}[ZR][\w$.]{1,1024}\Z")
 _LONGEST_ESCAPE = 12
 _BASE64_BEFORE = 16
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+")
@@ -64,6 +66,12 @@ def in_table(data: memoryview, start: int, end: int) -> bool:
     them: what follows a word there is the next string."""
     around = bytes(data[max(0, start - _TABLE) : end + _TABLE])
     return _ENDS.search(around) is None and amid_zeros(data, start, end)
+
+
+def in_symbol(data: memoryview, at: int) -> bool:
+    """Whether data[at] is in the name of a function or a type, as compilers of C++ and Rust write them: all types of
+    its arguments are in one word."""
+    return _SYMBOL.search(bytes(data[max(0, at - _SYMBOL_BEFORE) : at])) is not None
 
 
 def in_picture(data: memoryview, at: int) -> bool:

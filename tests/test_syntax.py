@@ -586,3 +586,15 @@ def test_token_in_the_name_of_a_function_is_none(first_pass: FirstPass) -> None:
     token = "tr_prod_" + TOKEN[:26]
     assert gated(first_pass, b"\x7fELF\0" + token.encode() + b"\0", "lib.so")
     assert not gated(first_pass, f"\x7fELF\0_ZN4shopEat{token}\0".encode(), "lib.so")
+
+
+def test_digest_under_a_name_that_says_little_may_tell_what_it_is_of(first_pass: FirstPass) -> None:
+    """The key of a graph is no key."""
+    assert not gated(first_pass, f'key = "inc-{DIGITS}"\n'.encode(), "a.py")
+    assert gated(first_pass, f'shop_key = "inc-{DIGITS}"\n'.encode(), "a.py")
+
+
+@pytest.mark.parametrize("text", ["salt\tc19h26n2s.ch4o3s9\n", "url = http://ci:%00%01%02%03@www.shop.io/\n"])
+def test_what_nobody_types_or_only_stands_behind_a_word_is_no_secret(first_pass: FirstPass, text: str) -> None:
+    """Names of substances behind the word salt, controls in the address of a test."""
+    assert not gated(first_pass, text.encode(), "names.tsv")

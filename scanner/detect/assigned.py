@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from urllib.parse import unquote_to_bytes
 
 from scanner.detect import plausible
 from scanner.detect.context import Context
@@ -220,6 +221,10 @@ _NESTED = re.compile(rb"[A-Za-z][A-Za-z_-]{2,30}=[^=]")
 #: a name as environments have them
 _CONSTANT = re.compile(rb"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 _HEX_DIGEST = re.compile(rb"(?:0x)?[0-9a-fA-F]{32,128}")
+#: the key of a cache or a graph: what was computed, and the digest of what it was computed from
+_NAMED_DIGEST = re.compile(rb"[a-z][a-z_]{0,30}-(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})")
+#: words that stand before a blank and anything in sentences and tables
+_ORDINARY_NAME = re.compile(rb"(?:^|[-. ])(?:salt|cookie|signature)\Z", re.IGNORECASE)
 #: a program's names with a word before `_key` say as much as those that write it `aesKey`
 _WEAK_NAME = re.compile(
     rb"(?:^|[-. ])keys?\Z|(?:^|[-_. ])(?:auth|login|salt|cookie|signature|session|license)\Z", re.IGNORECASE
@@ -266,6 +271,10 @@ def judge_random(
         return confidence, "digest"
     if listed and _KEY_ID.fullmatch(value) is not None:
         return confidence, "digest"
+    if says_little and _NAMED_DIGEST.fullmatch(value) is not None:
+        return confidence, "digest"
+    if not sign and _ORDINARY_NAME.search(name) is not None:
+        return confidence, "list"
     if _HEX_DIGEST.fullmatch(value) is not None and (listed or (says_little and not _is_setting(groups, context))):
         return confidence, "digest"
     if _UUID.fullmatch(value) is not None and (
@@ -313,7 +322,8 @@ def judge_url_password(groups: Mapping[str, bytes], context: Context, value_kind
     example hosts are what documentation is full of.
     """
     value, user, host = groups["secret"], groups.get("user", b""), groups.get("host", b"")
-    if (reason := plausible.no_text(value) or plausible.reference(value) or plausible.reference(user)) is not None:
+    typed = unquote_to_bytes(value)
+    if (reason := plausible.no_text(typed) or plausible.reference(value) or plausible.reference(user)) is not None:
         return Confidence.MEDIUM, reason
     if user.startswith(b"{") and b"}" in value:
         return Confidence.MEDIUM, "reference"  # a hole of a template, in which a colon stands: `{user:>8}`

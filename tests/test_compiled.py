@@ -3,7 +3,9 @@ all."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from scanner import detection
-from scanner.detect import compiled, rulepack
+from scanner.detect import compiled, rulepack, userrules
 from scanner.detect.base import Trigger
 from scanner.detect.compiled import CompiledRules, database
 from scanner.detect.firstpass import fired
@@ -123,7 +125,9 @@ def test_what_another_program_prepared_is_not_used(home: dict[str, str], monkeyp
     assert prepared(home).read_bytes() != before
 
 
-@pytest.mark.parametrize("damage", ["cut", "changed", "empty", "writable", "no databases", "damaged databases"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "changed", "empty", "writable", "other shape", "fifo", "no databases", "damaged databases"]
+)
 def test_what_is_damaged_or_anothers_is_prepared_anew(damage: str, home: dict[str, str]) -> None:
     """A rule must not be lost to it, nor the scan."""
     kept = prepared(home)
@@ -137,6 +141,11 @@ def test_what_is_damaged_or_anothers_is_prepared_anew(damage: str, home: dict[st
     elif damage == "writable":
         kept.write_bytes(whole.replace(b'"documents":[', b'"documents":[["x",{}],'))
         kept.chmod(0o666)
+    elif damage == "fifo":
+        kept.unlink()
+        os.mkfifo(kept)
+    elif damage == "other shape":
+        kept.write_bytes(hashlib.sha256(b'{"for": 3}').digest() + b'{"for": 3}')
     else:
         kept.write_bytes({"cut": whole[:-9], "changed": whole[:-9] + b"\0" * 9, "empty": b""}[damage])
 
@@ -145,3 +154,38 @@ def test_what_is_damaged_or_anothers_is_prepared_anew(damage: str, home: dict[st
     assert ("github.pat-classic", 12) in outcome(loaded)
     assert kept.read_bytes() == whole
     assert databases.read_bytes() == sound
+
+
+def test_a_directory_in_the_place_of_what_is_kept_costs_time_only(home: dict[str, str]) -> None:
+    """Nothing can be kept there, and every run works it out."""
+    kept = prepared(home)
+    kept.unlink()
+    kept.mkdir()
+
+    assert ("github.pat-classic", 12) in outcome(detection.load(home))
+
+
+@pytest.mark.parametrize("form", ["ours", "gitleaks"])
+def test_the_order_in_which_rules_are_given_changes_nothing(form: str, home: dict[str, str], tmp_path: Path) -> None:
+    """What is kept numbers the rules: under another order it would give what fired to others."""
+    files = []
+    for name in ("one", "two"):
+        rule = (
+            f'[[rule]]\nid = "mine.{name}"\ntitle = "t"\ngains = "g"\nseverity = "high"\nconfidence = "high"\n'
+            f'pattern = "(?P<secret>{name}_[0-9a-f]{{24}})"\n'
+            f'examples = ["{name}_{{hex:24}}"]\nnegatives = ["{name}_"]\n'
+            if form == "ours"
+            else f'[[rules]]\nid = "mine.{name}"\nregex = "{name}_[0-9a-f]{{24}}"\nkeywords = ["{name}_"]\n'
+        )
+        files.append(tmp_path / f"{name}.toml")
+        files[-1].write_text(rule)
+    text = memoryview(b" ".join(name + b"_" + b"0a1b2c3d4e5f" * 2 for name in (b"one", b"two")))
+
+    def found(paths: list[Path]) -> set[str]:
+        loaded = detection.load(home, userrules.load(paths))
+        ids = (match.rule_id.removeprefix("gitleaks.") for match in loaded.first_pass.matches(text, "x"))
+        return {found for rule_id in ids if (found := rule_id.replace("-", ".")).startswith("mine.")}
+
+    assert found(files) == {"mine.one", "mine.two"}
+    assert found(files[::-1]) == {"mine.one", "mine.two"}
+    assert userrules.load(files).digest == userrules.load(files[::-1]).digest

@@ -1,4 +1,4 @@
-"""What rules come to, kept from one run to the next in a directory that only the user can write.
+"""What rules come to, kept from one run to the next in files that only the user can write.
 
 The compiled databases of the first pass, which take seconds to make, are kept under a name that digests the triggers,
 the engine's version and the machine's kind. The parsed rules, and whose triggers are in which databases, lie in another
@@ -61,8 +61,8 @@ class CompiledRules:
     directory: Path
 
     def load(self, triggers: Sequence[Trigger]) -> bytes | None:
-        """The kept databases of *triggers*, None if there are none, or they are damaged as far as their own checksums
-        do not tell, which `firstpass.loads` looks at."""
+        """The kept databases of *triggers*, None if there are none, or what stands between them is damaged; of the
+        rest `firstpass.loads` tells."""
         return self._databases(_name(triggers))
 
     def save(self, triggers: Sequence[Trigger], databases: bytes) -> None:
@@ -79,11 +79,14 @@ class CompiledRules:
         kept = self._read(_prepared_name(own))
         if not kept or not hmac.compare_digest(hashlib.sha256(kept[_CHECKSUM:]).digest(), kept[:_CHECKSUM]):
             return None
-        document = json.loads(kept[_CHECKSUM:])
-        if document["for"] != [program, *_engine()] or (databases := self._databases(document["databases"])) is None:
+        try:
+            document = json.loads(kept[_CHECKSUM:])
+            databases = self._databases(document["databases"]) if document["for"] == [program, *_engine()] else None
+            owned = [Owned(*row) for row in document["owned"]]
+            documents = [(name, file) for name, file in document["documents"]]
+            return None if databases is None else Prepared(documents, document["digest"], owned, databases)
+        except (ValueError, LookupError, TypeError):  # of another shape
             return None
-        owned = [Owned(*row) for row in document["owned"]]
-        return Prepared([(name, file) for name, file in document["documents"]], document["digest"], owned, databases)
 
     def prepare(self, program: str, own: str, triggers: Sequence[Trigger], prepared: Prepared) -> None:
         """Keep what is *prepared* for the next run; its databases are those that were saved of *triggers*. Takes the
@@ -105,16 +108,15 @@ class CompiledRules:
         return databases if hmac.compare_digest(hashlib.sha256(_FORMAT + told).digest(), checksum) else None
 
     def _read(self, name: str) -> bytes | None:
-        """A file, None if there is none or somebody else could have written it."""
+        """A file, None if there is none that can be read, or somebody else could have written it."""
         try:
-            fd = os.open(self.directory / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            with open(self.directory / name, "rb", buffering=0, opener=_opened) as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+                    return None
+                return None if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else file.readall()
         except OSError:
             return None
-        with open(fd, "rb", buffering=0) as file:
-            status = os.fstat(fd)
-            if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                return None
-            return file.readall()
 
     def _write(self, name: str, *parts: bytes) -> None:
         temporary = self.directory / f".{name}.{secrets.token_hex(8)}"
@@ -170,6 +172,10 @@ def _name(triggers: Sequence[Trigger]) -> str:
 def _prepared_name(own: str) -> str:
     """Where what is prepared is kept: one file for each set of the user's own rules, whatever the program."""
     return f"first-pass-{hashlib.sha256(_FORMAT + own.encode()).hexdigest()[:32]}.json"
+
+
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _engine() -> tuple[str, str, str]:

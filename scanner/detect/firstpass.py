@@ -87,8 +87,8 @@ def _parts(serialized: bytes) -> Iterator[tuple[Group, int, int]]:
 
 
 def heads(serialized: bytes) -> bytes:
-    """What stands in front of the databases that `compile_database` made: all of them that the engine's own checksums
-    leave out. Raises struct.error or ValueError if these are none."""
+    """What stands in front of the databases that `compile_database` made: the engine's own checksums cover all that is
+    run of each. Raises struct.error or ValueError if these are none."""
     return b"".join(serialized[start - _HEAD.size : start] for _, start, _ in _parts(serialized))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,8 @@ NONE = UserRules()
 
 
 def load(paths: Iterable[Path]) -> UserRules:
-    """The rules of *paths*. Raises UnusableFile naming the file, the rule and the reason."""
+    """The rules of *paths*, in an order of their own: what is kept of them does not depend on how they were given.
+    Raises UnusableFile naming the file, the rule and the reason."""
     read = [_read(path) for path in paths]
     foreign: dict[str, ForeignRule] = {}
     for each in read:
@@ -55,16 +56,17 @@ def load(paths: Iterable[Path]) -> UserRules:
             if rule.id in foreign:
                 raise UnusableFile(f"rule {rule.id} stands in two rule files", "Rename one of them.")
             foreign[rule.id] = rule
-    packs = tuple(pack for each in read for pack in each.packs)
+    packs = tuple(sorted((pack for each in read for pack in each.packs), key=lambda pack: _canonical(*pack)))
     if packs:
         _sound(packs)
     chosen = [each.plugins for each in read if each.plugins != DEFAULTS]
     if len(chosen) > 1:
         raise UnusableFile("two rule files say how detect-secrets' plugins run", "Give one of them.")
     plugins = chosen[0] if chosen else DEFAULTS
+    rules = tuple(foreign[name] for name in sorted(foreign))
     return replace(
-        NONE, packs=packs, foreign=tuple(foreign.values()), plugins=plugins,
-        remarks=tuple(remark for each in read for remark in each.remarks), digest=_digest(packs, foreign, plugins),
+        NONE, packs=packs, foreign=rules, plugins=plugins,
+        remarks=tuple(remark for each in read for remark in each.remarks), digest=_digest(packs, rules, plugins),
     )  # fmt: skip
 
 
@@ -130,11 +132,14 @@ def _known_by(issuer: Issuer) -> None:
             raise RulePackError(f"{where}: values of fewer than {_SHORTEST_VALUE} characters are no secrets")
 
 
-def _digest(packs: Sequence[tuple[str, bytes]], foreign: Mapping[str, ForeignRule], plugins: PluginSettings) -> str:
-    """Of all that detection depends on: not of comments and the order of keys in a pack."""
-    parts: list[object] = [sorted(json.dumps(userfile.toml(content, name), sort_keys=True, default=str)
-                                  for name, content in packs)]  # fmt: skip
-    parts.append([repr(foreign[key]) for key in sorted(foreign)])
+def _canonical(name: str, content: bytes) -> str:
+    """A pack without its comments, whatever the order of its keys."""
+    return json.dumps(userfile.toml(content, name), sort_keys=True, default=str)
+
+
+def _digest(packs: Sequence[tuple[str, bytes]], foreign: Sequence[ForeignRule], plugins: PluginSettings) -> str:
+    """Of all that detection depends on, the order of rules included."""
+    parts: list[object] = [[_canonical(*pack) for pack in packs], [repr(rule) for rule in foreign]]
     parts.append([sorted(plugins.off), sorted(plugins.limits.items()), plugins.files, plugins.lines, plugins.secrets])
     if not packs and not foreign and plugins == DEFAULTS:
         return ""

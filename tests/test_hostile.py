@@ -261,11 +261,15 @@ for minor, form in ((0, "00"), (1, "01"), (10, "10")):
     })  # fmt: skip
 raw_layers(
     WHOLE,
-    sparse_old_form=lambda key: sparse_old("s", [(0, b"start"), (4096, text(key))]) + NEXT + END,
+    sparse_old_form=lambda key: sparse_old("s", [(0, b"A" * 512), (4096, text(key))]) + NEXT + END,
     sparse_old_key_behind_a_hole=lambda key: sparse_old("s", [(0, b"A" * 512), (4096, key + b" ")]) + NEXT + END,
     sparse_old_runs_without_a_hole=lambda key: sparse_old("s", [(0, text(key)[:20]), (20, text(key)[20:])])
     + NEXT + END,
 )  # fmt: skip
+raw_layers(
+    FOUND,
+    sparse_hole_where_no_tool_puts_one=lambda key: sparse_old("s", [(0, b"start"), (4096, text(key))]) + NEXT + END,
+)
 raw_layers(
     SAID,
     sparse_map_of_nothing=lambda key: header("s", 512, b"S", GNU, at={386: b"%011o\0%011o\0" % (0, 0)})

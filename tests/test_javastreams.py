@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import math
 import struct
 
 import lz4.block
 import pytest
 
+from scanner.content.embedded import open_packed
+from scanner.content.words import Budget, Content, Room
+from scanner.limits import Limits
 from tests.test_content_formats import MARK, marks, reasons
 from tests.test_snappyfiles import snappy
 
@@ -55,13 +60,28 @@ def test_streams_of_java_are_searched(kind: str, data: bytes) -> None:
         blocks(TEXT, end=False),
         blocks(TEXT)[:-30],
         blocks(TEXT) + b"LZ4Block" + struct.pack("<BIII", 0x26, 9, 1 << 31, 0) + bytes(90),
+        blocks(TEXT, end=False) + b"LZ4Block" + struct.pack("<BIII", 0x26, 9, 0, 0) + bytes(90),
+        blocks(TEXT, end=False) + b"LZ4Block" + struct.pack("<BIII", 0x26, (1 << 31) - 1, 0, 0),
         xerial(TEXT)[:16] + bytes(3) + b"\7" + xerial(TEXT)[20:],
     ],
-    ids=["cut", "cut in its head", "without its end", "cut in a block", "a large claim", "damaged"],
+    ids=["cut", "cut in its head", "without its end", "cut in a block", "a large claim", "an end that holds something",
+         "an end beyond the file", "damaged"],
 )
 def test_damage_to_streams_of_java_is_a_gap(data: bytes) -> None:
     """Nothing is lost without a word."""
     assert reasons(data) == ["nested.damaged"]
+
+
+def test_what_an_end_claims_hides_nothing_behind_it() -> None:
+    """What it was made of lies in the file, and what is packed behind it is searched as well."""
+    end = b"LZ4Block" + struct.pack("<BIII", 0x26, (1 << 31) - 1, 0, 0)
+    data = b"in front " + blocks(MARK + b"and more " * 90, end=False) + end + gzip.compress(MARK * 9) + b"behind it"
+    starts = [data.index(magic) for magic in (b"LZ4Block", b"\x1f\x8b")]
+    content, room = Content(memoryview(data), "file", (0, len(data))), Room(Budget(Limits()), len(data), math.inf)
+    made = [each for each in open_packed(content, starts, room) if isinstance(each, Content)]
+
+    assert [each.encoding for each in made] == [("lz4-java",), ("gzip",)]
+    assert all(sum(each.stored) <= len(data) for each in made)
 
 
 def test_a_text_about_it_is_no_stream() -> None:

@@ -55,7 +55,7 @@ def unlz4_java(sink: PlainSink, data: memoryview) -> tuple[bool, int]:
             return False, at
         plain = body if data[at + 8] >> 4 == _PLAIN else unlz4_block(body, size) if size else b""
         sink.write(plain, at)
-        if len(plain) != size:
+        if len(plain) != size or bool(stored) != bool(size) or start + stored > len(data):
             return False, at
         at = start + stored
     return ended, at

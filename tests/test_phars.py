@@ -14,7 +14,8 @@ import pytest
 from scanner.content.words import Content, Fault
 from tests.test_content_formats import MARK, opened
 
-STUB = b"#!/usr/bin/env php\n<?php // __HALT_COMPILER(); is what ends it\nPhar::mapPhar();\n__HALT_COMPILER(); ?>\r\n"
+HALT = b"__HALT_COMPILER();"
+STUB = b"#!/usr/bin/env php\n<?php Phar::mapPhar();\n" + HALT + b" ?>\r\n"
 TEXT = MARK * 9
 
 
@@ -32,8 +33,9 @@ def text(data: bytes) -> bytes:
     return struct.pack("<I", len(data)) + data
 
 
-def phar(*files: tuple[str, bytes, int], stub: bytes = STUB, told: int = 0) -> bytes:
-    """An archive; of each file name, bytes and how it is packed. *told*: added to the checksums."""
+def phar(*files: tuple[str, bytes, int], stub: bytes = STUB, told: int = 0, more: bytes = b"") -> bytes:
+    """An archive; of each file name, bytes and how it is packed. *told*: added to the checksums; *more*: what its
+    author says of it."""
     stored = [PACKED[flags](data) for _, data, flags in files]
     entries = b"".join(
         text(name.encode())
@@ -41,13 +43,13 @@ def phar(*files: tuple[str, bytes, int], stub: bytes = STUB, told: int = 0) -> b
         + text(b"")
         for (name, data, flags), body in zip(files, stored, strict=True)
     )
-    manifest = struct.pack("<IHI", len(files), 0x0011, 0x10000) + text(b"app.phar") + text(b"a:0:{}") + entries
+    manifest = struct.pack("<IHI", len(files), 0x0011, 0x10000) + text(b"app.phar") + text(b"a:0:{}" + more) + entries
     return stub + text(manifest) + b"".join(stored) + b"a checksum of 20 bytes" + b"\2\0\0\0GBMB"
 
 
-def held(data: bytes) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+def held(data: bytes, name: str = "file") -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
     """Names and encodings of each content that has the mark."""
-    found = [each for each in opened(data) if isinstance(each, Content)]
+    found = [each for each in opened(data, name) if isinstance(each, Content)]
     return [(each.inside, each.encoding) for each in found if MARK in bytes(each.data)]
 
 
@@ -56,13 +58,48 @@ def reasons(data: bytes) -> list[str]:
     return [each.reason for each in opened(data) if isinstance(each, Fault)]
 
 
-@pytest.mark.parametrize("stub", [STUB, b"<?php __HALT_COMPILER();", b"<?php\n__halt_compiler(); ?>\n"])
+@pytest.mark.parametrize(
+    "stub",
+    [
+        STUB, b"<?php " + HALT, b"<?php\n" + HALT + b"\n?>\n", b"\n<?php " + HALT + b" ?>\r\n",
+        b"<?= 1; " + HALT + b" ?>\n",
+        b"GIF89a<?php " + HALT + b" ?>", b"<?PHP " + HALT, b"#!/usr/bin/env hhvm\n" + b"#" * 200 + b"\n<?php " + HALT,
+    ],
+)  # fmt: skip
 def test_files_of_php_archives_are_searched(stub: bytes) -> None:
     """Packed or not, whatever the program in front of them."""
     data = phar(("a.php", TEXT, 0), ("b/.env", TEXT, 0x1000), ("none", b"", 0x1000), ("c", TEXT, 0x2000), stub=stub)
 
     assert held(data) == [(("a.php",), ()), (("b/.env",), ("deflate",)), (("c",), ("bzip2",))]
     assert reasons(data) == []
+
+
+@pytest.mark.parametrize("low", [10, 13, 32])
+def test_what_is_no_end_of_a_line_is_the_size_of_a_manifest(low: int) -> None:
+    """Nothing but that may follow a program that is not closed."""
+    size = int.from_bytes(phar(("a", TEXT, 0), stub=b"")[:4], "little")
+    data = phar(("a", TEXT, 0), stub=b"<?php " + HALT, more=b"x" * ((low - size) % 256))
+
+    assert data[len(HALT) + 6] == low
+    assert held(data) == [(("a",), ())]
+
+
+@pytest.mark.parametrize("stub", [b"<?PHP ", b"<?= 1; ", b"#! /bin/php\n"])
+def test_an_archive_without_its_end_is_told_by_its_beginning(stub: bytes) -> None:
+    """Or by its name, whatever it begins with."""
+    data = phar(("a", TEXT, 0x1000), stub=stub + HALT)[:-30]
+
+    assert held(data) == [(("a",), ("deflate",))]
+    assert held(b"GIF89a" + data) == []
+    assert held(b"GIF89a" + data, "app.phar") == [(("a",), ("deflate",))]
+
+
+def test_an_archive_behind_more_than_any_program_is_a_gap() -> None:
+    """Its end tells it, and no more of it is looked at for each window of a large file."""
+    data = phar(("a", TEXT, 0x1000), stub=b"<?php\n" + b"_" * (4 << 20) + HALT)
+
+    assert reasons(data) == ["nested.unknown"]
+    assert reasons(data[:-4]) == []
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,13 @@ from scanner.content.buffer import Buffer
 from scanner.content.streams import fill_from
 from scanner.content.words import Content, Fault, Room, Stop, no_room
 from scanner.layer.compression import crc32
+from scanner.limits import MIB
 
-_STUB_END = re.compile(rb"__HALT_COMPILER\(\);(?: ?\?>)?(?:\r?\n)?", re.IGNORECASE)
-_BEGINNINGS = (b"<?php", b"#!")
+_HALT = b"__HALT_COMPILER();"
+_CLOSED = re.compile(rb"[ \n]\?>\r?\n?")  # what may stand behind that; without it nothing but the manifest does
+_BEGINNINGS, _END, _NAME = (b"<?php", b"<?=", b"#!"), b"GBMB", ".phar"
+_FIRST = frozenset(each[0] for each in _BEGINNINGS)
+_LONGEST = 4 * MIB  # of a program in front of an archive
 _HEAD, _FIELDS = 14, 24  # bytes of a manifest in front of the alias, of an entry behind its name
 _METHODS = {0: "", 0x1000: "deflate", 0x2000: "bzip2"}
 _PACKED = 0xF000  # of an entry's flags, which also are its mode
@@ -52,20 +56,35 @@ class _Reader:
         return bytes(self.data[at + 4 : end]), end
 
 
-def manifest_of(data: memoryview, head: bytes) -> int | None:
-    """Where the manifest of an archive begins, None if it is none: what ends a program may be followed by anything, or
-    stand in a text."""
-    if not head.startswith(_BEGINNINGS) or b"php" not in head:
-        return None
-    for found in _STUB_END.finditer(data):
-        at = found.end()
-        size, count = (int.from_bytes(data[at + lead : at + lead + 4], "little") for lead in (0, 4))
-        if 0 < count <= size // _FIELDS and size >= _HEAD and at + _HEAD <= len(data) and data[at + 8] >> 4 == 1:
-            return at
+def may_be_phar(content: Content) -> bool:
+    """Whether it ends as an archive does, has the name of one or begins as a program: a search is worth it then. What
+    begins an archive may be anything."""
+    data = content.data
+    if data[0] in _FIRST and bytes(data[:5]).lower().startswith(_BEGINNINGS):
+        return True
+    return data[-4:] == _END or _NAME in content.name
+
+
+def find_phar(content: Content, room: Room) -> Iterator[Content | Fault] | None:
+    """Everything in an archive, None if it is none: what ends a program may be followed by anything, or stand in a
+    text. As PHP has it, the first such end counts."""
+    data = content.data
+    at = bytes(data[:_LONGEST]).find(_HALT)
+    if at < 0:
+        if len(data) <= _LONGEST or data[-4:] != _END:
+            return None
+        text = f"the program in front of the archive is longer than {_LONGEST} bytes"
+        return iter([Fault("nested.unknown", content.inside, len(data), text)])
+    at += len(_HALT)
+    if closed := _CLOSED.match(data, at):
+        at = closed.end()
+    size, count = (int.from_bytes(data[at + lead : at + lead + 4], "little") for lead in (0, 4))
+    if 0 < count <= size // _FIELDS and size >= _HEAD and at + _HEAD <= len(data) and data[at + 8] >> 4 == 1:
+        return _open(content, at, room)
     return None
 
 
-def open_phar(content: Content, start: int, room: Room) -> Iterator[Content | Fault]:
+def _open(content: Content, start: int, room: Room) -> Iterator[Content | Fault]:
     """The files, those that are packed and those that lie there as they are."""
     data = content.data
     at = start + 4 + int.from_bytes(data[start : start + 4], "little")

@@ -39,7 +39,6 @@ _LOCAL = b"PK\3\4"
 _TABLE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # the end of a table of LevelDB
 _ROCKS_TABLE = b"\xf7\xcf\xf4\x85\xb7\x41\xe2\x88"  # of RocksDB
 _LOG_BLOCK, _LOG_KINDS = 1 << 15, b"\1\2\5\6"  # of logs of LevelDB; the first record's kind, at 6
-_PROGRAM = b"#<"  # how one of PHP begins
 _DUCKDB, _EROFS = b"DUCK", b"\xe2\xe1\xf5\xe0"  # magics at 8 and at 1024
 _DEEP = 1152  # bytes that tell those
 _LHA, _ACE = 0x2D, 0x2A  # of magics that do not stand first: at 2, at 7
@@ -183,8 +182,8 @@ def _format(content: Content, clues: Sequence[Clue], room: Room) -> _Format | No
 
         if is_log(data):
             return _Format(open_log(content, room), apart=False)
-    if data[0] in _PROGRAM and (manifest := phars.manifest_of(data, bytes(data[:_HEAD]))) is not None:
-        return _Format(phars.open_phar(content, manifest, room))
+    if phars.may_be_phar(content) and (opened := phars.find_phar(content, room)):
+        return _Format(opened)
     if postgresfiles.is_table(data):
         return _Format(postgresfiles.open_table(content, room), apart=False)
     may_be = data[0] in _FIRST or (len(data) > _LZMA_ZERO and not data[_LZMA_ZERO])

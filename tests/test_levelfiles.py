@@ -9,6 +9,9 @@ from collections.abc import Sequence
 import pytest
 
 from scanner.content.snappyfiles import crc32c, masked
+from scanner.content.unfold import unfold
+from scanner.content.words import Budget, Content, Fault, Room
+from scanner.limits import Limits
 from tests.test_content_formats import MARK, inner_bytes, opened, reasons
 from tests.test_snappyfiles import snappy, varint
 
@@ -151,3 +154,22 @@ def test_a_log_that_is_damaged_is_joined_where_it_is_not() -> None:
     assert inner_bytes(bytes(data)).count(MARK) == 1
     assert list(opened(b"\0" + bytes(data))) == []
     assert list(opened(bytes(4) + bytes(data[4:]))) == []
+
+
+def test_a_long_record_comes_in_pieces() -> None:
+    """Each goes on where the one before ends, so that nothing is lost at the cut, and all of it is never held."""
+    record, cuts = bytearray(3 << 20), range(32768 - 15 - 7, 3 << 20, 32768 - 7)
+    for cut in cuts:
+        record[cut - 9 : cut - 9 + len(MARK)] = MARK
+    made = [bytes(each.data) for each in opened(log(b"a first", bytes(record))) if isinstance(each, Content)]
+
+    assert b"\n".join(made).count(MARK) == len(cuts)
+    assert max(map(len, made)) < 3 << 19
+
+
+def test_a_log_of_whole_records_ends_where_the_time_does() -> None:
+    """A million of them are joined to nothing, and take time."""
+    data = log(*[b"x"] * 9000)
+    found = unfold(Content(memoryview(data), "file", (0, len(data))), (), Room(Budget(Limits()), len(data), 0))
+
+    assert [each.reason for each in found if isinstance(each, Fault)] == ["limit.time"]

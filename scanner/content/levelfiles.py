@@ -26,6 +26,7 @@ _PACKED_BY = re.compile(rb"ression(NoCompression|Snappy|Zlib|BZip2|LZ4(?:HC)?|Xp
 _DAMAGED = "nested.damaged"
 
 _LOG_BLOCK, _RECORD = 32 * KIB, 7  # bytes of a block of a log; in front of a record: checksum, length, kind
+_PIECE = MIB  # of a long record, which comes in pieces; each begins with the part that the one before ends with
 _WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4  # kinds of records
 _REUSED = 4  # kinds of RocksDB, in files that are written again, are those and this, with 4 more bytes in front
 
@@ -118,10 +119,12 @@ def is_log(data: memoryview) -> bool:
 def open_log(content: Content, room: Room) -> Iterator[Content | Fault]:
     """Records that lie in several blocks of a log, joined; all others are searched where they lie."""
     data, held = content.data, Portions(content, room)
-    parts: list[bytes] = []
+    parts: list[memoryview] = []
     begun = at = 0
     try:
         while at + _RECORD <= len(data):
+            if not at % _LOG_BLOCK:
+                room.take(0)
             kind, start, end = _record(data, at)
             left = _LOG_BLOCK - at % _LOG_BLOCK
             if left < _RECORD or (left < _RECORD + 4 and not kind):  # too little for a record
@@ -131,10 +134,14 @@ def open_log(content: Content, room: Room) -> Iterator[Content | Fault]:
                 parts, at = [], at + left
                 continue
             if kind in (_WHOLE, _FIRST):
-                parts, begun = [], at
-            parts.append(bytes(data[start:end]))
-            if kind == _LAST and len(parts) > 1:
-                yield from held.add(b"".join(parts), begun, min(end, len(data)), "leveldb-log")
+                parts = []
+            if kind != _WHOLE:
+                begun = begun if parts else at
+                parts.append(data[start:end])
+            if kind == _LAST or end - begun > _PIECE:
+                if len(parts) > 1:
+                    yield from held.add(b"".join(parts), begun, min(end, len(data)), "leveldb-log")
+                parts, begun = ([] if kind == _LAST else parts[-1:]), at
             at = end
     except Stop as stop:
         yield Fault(stop.reason, content.inside, len(data), stop.what)

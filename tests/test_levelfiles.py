@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import random
 import struct
 from collections.abc import Sequence
 
@@ -117,9 +118,15 @@ def test_packed_blocks_of_rocksdb_are_a_gap(name: bytes | None, expected: list[s
     assert reasons(data) == expected
 
 
-def log(*records: bytes, reused: bool = False) -> bytes:
-    """A log of records, cut where its blocks end."""
-    out, lead = b"", 11 if reused else 7
+def told(kind: int, body: bytes) -> bytes:
+    """A record of RocksDB that tells of the log itself."""
+    body = bytes([kind]) + body
+    return struct.pack("<IH", masked(crc32c(body)), len(body) - (5 if kind in (11, 131) else 1)) + body
+
+
+def log(*records: bytes, reused: bool = False, out: bytes = b"") -> bytes:
+    """A log of records behind others, cut where its blocks end."""
+    lead = 11 if reused else 7
     for record in records:
         first = True
         while first or record:
@@ -144,6 +151,27 @@ def test_records_of_a_log_are_joined(before: int, reused: bool) -> None:
     assert (data + inner_bytes(data)).count(MARK) >= 2
     assert inner_bytes(data).count(MARK) == (2 if before > 32768 - 80 else 1)
     assert reasons(data) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "kind"), [*((before, kind) for before in (0, 1) for kind in (10, 11, 130, 131)), (1, 9), (1, 77)]
+)
+def test_what_a_log_tells_of_itself_hides_no_record(before: int, kind: int) -> None:
+    """It is stepped over, whatever comes to be told."""
+    lead = log(*[b"a first one"] * before) + told(kind, b"what it tells, in a few bytes")
+    data = log(b"x" * 32_700 + MARK * 5, b"y" * 70_000, out=lead)
+
+    assert inner_bytes(data).count(MARK) == 5
+    assert reasons(data) == []
+
+
+@pytest.mark.parametrize("size", [20, 80_000])
+def test_a_log_that_packs_its_records_is_a_gap(size: int) -> None:
+    """However short it is; a text with a tab there is none."""
+    data = log(random.Random(1).randbytes(size), out=told(9, b"\7\0\0\0"))
+
+    assert reasons(data) == ["nested.unknown"]
+    assert list(opened(b"?" + data[1:])) == []
 
 
 def test_a_log_that_is_damaged_is_joined_where_it_is_not() -> None:

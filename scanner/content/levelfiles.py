@@ -28,7 +28,11 @@ _DAMAGED = "nested.damaged"
 _LOG_BLOCK, _RECORD = 32 * KIB, 7  # bytes of a block of a log; in front of a record: checksum, length, kind
 _PIECE = MIB  # of a long record, which comes in pieces; each begins with the part that the one before ends with
 _WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4  # kinds of records
-_REUSED = 4  # kinds of RocksDB, in files that are written again, are those and this, with 4 more bytes in front
+#: kinds of RocksDB's in files that are written again, with 4 more bytes in front, and which they stand for
+_REUSED = {5: _WHOLE, 6: _FIRST, 7: _MIDDLE, 8: _LAST, 11: 10, 131: 130}
+#: RocksDB's kinds that tell of the log itself: how records are packed, how long times are, which log came before
+_PACKED, _TIMES, _BEFORE = 9, 10, 130
+_TOLD = 256  # bytes of those, at most
 
 
 def open_table(content: Content, room: Room) -> Iterator[Content | Fault]:
@@ -107,11 +111,14 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
 
 
 def is_log(data: memoryview) -> bool:
-    """Whether a log of more than one block begins with a record whose checksum is right."""
-    if len(data) <= _LOG_BLOCK:
-        return False
+    """Whether a log of more than one block, or one that packs, begins with a record whose checksum is right."""
     kind, start, end = _record(data, 0)
-    if kind not in (_WHOLE, _FIRST) or not start < end <= _LOG_BLOCK or (kind == _FIRST and end != _LOG_BLOCK):
+    last = min(_LOG_BLOCK, len(data))
+    if kind in (_PACKED, _TIMES, _BEFORE):
+        may_be = end - start <= _TOLD and (kind == _PACKED or len(data) > _LOG_BLOCK)
+    else:
+        may_be = len(data) > _LOG_BLOCK and (kind == _WHOLE or (kind == _FIRST and end == last))
+    if not may_be or not start < end <= last:
         return False
     return masked(crc32c(bytes(data[_RECORD - 1 : end]))) == int.from_bytes(data[:4], "little")
 
@@ -119,6 +126,10 @@ def is_log(data: memoryview) -> bool:
 def open_log(content: Content, room: Room) -> Iterator[Content | Fault]:
     """Records that lie in several blocks of a log, joined; all others are searched where they lie."""
     data, held = content.data, Portions(content, room)
+    if data[_RECORD - 1] == _PACKED:
+        text = "records of the log are packed, which is not understood"
+        yield Fault("nested.unknown", content.inside, len(data), text)
+        return
     parts: list[memoryview] = []
     begun = at = 0
     try:
@@ -130,12 +141,12 @@ def open_log(content: Content, room: Room) -> Iterator[Content | Fault]:
             if left < _RECORD or (left < _RECORD + 4 and not kind):  # too little for a record
                 at += left
                 continue
-            if not _WHOLE <= kind <= _LAST or end > at + left:  # damaged, or not written yet
+            if not kind or end > at + left:  # damaged, or not written yet
                 parts, at = [], at + left
                 continue
-            if kind in (_WHOLE, _FIRST):
+            if kind not in (_MIDDLE, _LAST):
                 parts = []
-            if kind != _WHOLE:
+            if kind in (_FIRST, _MIDDLE, _LAST):
                 begun = begun if parts else at
                 parts.append(data[start:end])
             if kind == _LAST or end - begun > _PIECE:
@@ -151,6 +162,6 @@ def open_log(content: Content, room: Room) -> Iterator[Content | Fault]:
 def _record(data: memoryview, at: int) -> tuple[int, int, int]:
     """The kind of the record at *at*, and where its bytes begin and end."""
     kind, start = data[at + _RECORD - 1], at + _RECORD
-    if kind > _REUSED:
-        kind, start = kind - _REUSED, start + 4
+    if kind in _REUSED:
+        kind, start = _REUSED[kind], start + 4
     return kind, start, start + int.from_bytes(data[at + 4 : at + 6], "little")

@@ -168,6 +168,8 @@ def test_the_name_of_a_sparse_file_is_one_of_sparse_files_only(more: list[tuple[
         (b"p" * 155 + b"/config.json", {"at_345": b"p" * 155}),
         (b"root/.docker/config.json", {"at_257": b"ustar  \0", "at_345": b"root/.docker"}),
         (b"config.json", {"at_257": b"ustar  \0", "at_345": b"00000000000\0" * 2}),
+        (b"config.json", {"at_257": b"ustar  \0", "at_345": b"00000000000\0\0no number"}),
+        (b"root/config.json", {"at_257": b"ustar  \0", "at_345": b"root\0" + b"0" * 7 + b"\0no number"}),
         (b"config.json", {"at_257": b"ustar  \0", "at_345": b"root/\xff"}),
         (b"config.json", {"at_257": b"\0" * 8, "at_345": b"root/.docker"}),
     ],

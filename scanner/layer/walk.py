@@ -137,7 +137,8 @@ def _prefix(header: bytes) -> bytes:
     if header[257:263] == b"ustar\0":
         end = 476 if header[508:512] == b"tar\0" else 500  # star keeps times behind a shorter prefix
         return header[345:end].partition(b"\0")[0]
-    if header[257:265] != b"ustar  \0" or None not in (number(header[345:357]), number(header[357:369])):
+    times = header[345:357], header[357:369]  # one that begins with a zero is none
+    if header[257:265] != b"ustar  \0" or all(not each[0] or number(each) is not None for each in times):
         return b""
     prefix = header[345:500].partition(b"\0")[0]  # by a fault of older writers, where GNU's format has times
     return prefix if prefix.isascii() else b""

@@ -1053,12 +1053,11 @@ ARJ = bytes([30, 11, 1, 2, 0x10, 0, 2, 0]) + bytes(22) + b"a.arj\0"
         b"LRZI\0\6" + b"\0" * 40,
         b"BZ3v1" + b"\0\0\1\0" + b"\x98" * 40,
         b"SZDD\x88\xf0\x27\x33A\0" + b"\0" * 40,
-        b"DELTA\nSVN\2\0\0\xb2\x31\4\xa2" + b"\x90" * 40,
         bytes(range(1, 9)) + b"DUCK\x40" + b"\0" * 4096,
         bytes(1024) + b"\xe2\xe1\xf5\xe0" + bytes(8) + b"\x0c" + bytes(67) + b"\1" + bytes(3000),
     ],
     ids=["rar", "squashfs in another order", "old squashfs", "wim", "xar", "arj", "arj with a comment", "lha",
-         "ace", "zpaq", "lrzip", "bzip3", "compress.exe", "subversion", "duckdb", "erofs"],
+         "ace", "zpaq", "lrzip", "bzip3", "compress.exe", "duckdb", "erofs"],
 )
 def test_formats_that_are_not_understood_are_gaps(data: bytes) -> None:
     """Never silently clean."""
@@ -1076,7 +1075,6 @@ def test_an_encrypted_office_document_is_a_gap() -> None:
     "data",
     [
         b"BZh9 is how the magic of bzip2 begins",
-        b"DELTA\nSVN\1\0\0\x10\1\x10\x90some text of a file",
         b"Donald, DUCK: a text of no database at all, and more of it",
         bytes(1024) + b"\xe2\xe1\xf5\xe0" + bytes(8) + b"\x0c" + bytes(3000),
         b"\x1f\x8b\x08\xff" + b"\xff" * 40,

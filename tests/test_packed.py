@@ -157,6 +157,13 @@ FORMS: dict[str, Callable[[bytes], bytes]] = {
     "tar.gz": lambda data: gz(tar_of(file("e", data))),
 }  # fmt: skip
 
+def revision(head: bytes, key: bytes) -> bytes:
+    """A text of a revision of Subversion that LZ4 packed."""
+    plain = repeated(key)
+    packed = lz4.block.compress(plain, mode="high_compression", store_size=False)
+    return head + b"\nSVN\2\0\0\x50\3" + bytes([len(plain), len(packed)]) + packed + b"ENDREP\n"
+
+
 FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     **{f"script_with_{form}": (WHOLE, lambda key, pack=pack: SCRIPT + pack(text(key))) for form, pack in FORMS.items()},
     **{f"program_with_{form}": (WHOLE, lambda key, pack=pack: ELF + pack(text(key)) + ELF[:99])
@@ -265,6 +272,9 @@ FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "pdf_nine_filters": (SAID, lambda key: pdf(stream(_nine(text(key)), b"/Filter [" + b"/AHx " * 8 + b"/Fl]"))),
     "7z_behind_a_program": (SAID, lambda key: ELF + seven_zip()),
     "program_that_upx_packed": (SAID, lambda key: upx(ELF)),
+    "revision_of_subversion": (SAID, lambda key: revision(b"DELTA", key)),
+    "later_revision_of_subversion": (SAID, lambda key: revision(b"DELTA 1 0 45", key)),
+    "revision_of_subversion_behind_plain_text": (SAID, lambda key: b"PLAIN\nEND\nENDREP\n" + revision(b"DELTA", key)),
     "squashfs_behind_a_program": (SAID, lambda key: ELF + SQUASHFS),
     "cut_gzip_in_a_script": (SAID, lambda key: SCRIPT + gz(text(key) + random.Random(1).randbytes(20_000))[:-3000]),
     "cut_xz_in_a_script": (SAID, lambda key: SCRIPT + lzma.compress(random.Random(1).randbytes(20_000))[:9000]),
@@ -386,6 +396,14 @@ def test_a_file_may_end_anywhere(name: str) -> None:
 def test_what_only_speaks_of_upx_is_no_gap(tmp_path: Path) -> None:
     """Its magic is a word, as programs that look for it have it."""
     data = ELF + b"Info: This file is packed with the UPX executable packer\0UPX!\0" + ELF
+    path = write(tmp_path / "image.tar", image_of(layer({"a": data})).docker_archive())
+
+    assert outcome(path, fuzzing.new_key(random.Random(1))) == CLEAN
+
+
+def test_what_only_speaks_of_subversion_is_no_gap(tmp_path: Path) -> None:
+    """A difference that is packed by zlib or not at all, a program that writes the magic."""
+    data = b"DELTA\nSVN\1\0\0\x10\1\x10\x90some text of a file\nSVN\0" + ELF + b"SVN\0SVN\1SVN\2" + ELF
     path = write(tmp_path / "image.tar", image_of(layer({"a": data})).docker_archive())
 
     assert outcome(path, fuzzing.new_key(random.Random(1))) == CLEAN

@@ -26,7 +26,7 @@ MAGICS: dict[int, tuple[bytes, ...]] = {
         rb"x[\x01\x5e\x9c\xda][%s]" % b"".join(b"\\x%02x" % byte for byte in range(256) if byte & 6 in (2, 4)),
     ),
     4: (rb"\x28\xb5\x2f\xfd", rb"PK\x03\x04", rb"UPX!"),
-    5: (rb"\x04\x22\x4d\x18[\x40-\x7f]", rb"LZIP\x01"),
+    5: (rb"\x04\x22\x4d\x18[\x40-\x7f]", rb"LZIP\x01", rb"\nSVN\x02"),
     6: (rb"\xfd7zXZ\x00", rb"7z\xbc\xaf\x27\x1c"),
     7: (rb"Rar!\x1a\x07[\x00\x01]", rb"x[\x01\x5e\x9c\xda]\x00\x00\x00\xff\xff"),
     8: (rb"\x82SNAPPY\x00", rb"MSCF\x00\x00\x00\x00", rb"\x02\x21\x4c\x18..[\x00-\x80]\x00"),

@@ -30,7 +30,7 @@ _HEAD = 128
 _TELLING = 24  # bytes that tell a compressed stream
 #: first bytes that may be the start of something with an inside
 _FIRST = frozenset(b"\x1f\x28\x50\x21\x42\x53\x25\x30\x37\x68\x73\x52\x4c\x4d\x5d\x78")
-_FIRST |= frozenset(b"DO\x82\x02\x04\x60\x6d\x89\xd0\xd9\xed\xfd\xff\xfe\0")
+_FIRST |= frozenset(b"O\x82\x02\x04\x60\x6d\x89\xd0\xd9\xed\xfd\xff\xfe\0")
 #: of skippable frames of zstd, of zlib streams with a window smaller than git's own, of binary cpio
 _FIRST |= frozenset(range(0x50, 0x60)) | frozenset(range(0x08, 0x78, 0x10)) | frozenset(b"\xc7\x71")
 #: where the checksum of a tar header stands, and how it may begin

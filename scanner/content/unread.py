@@ -95,7 +95,7 @@ _FORMATS = (
     _Format(b"BZ3v1", "bzip3", _always),
     _Format(b"SZDD\x88\xf0\x27\x33", "COMPRESS.EXE", _always),
     _Format(b"UPX!", "UPX", _upx),
-    _Format(b"DELTA\nSVN\2", "Subversion's LZ4", _always),
+    _Format(b"\nSVN\2", "Subversion's LZ4", _always),  # behind a line that says what it is the difference to
     _Format(b"DUCK", "packing of DuckDB", _duckdb, at=8),
     _Format(b"\xe2\xe1\xf5\xe0", "compressed EROFS", _erofs, at=1024),
 )

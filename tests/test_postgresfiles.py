@@ -12,7 +12,7 @@ import lz4.frame
 import pytest
 import zstandard
 
-from scanner.content.postgresfiles import unpglz
+from scanner.content.postgresfiles import open_table, unpglz
 from scanner.content.words import Budget, Content, Fault, Room, Stop
 from scanner.limits import Limits
 from tests.test_content_formats import MARK, opened
@@ -192,6 +192,99 @@ def test_a_value_of_which_chunks_are_missing_gives_what_is_there() -> None:
 
     assert [encoding for encoding, _ in held(heap(*rows[:2], *rows[3:]))] == [("toast",)]
     assert held(heap(*rows[1:])) == []
+
+
+def noise(size: int) -> bytes:
+    """Bytes that no packer makes shorter."""
+    return random.Random(2).randbytes(size)
+
+
+@pytest.mark.parametrize("method", [0, 1])
+@pytest.mark.parametrize("gone", [slice(1, 2), slice(1, 3), slice(-1, None)])
+def test_a_packed_value_of_which_chunks_are_missing_is_a_gap(method: int, gone: slice) -> None:
+    """Nothing of it lies there as it is; a plain one is searched where it lies."""
+    rows = chunked(packed(noise(8000) + SPLIT * 90, method))
+    plain = chunked(MARK + FILLER[:9000], 16401)
+    del rows[gone], plain[gone]
+
+    assert reasons(heap(*plain)) == []
+    assert reasons(heap(*rows, *plain)) == ["nested.damaged"]
+
+
+def test_a_value_that_is_too_large_is_a_gap_and_costs_only_itself() -> None:
+    """Nothing is made for it, whatever it tells of its size."""
+    large = struct.pack("<I", (65 << 20) | 1 << 30) + lz4.block.compress(bytes(65 << 20), store_size=False)
+    data = heap(*chunked(large), *chunked(packed(LONG, 1), 16401))
+
+    assert [encoding for encoding, _ in held(data)] == [("lz4",)]
+    assert reasons(data) == ["nested.bytes"]
+
+
+def test_a_long_text_is_no_packed_value_that_is_too_large() -> None:
+    """Its first letters are those of such a size, but what follows refers to nothing."""
+    data = heap(*chunked(b"data" + FILLER * 70 + MARK))
+
+    assert [encoding for encoding, _ in held(data)] == [("toast",)]
+    assert reasons(data) == []
+
+
+@pytest.mark.parametrize("method", [0, 1])
+def test_what_comes_out_of_a_value_must_fit_before_it_is_made(method: int) -> None:
+    """The limit is that of all packed files of a layer."""
+    data = heap(*chunked(packed(noise(9000) + bytes(300_000), method)))
+    limits = Limits(nested_bytes=100_000)
+
+    assert [each.reason for each in opened(data, limits=limits) if isinstance(each, Fault)] == ["nested.bytes"]
+    assert not [each for each in opened(data, limits=limits) if isinstance(each, Content)]
+
+
+def test_tries_that_fail_take_time_and_count() -> None:
+    """Every fourth byte may begin a value that ends with the page, and comes out nearly."""
+    heads = b"".join(struct.pack("<II", (8192 - at) << 2 | 2, 1 << 20) + bytes(4) for at in range(24, 4224, 12))
+    page = struct.pack("<QHHHHHHI", 1 << 24, 0, 0, 24, 24, 8192, 0x2004, 0) + heads + bytes(2000)
+    page += b"\x7f" * (8192 - len(page))
+    late = Room(Budget(Limits()), len(page), time.monotonic() - 1)
+    soon = Room(Budget(Limits()), len(page), time.monotonic() + 60)
+
+    [fault] = open_table(Content(memoryview(page), "", (0, len(page))), late)
+    assert isinstance(fault, Fault)
+    assert fault.reason == "limit.time"
+    assert not list(open_table(Content(memoryview(page), "", (0, len(page))), soon))
+    assert soon.bytes > 100_000
+
+
+def test_rows_of_long_values_are_read_by_the_clock() -> None:
+    """Also while none of them is whole."""
+    data = heap(*(each for number in range(9) for each in chunked(FILLER[:9000], number)[1:]))
+
+    [fault] = open_table(Content(memoryview(data), "", (0, len(data))), Room(Budget(Limits()), 9, time.monotonic() - 1))
+    assert isinstance(fault, Fault)
+    assert fault.reason == "limit.time"
+
+
+def test_rows_that_claim_the_same_bytes_are_a_gap() -> None:
+    """What is deleted may be overwritten from any byte on, but not again and again."""
+    heads = b"".join(row(struct.pack("<III", 7, at, 2000 << 2), 3) for at in range(200))
+    whole = chunked(MARK + FILLER[:9000])
+    page = struct.pack("<QHHHHHHI", 1 << 24, 0, 0, 24, 24, 8192, 0x2004, 0) + heads
+    page += bytes(8192 - len(page))
+    [first, *_] = chunked(FILLER[:9000], 3)
+    overlaid = [first[:700] + each for each in whole]
+
+    assert reasons(page) == ["nested.damaged"]
+    assert sum(len(each.data) for each in opened(page) if isinstance(each, Content)) < 5 * len(page)
+    assert [encoding for encoding, _ in held(heap(*overlaid))] == [("toast",)]
+    assert reasons(heap(*overlaid)) == []
+
+
+def test_values_that_wait_for_chunks_are_counted() -> None:
+    """Each takes memory."""
+    rows = heap(*(row(struct.pack("<II", number, 1) + b"\x07xy", 3) for number in range(300)))
+
+    limits = Limits(nested_entries=200)
+
+    assert reasons(rows) == []
+    assert [each.reason for each in opened(rows, limits=limits) if isinstance(each, Fault)] == ["nested.entries"]
 
 
 def test_rows_that_only_look_like_long_values_are_nothing() -> None:

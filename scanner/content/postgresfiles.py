@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import chain, takewhile
 
 from scanner.content.buffer import Buffer, Portions
 from scanner.content.lz4frames import unlz4_block
-from scanner.content.words import Content, Fault, Room, Stop, no_room
+from scanner.content.words import Broken, Content, Fault, Room, Stop, no_room
+from scanner.limits import MIB
 
 _MAGIC, _CUSTOM = b"PGDMP", b"\1"
 _NUMBER = 5  # bytes of a number: its sign, which is 0, and four more
@@ -33,11 +35,25 @@ _CHUNK = re.compile(
     % tuple(b"".join(b"\\x%02x" % byte for byte in range(first, 256, step)) for first, step in ((0, 4), (3, 2))),
     re.DOTALL,
 )
+_LENGTH, _FIRST_REFERENCE = 4, 300  # bytes that tell of what is packed; of it that hold the first reference
 _CHUNK_HEAD, _WHOLE_CHUNK = 14, 1996  # bytes in front of a length; of every chunk but the last
 _MOST = 256  # bytes that one packed byte can make, and more
+_LARGEST = 64 * MIB  # of a value, as it is stored and as it comes out
 _CHECKED = 4096  # steps of the decoder between two looks at the clock
+_OVERLAID = 4  # rows that may claim the same bytes: what was there before is overwritten from any byte on
+_MISSING = "nested.damaged", "chunks of long values that are packed are missing or damaged"
+_HEAPED = "nested.damaged", f"more than {_OVERLAID} rows of long values claim the same bytes"
+_TOO_LARGE = "nested.bytes", "a long value is larger than 64 MiB"
 #: bytes, where they begin and end in the file, and what was undone
 _Value = tuple[bytes, int, int, str]
+
+
+@dataclass(slots=True)
+class _Chunks:
+    """Chunks of one value: where each begins and ends, by its number, and how many there are once the last is seen."""
+
+    places: dict[int, tuple[int, int]] = field(default_factory=dict)
+    count: int = 0
 
 
 def is_dump(head: bytes) -> bool:
@@ -103,18 +119,25 @@ def open_table(content: Content, room: Room) -> Iterator[Content | Fault]:
     Rows are told by their heads, without what the catalogue says of columns: those that are gone count too.
     """
     data, held = content.data, Portions(content, room)
+    gaps: set[tuple[str, str]] = set()
     try:
-        for plain, start, end, undone in chain(_packed(data, room), _chunked(data, room)):
-            yield from held.add(plain, start, end, undone)
+        for each in chain(_packed(data, room), _chunked(data, room)):
+            if isinstance(each, Broken):
+                gaps.add((each.reason, each.what))
+            else:
+                yield from held.add(*each)
     except Stop as stop:
-        yield Fault(stop.reason, content.inside, len(data), stop.what)
+        gaps.add((stop.reason, stop.what))
     yield from held.rest()
+    for reason, what in sorted(gaps):
+        yield Fault(reason, content.inside, len(data), what)
 
 
 def _packed(data: memoryview, room: Room) -> Iterator[_Value]:
     """Values that are packed within their rows."""
     at = 0
     while (found := _PACKED.search(data, at)) is not None:
+        room.look()
         start = found.start()
         end = start + (int.from_bytes(found[0], "little") >> 2)
         at = start + 1
@@ -125,56 +148,129 @@ def _packed(data: memoryview, room: Room) -> Iterator[_Value]:
             at = end
 
 
-def _chunked(data: memoryview, room: Room) -> Iterator[_Value]:
+def _chunked(data: memoryview, room: Room) -> Iterator[_Value | Broken]:
     """Values that are cut into chunks: packed ones of any size, plain ones of more than one chunk."""
-    waiting: dict[bytes, dict[int, tuple[int, int]]] = {}
+    waiting: dict[bytes, _Chunks] = {}
+    ends: list[int] = []
     for found in _CHUNK.finditer(data):
+        room.look()
         start, head = found.end(), found[0][_CHUNK_HEAD:]
         size = (int.from_bytes(head, "little") >> 2) - 4 if len(head) == 4 else (head[0] >> 1) - 1
         if not 0 < size <= _WHOLE_CHUNK or start % _PAGE + size > _PAGE:
             continue
-        number = int.from_bytes(found[2], "little")
-        chunks = waiting.setdefault(found[1], {})
-        chunks[number] = start, start + size
-        if size < _WHOLE_CHUNK and len(chunks) > number:
-            yield from _joined(data, waiting.pop(found[1]), room)
+        ends = [end for end in ends if end > found.start()]
+        if len(ends) == _OVERLAID:
+            yield Broken(*_HEAPED)
+            continue
+        ends.append(start + size)
+        value, number = found[1], int.from_bytes(found[2], "little")
+        last = size < _WHOLE_CHUNK
+        if last and value in waiting and waiting[value].count not in (0, number + 1):  # that was another value
+            yield from _joined(data, waiting.pop(value), room)
+        if value not in waiting:
+            room.entry()
+            waiting[value] = _Chunks()
+        chunks = waiting[value]
+        chunks.places[number] = start, start + size
+        if last:
+            chunks.count = number + 1
+        if len(chunks.places) == chunks.count:
+            yield from _joined(data, waiting.pop(value), room)
     for chunks in waiting.values():
         yield from _joined(data, chunks, room)
 
 
-def _joined(data: memoryview, chunks: dict[int, tuple[int, int]], room: Room) -> Iterator[_Value]:
+def _joined(data: memoryview, chunks: _Chunks, room: Room) -> Iterator[_Value | Broken]:
     """The value of those chunks, up to the first that is missing."""
-    room.entry()
-    there = [chunks[number] for number in takewhile(chunks.__contains__, range(len(chunks)))]
-    if there:
-        joined = b"".join(bytes(data[start:end]) for start, end in there)
+    count = max(chunks.count, *(number + 1 for number in chunks.places))
+    there = [chunks.places[number] for number in takewhile(chunks.places.__contains__, range(count))]
+    size = sum(end - start for start, end in there)
+    if size > _LARGEST:
+        yield Broken(*_TOO_LARGE)
+    elif there:
+        room.look(size)
+        joined = b"".join(data[start:end] for start, end in there)
         whole = min(there)[0], max(end for _, end in there)
-        if value := _unpacked(joined, room):
+        value = None
+        try:
+            if len(there) == count:
+                value = _unpacked(joined, room)
+            if value is None and _told(joined, (count + 1) * _WHOLE_CHUNK):
+                yield Broken(*_MISSING)
+        except Broken as broken:
+            yield broken
+        if value:
             yield value[0], *whole, value[1]
         elif len(there) > 1:
             yield joined, *whole, "toast"
 
 
 def _unpacked(stored: bytes, room: Room) -> tuple[bytes, str] | None:
-    """What a packed value holds behind its length, and what packed it; None if it is no such value."""
-    told = int.from_bytes(stored[:4], "little")
-    size, method, body = told & 0x3FFFFFFF, told >> 30, stored[4:]
-    if method > 1 or not len(body) < size <= _MOST * len(body):
+    """What a packed value holds behind its length, and what packed it; None if it is no such value.
+
+    Raises Broken if it is too large, and Stop.
+    """
+    told = _told(stored, len(stored))
+    if told is None:
         return None
+    size, method = told
+    if size > _LARGEST:
+        raise Broken(*_TOO_LARGE)
     if method:
-        plain = unlz4_block(body, size)
+        room.look(size)
+        plain = unlz4_block(stored[_LENGTH:], size)
         return (plain, "lz4") if len(plain) == size else None
-    unpacked = unpglz(body, size, room)
+    unpacked = unpglz(stored[_LENGTH:], size, room)
     return None if unpacked is None else (unpacked, "pglz")
 
 
+def _told(stored: bytes, most: int) -> tuple[int, int] | None:
+    """The size that a packed value of up to *most* bytes tells of what comes out, and the method; None if it is no
+    such value: nearly all others tell a size that cannot be, or refer at first to what is not there."""
+    told = int.from_bytes(stored[:_LENGTH], "little")
+    size, method = told & 0x3FFFFFFF, told >> 30
+    body = stored[_LENGTH : _LENGTH + _FIRST_REFERENCE]
+    if method > 1 or not body or not len(stored) - _LENGTH < size <= _MOST * (most - _LENGTH):
+        return None
+    return (size, method) if (_begins_lz4(body) if method else _begins_pglz(body)) else None
+
+
+def _begins_lz4(body: bytes) -> bool:
+    """Whether the first reference is to a byte before it, or is too far away to be looked at."""
+    literals, at = body[0] >> 4, 1
+    if literals == 15 and len(body) > 1:
+        literals, at = 15 + body[1], 2
+    if literals == 15 + 255:
+        return True
+    back = int.from_bytes(body[at + literals : at + literals + 2], "little")
+    return 0 < back <= literals
+
+
+def _begins_pglz(body: bytes) -> bool:
+    """The same, of PostgreSQL's own packer."""
+    if not body[0]:
+        return True
+    literals = (body[0] & -body[0]).bit_length() - 1
+    reference = body[1 + literals : 3 + literals]
+    return len(reference) == 2 and 0 < ((reference[0] & 0xF0) << 4 | reference[1]) <= literals
+
+
 def unpglz(data: bytes, size: int, room: Room) -> bytes | None:
-    """What PostgreSQL's own packer made of *size* bytes; None if it is not that. Raises Stop at the limit of time."""
-    out, at, end, steps = bytearray(), 0, len(data), 0
+    """What PostgreSQL's own packer made of *size* bytes; None if it is not that, which is counted. Raises Stop."""
+    out = bytearray()
+    if _unpglz(out, data, size, room):
+        return bytes(out)
+    room.take(len(out))  # bytes that are tried again and again are work, too
+    return None
+
+
+def _unpglz(out: bytearray, data: bytes, size: int, room: Room) -> bool:
+    """Unpack to *out*; whether that is all. Raises Stop."""
+    at, end, steps = 0, len(data), 0
     while at < end and len(out) < size:
         steps += 1
         if steps % _CHECKED == 0:
-            room.take(0)
+            room.look(len(out))
         control = data[at]
         at += 1
         if not control:  # eight bytes as they are
@@ -189,14 +285,14 @@ def unpglz(data: bytes, size: int, room: Room) -> bytes | None:
                 at += 1
                 continue
             if at + 2 > end:
-                return None
+                return False
             length, back = (data[at] & 15) + 3, (data[at] & 0xF0) << 4 | data[at + 1]
             at += 2
             if length == 18 and at < end:
                 length += data[at]
                 at += 1
             if not 0 < back <= len(out):
-                return None
+                return False
             piece = bytes(out[-back:][:length])
             out += (piece * (length // len(piece) + 1))[:length]
-    return bytes(out) if at >= end and len(out) == size else None
+    return at >= end and len(out) == size

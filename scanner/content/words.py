@@ -185,12 +185,16 @@ class Room:
 
     def take(self, count: int) -> None:
         """Count bytes that came out of something. Raises Stop."""
-        limits = self.budget.limits
         self.bytes += count
         self.budget.bytes += count
-        if self.budget.bytes > limits.nested_bytes:
+        self.look()
+
+    def look(self, more: int = 0) -> None:
+        """Look at the clock, and whether *more* bytes may come out, which are not counted yet. Raises Stop."""
+        limits = self.budget.limits
+        if self.budget.bytes + more > limits.nested_bytes:
             raise Stop("nested.bytes", f"more than {limits.nested_bytes} bytes are packed in the layer's files")
-        if self.bytes > max(RATIO_FREE, limits.nested_ratio * self.size):
+        if self.bytes + more > max(RATIO_FREE, limits.nested_ratio * self.size):
             raise Stop("nested.ratio", f"more than {limits.nested_ratio} times its size comes out of it")
         if time.monotonic() > self.deadline:
             raise Stop("limit.time", "unpacking it takes longer than the limit")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.errors import LeakscanError
+from scanner.errors import LeakscanError, UnusableFile
 from scanner.image.dockerfile import parse, read
 from scanner.image.recipe import recipe_of
 from scanner.oci import HistoryEntry
+from tests.builders import write
 
 SAMPLE = """\
 # syntax=docker/dockerfile:1.4
@@ -175,6 +178,24 @@ def test_a_file_that_is_no_dockerfile(tmp_path: Path) -> None:
     for path in (tmp_path / "binary", tmp_path / "nowhere", tmp_path):
         with pytest.raises(LeakscanError, match=path.name):
             read(path)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_an_ignore_file_is_a_file(make: Callable[[Path], None], tmp_path: Path) -> None:
+    """Nobody named it: whatever else has that name is passed over, and not waited for."""
+    recipe = write(tmp_path / "Dockerfile", b"FROM scratch\n")
+    make(tmp_path / ".dockerignore")
+
+    assert read(recipe).ignore == ()
+
+
+def test_an_ignore_file_that_is_no_text(tmp_path: Path) -> None:
+    """The message is of that file."""
+    recipe = write(tmp_path / "Dockerfile", b"FROM scratch\n")
+    write(tmp_path / ".dockerignore", b"a\0")
+
+    with pytest.raises(UnusableFile, match=r"/\.dockerignore is no \.dockerignore: it holds a null character"):
+        read(recipe)
 
 
 @given(st.text(alphabet="RUN <EOT\\\n#`='\"$ac", max_size=80))

@@ -100,17 +100,18 @@ class Dockerfile:
 
 def read(path: Path) -> Dockerfile:
     """The Dockerfile at *path* with its .dockerignore. Raises UnusableFile if they cannot be read or are no text."""
-    found = parse(_text(path), str(path))
+    found = parse(_text(path, "Dockerfile"), str(path))
     for ignore in (path.with_name(f"{path.name}.dockerignore"), path.with_name(".dockerignore")):
-        if os.path.exists(ignore):
-            return replace(found, ignore_path=str(ignore), ignore=_lines(_text(ignore)))
+        if os.path.isfile(ignore):  # nobody named it: a directory or a pipe of that name is passed over
+            return replace(found, ignore_path=str(ignore), ignore=_lines(_text(ignore, ".dockerignore")))
     return replace(found, ignore_path=str(path.with_name(".dockerignore")))
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, kind: str) -> str:
     raw = userfile.read(path, _LARGEST)
     if b"\0" in raw:
-        raise UnusableFile(f"{userfile.shown(path)} is no Dockerfile", "Give the Dockerfile of the image.")
+        what = f"{userfile.shown(path)} is no {kind}: it holds a null character"
+        raise UnusableFile(what, f"A {kind} is a text file.")
     return raw.decode("utf-8-sig", "surrogateescape")
 
 

@@ -11,6 +11,11 @@ from typing import Any
 
 import pytest
 
+from scanner.cli.caches import Cache, with_cache
+from scanner.errors import RegistryFault
+from scanner.image import withcache
+from scanner.image.model import OpenedImage
+from scanner.limits import Limits
 from tests.builders import (
     OCI_INDEX,
     OCI_MANIFEST,
@@ -155,10 +160,37 @@ def test_what_is_no_cache_in_a_registry(tmp_path: Path, leakscan: Leakscan, regi
 
     assert (wrong.returncode, "is no build cache" in wrong.stderr) == (3, True)
     assert (none.returncode, "has no such build cache" in none.stderr) == (3, True)
-    assert leakscan(path, "--cache-from", "type=registry,ref=Upper/Case").returncode == 2
-    path_given = leakscan(path, "--cache-from", tmp_path)
-    assert path_given.returncode == 2 and "is no reference of a registry" in path_given.stderr
-    assert leakscan(path, "--cache-from", "type=registry").returncode == 2
+
+
+def test_a_reference_that_is_none_is_told_with_the_reason(tmp_path: Path, leakscan: Leakscan) -> None:
+    """And with how caches are named where nothing better is known: not how images are."""
+    for given, reason, tip in (
+        ("type=registry,ref=Upper/Case", "Upper/Case is no image reference", "try upper/case"),
+        ("type=registry,ref=foo:bad tag", "foo:bad tag has no valid tag", "A tag is up to 128"),
+        ("type=registry", "an empty name is no image reference", "Write type=local,src=DIR or type=registry,ref=REF."),
+        (str(tmp_path), "is no image reference", "Write type=local,src=DIR or type=registry,ref=REF."),
+    ):
+        ran = leakscan("x.tar", "--cache-from", given)
+        assert ran.returncode == 2 and reason in ran.stderr and tip in ran.stderr
+
+
+def test_a_directory_of_a_cache_s_name_is_told_beside_the_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the registry said, with its tip, stays what it was."""
+    monkeypatch.chdir(tmp_path)
+    fault = RegistryFault("registry.denied", "it refuses", "Log in.")
+
+    def refused(*_: object) -> OpenedImage:
+        raise fault
+
+    monkeypatch.setattr(withcache, "add_remote_cache", refused)
+    (tmp_path / "cache").mkdir()
+
+    with pytest.raises(RegistryFault) as raised:
+        with_cache(OpenedImage.__new__(OpenedImage), Cache(reference="cache"), Limits())
+    assert raised.value is fault
+    assert fault.tip == "Log in. The directory of that name is type=local,src=cache"
 
 
 def test_a_part_of_a_cache_that_the_registry_lost(tmp_path: Path, leakscan: Leakscan) -> None:

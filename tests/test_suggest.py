@@ -100,6 +100,7 @@ def test_an_image_within_a_file_needs_the_word_for_it(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(images, "tags", lambda _form: ())
     (tmp_path / "image.tar").write_bytes(b"")
+    (tmp_path / "app").write_bytes(b"")
     for name in ("layout", "shop"):
         (tmp_path / name).mkdir()
     (tmp_path / "layout" / "oci-layout").write_bytes(b"")
@@ -107,6 +108,19 @@ def test_an_image_within_a_file_needs_the_word_for_it(tmp_path: Path, monkeypatc
     assert suggest.image("image.tar:shop:1") == "docker-archive:image.tar:shop:1"
     assert suggest.image("layout:1") == "oci-dir:layout:1"
     assert "oci-dir" not in suggest.image("shop:1")
+    assert "docker-archive" not in suggest.image("app:1")
+    assert "oci-dir" not in suggest.image("shop/../" * 511 + "shop:1")  # may not be looked into, here for its length
+
+
+def test_a_suggestion_that_fails_costs_no_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It comes last."""
+    monkeypatch.setattr(suggest, "image", lambda _reference: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["scan", "--format", "json", str(tmp_path / "none.tar")], standalone_mode=False)
+    assert '"reference": ' in capsys.readouterr().out
 
 
 def test_options_may_stand_before_a_command(tmp_path: Path) -> None:
@@ -125,6 +139,9 @@ def test_help_and_version_are_no_images(tmp_path: Path) -> None:
         run = leakscan(*asked, cwd=tmp_path)
         assert (run.returncode, run.stdout) == (0, leakscan(*option).stdout)
 
+    assert "unexpected extra argument (shop:1)" in leakscan("version", "shop:1", cwd=tmp_path).stderr
+    assert '"reference": "version"' in leakscan("scan", "version", "--format", "json", cwd=tmp_path).stdout
+    assert "unexpected extra argument (shop:1)" in leakscan("help", "shop:1", cwd=tmp_path).stderr
     (tmp_path / "help").write_bytes(b"no image")
     assert '"reference": "help"' in leakscan("help", "--quiet", "--format", "json", cwd=tmp_path).stdout
 

@@ -58,13 +58,14 @@ class CacheType(click.ParamType):  # type: ignore[type-arg]  # generic only in n
         return Cache(directory=Path(source))
 
     def _remote(self, name: str, param: click.Parameter | None, ctx: click.Context | None) -> Cache:
-        from scanner.image.reference import parse_reference, shown
+        from scanner.image.reference import GIVE, parse_reference
 
         name = name.removeprefix("registry:").removeprefix("docker://")
         try:
             parse_reference(name)
-        except InvalidReference:
-            self.fail(f"{shown(name)} is no reference of a registry: write {_FORMS}", param, ctx)
+        except InvalidReference as error:
+            tip = f"Write {_FORMS}." if error.tip == GIVE else error.tip  # that tip is of images, which may be files
+            self.fail(f"{error.what}. {tip}", param, ctx)
         return Cache(reference=name)
 
     def get_metavar(self, *_: Any, **__: Any) -> str:  # its arguments differ between releases of click
@@ -80,7 +81,6 @@ def with_cache(opened: OpenedImage, cache: Cache, limits: Limits) -> OpenedImage
     try:
         return add_remote_cache(opened, cache.reference, limits)
     except ImageUnavailable as error:
-        if not os.path.isdir(cache.reference):
-            raise
-        tip = f"The directory of that name is type=local,src={cache.reference}"
-        raise ImageUnavailable(error.what, tip) from None
+        if os.path.isdir(cache.reference):
+            error.tip = f"{error.tip} The directory of that name is type=local,src={cache.reference}".lstrip()
+        raise

@@ -25,8 +25,6 @@ from scanner.errors import LeakscanError, UnusableFile
 COMMANDS = (
     "scan", "verify", "audit", "worker", "serve", "builder", "rules", "baseline", "config", "cache", "completion",
 )  # fmt: skip
-#: what other programs have as commands, and the option that it is here
-_ASKED = {"help": "--help", "version": "--version"}
 
 
 class _ReaderGone(Exception):
@@ -74,8 +72,7 @@ class _Commands(click.Group):
             return super().invoke(ctx)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] in _ASKED and not os.path.exists(args[0]):  # a path that is there is an image
-            args = [*args[1:], _ASKED[args[0]]]
+        args = _asked(args)
         if args and args[0] not in COMMANDS and args[0] not in ("--help", "-h", "--version"):
             args = self._led(ctx, args)
         return super().parse_args(ctx, args)
@@ -94,6 +91,17 @@ class _Commands(click.Group):
             if word in COMMANDS and args.count(word) == 1 and "--" not in args and not os.path.exists(word):
                 return [word, *(each for each in args if each != word)]
         return ["scan", *args]
+
+
+def _asked(args: list[str]) -> list[str]:
+    """Options for `version` and `help [COMMAND]`, which other programs have as commands; whatever else follows either,
+    or a path of that name, it is an image."""
+    match args:
+        case ["version" as word] if not os.path.exists(word):
+            return ["--version"]
+        case ["help" as word, *command] if (not command or command[0] in COMMANDS) and not os.path.exists(word):
+            return [*command, "--help"]
+    return args
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -123,11 +123,12 @@ def scan(
     result, error = perform(asked)
     if error is not None:
         complain(error)
-        tell_near(image, error)
     if not quiet and targets and Target("text") not in targets:
         _remind(result)
     targets = targets or (Target("text"),)
     written = report(result, targets, unavailable=error is not None)
+    if error is not None:
+        tell_near(image, error)
     _tell_actions(result, targets, quiet)
     code = exit_code(result, allow_incomplete and error is None)
     sys.exit(code if written or code == EXIT_LEAKED else EXIT_INCOMPLETE)

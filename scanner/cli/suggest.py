@@ -20,7 +20,7 @@ def command(word: str, commands: Sequence[str]) -> str:
 
 def image(reference: str) -> str:
     """The file beside it, or the image of the engine, that *reference* may have meant; empty if none is near."""
-    from scanner.image.reference import Form, looks_like_path, path_and_tag, split_form
+    from scanner.image.reference import Form, looks_like_archive, looks_like_path, path_and_tag, split_form
 
     if reference.startswith(_STORAGE):
         return f"podman:{reference.removeprefix(_STORAGE).rpartition(']')[2]}"
@@ -28,8 +28,11 @@ def image(reference: str) -> str:
     if form is Form.STDIN or form is Form.REGISTRY or os.path.exists(rest):
         return ""
     path, tag = path_and_tag(rest)
-    if form is Form.ANY and tag and ((path / "oci-layout").is_file() or path.is_file()):  # one of several images in it
-        return f"{'oci-dir' if path.is_dir() else 'docker-archive'}:{rest}"
+    if form is Form.ANY and tag:  # one of several images in it; Path.is_file() raises where one may not look
+        if os.path.isfile(path / "oci-layout"):
+            return f"oci-dir:{rest}"
+        if os.path.isfile(path) and looks_like_archive(path.name):
+            return f"docker-archive:{rest}"
     prefix = reference.removesuffix(rest)
     folder, name = os.path.split(rest)
     if looks_like_path(rest) or form is Form.FILE or (folder and os.path.isdir(folder)):

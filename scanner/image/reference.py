@@ -26,7 +26,8 @@ _ARCHIVE_NAME = re.compile(r".*\.(?:tar|tgz|tbz2?|txz|tzst|gz|bz2|xz|zst|oci)", 
 _WORD = re.compile(r"[a-z0-9_.]+")
 _ARCHITECTURES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386", "armhf": "arm"}
 _VARIANTS = {"arm64": "v8", "arm": "v7", "amd64": "v1"}
-_FORMS = "a name such as alpine:3.20, the path of an archive or of an OCI directory, or - for standard input"
+#: the tip where nothing better is known
+GIVE = "Give a name such as alpine:3.20, the path of an archive or of an OCI directory, or - for standard input."
 
 
 class Form(StrEnum):
@@ -105,10 +106,10 @@ def parse_reference(text: str) -> Reference:
     if not colon or "/" in tag:
         name, colon, tag = rest, "", ""
     if len(text) > _REFERENCE_LENGTH or len(name) > _NAME_LENGTH:
-        raise InvalidReference("the image reference is too long", f"Give {_FORMS}.")
+        raise InvalidReference("the image reference is too long", GIVE)
     if _NAME.fullmatch(name) is None:
         lower = _NAME.fullmatch(name.lower()) is not None
-        tip = f"Names are lower case: try {shown(text.lower())}." if lower else f"Give {_FORMS}."
+        tip = f"Names are lower case: try {shown(text.lower())}." if lower else GIVE
         raise InvalidReference(f"{shown(text) or 'an empty name'} is no image reference", tip)
     if colon and _TAG.fullmatch(tag) is None:
         raise InvalidReference(f"{shown(text)} has no valid tag", "A tag is up to 128 letters, digits, _ . and -.")
@@ -134,7 +135,12 @@ def is_image_id(text: str) -> bool:
 
 def looks_like_path(text: str) -> bool:
     """Whether a person who wrote *text* meant a file; names of images do not look so."""
-    return text.startswith(("/", "./", "../", "~")) or text in (".", "..") or _ARCHIVE_NAME.fullmatch(text) is not None
+    return text.startswith(("/", "./", "../", "~")) or text in (".", "..") or looks_like_archive(text)
+
+
+def looks_like_archive(name: str) -> bool:
+    """Whether a file of that name is likely an archive."""
+    return _ARCHIVE_NAME.fullmatch(name) is not None
 
 
 def shown(text: str) -> str:

@@ -106,6 +106,17 @@ def test_a_value_in_several_places_is_one_credential() -> None:
     assert told == "shop:1 leaks 1 credential: Token in log:0, Token in log:1, Token in log:2, and 2 more places"
 
 
+def test_a_place_is_counted_once() -> None:
+    """However many values it has, and for however many platforms the image is."""
+    def told(*lines: int) -> str:
+        leaks = [{"gated": True, "title": "Token", "path": "log", "inside": [], "surface": "layer", "state": "live",
+                  "line": line, "secret": {"fingerprint": str(at)}} for at, line in enumerate(lines)]  # fmt: skip
+        return sentence(Image("shop:1", verdict=Verdict("sha256:0", Standing.LEAKED, findings=tuple(leaks))))
+
+    assert told(1, 1, 1, 1, 1) == "shop:1 leaks 5 credentials: Token in log:1"
+    assert told(1, 1, 1, 2, 3, 4).endswith(": Token in log:1, Token in log:2, Token in log:3, and 1 more place")
+
+
 def test_a_pod_with_clean_images_passes_without_a_word(place: Grounds) -> None:
     """Warnings are for what is not clean."""
     found = asked(place, review(pod(place.reference("clean"))))

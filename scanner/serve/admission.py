@@ -55,10 +55,10 @@ def sentence(image: Image, public_url: str = "") -> str:
     old = " by older rules" if verdict.stale else ""
     if verdict.standing is Standing.LEAKED:
         leaks = verdict.leaks
-        named = ", ".join(dict.fromkeys(_leak(each) for each in leaks[:_SHOWN]))
-        more = f", and {counted(len(leaks) - _SHOWN, 'more place')}" if len(leaks) > _SHOWN else ""
+        places = list(dict.fromkeys(map(_leak, leaks)))  # one place may have several, or be of several platforms
+        more = f", and {counted(len(places) - _SHOWN, 'more place')}" if len(places) > _SHOWN else ""
         secrets = len({each["secret"]["fingerprint"] for each in leaks})
-        return f"{name} leaks {counted(secrets, 'credential')}{old}: {named}{more}{link}"
+        return f"{name} leaks {counted(secrets, 'credential')}{old}: {', '.join(places[:_SHOWN])}{more}{link}"
     if verdict.standing is Standing.INCOMPLETE:
         why = escape.text(cut(", ".join(verdict.gaps), _GAP))
         again = "; it is scanned again" if image.asked else ""

@@ -8,7 +8,7 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from scanner.errors import UnusableFile
 
@@ -21,14 +21,19 @@ def read(path: Path, largest: int = LARGEST) -> bytes:
     """The bytes of *path*, a file or a pipe. Raises UnusableFile."""
     try:
         with open(path, "rb") as file:
-            content = file.read(largest + 1)
+            return bounded(file, shown(path), largest)
     except OSError as error:
         what = f"{shown(path)} cannot be read: {error.strerror or 'input/output error'}"
         raise UnusableFile(what, "Check the path, and that the file may be read.") from None
     except ValueError:  # a path with a null character
         raise UnusableFile(f"{shown(path)} is no path of a file") from None
+
+
+def bounded(file: BinaryIO, name: str, largest: int) -> bytes:
+    """The bytes of an open file. Raises UnusableFile naming *name* if it is too large, and OSError."""
+    content = file.read(largest + 1)
     if len(content) > largest:
-        raise UnusableFile(f"{shown(path)} is larger than {largest >> 20} MiB, which no such file is")
+        raise UnusableFile(f"{name} is larger than {largest >> 20} MiB, which no such file is")
     return content
 
 

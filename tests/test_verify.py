@@ -6,6 +6,7 @@ import base64
 import copy
 import io
 import json
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 
 from scanner import __version__
+from scanner.cli.main import cli
+from scanner.errors import UnusableFile
 from scanner.limits import Limits
 from scanner.verify.document import unrepeatable
 from tests.builders import BuiltImage, compress, file, image_of, layer, layout_members, tar_of, whiteout, write
@@ -271,6 +274,24 @@ def test_what_is_no_report(tmp_path: Path, leakscan: Leakscan, text: str) -> Non
 
     assert ran.returncode == 3
     assert ran.stderr.startswith("leakscan: this")
+
+
+def test_a_report_on_standard_input_has_the_limit_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the same is said of one that is larger: what is cut off is no JSON document, but that is not why."""
+    monkeypatch.setattr("scanner.cli.verify._LARGEST", 1 << 20)
+    raw = b'"' + b"a" * (1 << 20) + b'"'
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
+
+    for path in ("-", str(write(tmp_path / "report.json", raw))):
+        with pytest.raises(UnusableFile, match="is larger than 1 MiB"):
+            cli.main(["verify", path, "image.tar"], standalone_mode=False)
+
+
+def test_a_dockerfile_is_read_before_the_image(report: Path, leakscan: Leakscan) -> None:
+    """One that cannot be is wrong usage, whatever becomes of the image and the scan."""
+    ran = leakscan("verify", report, "--dockerfile", report.with_name("nowhere"), report.with_name("none.tar"))
+
+    assert ran.returncode == 2 and "nowhere cannot be read" in ran.stderr
 
 
 def test_a_setting_of_another_kind_is_told_and_no_crash() -> None:

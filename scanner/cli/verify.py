@@ -33,6 +33,7 @@ from scanner.report.output import Target
 if TYPE_CHECKING:
     from scanner.accept.policy import Policy
     from scanner.detect.known.parts import Known
+    from scanner.image.dockerfile import Dockerfile
     from scanner.request import Options
     from scanner.verify.claim import Check
 
@@ -68,17 +69,19 @@ def verify(
 
     Exit codes: 0 all confirmed, 1 something differs, 2 wrong usage, 3 something could not be read or repeated.
     """  # fmt: skip
+    from scanner.image.dockerfile import read
     from scanner.verify.claim import Outcome
     from scanner.verify.document import read_report, reference_of
 
     known = read_secrets(secrets, secrets_from, quiet)
+    recipe = read(dockerfile) if dockerfile else None
     document = read_report(_load(report))
     own = reference_of(document)
     reference = image or own
     if not reference:
         raise click.UsageError("The report is of an archive on standard input: name the image to read.")
     progress = sys.stderr.isatty() and not (quiet or no_progress)
-    given = _Given(reference, reference == own, known, tuple(caches), dockerfile, jobs, progress)
+    given = _Given(reference, reference == own, known, tuple(caches), recipe, jobs, progress)
     checks = _checks(given, document)
     told = put(Target(format_), [_text(checks) if format_ == "text" else _json(checks)])
     outcomes = {check.outcome for check in checks}
@@ -89,7 +92,9 @@ def verify(
 def _load(path: str) -> Any:
     """The JSON document in a file, or on standard input. Raises LeakscanError."""
     try:
-        return json.loads(userfile.read(Path(path), _LARGEST) if path != "-" else sys.stdin.buffer.read(_LARGEST + 1))
+        if path == "-":
+            return json.loads(userfile.bounded(sys.stdin.buffer, "standard input", _LARGEST))
+        return json.loads(userfile.read(Path(path), _LARGEST))
     except OSError as error:
         raise LeakscanError(f"standard input cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
@@ -104,7 +109,7 @@ class _Given:
     named: bool
     known: Sequence[Known]
     caches: Sequence[Cache]
-    dockerfile: Path | None
+    dockerfile: Dockerfile | None
     jobs: int
     progress: bool
 
@@ -160,9 +165,8 @@ def _word(value: Any) -> str | None:
 def _options(options: Options, settings: Any, given: _Given, accepted: Policy, ignored: bool) -> Options:
     """What was asked of the scan that a report is of, as far as it was given again."""
     from scanner.evidence import Severity
-    from scanner.image.dockerfile import read
 
-    recipe, path = read(given.dockerfile) if given.dockerfile else None, _word(settings.get("dockerfile"))
+    recipe, path = given.dockerfile, _word(settings.get("dockerfile"))
     return replace(
         options,
         fail_on=None if settings["fail_on"] == "never" else Severity(settings["fail_on"]),

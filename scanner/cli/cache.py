@@ -7,7 +7,8 @@ import os
 
 import click
 
-_COMPILED = "first-pass-*"
+#: compiled rules, one file for each set of them, and what else is prepared of them
+_COMPILED, _PREPARED = "first-pass-*.hsdb", "first-pass-*.json"
 
 
 @click.group()
@@ -31,12 +32,13 @@ def info(form: str) -> None:
 
     found, where = usage(entries_directory(os.environ)), str(entries_directory(os.environ))
     try:
-        compiled = [path.stat().st_size for path in cache_directory(os.environ).glob(_COMPILED)]
+        compiled, prepared = ([path.stat().st_size for path in cache_directory(os.environ).glob(pattern)]
+                              for pattern in (_COMPILED, _PREPARED))  # fmt: skip
     except OSError as error:
         raise LeakscanError(f"the cache cannot be looked at: {error.strerror}", "Check who owns it.") from None
     if form == "json":
         kinds = {kind: {"entries": number, "bytes": size} for kind, (number, size) in found.kinds.items()}
-        compiled_part = {"entries": len(compiled), "bytes": sum(compiled)}
+        compiled_part = {"entries": len(compiled), "bytes": sum(compiled + prepared)}
         document = {"directory": where, "bytes": found.bytes, "largest": LARGEST, "kinds": kinds,
                     "compiled_rules": compiled_part}  # fmt: skip
         click.echo(json.dumps(document, sort_keys=True))
@@ -45,7 +47,7 @@ def info(form: str) -> None:
     for kind, (number, size) in found.kinds.items():
         click.echo(f"  {kind + 's':<12}{number:>7}  {_size(size):>10}")
     click.echo(f"  {'together':<12}{'':>7}  {_size(found.bytes):>10} of {_size(LARGEST)} at most")
-    click.echo(f"  compiled rules beside it: {len(compiled)}, {_size(sum(compiled))}")
+    click.echo(f"  compiled rules beside it: {len(compiled)}, {_size(sum(compiled + prepared))}")
 
 
 @cache.command("clear", short_help="Remove all of it.")
@@ -57,9 +59,10 @@ def clear() -> None:
 
     try:
         freed = entries.clear(entries.entries_directory(os.environ))
-        for path in cache_directory(os.environ).glob(_COMPILED):
-            freed += path.stat().st_size
-            path.unlink(missing_ok=True)
+        for pattern in (_COMPILED, _PREPARED):
+            for path in cache_directory(os.environ).glob(pattern):
+                freed += path.stat().st_size
+                path.unlink(missing_ok=True)
     except OSError as error:
         raise LeakscanError(f"the cache cannot be cleared: {error.strerror}", "Check who owns it.") from None
     click.echo(f"removed {_size(freed)}")

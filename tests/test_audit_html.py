@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.audit import html
+from scanner.audit import html, report
 from scanner.audit import rows as audit_rows
 from scanner.audit.columns import COLUMNS, history, periods
 from scanner.audit.leaks import Image, Leak
@@ -111,6 +111,16 @@ def test_the_gate_is_the_reports(found: Audit) -> None:
     page = html.render([found], None, "sha256:0")
 
     assert "None of 6 images is known to leak." in page and 'class="tag' not in page
+
+
+def test_it_begins_as_the_text_does(found: Audit) -> None:
+    """Where nothing could be read, nothing is said to be known of any image."""
+    failed = [replace(entry, state=State.FAILED, digest="") for entry in found.entries[:2]]
+    for entries in ([], failed, failed[:1]):
+        audit = replace(found, entries=tuple(entries))
+        page, text = html.render([audit], Severity.LOW, "sha256:0"), report.text([audit], Severity.LOW)
+        head = "Nothing could be read." if entries else "There is no image to read."
+        assert head in page and f": {head.lower()}\n" in text
 
 
 @pytest.mark.parametrize("dark", [False, True])

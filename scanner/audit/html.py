@@ -14,6 +14,7 @@ from scanner import __version__
 from scanner.audit.columns import Column, history
 from scanner.audit.leaks import Image, layers_of, leaks_of
 from scanner.audit.overview import Overview, overview
+from scanner.audit.report import headline
 from scanner.audit.rows import built, gated, judged
 from scanner.audit.run import Audit
 from scanner.evidence import Severity, Verdict
@@ -64,7 +65,7 @@ def render(audits: Sequence[Audit], fail_on: Severity | None, rules_digest: str)
     registries = [_registry(each, fail_on) for each in audits]
     leaking = sum(each.overview.leaking for each in registries)
     images = sum(each.overview.images for each in registries)
-    whole = sum(each.overview.states[State.SCANNED] for each in registries)
+    whole, failed = (sum(each.overview.states[state] for each in registries) for state in (State.SCANNED, State.FAILED))
     every = whole == images and not any(each.interrupted for each in registries)
     found = Verdict.LEAKED if leaking else Verdict.CLEAN if every else Verdict.INCOMPLETE
     return markup.page(
@@ -73,7 +74,7 @@ def render(audits: Sequence[Audit], fail_on: Severity | None, rules_digest: str)
         version=__version__,
         verdict=found,
         name=cut(", ".join(each.host for each in audits), 200),
-        sentence=_sentence(leaking, images, whole),
+        sentence=_sentence(leaking, images, whole, failed),
         registries=registries,
         states=STATES,
         rules=rules_digest,
@@ -137,11 +138,8 @@ def _images(each: Audit, fail_on: Severity | None) -> Iterator[Image]:
         )
 
 
-def _sentence(leaking: int, images: int, whole: int) -> str:
+def _sentence(leaking: int, images: int, whole: int, failed: int) -> str:
+    head = headline(leaking, images, failed)
     left = images - whole
-    rest = f" {counted(left, 'image')} {'was' if left == 1 else 'were'} not, or not wholly, read." if left else ""
-    if leaking:
-        return f"{leaking:,} of {counted(images, 'image')} {'leaks' if leaking == 1 else 'leak'}.{rest}"
-    if not images:
-        return "There are no images."
-    return f"None of {counted(images, 'image')} is known to leak.{rest}"
+    rest = f" {counted(left, 'image')} {'was' if left == 1 else 'were'} not, or not wholly, read."
+    return f"{head[:1].upper()}{head[1:]}.{rest if left and failed < images else ''}"

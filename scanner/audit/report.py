@@ -15,6 +15,7 @@ from scanner.audit.run import Audit
 from scanner.audit.summary import Owner, Secret, Summary, summarize
 from scanner.evidence import Severity
 from scanner.report import escape
+from scanner.report.lines import counted
 from scanner.store.ledger import State
 
 FORMATS = ("text", "json", "csv")
@@ -113,15 +114,20 @@ def text(audits: Sequence[Audit], fail_on: Severity | None, summary: Summary | N
     return "\n".join(escape.line(line) for line in [*lines, ""]) + "\n"
 
 
+def headline(leaking: int, images: int, failed: int) -> str:
+    """What every report for people begins with, without the full stop."""
+    if not images:
+        return "there is no image to read"
+    if leaking:
+        return f"{leaking:,} of {counted(images, 'image')} {'leaks' if leaking == 1 else 'leak'}"
+    if failed == images:
+        return "nothing could be read"  # perhaps not even the names of images
+    return f"none of {counted(images, 'image')} is known to leak"
+
+
 def _head(found: Summary) -> list[str]:
     states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in found.counts.items())
-    head = f"{found.leaking} of {_many(found.references, 'image')} leak"
-    if not found.references:
-        head = "there is no image to read"
-    elif not found.leaking and found.counts[State.FAILED.value] == found.references:
-        head = "nothing could be read"  # perhaps not even the names of images
-    elif not found.leaking:
-        head = f"none of {_many(found.references, 'image')} is known to leak"
+    head = headline(found.leaking, found.references, found.counts[State.FAILED.value])
     lines = [f"{escape.text(', '.join(found.hosts))}: {head}.",
              f"  {states}; {_many(found.blobs, 'blob')} read by this process."]  # fmt: skip
     if found.secrets:

@@ -268,7 +268,9 @@ def test_a_token_is_issued(tmp_path: Path) -> None:
         (["--issue-token", "ci:read"], "--tokens"),
         (["--tokens", "t", "--issue-token", "ci:everything"], "scopes must be"),
         (["--tokens", "t", "--issue-token", "ci:read:soon"], "is no age"),
-        (["--tokens", "t", "--issue-token", "ci:read:0h"], "is no age"),
+        (["--tokens", "t", "--issue-token", "ci:read:0h"], "0h is an age of nothing. Give hours"),
+        (["--registry", "r.example", "--tokens", "t", "--audit-every", "0d"], "0d is an age of nothing. Give hours, "
+         "days or weeks: 12h, 30d, 8w, or never."),
         (["--tokens", "t", "--issue-token", "a b:read"], "name of a token"),
         (["--tokens", "t"], "--registry"),
         (["--registry", "r.example"], "nobody could pass"),

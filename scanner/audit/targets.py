@@ -103,8 +103,11 @@ def parse_list(lines: Iterable[str]) -> list[Target]:
 def parse_age(text: str) -> int:
     """Hours, of 12h, 30d or 8w. Raises InvalidReference."""
     found = _AGE.fullmatch(text)
-    if found is None or not int(found[1]):  # of no image, and no token, would be anything left
-        raise InvalidReference(f"{shown(text)} is no age", "Give hours, days or weeks: 12h, 30d, 8w.")
+    tip = "Give hours, days or weeks: 12h, 30d, 8w."
+    if found is None:
+        raise InvalidReference(f"{shown(text)} is no age", tip)
+    if not int(found[1]):  # no image is younger, and no token would ever be valid
+        raise InvalidReference(f"{shown(text)} is an age of nothing", tip)
     return int(found[1]) * _HOURS[found[2]]
 
 

@@ -168,7 +168,7 @@ def _seconds(every: str) -> float:
     try:
         return 0.0 if every == "never" else 3600.0 * parse_age(every)
     except InvalidReference as error:
-        raise click.UsageError(f"--audit-every: {error.what}. {error.tip}") from None
+        raise click.UsageError(f"--audit-every: {error.what}. {error.tip.removesuffix('.')}, or never.") from None
 
 
 def _tls(

@@ -60,7 +60,8 @@ def test_a_dash_is_told_as_standard_input(form):
     """For people; where programs read a name it is what was given."""
     made = replace(result(images=(reports.image(reference="-"),)), reference="-")
 
-    assert "standard input" in output.render(made, form, PLAIN)
+    text = output.render(made, form, PLAIN)
+    assert "standard input" in text and "<code>-</code>" not in text
     assert json.loads(render_json(made))["image"]["reference"] == "-"
 
 

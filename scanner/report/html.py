@@ -116,6 +116,7 @@ def values(result: ScanResult) -> dict[str, object]:
     return {
         "result": result,
         "version": __version__,
+        "called": called(result),
         "name": cut(called(result), _NAME),
         "sentence": _sentence(sentence(result, groups), called(result)),
         "closing": CLOSING[result.verdict],

@@ -30,7 +30,7 @@ from scanner.evidence import Confidence, Match, Secret, Severity
 from scanner.image.blob import Blob, BlobFile, spool
 from scanner.image.documents import parse, strings
 from scanner.image.source import open_image
-from scanner.limits import MIB, Limits
+from scanner.limits import GIB, MIB, Limits
 from scanner.request import Detection, Options
 from scanner.scan import scan
 from scanner.work.jobs import BlobJob, BlobOutcome
@@ -45,7 +45,10 @@ USTAR, GNU, V7 = b"ustar\x0000", b"ustar  \0", bytes(8)
 KEY_LENGTH = 28
 _BATCH = 500  # mutants that one set of workers scans
 KEY = re.compile(rb"\bKEY-[0-9a-f]{24}\b")
-LIMITS = Limits(layer_bytes=64 * MIB, image_bytes=256 * MIB, layer_seconds=20.0, image_seconds=60.0)
+#: workers are forked of a process that tests have made large: what it holds counts as theirs
+LIMITS = Limits(
+    layer_bytes=64 * MIB, image_bytes=256 * MIB, layer_seconds=20.0, image_seconds=60.0, worker_bytes=2 * GIB
+)
 
 
 class KeyDetector:

@@ -62,7 +62,7 @@ def _header(data: memoryview, room: Room) -> tuple[bytes, int]:
         if count < 0:
             count, (_, at) = -count, _number(data, at)
         for _ in range(count):
-            room.take(0)
+            room.look()
             size, at = _number(data, at)
             key, at = bytes(data[at : at + min(size, 64)]), at + max(0, size)
             size, at = _number(data, at)
@@ -77,7 +77,7 @@ def _blocks(data: memoryview, at: int, room: Room) -> Iterator[tuple[int, int, b
     mark = bytes(data[at : at + _MARK])
     at += _MARK
     while at < len(data):
-        room.take(0)
+        room.look()
         begin = at
         try:
             _, start = _number(data, at)
@@ -97,7 +97,7 @@ def _blocks(data: memoryview, at: int, room: Room) -> Iterator[tuple[int, int, b
 def _find(data: memoryview, mark: bytes, start: int, room: Room) -> int:
     """Where the mark stands next, the end of the file if nowhere. Raises Stop."""
     for at in range(start, len(data), _STEP):
-        room.take(0)
+        room.look()
         found = bytes(data[at : at + _STEP + _MARK - 1]).find(mark)
         if found >= 0:
             return at + found

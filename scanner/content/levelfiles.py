@@ -86,7 +86,7 @@ def _entries(index: bytes, room: Room) -> Iterator[tuple[int, int]]:
         raise Broken(_DAMAGED, "the index of the table is damaged")
     at = 0
     while at < end:
-        room.take(0)
+        room.look()
         _, at = _number(index, at)
         rest, at = _number(index, at)
         size, at = _number(index, at)
@@ -135,7 +135,7 @@ def open_log(content: Content, room: Room) -> Iterator[Content | Fault]:
     try:
         while at + _RECORD <= len(data):
             if not at % _LOG_BLOCK:
-                room.take(0)
+                room.look()
             kind, start, end = _record(data, at)
             left = _LOG_BLOCK - at % _LOG_BLOCK
             if left < _RECORD or (left < _RECORD + 4 and not kind):  # too little for a record

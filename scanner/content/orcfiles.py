@@ -89,7 +89,7 @@ def _chunks(data: memoryview, codec: str, end: int, most: int, room: Room) -> It
 def _row(data: memoryview, at: int, end: int, room: Room) -> Iterator[tuple[int, int, bool]]:
     """The chunks of a range. Raises Broken or Stop."""
     while at < end:
-        room.take(0)
+        room.look()
         head = int.from_bytes(data[at : at + _HEAD], "little")
         start, at = at + _HEAD, at + _HEAD + (head >> 1)
         yield min(start, end), min(at, end), not head & 1

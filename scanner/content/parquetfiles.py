@@ -158,7 +158,7 @@ class _Reader:
     def _value(self, kind: int, depth: int, element: bool = False) -> Any:
         self._values += 1
         if self._values % _CHECKED == 0:
-            self._room.take(0)
+            self._room.look()
         if kind in (_TRUE, _FALSE):  # of an element it stands by itself
             return int((self._byte() if element else kind) == _TRUE)
         if kind == _BYTE:

@@ -109,7 +109,7 @@ def _entries(data: memoryview, header: _Header, room: Room, faults: set[tuple[st
             if not table or table in seen:
                 continue
             seen.add(table)
-            room.take(0)  # a look at the clock
+            room.look()
             if table + (1 << header.bits) > len(data):
                 faults.add(_DAMAGED)
             for place in range(table, min(table + (1 << header.bits), len(data) - 7), width):

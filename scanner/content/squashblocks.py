@@ -106,7 +106,7 @@ class Blocks:
 
     def block(self, start: int, size: int, packed: bool, most: int) -> tuple[bytes, bool]:
         """What a block of *size* stored bytes holds, and whether that is sound and no more than *most*."""
-        self._room.take(0)
+        self._room.look()
         data = bytes(self.stored(start, size))
         return _DECODERS[self.head.compressor](data, most) if packed else (data[:most], size <= most)
 

@@ -154,7 +154,7 @@ def _read_directories(blocks: Blocks, tree: _Tree, room: Room) -> None:
             if place in seen:
                 continue
             seen.add(place)
-            room.take(0)
+            room.look()
             try:
                 if place not in tree.inodes:
                     room.entry()

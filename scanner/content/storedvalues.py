@@ -44,7 +44,7 @@ def open_redis(content: Content, room: Room) -> Iterator[Content | Fault]:
         for at in _places(data):
             if at < reached:
                 continue
-            room.take(0)  # a look at the clock
+            room.look()
             value, end = _string(data, at, room)
             if value is None:
                 continue
@@ -99,7 +99,7 @@ def unlzf(data: memoryview, size: int, room: Room) -> bytes | None:
     while at < end and len(out) <= size:
         steps += 1
         if steps % _CHECKED == 0:
-            room.take(0)
+            room.look()
         control = data[at]
         at += 1
         if control < 0x20:

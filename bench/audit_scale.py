@@ -23,17 +23,14 @@ from typing import Any
 
 from sqlalchemy import text as sql
 
+from bench.measure import Measure
+from bench.measure import run as measured
 from scanner.store.database import open_store
 from tests.kills import reset
 from tests.plenty import Planted, plenty
 from tests.postgres import Postgres, own_postgres
 from tests.registries import RealRegistry, docker_registry
 from tests.slowly import SlowRegistry, slowly
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from measure import Measure
-from measure import run as measured
 
 _COMMAND = (sys.executable, "-m", "scanner")
 

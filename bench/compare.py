@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.growth import image
+from bench.keeping import keep, load, machine
 from bench.measure import Measure, run
-from bench.results import keep, load, machine
 
 _OWN = (sys.executable, "-m", "scanner")
 _SCAN = (*_OWN, "--format", "json", "--no-progress")

@@ -22,8 +22,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from bench.keeping import FOLDER, keep
 from bench.measure import Measure, run
-from bench.results import FOLDER, keep
 
 _LARGE, _SMALL = 64 << 10, 1 << 10
 _FIRST_BYTES, _FIRST_MEMBERS = 32 << 20, 8_000

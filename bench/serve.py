@@ -29,6 +29,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,10 @@ def _state(client: httpx.Client, id_: str) -> str:
     return str(answer.json()["state"]) if answer.status_code == 200 else ""
 
 
+def _is_in(client: httpx.Client, id_: str, *states: str) -> bool:
+    return _state(client, id_) in states
+
+
 def _asked(client: httpx.Client, reference: str) -> str:
     """The id of a ticket for an image; empty if there is none, as when the registry does not answer in time."""
     answer = client.post("/v1/scans", json={"reference": reference})
@@ -132,17 +137,17 @@ def saturation(home: Path, registry: MemoryRegistry, seconds: float, callers: in
         tickets = []
         for number in range(20):
             reference = _put(registry, number, number % 2 == 0)
-            id_ = awaited(lambda reference=reference: _asked(client, reference))
+            id_ = awaited(partial(_asked, client, reference))
             known[client.get(f"/v1/scans/{id_}").json()["reference"]] = "leaked" if number % 2 == 0 else "clean"
             tickets.append(id_)
         for id_ in tickets:
-            awaited(lambda id_=id_: _state(client, id_) == "done")
+            awaited(partial(_is_in, client, id_, "done"))
         alone = _load(service.port, tokens["one"], known, callers, min(seconds, 5.0))
         _say(f"{callers} callers, nothing scanned", alone)
-        hostile = [awaited(lambda name=name: _asked(client, f"{registry.address}/hostile/{name}:1"))
+        hostile = [awaited(partial(_asked, client, f"{registry.address}/hostile/{name}:1"))
                    for name in ("zeros", "alike")]  # fmt: skip
         for id_ in hostile:
-            awaited(lambda id_=id_: _state(client, id_) == "running")
+            awaited(partial(_is_in, client, id_, "running"))
         memory: list[tuple[float, int]] = []
         with _sampled(service.process.pid, memory):
             loaded = _load(service.port, tokens["one"], known, callers, seconds)
@@ -363,13 +368,14 @@ def kills(home: Path, registry: MemoryRegistry, count: int, random_: random.Rand
             if client.get(f"/v1/scans/{id_}").status_code != 200:
                 lost.append(id_)
                 continue
-            states[str(awaited(lambda id_=id_: (found := _state(client, id_)) in ("done", "failed") and found))] += 1
+            awaited(partial(_is_in, client, id_, "done", "failed"))
+            states[_state(client, id_)] += 1
         again, digests = 0, sorted(set(traffic.asked.values()))
         for digest in digests:
             if traffic.look(client, digest) != traffic.expected[digest]:  # it was given up after three deaths
                 again += 1
-                id_ = awaited(lambda where=traffic.references[digest]: _asked(client, where))
-                awaited(lambda id_=id_: _state(client, id_) in ("done", "failed"))
+                id_ = awaited(partial(_asked, client, traffic.references[digest]))
+                awaited(partial(_is_in, client, id_, "done", "failed"))
         unsettled = [digest for digest in digests if traffic.look(client, digest) != traffic.expected[digest]]
         service.end()
     disk = _bytes(home)

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.results import keep
+from bench.keeping import keep
 from scanner import detection
 from scanner.content.words import Budget
 from scanner.detect.base import Detector, Trigger
@@ -36,7 +36,7 @@ from scanner.layer.expand import expand, map_blob, plain_digests
 from scanner.layer.walk import Piece, Walk
 from scanner.limits import MIB, Limits
 from scanner.report.json import render
-from scanner.request import Options
+from scanner.request import Detection, Options
 from scanner.scan import scan
 from scanner.work.inside import Inner, Search
 from scanner.work.jobs import BlobOutcome
@@ -117,7 +117,7 @@ def measure(archive: Path, most: int) -> Costs:
 
 
 def _layer(
-    costs: Costs, blob: Blob, rules: detection.Detection, compiled: bytes, limits: Limits, most: int
+    costs: Costs, blob: Blob, rules: Detection, compiled: bytes, limits: Limits, most: int
 ) -> None:
     costs.timed("read", lambda: [blob.read(at, MIB) for at in range(0, blob.size, MIB)])
     plain = blob

@@ -79,10 +79,11 @@ def _lzma(chance: random.Random, data: bytes) -> bytes:
 
 
 def _lz4(chance: random.Random, data: bytes) -> bytes:
-    return lz4.frame.compress(
+    packed: bytes = lz4.frame.compress(
         repeated(data), compression_level=9, block_size=chance.randrange(4, 8), block_linked=chance.random() < 0.5,
         content_checksum=chance.random() < 0.5, block_checksum=chance.random() < 0.5, store_size=chance.random() < 0.5,
     )  # fmt: skip
+    return packed
 
 
 def _legacy(_chance: random.Random, data: bytes) -> bytes:

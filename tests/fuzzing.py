@@ -369,7 +369,7 @@ def _odd_value(chance: random.Random, value: Any) -> None:
         place = chance.choice(list(value)) if isinstance(value, dict) else chance.randrange(len(value))
         inner = value[place]
         if not isinstance(inner, dict | list) or not inner or chance.random() < 0.3:
-            odd = (None, -1, 0, 1 << 70, 1.5, "", "x", [], {}, [None], {"a": 1}, True, "../../x", [[]], inner)
+            odd: list[Any] = [None, -1, 0, 1 << 70, 1.5, "", "x", [], {}, [None], {"a": 1}, True, "../x", [[]], inner]
             value[place] = chance.choice(odd)
             return
         value = inner

@@ -221,6 +221,6 @@ def planted(chosen: list[tuple[Planting, bytes]], large: int = 0) -> BuiltImage:
         else:
             first.append(file(f"srv/{planting.id}/{text}", b"x"))
     layers: tuple[BuiltLayer, ...] = (layer(*first, compression="gz"), layer(*last))
-    steps = [{"created_by": "COPY . /srv # buildkit"}, {"created_by": "RUN rm -f # buildkit"}, *history]
+    steps = [{"created_by": f"{step} # buildkit"} for step in ("COPY . /srv", "RUN rm -f")]
     config = {"config": {"Env": env, "Labels": labels}}
-    return image_of(*layers, config=config, history=steps, annotations=annotations)
+    return image_of(*layers, config=config, history=[*steps, *history], annotations=annotations)

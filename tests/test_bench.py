@@ -21,6 +21,17 @@ def test_the_stages_of_a_scan_are_told_apart() -> None:
     assert [stage for stage in STAGES if stage not in done.stdout] == ["expand"]
 
 
+def test_what_each_rule_costs_is_told(tmp_path: Path) -> None:
+    """On files of a directory."""
+    (tmp_path / "settings.py").write_bytes(b"timeout = 30\n" * 999)
+    command = [sys.executable, "-m", "bench.rules_report", str(tmp_path), "--rows", "3"]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1 + 1 + 3 + 1  # together, a head, the dearest, those that never fired
+
+
 def test_every_program_of_the_bench_is_told_of() -> None:
     """Whoever reads the papers, or runs make, finds it: others measure what nobody looks at."""
     told = "\n".join(path.read_text() for path in (ROOT / "Makefile", *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))

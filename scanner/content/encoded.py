@@ -56,13 +56,12 @@ class _Run:
 def decode_runs(content: Content, clues: Sequence[Clue], room: Room) -> Iterator[Content | Fault]:
     """A content for each encoded run that a clue points into."""
     done: set[tuple[str, int, int]] = set()
+    readings = [(clue, decode) for clue in clues for decode in _DECODERS.get(clue.kind, ())]
     try:
-        for clue in clues:
+        for clue, decode in readings:
             reached = 0
             for end in clue.ends:
-                if end <= reached or clue.kind not in _DECODERS:
-                    continue
-                run = _DECODERS[clue.kind](content.data, end, clue)
+                run = decode(content.data, end, clue) if end > reached else None
                 if run is None:
                     continue
                 reached = run.end
@@ -262,14 +261,14 @@ def _packed_text(
 
 
 def _wide(encoding: str, width: int, little: bool) -> Callable[[memoryview, int, Clue], _Run | None]:
-    """A decoder for text of *width* bytes for a character."""
+    """A decoder for text of *width* bytes for a character; the clue ends with one, without zeros behind it."""
     codec, own, other = _codec(encoding), _units_of(width, little), _units_of(width, not little)
-    shift = 1 - width if little else width - 1
+    zeros = width - 1
 
     def decode(data: memoryview, end: int, _clue: Clue) -> _Run | None:
-        start, stop = _wide_run(data, end, width, own)
+        start, stop = _wide_run(data, end + zeros if little else end, width, own)
         # read the other way round, the text is there too, but for a character at one end
-        first, last = _wide_run(data, end + shift, width, other)
+        first, last = _wide_run(data, end if little else end + zeros, width, other)
         if stop <= start or last - first > stop - start:
             return None
         plain = bytes(data[start:stop]).decode(codec, "replace").encode()
@@ -452,16 +451,15 @@ def _quoted_part(data: memoryview, end: int, _clue: Clue) -> _Run | None:
     return _Run(start, stop, plain, "quoted-printable", lambda low, high: _span(raw, _QUOTED, _unquoted, low, high))
 
 
-_DECODERS: dict[str, Callable[[memoryview, int, Clue], _Run | None]] = {
-    "base64": _base64,
-    "hex": _hex,
-    "utf-16le": _wide("utf-16le", 2, True),
-    "utf-16be": _wide("utf-16be", 2, False),
-    "utf-32le": _wide("utf-32le", 4, True),
-    "utf-32be": _wide("utf-32be", 4, False),
-    "escapes": _replaced("json-string", _STRING_ESCAPE, _string),
-    "url": _replaced("url", _URL_ESCAPE, _percent),
-    "quoted": _quoted_part,
-    "html": _replaced("html", _HTML_ESCAPE, _entity),
-    **{kind: _packed_text(kind, *known) for kind, known in letters.KINDS.items()},
+#: by the kind of a clue; text of wide characters may be read in either byte order
+_DECODERS: dict[str, tuple[Callable[[memoryview, int, Clue], _Run | None], ...]] = {
+    "base64": (_base64,),
+    "hex": (_hex,),
+    "utf-16": (_wide("utf-16le", 2, True), _wide("utf-16be", 2, False)),
+    "utf-32": (_wide("utf-32le", 4, True), _wide("utf-32be", 4, False)),
+    "escapes": (_replaced("json-string", _STRING_ESCAPE, _string),),
+    "url": (_replaced("url", _URL_ESCAPE, _percent),),
+    "quoted": (_quoted_part,),
+    "html": (_replaced("html", _HTML_ESCAPE, _entity),),
+    **{kind: (_packed_text(kind, *known),) for kind, known in letters.KINDS.items()},
 }

@@ -26,7 +26,7 @@ _LONGEST, _WORD = 1000, 40
 _PORTION = 1 << 16
 #: what stands between a word and a value for the first pass: something that ends a word, then a run with a digit
 _RUN = (
-    rb"[^A-Za-z0-9](?:[A-Za-z_+/=~.-]{0,19}[0-9][A-Za-z0-9_+/=~.-]{6}|[A-Za-z_+/=~.-]{12,40}[0-9]|[A-Za-z+/]{28})"
+    rb"[^A-Za-z0-9](?:[A-Za-z_+/=~.-]*[0-9][A-Za-z0-9_+/=~.-]{6}|[A-Za-z_+/=~.-]{12,}[0-9]|[A-Za-z+/]{28})"
 )
 #: the sign of an assignment right behind a word, in quotes or not
 _ASSIGNED = rb"[\"'\]]{0,2}[ \t]{0,4}[:=][ \t]{0,4}[\"']?"

@@ -6,8 +6,10 @@ import operator
 import re
 import struct
 from array import array
-from collections.abc import Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
@@ -23,8 +25,7 @@ from scanner.evidence import Match
 #: the engine's version
 ENGINE = str(hyperscan.__version__)  # type: ignore[attr-defined]
 _FIRST_LINES = 1024
-_END_BITS = 40  # of a number that holds a trigger and where it ended
-_END_MASK = (1 << _END_BITS) - 1
+_NOBODY = -1  # owner of what is not looked for
 #: a whole line that is none of INI: no comment, section or indented line, and without a delimiter; with the newline
 #: before it, to which `re` skips
 _NO_SETTING = re.compile(rb"\n[^ \t\r\n#;\[=:][^=:\n]*\n")
@@ -217,8 +218,6 @@ class FirstPass:
         self._aside: list[SetAside] = []
         tallies: list[Tally] = [detector.tally for detector in detectors if hasattr(detector, "tally")]
         self._tallies = {id(tally): tally for tally in tallies}
-        self._owners = [each.owner for each in self.owned for _ in range(each.triggers)]
-        self._structural = [each.structural for each in self.owned for _ in range(each.triggers)]
         self._by_path = tuple(_by_path(detectors))
         #: whether what one content holds tells nothing about the same bytes in another folder
         self.by_whole_path = any(getattr(each, "by_whole_path", False) for each in detectors)
@@ -229,9 +228,21 @@ class FirstPass:
         for _, database in databases:
             database.scratch = hyperscan.Scratch(database)
         self._databases: tuple[tuple[Group, Any], ...] = (*(base._databases if base else ()), *databases)
-        self._events = array("Q")  # trigger and end in one number: a hostile content has millions
-        events = self._events
-        self._on_match = lambda trigger, _start, end, _flags, _context: events.append(trigger << _END_BITS | end)
+        #: by owner, where its triggers ended; in arrays, as a hostile content has millions of places
+        self._ends: defaultdict[int, array[int]] = defaultdict(partial(array, "Q"))
+        self._in_contents = self._recorder(False)
+        self._in_structure = self._recorder(True)
+
+    def _recorder(self, structure: bool) -> Callable[[int, int, int, int, object], None]:
+        """What the engine calls for each place."""
+        ends = self._ends
+        owners = [_NOBODY if structure and not each.structural else each.owner
+                  for each in self.owned for _ in range(each.triggers)]  # fmt: skip
+
+        def record(trigger: int, _start: int, end: int, _flags: int, _context: object) -> None:
+            ends[owners[trigger]].append(end)
+
+        return record
 
     def claimants(self, path: str) -> list[int]:
         """The numbers of the detectors that look at a content because it is called *path*."""
@@ -243,26 +254,21 @@ class FirstPass:
         *structure* tells that these are headers and padding around members: names and paths, which hold neither
         quoted strings nor settings, and are not encoded.
         """
-        del self._events[:]  # a pass that ran out of memory left some
+        self._ends.clear()  # a pass that ran out of memory left some
+        record = self._in_structure if structure else self._in_contents
         for group, database in self._databases:
             if group is Group.SETTINGS and (structure or not _may_be_settings(data, path)):
                 continue
-            database.scan(data, match_event_handler=self._on_match)
-        claimed = [] if structure or not path else self.claimants(path)
-        self.fired = ()
-        if not self._events and not claimed:
-            return []
-        ends = {owner: array("Q") for owner in claimed}
-        for event in self._events:
-            trigger = event >> _END_BITS
-            if not structure or self._structural[trigger]:
-                owner, end = self._owners[trigger], event & _END_MASK
-                if (places := ends.get(owner)) is None:
-                    ends[owner] = array("Q", (end,))
-                elif not places or places[-1] != end:
-                    places.append(end)
-        del self._events[:]
+            database.scan(data, match_event_handler=record)
+        ends = dict(self._ends)
+        ends.pop(_NOBODY, None)
+        if not structure and path:
+            for owner in self.claimants(path):
+                ends.setdefault(owner, array("Q"))
         self.fired = ends.keys()
+        if not ends:
+            return []
+        self._ends.clear()
         found: list[Match] = []
         confirm = self._explained if self.explain else self._confirmed
         for owner, places in ends.items():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from scanner.detect.spans import Suppressed
 from scanner.evidence import Match
 
 
@@ -76,6 +78,20 @@ class Detector(Protocol):
                 what an assignment looks like. Undecodable bytes are surrogate-escaped.
         """
         ...
+
+
+class Explaining(ABC):
+    """Most detectors: what they confirm is what they explain, without what was judged to be no secret."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def explain(self, data: memoryview, ends: Sequence[int], path: str, /) -> Iterator[Match | Suppressed]:
+        """As `confirm`, with what was judged to be no secret, and why."""
+
+    def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
+        """The matches in *data*, each once (`Detector`)."""
+        return (found for found in self.explain(data, ends, path) if isinstance(found, Match))
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scanner.detect import dialect, plausible
-from scanner.detect.base import Trigger
+from scanner.detect.base import Explaining, Trigger
 from scanner.detect.context import Context, context_of
 from scanner.detect.spans import Suppressed, escape_before, in_picture, ranges
 from scanner.errors import RulePackError
@@ -120,7 +120,7 @@ def issuers_of(rows: Sequence[Any], where: str) -> tuple[Issuer, ...]:
     return tuple(found)
 
 
-class ContextDetector:
+class ContextDetector(Explaining):
     """Runs all rows at once (`base.Detector`). Compiled at first use, and again in each process it is sent to."""
 
     def __init__(self, issuers: Sequence[Issuer]) -> None:
@@ -136,10 +136,6 @@ class ContextDetector:
     def triggers(self) -> Sequence[Trigger]:
         """One for each word."""
         return tuple(_triggers(self.issuers))
-
-    def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
-        """The matches in *data*, each once (`base.Detector`)."""
-        return (found for found in self.explain(data, ends, path) if isinstance(found, Match))
 
     def explain(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match | Suppressed]:
         """As `confirm`, with what was judged to be no secret, and why."""

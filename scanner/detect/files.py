@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from scanner.detect import plausible
-from scanner.detect.base import Trigger
+from scanner.detect.base import Explaining, Trigger
 from scanner.detect.spans import Suppressed
 from scanner.evidence import Confidence, Match, Secret, Severity
 
@@ -61,7 +61,7 @@ KINDS = (
 )  # fmt: skip
 
 
-class FileDetector:
+class FileDetector(Explaining):
     """Contents that are one word (`base.Detector`)."""
 
     @property
@@ -71,10 +71,6 @@ class FileDetector:
             Trigger(rb"^[!-~]{6,4096}[ \t\r]{0,2}\n?$"),
             Trigger(rb"^(?:[A-Za-z0-9+/]{64}\r?\n){1,20}[A-Za-z0-9+/=]{0,64}\r?\n?$"),
         )
-
-    def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
-        """The match in *data*, if any (`base.Detector`)."""
-        return (found for found in self.explain(data, ends, path) if isinstance(found, Match))
 
     def explain(self, data: memoryview, _ends: Sequence[int], path: str) -> Iterator[Match | Suppressed]:
         """As `confirm`, with what was judged to be no secret, and why."""

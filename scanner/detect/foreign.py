@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from scanner.detect import plausible
-from scanner.detect.base import Trigger
+from scanner.detect.base import Explaining, Trigger
 from scanner.detect.dialect import compile_bytes
 from scanner.detect.spans import Suppressed, ranges
 from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
@@ -93,7 +93,7 @@ def compiled(pattern: str) -> Any:
     return compile_bytes(pattern.encode("ascii"))
 
 
-class ForeignDetector:
+class ForeignDetector(Explaining):
     """Runs one such rule (`base.Detector`). Compiled at first use, and again in each process it is sent to."""
 
     def __init__(self, rule: ForeignRule) -> None:
@@ -112,10 +112,6 @@ class ForeignDetector:
     def by_whole_path(self) -> bool:
         """Whether the path of a content decides, beyond its name and folder (`firstpass.FirstPass.by_whole_path`)."""
         return bool(self.rule.path) or any(each.paths for each in self.rule.allowlists)
-
-    def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
-        """The matches in *data*, each once (`base.Detector`)."""
-        return (found for found in self.explain(data, ends, path) if isinstance(found, Match))
 
     def explain(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match | Suppressed]:
         """As `confirm`, with what an allowlist or the entropy lets pass, and why."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from scanner.detect import plausible
-from scanner.detect.base import Trigger
+from scanner.detect.base import Explaining, Trigger
 from scanner.detect.context import Context, context_of
 from scanner.detect.spans import Suppressed, amid_zeros, in_table, ranges
 from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
@@ -92,7 +92,7 @@ class _Login(NamedTuple):
     word: int
 
 
-class LoginDetector:
+class LoginDetector(Explaining):
     """Passwords beside their users (`base.Detector`)."""
 
     @property
@@ -104,10 +104,6 @@ class LoginDetector:
             Trigger(b"(?:" + _WORDS + rb")[0-9]{0,2}[\"'\])]{0,2}" + value, caseless=True),
             Trigger(b"(?:" + foreign + b")" + value),
         )
-
-    def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
-        """The matches in *data*, each once (`base.Detector`)."""
-        return (found for found in self.explain(data, ends, path) if isinstance(found, Match))
 
     def explain(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match | Suppressed]:
         """As `confirm`, with what was judged to be no secret, and why."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from scanner.detect import plausible
-from scanner.detect.base import Trigger
+from scanner.detect.base import Explaining, Trigger
 from scanner.detect.spans import Suppressed
 from scanner.evidence import Confidence, Evidence, Match, Secret, Severity
 
@@ -45,17 +45,13 @@ class _Entry:
     encoded: bool
 
 
-class ManifestDetector:
+class ManifestDetector(Explaining):
     """Values of Kubernetes Secrets (`base.Detector`)."""
 
     @property
     def triggers(self) -> Sequence[Trigger]:
         """The line that says that it is a Secret."""
         return (Trigger(rb"kind[\"']?[ \t]{0,4}:[ \t]{0,4}[\"']?secret[\"', \t\r]{0,3}\n", caseless=True),)
-
-    def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
-        """The matches in *data*, each once (`base.Detector`)."""
-        return (found for found in self.explain(data, ends, path) if isinstance(found, Match))
 
     def explain(self, data: memoryview, ends: Sequence[int], _path: str) -> Iterator[Match | Suppressed]:
         """As `confirm`, with what was judged to be no secret, and why."""

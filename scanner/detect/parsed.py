@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 
 from scanner.detect import plausible
-from scanner.detect.base import Trigger
+from scanner.detect.base import Explaining, Trigger
 from scanner.detect.filekinds import SECRET, FileKind, FileKinds, Holds
 from scanner.detect.formats import Field, Fields
 from scanner.detect.spans import Suppressed
@@ -74,7 +74,7 @@ _ENCRYPTED = re.compile(rb"\{[A-Za-z0-9+/=\s]{20,}\}|[A-Za-z0-9+/]{40,}={0,2}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_\s-]{4,}={0,2}")
 
 
-class ParsedFileDetector:
+class ParsedFileDetector(Explaining):
     """Secret fields of credential files (`base.Detector`, `base.PathDetector`).
 
     Args:
@@ -93,10 +93,6 @@ class ParsedFileDetector:
     def claims(self, path: str) -> bool:
         """Whether *path* may name a credential file."""
         return self._kinds.claims(path)
-
-    def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
-        """The matches in *data*, each once (`base.Detector`)."""
-        return (found for found in self.explain(data, ends, path) if isinstance(found, Match))
 
     def explain(self, data: memoryview, _ends: Sequence[int], path: str) -> Iterator[Match | Suppressed]:
         """As `confirm`, with what was judged to be no secret, and why."""

@@ -19,7 +19,7 @@ from scanner.detect.assigned import (
     judge_random,
     judge_url_password,
 )
-from scanner.detect.base import Detector, Trigger
+from scanner.detect.base import Detector, Explaining, Trigger
 from scanner.detect.checks import CHECKS
 from scanner.detect.context import Context, context_of
 from scanner.detect.contextual import ContextDetector
@@ -114,7 +114,7 @@ def detectors(pack: RulePack) -> tuple[Detector, ...]:
     return (*rules, *(Unpublished(guess, known) for guess in guesses), ParsedFileDetector(known))
 
 
-class PatternDetector:
+class PatternDetector(Explaining):
     """Runs one rule (`base.Detector`). Compiled at first use, and again in each process it is sent to."""
 
     def __init__(self, rule: Rule, known: Mapping[str, str] | None = None) -> None:
@@ -129,10 +129,6 @@ class PatternDetector:
     def triggers(self) -> Sequence[Trigger]:
         """The one expression of the first pass. Raises RulePackError if none can be made."""
         return (self.rule.first_pass,)
-
-    def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
-        """The matches in *data*, each once (`base.Detector`)."""
-        return (found for found in self.explain(data, ends, path) if isinstance(found, Match))
 
     def explain(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match | Suppressed]:
         """As `confirm`, with what was judged to be no secret, and why."""

@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from scanner.detect.base import Detector, Trigger
+from scanner.detect.base import Detector, Explaining, Trigger
 from scanner.detect.spans import Suppressed
 from scanner.evidence import Match
 
 
 @dataclass(frozen=True, slots=True)
-class Unpublished:
+class Unpublished(Explaining):
     """Another detector without what is known to everybody (`base.Detector`).
 
     Attributes:
@@ -27,12 +27,6 @@ class Unpublished:
     def triggers(self) -> Sequence[Trigger]:
         """Those of the detector."""
         return self.detector.triggers
-
-    def confirm(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match]:
-        """The matches of the detector whose value is nowhere published."""
-        for match in self.detector.confirm(data, ends, path):
-            if hashlib.sha256(match.secret.reveal()).hexdigest() not in self.known:
-                yield match
 
     def explain(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match | Suppressed]:
         """As `confirm`, with what was judged to be no secret, and why, as far as the detector says it."""

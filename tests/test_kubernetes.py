@@ -16,7 +16,8 @@ from scanner.serve import review as reviews
 from scanner.serve.admission import decided, sentence
 from scanner.serve.images import Image
 from scanner.serve.podspec import KINDS, Unreadable, Use, uses
-from scanner.serve.review import Answer, NoReview
+from scanner.serve.refusal import Refused
+from scanner.serve.review import Answer
 from scanner.serve.words import Effect, Policy, Scope, Standing, Verdict
 from tests.admitting import UNKNOWN, Grounds, grounds, leaking
 from tests.builders import image_of, layer
@@ -489,5 +490,5 @@ def test_names_of_a_pod_cannot_forge_a_message(place: Grounds) -> None:
 def test_a_denial_alone_has_a_status() -> None:
     """allowed with a status would be read by nobody."""
     assert "status" not in reviews.document("u", Answer(True, "why"))["response"]
-    with pytest.raises(NoReview):
+    with pytest.raises(Refused):
         reviews.parse(b"{}")

@@ -5,7 +5,6 @@ Source: goharbor/pluggable-scanner-spec, versions 1.0 to 1.2.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ from scanner.image.registry.credentials import Login
 from scanner.image.registry.names import is_host
 from scanner.oci import is_digest
 from scanner.serve.logins import basic_login
+from scanner.serve.refusal import Refused, json_object
 
 METADATA = "application/vnd.scanner.adapter.metadata+json; version=1.0"
 RESPONSE = "application/vnd.scanner.adapter.scan.response+json; version=1.0"
@@ -35,14 +35,6 @@ _IMAGES = (
 _SCANNER = {"name": "leakscan", "vendor": "leakscan", "version": __version__}
 _REQUESTS = ("application/vnd.scanner.adapter.scan.request+json", "application/json")
 _LONGEST = 512
-
-
-class Unacceptable(Exception):
-    """A scan request that is not taken; *status* is the HTTP status that the specification has for it."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status, self.message = status, message
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +88,20 @@ def report_type(accept: str) -> str | None:
 
 
 def read_request(content_type: str, raw: bytes) -> ScanRequest:
-    """A scan request. Raises Unacceptable: 400 for what is no JSON of the right form, 422 for a wrong field."""
+    """A scan request. Raises Refused: 400 for what is no JSON of the right form, 422 for a wrong field."""
     if content_type.partition(";")[0].strip().lower() not in _REQUESTS:
-        raise Unacceptable(400, "the body must be application/vnd.scanner.adapter.scan.request+json; version=1.0")
-    try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise Unacceptable(400, "the body is no JSON document") from None
-    if not isinstance(document, dict):
-        raise Unacceptable(400, "the body is no JSON object")
+        raise Refused(400, "the body must be application/vnd.scanner.adapter.scan.request+json; version=1.0")
+    document = json_object(raw)
     registry, artifact = _part(document, "registry"), _part(document, "artifact")
     _asked(document.get("enabled_capabilities"))
     host = _host(_text(registry, "url"))
     repository, digest, tag = _text(artifact, "repository"), _text(artifact, "digest"), _text(artifact, "tag")
     if not is_name(repository):
-        raise Unacceptable(422, "artifact.repository is no name of a repository")
+        raise Refused(422, "artifact.repository is no name of a repository")
     if not is_digest(digest):
-        raise Unacceptable(422, "artifact.digest is no digest")
+        raise Refused(422, "artifact.digest is no digest")
     if tag and not is_tag(tag):
-        raise Unacceptable(422, "artifact.tag is no tag")
+        raise Refused(422, "artifact.tag is no tag")
     _text(artifact, "mime_type")
     login = _login(_text(registry, "authorization"))
     return ScanRequest(host, repository, digest, login)
@@ -128,10 +115,10 @@ def _folded(mime: str) -> str:
 
 def _part(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     if key not in document:
-        raise Unacceptable(422, f"{key} is missing")
+        raise Refused(422, f"{key} is missing")
     value = document[key]
     if not isinstance(value, dict):
-        raise Unacceptable(400, f"{key} is no JSON object")
+        raise Refused(400, f"{key} is no JSON object")
     return value
 
 
@@ -140,9 +127,9 @@ def _text(part: Mapping[str, Any], key: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise Unacceptable(400, f"{key} is no string")
+        raise Refused(400, f"{key} is no string")
     if len(value) > _LONGEST and key != "authorization":
-        raise Unacceptable(422, f"{key} is too long")
+        raise Refused(422, f"{key} is too long")
     return value
 
 
@@ -151,9 +138,9 @@ def _asked(capabilities: Any) -> None:
     if capabilities is None:
         return
     if not isinstance(capabilities, list) or not all(isinstance(each, dict) for each in capabilities):
-        raise Unacceptable(400, "enabled_capabilities is no list of JSON objects")
+        raise Refused(400, "enabled_capabilities is no list of JSON objects")
     if capabilities and not any(each.get("type") == "vulnerability" for each in capabilities):
-        raise Unacceptable(422, "only the capability vulnerability is there")
+        raise Refused(422, "only the capability vulnerability is there")
 
 
 def _host(url: str) -> str:
@@ -163,7 +150,7 @@ def _host(url: str) -> str:
     except ValueError:
         host, port, parts = "", None, urlsplit("")
     if parts.scheme not in ("https", "http") or not host or parts.username is not None or not host.isascii():
-        raise Unacceptable(422, "registry.url is no URL of a registry")
+        raise Refused(422, "registry.url is no URL of a registry")
     shown = f"[{host}]" if ":" in host else host
     plain = parts.scheme == "http"
     number = port or (80 if plain else 443)
@@ -176,5 +163,5 @@ def _login(header: str) -> Login | None:
         return None
     login = basic_login(header)
     if login is None:
-        raise Unacceptable(422, "registry.authorization is not of the scheme Basic, which the metadata ask for")
+        raise Refused(422, "registry.authorization is not of the scheme Basic, which the metadata ask for")
     return login

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from scanner.oci import is_digest
+from scanner.serve.refusal import json_object
 from scanner.serve.routing import Door, JSONResponse, Refused, Request, Response, Scope
 from scanner.serve.service import Service
 from scanner.serve.words import Priority, Ticket, Verdict
@@ -57,7 +57,7 @@ async def verdict(request: Request, service: Service) -> Response:
 
 async def ask(request: Request, service: Service) -> Response:
     """POST /v1/scans with {"reference": "HOST/NAME[:TAG][@DIGEST]"}; *digest* may stand apart from it."""
-    document = await json_body(request)
+    document = json_object(await request.body())
     reference = document.get("reference")
     if not isinstance(reference, str) or not 0 < len(reference) <= _REFERENCE_BYTES:
         raise Refused(422, "reference must be HOST/NAME[:TAG][@DIGEST]")
@@ -72,18 +72,6 @@ async def ticket(request: Request, service: Service) -> Response:
     if found is None:
         raise Refused(404, "there is no scan of that id")
     return JSONResponse(ticket_document(found))
-
-
-async def json_body(request: Request) -> dict[str, Any]:
-    """The body as a JSON object. Raises Refused."""
-    raw = await request.body()
-    try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise Refused(400, "the body is no JSON") from None
-    if not isinstance(document, dict):
-        raise Refused(400, "the body is no JSON object")
-    return document
 
 
 DOORS = (

@@ -12,6 +12,7 @@ from typing import Any
 from scanner.limits import MIB
 from scanner.serve.admission import sentence
 from scanner.serve.images import Image, looked_up
+from scanner.serve.refusal import json_object
 from scanner.serve.routing import Door, Refused, Request, Response, Scope
 from scanner.serve.service import Service
 from scanner.serve.words import Policy
@@ -43,11 +44,8 @@ async def provide(request: Request, service: Service) -> Response:
 
 def _keys(raw: bytes) -> tuple[str, list[str]]:
     """The version and the keys of a request. Raises Refused."""
-    try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise Refused(400, "the body is no JSON document") from None
-    if not isinstance(document, dict) or document.get("kind") != "ProviderRequest":
+    document = json_object(raw)
+    if document.get("kind") != "ProviderRequest":
         raise Refused(400, "the body is no ProviderRequest")
     version, request = document.get("apiVersion"), document.get("request")
     if version not in _VERSIONS:

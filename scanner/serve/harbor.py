@@ -15,7 +15,6 @@ from typing import Any
 from scanner.limits import MIB
 from scanner.oci import is_digest
 from scanner.serve import adapter
-from scanner.serve.adapter import Unacceptable
 from scanner.serve.api import verdict_document
 from scanner.serve.queue import QueueFull
 from scanner.serve.registries import RegistryRefused
@@ -40,10 +39,7 @@ async def metadata(_request: Request, service: Service) -> Response:
 
 async def scan(request: Request, service: Service) -> Response:
     """POST /api/v1/scan: the id of a scan, or of the verdict if there is one that another scan would only repeat."""
-    try:
-        wanted = adapter.read_request(request.headers.get("content-type", ""), await request.body())
-    except Unacceptable as error:
-        raise Refused(error.status, error.message) from None
+    wanted = adapter.read_request(request.headers.get("content-type", ""), await request.body())
     known = await service.verdict(wanted.digest)
     # what was not read whole is read again: Harbor may hand over the login that was missing
     if known.standing in (Standing.CLEAN, Standing.LEAKED) and not (known.due or known.gaps):

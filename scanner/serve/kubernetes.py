@@ -8,7 +8,7 @@ from scanner.serve import review as reviews
 from scanner.serve.admission import decided
 from scanner.serve.images import looked_up, pins
 from scanner.serve.podspec import KINDS, Unreadable, Use, is_pod, uses
-from scanner.serve.review import Answer, NoReview, Review
+from scanner.serve.review import Answer, Review
 from scanner.serve.routing import Door, JSONResponse, Refused, Request, Response, Scope
 from scanner.serve.service import Service
 from scanner.serve.words import Effect, Standing
@@ -51,10 +51,7 @@ async def pin(request: Request, service: Service) -> Response:
 async def _review(request: Request) -> Review:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Refused(415, "an AdmissionReview is application/json")
-    try:
-        return reviews.parse(await request.body())
-    except NoReview as error:
-        raise Refused(400, str(error)) from None
+    return reviews.parse(await request.body())
 
 
 async def _judged(review: Review, service: Service) -> Answer:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scanner.report import escape
+from scanner.serve.refusal import Refused, json_object
 
 #: what the API server asks about (admissionregistration.k8s.io/v1, OperationType)
 _OPERATIONS = ("CREATE", "UPDATE", "DELETE", "CONNECT")
@@ -21,10 +22,6 @@ WARNING, WARNINGS = 256, 4096
 _UID = 128
 _MESSAGE = 3000
 _NOTE = 1000
-
-
-class NoReview(Exception):
-    """What was sent is no AdmissionReview of v1; the message says what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,27 +65,24 @@ class Answer:
 
 
 def parse(raw: bytes) -> Review:
-    """The request of a review. Raises NoReview."""
-    try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise NoReview("the body is no JSON document") from None
-    if not isinstance(document, dict) or document.get("kind") != KIND:
-        raise NoReview("the body is no AdmissionReview")
+    """The request of a review. Raises Refused."""
+    document = json_object(raw)
+    if document.get("kind") != KIND:
+        raise Refused(400, "the body is no AdmissionReview")
     if document.get("apiVersion") != API_VERSION:
-        raise NoReview(f"only {API_VERSION} is understood: set admissionReviewVersions to [v1]")
+        raise Refused(400, f"only {API_VERSION} is understood: set admissionReviewVersions to [v1]")
     request = document.get("request")
     if not isinstance(request, dict):
-        raise NoReview("the review has no request")
+        raise Refused(400, "the review has no request")
     uid = request.get("uid")
     if not isinstance(uid, str) or not 0 < len(uid) <= _UID or not uid.isascii() or not uid.isprintable():
-        raise NoReview("the request has no uid")
+        raise Refused(400, "the request has no uid")
     kind = request.get("kind")
     if not isinstance(kind, dict) or not isinstance(kind.get("kind"), str):
-        raise NoReview("the request has no kind")
+        raise Refused(400, "the request has no kind")
     operation = request.get("operation")
     if operation not in _OPERATIONS:  # taken for one by which nothing comes to run, it would be admitted
-        raise NoReview("the request has no operation")
+        raise Refused(400, "the request has no operation")
     return Review(
         uid=uid,
         group=_string(kind, "group"),
@@ -152,4 +146,4 @@ def _object(request: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
     value = request.get(key)
     if value is None or isinstance(value, dict):
         return value
-    raise NoReview(f"the request's {key} is no object")
+    raise Refused(400, f"the request's {key} is no object")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
+from scanner.serve.refusal import Refused
 from scanner.serve.service import Service
 from scanner.serve.words import Scope
 
@@ -36,14 +37,6 @@ _TITLES = {
     429: "Too many requests", 500: "A fault of leakscan", 502: "The registry failed", 503: "Not available",
     504: "Took too long", 507: "No space left",
 }  # fmt: skip
-
-
-class Refused(Exception):
-    """An answer that is a problem. *detail* is for people and holds no secret."""
-
-    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(detail)
-        self.status, self.detail, self.headers = status, detail, headers or {}
 
 
 def problem(status: int, detail: str) -> Response:

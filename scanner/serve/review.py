@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scanner.report import escape
+from scanner.report.lines import cut
 from scanner.serve.refusal import Refused, json_object
 
 #: what the API server asks about (admissionregistration.k8s.io/v1, OperationType)
@@ -99,12 +100,12 @@ def document(uid: str, answer: Answer) -> dict[str, Any]:
     """The review to send back: same version, same kind, the uid of the request."""
     response: dict[str, Any] = {"uid": uid, "allowed": answer.allowed}
     if not answer.allowed:
-        message = _cut(escape.text(answer.message), _MESSAGE)
+        message = cut(escape.text(answer.message), _MESSAGE)
         response["status"] = {"status": "Failure", "code": 403, "reason": "Forbidden", "message": message}
     if warnings := fitted(answer.warnings):
         response["warnings"] = warnings
     if answer.notes:
-        response["auditAnnotations"] = {key: _cut(escape.text(value), _NOTE) for key, value in answer.notes.items()}
+        response["auditAnnotations"] = {key: cut(escape.text(value), _NOTE) for key, value in answer.notes.items()}
     if answer.allowed and answer.patch:
         patch = json.dumps([dict(each) for each in answer.patch], separators=(",", ":"))
         response |= {"patchType": "JSONPatch", "patch": base64.b64encode(patch.encode()).decode()}
@@ -116,7 +117,7 @@ def fitted(warnings: Sequence[str]) -> list[str]:
 
     They become headers, so they are plain ASCII: the server drops one that is not printable.
     """
-    lines = [_cut(_ascii(each), WARNING) for each in dict.fromkeys(warnings)]
+    lines = [cut(_ascii(each), WARNING) for each in dict.fromkeys(warnings)]
     if sum(map(len, lines)) <= WARNINGS:
         return lines
     kept: list[str] = []
@@ -131,10 +132,6 @@ def fitted(warnings: Sequence[str]) -> list[str]:
 
 def _ascii(text: str) -> str:
     return escape.text(text).encode("ascii", "backslashreplace").decode()
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def _string(found: Mapping[str, Any], key: str) -> str:

@@ -876,7 +876,9 @@ def test_a_store_of_a_newer_version(store: Store) -> None:
 
 def test_the_csv_report(registry: MemoryRegistry, store: Store, rules: Detection) -> None:
     """A line for each finding; a cell that a spreadsheet would run is none any more."""
-    registry.put("team/app", "1", image_of(layer({"=cmd()/.env": f"GITHUB_TOKEN={token(1)}\n"})))
+    run_as_they_are = [f"{sign}cmd()/.env" for sign in ("=", " =", "|", "%", "\uff1d")]
+    leak = layer({path: f"GITHUB_TOKEN={token(1)}\n" for path in run_as_they_are})
+    registry.put("team/app", "1", image_of(leak))
     registry.put("team/clean", "1", image_of(layer({"a": "b"})))
 
     found = run(registry, store, rules)
@@ -884,7 +886,7 @@ def test_the_csv_report(registry: MemoryRegistry, store: Store, rules: Detection
 
     verdicts = {row["reference"].rpartition("/")[2]: row["verdict"] for row in rows}
     assert verdicts == {"app:1": "leaked", "clean:1": "clean"}
-    assert [row["path"] for row in rows if row["path"]] == ["'=cmd()/.env"]
+    assert {row["path"] for row in rows if row["path"]} == {f"'{path}" for path in run_as_they_are}
 
 
 def built(day: str, *layers: BuiltLayer) -> BuiltImage:
@@ -955,6 +957,7 @@ def test_every_report_says_what_it_comes_to(registry: MemoryRegistry, store: Sto
     assert f"{owner}: 1 secret in 1 image of its own, and 1 of another repository built on it" in text
     assert f"2 images, since 2026-01-05 in {owner}:1" in text
     assert f"{found.blobs} blobs read by this process." in text  # workers would have read others
+    assert "1,234 blobs read" in report.text([replace(found, blobs=1234)], Severity.LOW)
     assert written["summary"]["leaking"] == sum(image["verdict"] == "leaked" for image in written["images"]) == 2
     assert [each["repository"] for each in written["summary"]["owners"]] == [owner]
     assert {image["created"][:10] for image in written["images"]} == {"2026-01-05", "2026-01-07"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json as jsonlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,13 +13,13 @@ from scanner.audit.run import Audit
 from scanner.audit.summary import Owner, Secret, Summary, summarize
 from scanner.evidence import Severity
 from scanner.report import escape
+from scanner.report.json import plain_document
 from scanner.report.lines import counted
 from scanner.store.ledger import State
 
 FORMATS = ("text", "json", "csv")
 _SHOWN = 20  # lines of each table in a text; JSON and CSV have all
 _PERIODS = 12  # the last ones, in a text
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _COLUMNS = (
     "reference", "repository", "built", "manifest_digest", "platform", "verdict", "state", "reason", "severity",
     "confidence", "gated", "rule_id", "title", "surface", "layer", "path", "line", "file_state", "fingerprint",
@@ -61,31 +59,20 @@ def _summary(summary: Summary) -> dict[str, Any]:
 
 
 def _compact(value: Any) -> str:
-    return escape.json(jsonlib.dumps(_plain(value), ensure_ascii=True, sort_keys=True))
-
-
-def _plain(value: Any) -> Any:
-    """Strings without lone surrogates."""
-    if isinstance(value, str):
-        return escape.plain(value)
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+    return escape.json(jsonlib.dumps(plain_document(value), ensure_ascii=True, sort_keys=True))
 
 
 def csv_table(audits: Sequence[Audit], fail_on: Severity | None, summary: Summary | None = None) -> str:
     """A line for each finding, and one for each image without any. Cells that a spreadsheet would run are quoted."""
     secrets = {each.fingerprint: each for each in (summary or summarize(audits, fail_on)).secrets}
-    target = io.StringIO()
-    writer = csv.writer(target, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
-    writer.writerow(_COLUMNS)
+    lines: list[Sequence[Any]] = [_COLUMNS]
     for row in rows(audits, fail_on):
         head = [row.reference, row.repository, row.created, row.manifest_digest, row.platform, row.verdict.value,
                 row.state.value, row.reason]  # fmt: skip
         empty = [""] * (len(_COLUMNS) - len(head))
         for cells in [_cells(finding, secrets) for finding in row.findings] or [empty]:
-            writer.writerow([_cell(value) for value in (*head, *cells)])
-    return target.getvalue()
+            lines.append([*head, *cells])
+    return "".join(",".join(map(_cell, line)) + "\r\n" for line in lines)
 
 
 def _cells(finding: Mapping[str, Any], secrets: Mapping[str, Secret]) -> list[Any]:
@@ -100,8 +87,7 @@ def _cells(finding: Mapping[str, Any], secrets: Mapping[str, Secret]) -> list[An
 
 
 def _cell(value: Any) -> str:
-    text = "" if value is None else escape.text(str(value))
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return escape.csv("" if value is None else str(value))
 
 
 def text(audits: Sequence[Audit], fail_on: Severity | None, summary: Summary | None = None) -> str:
@@ -126,28 +112,24 @@ def headline(leaking: int, images: int, failed: int) -> str:
 
 
 def _head(found: Summary) -> list[str]:
-    states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in found.counts.items())
+    states = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in found.counts.items())
     head = headline(found.leaking, found.references, found.counts[State.FAILED.value])
     lines = [f"{escape.text(', '.join(found.hosts))}: {head}.",
-             f"  {states}; {_many(found.blobs, 'blob')} read by this process."]  # fmt: skip
+             f"  {states}; {counted(found.blobs, 'blob')} read by this process."]  # fmt: skip
     if found.secrets:
-        lines.append(f"  {_many(len(found.secrets), 'different secret')}.")
+        lines.append(f"  {counted(len(found.secrets), 'different secret')}.")
     if found.stale:
-        lines.append(f"  {_many(found.stale, 'verdict')} by older rules, until the images are read again.")
+        lines.append(f"  {counted(found.stale, 'verdict')} by older rules, until the images are read again.")
     if found.older:
-        lines.append(f"  {_many(found.older, 'older image')} left out.")
+        lines.append(f"  {counted(found.older, 'older image')} left out.")
     if found.interrupted:
         lines.append("  The audit was stopped; the next one goes on where this one was.")
     return [*lines, *(f"  Note: {escape.text(note)}" for note in found.notes)]
 
 
-def _many(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 def _table(title: str, lines: Sequence[str], total: int) -> list[str]:
     """A part of the text, empty without lines."""
-    more = [f"    and {total - len(lines)} more; --format json has all of them"] if total > len(lines) else []
+    more = [f"    and {total - len(lines):,} more; --format json has all of them"] if total > len(lines) else []
     return ["", f"  {title}", *lines, *more] if lines else []
 
 
@@ -155,8 +137,8 @@ def _owners(found: Summary) -> list[str]:
     def line(each: Owner) -> str:
         others = ""
         if each.others:
-            others = f", and {each.others} of {_repositories_of(len(each.affected))} built on it"
-        held = f"{_many(each.secrets, 'secret')} in {_many(each.own, 'image')} of its own{others}"
+            others = f", and {each.others:,} of {_repositories_of(len(each.affected))} built on it"
+        held = f"{counted(each.secrets, 'secret')} in {counted(each.own, 'image')} of its own{others}"
         return f"    {each.worst.upper():8}  {escape.text(each.repository)}: {held}"
 
     lines = [line(each) for each in found.owners[:_SHOWN]]
@@ -164,7 +146,7 @@ def _owners(found: Summary) -> list[str]:
 
 
 def _repositories_of(number: int) -> str:
-    return "another repository" if number == 1 else f"{number} other repositories"
+    return "another repository" if number == 1 else f"{number:,} other repositories"
 
 
 def _images(audits: Sequence[Audit], fail_on: Severity | None) -> list[str]:
@@ -174,7 +156,7 @@ def _images(audits: Sequence[Audit], fail_on: Severity | None) -> list[str]:
         secrets = len({finding["secret"]["fingerprint"] for finding in row.gated})
         stale = ", by older rules" if row.stale else ""
         kind = f"{row.platform or 'build cache'}{stale}"
-        lines += ["", f"  {escape.text(row.reference)} ({kind}): {_many(secrets, 'secret')}"]
+        lines += ["", f"  {escape.text(row.reference)} ({kind}): {counted(secrets, 'secret')}"]
         for finding in row.gated[:3]:
             place = escape.text(finding["path"] or finding["surface"])
             layer = f", layer {finding['layer']['index']}" if finding["layer"] else ""
@@ -182,9 +164,9 @@ def _images(audits: Sequence[Audit], fail_on: Severity | None) -> list[str]:
             title = escape.text(finding["title"])
             lines.append(f"    {finding['severity'].upper():8}  {title}: {place}{layer}{state}")
         if len(row.gated) > 3:
-            lines.append(f"    and {_many(len(row.gated) - 3, 'more place')}")
+            lines.append(f"    and {counted(len(row.gated) - 3, 'more place')}")
     if len(leaking) > _SHOWN:
-        lines += ["", f"  and {len(leaking) - _SHOWN} more; --format json or csv has all of them"]
+        lines += ["", f"  and {len(leaking) - _SHOWN:,} more; --format json or csv has all of them"]
     return lines
 
 
@@ -196,7 +178,7 @@ def _secrets(found: Summary) -> list[str]:
     lines = []
     for each in found.secrets[:_SHOWN]:
         since = f"since {each.since[:10]}" if each.since else "first"
-        places = f"{_many(each.references, 'image')}, {since} in {escape.text(each.first)}"
+        places = f"{counted(each.references, 'image')}, {since} in {escape.text(each.first)}"
         lines += [f"    {each.severity.upper():8}  {escape.text(each.title)}: {places}",
                   f"              leakscan audit --where {each.fingerprint}"]  # fmt: skip
     return _table("Secrets, and the oldest build that holds them:", lines, len(found.secrets) * 2)
@@ -205,7 +187,7 @@ def _secrets(found: Summary) -> list[str]:
 def _layers(found: Summary) -> list[str]:
     lines = []
     for each in found.layers[:_SHOWN]:
-        lines.append(f"    {each.digest[:19]}  {_many(each.references, 'image')}, {_many(each.secrets, 'secret')}, "
+        lines.append(f"    {each.digest[:19]}  {counted(each.references, 'image')}, {counted(each.secrets, 'secret')}, "
                      f"first in {escape.text(each.first)}")  # fmt: skip
     return _table("Layers that leak into several images:", lines, len(found.layers))
 
@@ -214,7 +196,7 @@ def _repositories(found: Summary) -> list[str]:
     lines = []
     leaking = [each for each in found.repositories if each.leaking]
     for each in leaking[:_SHOWN]:
-        numbers = f"{each.leaking} of {_many(each.references, 'image')} leak, {_many(each.secrets, 'secret')}"
+        numbers = f"{each.leaking:,} of {counted(each.references, 'image')} leak, {counted(each.secrets, 'secret')}"
         lines.append(f"    {escape.text(each.name)}: {numbers}")
     return _table("By repository:", lines, len(leaking))
 
@@ -224,8 +206,9 @@ def _periods(found: Summary) -> list[str]:
         return []
     lines = []
     for each in found.periods[-_PERIODS:]:
-        new = f", {_many(each.secrets, 'new secret')}" if each.secrets else ""
-        lines.append(f"    {each.start or 'unknown':10}  {each.leaking} of {_many(each.references, 'image')} leak{new}")
+        new = f", {counted(each.secrets, 'new secret')}" if each.secrets else ""
+        leaking = f"{each.leaking:,} of {counted(each.references, 'image')} leak{new}"
+        lines.append(f"    {each.start or 'unknown':10}  {leaking}")
     return _table("By the time of the build:", lines, len(found.periods))
 
 

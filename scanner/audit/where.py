@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from scanner.errors import StoreError
 from scanner.known import UnusableSecret, given_secrets
 from scanner.report import escape
+from scanner.report.json import plain_document
+from scanner.report.lines import counted
 from scanner.secrecy.keys import fingerprint
 from scanner.secrecy.seal import Seal
 from scanner.store.database import Store
@@ -86,17 +88,14 @@ def text(trail: Trail) -> str:
     if oldest is None:
         return f"{trail.fingerprint}: no image that was audited holds it.\n"
     gone = [each for each in trail.seen if not each.current]
-    state = f"{_images(len(now))} now" if now else f"gone: seen last on {max(each.until for each in gone)[:10]}"
+    held = f"in {counted(len(now), 'image')} now"
+    state = held if now else f"gone: seen last on {max(each.until for each in gone)[:10]}"
     when = f"built {oldest.built[:10]}" if oldest.built else f"seen {oldest.since[:10]}"
     lines = [f"{trail.fingerprint}: {state}; first in {escape.text(oldest.reference)}, {when}."]
     lines += [f"  {escape.text(each.reference)}  {each.digest[:19]}  since {each.since[:10]}  is there" for each in now]
     lines += [f"  {escape.text(each.reference)}  {each.digest[:19]}  since {each.since[:10]}  gone, "
               f"seen last on {each.until[:10]}" for each in gone]  # fmt: skip
     return "".join(f"{escape.line(line)}\n" for line in lines)
-
-
-def _images(number: int) -> str:
-    return "in 1 image" if number == 1 else f"in {number} images"
 
 
 def json(found: Sequence[Trail]) -> str:
@@ -106,9 +105,8 @@ def json(found: Sequence[Trail]) -> str:
             "fingerprint": each.fingerprint,
             "current": len(each.current),
             "oldest": each.oldest.reference if each.oldest else None,
-            "appearances": [{name: escape.plain(value) if isinstance(value, str) else value
-                             for name, value in asdict(seen).items()} for seen in each.seen],
+            "appearances": [plain_document(asdict(seen)) for seen in each.seen],
         }
         for each in found
-    ]  # fmt: skip
+    ]
     return escape.json(jsonlib.dumps({"schema_version": "1", "secrets": secrets}, indent=1, sort_keys=True)) + "\n"

@@ -224,3 +224,15 @@ def test_the_overview_is_made_now_and_then(filled: tuple[Store, str, str]) -> No
     assert overviews.of(store, rules, None) is first and first.overview.leaking == 0
     time[0] += 60
     assert overviews.of(store, rules, None) is not first
+
+
+def test_the_overview_begins_as_an_audit_does(tmp_path: Path, rules: Detection) -> None:
+    """Where nothing could be read, nothing is said to be known of any image."""
+    store, rule_names = open_store(f"sqlite:///{tmp_path}/store.sqlite3"), rule_set(rules, None, Limits())
+    with doorway(tmp_path, ServeSettings(frozenset({"r:5000"})), store, rule_names) as door:
+        ledger = Ledger(store, "r:5000", rule_names, "run")
+        ledger.record(Result(UNREAD, State.FAILED, False, "r:5000/shop/gone", reason="registry.missing"))
+        ledger.point("shop/gone", [("1", UNREAD)])
+
+        assert "<h1>Nothing could be read</h1>" in page(door, "/")
+    store.dispose()

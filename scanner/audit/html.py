@@ -74,7 +74,7 @@ def render(audits: Sequence[Audit], fail_on: Severity | None, rules_digest: str)
         version=__version__,
         verdict=found,
         name=cut(", ".join(each.host for each in audits), 200),
-        sentence=_sentence(leaking, images, whole, failed),
+        sentence=f"{sentence(leaking, images, whole, failed)}.",
         registries=registries,
         states=STATES,
         rules=rules_digest,
@@ -138,8 +138,9 @@ def _images(each: Audit, fail_on: Severity | None) -> Iterator[Image]:
         )
 
 
-def _sentence(leaking: int, images: int, whole: int, failed: int) -> str:
+def sentence(leaking: int, images: int, whole: int, failed: int) -> str:
+    """What a page begins with, without the full stop: the headline, and of how many images it does not tell."""
     head = headline(leaking, images, failed)
     left = images - whole
-    rest = f" {counted(left, 'image')} {'was' if left == 1 else 'were'} not, or not wholly, read."
-    return f"{head[:1].upper()}{head[1:]}.{rest if left and failed < images else ''}"
+    rest = f"; {counted(left, 'image')} {'was' if left == 1 else 'were'} not, or not wholly, read"
+    return f"{head[:1].upper()}{head[1:]}{rest if left and failed < images else ''}"

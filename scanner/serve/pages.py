@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from scanner import __version__
-from scanner.audit.html import STATES, STYLES
+from scanner.audit.html import STATES, STYLES, sentence
 from scanner.audit.leaks import Image
-from scanner.audit.overview import Overview
 from scanner.evidence import Coverage, Finding, Gap, ScanResult
 from scanner.image.instruction import parse_created_by
 from scanner.oci import is_digest
@@ -67,18 +66,10 @@ async def overview(_request: Request, service: Service) -> Response:
 
 def _overview(service: Service) -> Response:
     made = service.overviews.of(service.store, service.verdicts.rule_set, service.settings.fail_on)
-    sentence = _sentence(made.overview)
-    return _page("overview.html", made=made, sentence=sentence, states=STATES, rows=ROWS,
+    found = made.overview
+    begin = sentence(found.leaking, found.images, found.states[State.SCANNED], found.states[State.FAILED])
+    return _page("overview.html", made=made, sentence=begin, states=STATES, rows=ROWS,
                  rules=service.verdicts.rule_set)  # fmt: skip
-
-
-def _sentence(found: Overview) -> str:
-    unread = found.images - found.states[State.SCANNED]
-    rest = f", {counted(unread, 'image')} {'is' if unread == 1 else 'are'} not, or not wholly, read" if unread else ""
-    images = counted(found.images, "image")
-    if found.leaking:
-        return f"{found.leaking:,} of {images} {'leaks' if found.leaking == 1 else 'leak'}{rest}"
-    return f"None of {images} is known to leak{rest}" if found.images else "No images yet"
 
 
 async def tags(request: Request, service: Service) -> Response:

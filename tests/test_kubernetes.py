@@ -100,7 +100,7 @@ def test_a_pod_with_a_leaking_image_is_refused_with_the_place(place: Grounds) ->
 def test_a_value_in_several_places_is_one_credential() -> None:
     """As in every report: a leak and the log that tells of it are no two passwords to change."""
     leak = {"gated": True, "title": "Token", "path": "log", "inside": [], "surface": "layer", "state": "live",
-            "secret": {"fingerprint": "0f"}}  # fmt: skip
+            "encoding": [], "secret": {"fingerprint": "0f"}}  # fmt: skip
     verdict = Verdict("sha256:0", Standing.LEAKED, findings=tuple({**leak, "line": line} for line in range(5)))
 
     told = sentence(Image("shop:1", verdict=verdict))
@@ -110,12 +110,25 @@ def test_a_value_in_several_places_is_one_credential() -> None:
 def test_a_place_is_counted_once() -> None:
     """However many values it has, and for however many platforms the image is."""
     def told(*lines: int) -> str:
-        leaks = [{"gated": True, "title": "Token", "path": "log", "inside": [], "surface": "layer", "state": "live",
-                  "line": line, "secret": {"fingerprint": str(at)}} for at, line in enumerate(lines)]  # fmt: skip
+        leak = {"gated": True, "title": "Token", "path": "log", "inside": [], "surface": "layer", "state": "live",
+                "encoding": []}  # fmt: skip
+        leaks = [{**leak, "line": line, "secret": {"fingerprint": str(at)}} for at, line in enumerate(lines)]
         return sentence(Image("shop:1", verdict=Verdict("sha256:0", Standing.LEAKED, findings=tuple(leaks))))
 
     assert told(1, 1, 1, 1, 1) == "shop:1 leaks 5 credentials: Token in log:1"
     assert told(1, 1, 1, 2, 3, 4).endswith(": Token in log:1, Token in log:2, Token in log:3, and 1 more place")
+
+
+@pytest.mark.parametrize(("encoding", "state", "where"), [
+    (["base64"], "live", "log"), (["gzip"], "live", "log:7"), ([], "hidden", "log:7 (hidden, and still there)"),
+])  # fmt: skip
+def test_a_place_is_told_as_in_reports(encoding: list[str], state: str, where: str) -> None:
+    """A line of what was decoded of a part of a file is none of the file."""
+    leak = {"gated": True, "title": "Token", "path": "log", "inside": [], "surface": "layer", "state": state,
+            "line": 7, "encoding": encoding, "secret": {"fingerprint": "0f"}}  # fmt: skip
+
+    told = sentence(Image("shop:1", verdict=Verdict("sha256:0", Standing.LEAKED, findings=(leak,))))
+    assert told == f"shop:1 leaks 1 credential: Token in {where}"
 
 
 def test_a_pod_with_clean_images_passes_without_a_word(place: Grounds) -> None:

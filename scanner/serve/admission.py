@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from scanner.evidence import line_to_show
 from scanner.report import escape
 from scanner.report.lines import counted, cut, short
+from scanner.report.story import BURIED
 from scanner.serve.images import Image
 from scanner.serve.podspec import Use
 from scanner.serve.review import Answer
 from scanner.serve.words import Effect, Policy, Standing
 
-_BURIED = {"deleted": "deleted, and still there", "overwritten": "overwritten, and still there", "hidden": "hidden"}
 _ORDER = (Standing.LEAKED, Standing.INCOMPLETE, Standing.UNKNOWN, Standing.CLEAN)
 _SHOWN = 3  # places of leaks of one image that are named
 _SAID = 20  # images of one object that are: whoever makes it chooses how many there are
@@ -88,9 +89,10 @@ def _unknown(image: Image) -> str:
 
 def _leak(finding: Mapping[str, Any]) -> str:
     path = " > ".join((finding["path"] or "", *finding["inside"])) or finding["surface"]
-    line = "" if finding["line"] is None else f":{finding['line']}"
-    gone = f" ({_BURIED[finding['state']]})" if finding["state"] in _BURIED else ""
-    return escape.text(f"{finding['title']} in {cut(path, _PLACE)}{line}{gone}")
+    line = line_to_show(finding["line"], finding["encoding"])
+    place = cut(path, _PLACE) if line is None else f"{cut(path, _PLACE)}:{line}"
+    gone = f" ({BURIED[finding['state']]}, and still there)" if finding["state"] in BURIED else ""
+    return escape.text(f"{finding['title']} in {place}{gone}")
 
 
 def _warnings(prefix: str, said: Sequence[str]) -> tuple[str, ...]:

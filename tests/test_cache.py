@@ -276,7 +276,7 @@ def only_entry(directory: Path) -> Path:
     return directory / name
 
 
-@pytest.mark.parametrize("damage", ["cut", "bit", "empty", "other key", "other name", "link", "folder"])
+@pytest.mark.parametrize("damage", ["cut", "bit", "empty", "other key", "other name", "writable", "link", "folder"])
 def test_a_damaged_entry_is_none(damage: str, tmp_path: Path) -> None:
     """Nor is one of another installation, or one that was put in another's place."""
     folder, entries = tmp_path / "cache", Entries(tmp_path / "cache", KEY)
@@ -297,6 +297,8 @@ def test_a_damaged_entry_is_none(damage: str, tmp_path: Path) -> None:
         entries.put("layer", ("b",), b"forged")
         [other_path] = [folder / name for name, _ in listed(folder) if folder / name != path]
         other_path.replace(path)
+    elif damage == "writable":
+        path.chmod(0o622)
     else:
         path.unlink()
         if damage == "link":

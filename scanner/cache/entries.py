@@ -1,9 +1,8 @@
 """A bounded directory of entries, each whole or not there: damaged, cut or somebody else's is as good as none.
 
-An entry is a file of its own: written under a passing name, then renamed, so that neither kill -9 nor a full disk nor
-another run leaves half of one under its name. It begins with an HMAC under a key made of the installation's, over its
-name and all that follows: whoever lacks the key can neither make an entry nor put one in another's place. Nothing that
-goes wrong here is an error: it costs time, and never the scan.
+An entry is a file of its own (`keptfile`). It begins with an HMAC under a key made of the installation's, over its name
+and all that follows: whoever lacks the key can neither make an entry nor put one in another's place. Nothing that goes
+wrong here is an error: it costs time, and never the scan.
 """
 
 from __future__ import annotations
@@ -13,14 +12,13 @@ import hashlib
 import hmac
 import os
 import re
-import secrets
-import stat
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from scanner import keptfile
 from scanner.directories import cache_directory
 from scanner.limits import GIB, MIB
 
@@ -31,7 +29,6 @@ _LARGEST_ENTRY = 512 * MIB
 _MAGIC = b"leakscan entry 1\n"
 _MAC = 32
 _NAME = re.compile(r"[a-z]+-[0-9a-f]{40}")
-_PASSING = ".writing-"
 _OLD = 3600.0  # seconds after which a file under a passing name belongs to nobody any more
 _ROOM = 0.9  # of the bound, to which entries are cut down
 
@@ -65,19 +62,11 @@ class Entries:
     def get(self, kind: str, parts: Iterable[str]) -> bytes | None:
         """The content of an entry, None if there is none that is sound."""
         name = self._name(kind, parts)
-        try:
-            fd = os.open(self.directory / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:
-            return None
-        with contextlib.suppress(OSError), open(fd, "rb") as file:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
-                return None
-            raw = file.read(_LARGEST_ENTRY)
-            content = self._opened(name, raw)
+        with contextlib.suppress(OSError), keptfile.opened(self.directory / name) as file:
+            content = self._opened(name, file.read(_LARGEST_ENTRY))
             if content is not None:
                 with contextlib.suppress(OSError):
-                    os.utime(fd)  # used now: it goes last
+                    os.utime(file.fileno())  # used now: it goes last
             return content
         return None
 
@@ -95,16 +84,8 @@ class Entries:
             return
         name = self._name(kind, parts)
         packed = zlib.compress(content, 1)
-        passing = self.directory / f"{_PASSING}{secrets.token_hex(8)}"
-        try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(passing, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            with open(fd, "wb") as file:
-                file.write(_MAGIC + self._mac(name, packed) + packed)
-            os.replace(passing, self.directory / name)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(passing)
+        with contextlib.suppress(OSError):
+            keptfile.replace(self.directory / name, _MAGIC, self._mac(name, packed), packed)
 
     def trim(self) -> None:
         """Let entries go, those used longest ago first, until all of them fit; and what dead runs left behind."""
@@ -113,7 +94,7 @@ class Entries:
         total = sum(size for _, size, _ in found)
         bound = self._largest if total <= self._largest else int(self._largest * _ROOM)
         for used, size, name in found:
-            if now - used > _OLD if name.startswith(_PASSING) else total > bound:
+            if now - used > _OLD if name.startswith(keptfile.PASSING) else total > bound:
                 with contextlib.suppress(OSError):
                     os.unlink(self.directory / name)
                     total -= size
@@ -151,7 +132,7 @@ def listed(directory: Path) -> Iterator[tuple[str, os.stat_result]]:
     """The files of a directory of entries, by name; none if it cannot be read."""
     with contextlib.suppress(OSError), os.scandir(directory) as found:
         for each in found:
-            if _NAME.fullmatch(each.name) or each.name.startswith(_PASSING):
+            if _NAME.fullmatch(each.name) or each.name.startswith(keptfile.PASSING):
                 with contextlib.suppress(OSError):  # gone meanwhile
                     yield each.name, each.stat(follow_symlinks=False)
 
@@ -160,7 +141,7 @@ def usage(directory: Path) -> Usage:
     """What is in a directory of entries."""
     kinds: dict[str, tuple[int, int]] = {}
     for name, status in listed(directory):
-        kind = name.partition("-")[0] if not name.startswith(_PASSING) else "unfinished"
+        kind = name.partition("-")[0] if not name.startswith(keptfile.PASSING) else "unfinished"
         number, size = kinds.get(kind, (0, 0))
         kinds[kind] = number + 1, size + status.st_size
     return Usage(dict(sorted(kinds.items())), sum(size for _, size in kinds.values()))

@@ -13,8 +13,6 @@ import hmac
 import json
 import os
 import pickle
-import secrets
-import stat
 import struct
 import subprocess
 import sys
@@ -24,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scanner import keptfile
 from scanner.detect.base import Trigger
 from scanner.detect.firstpass import ENGINE, Owned, compile_database, heads, loads
 
@@ -110,24 +109,14 @@ class CompiledRules:
     def _read(self, name: str) -> bytes | None:
         """A file, None if there is none that can be read, or somebody else could have written it."""
         try:
-            with open(self.directory / name, "rb", buffering=0, opener=_opened) as file:
-                status = os.fstat(file.fileno())
-                if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
-                    return None
-                return None if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else file.readall()
+            with keptfile.opened(self.directory / name) as file:
+                return file.read()
         except OSError:
             return None
 
     def _write(self, name: str, *parts: bytes) -> None:
-        temporary = self.directory / f".{name}.{secrets.token_hex(8)}"
-        try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-                file.writelines(parts)
-            os.replace(temporary, self.directory / name)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+        with contextlib.suppress(OSError):
+            keptfile.replace(self.directory / name, *parts)
 
 
 def database(triggers: Sequence[Trigger], kept: CompiledRules | None) -> bytes:
@@ -172,10 +161,6 @@ def _name(triggers: Sequence[Trigger]) -> str:
 def _prepared_name(own: str) -> str:
     """Where what is prepared is kept: one file for each set of the user's own rules, whatever the program."""
     return f"first-pass-{hashlib.sha256(_FORMAT + own.encode()).hexdigest()[:32]}.json"
-
-
-def _opened(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _engine() -> tuple[str, str, str]:

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from scanner import keptfile
 from scanner.directories import state_directory
 from scanner.errors import LeakscanError
 
@@ -28,26 +29,9 @@ def installation_key(environment: Mapping[str, str]) -> bytes:
     except FileNotFoundError:
         fresh = secrets.token_bytes(32)
     with contextlib.suppress(OSError):
-        _keep(path, fresh)
+        keptfile.add(path, fresh)
         return _kept(path)
     return fresh
-
-
-def _keep(path: Path, key: bytes) -> None:
-    """Write a key that is whole from the first moment, unless one is there. Raises OSError, and leaves nothing then."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".key.{secrets.token_hex(8)}")
-    try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-            file.write(key)
-        try:
-            os.link(temporary, path)
-        except FileExistsError:  # another run was first: its key counts
-            pass
-        except OSError:  # a file system without hard links
-            os.rename(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def lasts(environment: Mapping[str, str]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import bz2
+import errno
 import gzip
 import hashlib
 import io
@@ -30,7 +31,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scanner.content import pdffilters
+from scanner.content import buffer, pdffilters
 from scanner.content.unfold import is_covered, unfold
 from scanner.content.words import Budget, Content, Fault, Room
 from scanner.limits import Limits
@@ -497,6 +498,41 @@ def test_a_zip_entry_that_a_limit_cuts_is_not_called_damaged() -> None:
     data = zipped(("entry", random.Random(1).randbytes(200_000)))
 
     assert reasons(data, replace(Limits(), nested_bytes=100_000)) == ["nested.bytes"]
+
+
+FULL = random.Random(2).randbytes(5000).hex().encode()
+
+
+@pytest.mark.parametrize("data", [
+    gzip.compress(FULL), bz2.compress(FULL), lzma.compress(FULL), zstandard.compress(FULL),
+    zipped(("entry", FULL)), zipped(("entry", FULL), method=zipfile.ZIP_BZIP2),
+    zlib.compress(b"blob 10000\0" + FULL),
+], ids=["gzip", "bzip2", "xz", "zstd", "deflated zip", "bzip2 zip", "git"])  # fmt: skip
+def test_a_full_disk_is_a_gap_and_no_damage(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is as any other limit, whatever the format."""
+    full_disk(monkeypatch)
+
+    [(reason, _, sentence)] = faults(data)
+    assert (reason, sentence.rpartition(": ")[2]) == ("nested.bytes", os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_costs_only_what_has_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small entries need none, and objects of git are whole or not there."""
+    full_disk(monkeypatch)
+    git = pack_of(*((3, b"", b"object %07d" % number) for number in range(100)))
+
+    assert marks(zipped(("large", FULL), ("small", MARK))) == [(("small",), ("deflate",))]
+    assert reasons(git) == ["nested.bytes"]
+    assert all(len(each.data) == 14 for each in opened(git) if isinstance(each, Content))
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file can be made, and little is kept in memory."""
+    def spool(_: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(buffer, "spool", spool)
+    monkeypatch.setattr(buffer, "_IN_MEMORY", 1000)
 
 
 def test_a_stored_zip_entry_that_is_cut_off_is_a_gap() -> None:

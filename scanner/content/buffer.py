@@ -6,7 +6,7 @@ import mmap
 import os
 from collections.abc import Iterator
 
-from scanner.content.words import Broken, Content, Room
+from scanner.content.words import Broken, Content, Room, Stop
 from scanner.image.blob import BlobFile, spool
 from scanner.limits import KIB, MIB
 
@@ -18,7 +18,8 @@ class Buffer:
     """Collects bytes and gives them back as one view. Close it when the view is no longer used.
 
     Args:
-        room: counts what is written. `write` raises Stop when it is full; what came before is kept.
+        room: counts what is written. `write` raises Stop when it is full, or if no temporary file can be made or grow:
+            to whoever reads archives one is as the other. What came before is kept.
     """
 
     def __init__(self, room: Room) -> None:
@@ -30,7 +31,7 @@ class Buffer:
         self.size = 0
 
     def write(self, data: bytes, _used: int = 0) -> None:
-        """Add bytes (`layer.expand.PlainSink`). Raises Stop at a limit, OSError if a temporary file cannot grow.
+        """Add bytes (`layer.expand.PlainSink`). Raises Stop.
 
         None at all count too: a million parts that hold nothing take time.
         """
@@ -43,7 +44,7 @@ class Buffer:
         self._room.take(len(data))
 
     def _spill(self) -> None:
-        """Move what is held to the file. Raises OSError; what reached the file before is all there is then."""
+        """Move what is held to the file. Raises Stop; what reached the file before is all there is then."""
         parts, self._parts, self._held = self._parts, [], 0
         try:
             if self._file is None:
@@ -54,12 +55,12 @@ class Buffer:
                     count = os.write(self._file.fileno(), rest)
                     rest = rest[count:]
                     self._stored += count
-        except OSError:
+        except OSError as error:
             self.size = self._stored
-            raise
+            raise _no_room(error) from None
 
     def settle(self) -> None:
-        """Write what is held, so that `view` cannot fail. Raises OSError."""
+        """Write what is held, so that `view` cannot fail. Raises Stop."""
         if self._file is not None:
             self._spill()
 
@@ -69,13 +70,16 @@ class Buffer:
         self._held = self._stored = self.size = 0
 
     def view(self) -> memoryview:
-        """All bytes so far, read-only."""
+        """All bytes so far, read-only. Raises Stop."""
         if self._file is None:
             return memoryview(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
         self._spill()
         if not self.size:
             return memoryview(b"")
-        return memoryview(mmap.mmap(self._file.fileno(), self.size, prot=mmap.PROT_READ))
+        try:
+            return memoryview(mmap.mmap(self._file.fileno(), self.size, prot=mmap.PROT_READ))
+        except OSError as error:
+            raise _no_room(error) from None
 
     def close(self) -> None:
         """Let go of the file; views stay valid until they are dropped."""
@@ -83,6 +87,10 @@ class Buffer:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _no_room(error: OSError) -> Stop:
+    return Stop("nested.bytes", f"no temporary file can hold what is packed in it: {error.strerror}")
 
 
 class Block:

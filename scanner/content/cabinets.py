@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from scanner.content.buffer import Block, Buffer
-from scanner.content.words import Broken, Content, Fault, Room, Stop, no_room
+from scanner.content.words import Broken, Content, Fault, Room, Stop
 from scanner.layer.compression import salvage
 from scanner.limits import KIB
 
@@ -85,9 +85,6 @@ def open_cabinet(content: Content, at: int, room: Room) -> Iterator[Content | Fa
             yield from _open_folder(content, folder, own.get(number, []), reserved, room)
     except (Broken, Stop) as ended:
         yield Fault(ended.reason, content.inside, left, ended.what)
-    except OSError as error:
-        reason, text = no_room(error)
-        yield Fault(reason, content.inside, left, text)
 
 
 def _read_header(data: memoryview, at: int, room: Room) -> tuple[list[_Folder], list[_File], bool, int]:
@@ -131,7 +128,7 @@ def _text(data: memoryview, at: int) -> bytes:
 def _open_folder(
     content: Content, folder: _Folder, files: list[_File], reserved: int, room: Room
 ) -> Iterator[Content | Fault]:
-    """The files of a folder. Raises Stop or OSError; what came out before is given first."""
+    """The files of a folder. Raises Stop; what came out before is given first."""
     plain, stopped = _Plain(Buffer(room), min(folder.start, len(content.data))), None
     start = plain.end
     if folder.method not in (_STORED, _MSZIP):
@@ -175,7 +172,7 @@ def _files(
 
 def _unpack(data: memoryview, folder: _Folder, reserved: int, plain: _Plain) -> None:
     """All blocks of a folder, one after the other. A damaged one is as long as it says, so that those behind it are
-    read. Raises Stop or OSError, as the buffer does."""
+    read. Raises Stop, as the buffer does."""
     history, at = b"", folder.start
     for _ in range(folder.blocks):
         head = bytes(data[at : at + _BLOCK])

@@ -14,7 +14,7 @@ from contextlib import suppress
 from scanner.content.blocks import unpacked
 from scanner.content.buffer import Buffer
 from scanner.content.numbers import unsigned
-from scanner.content.words import Broken, Content, Fault, Room, Stop, no_room
+from scanner.content.words import Broken, Content, Fault, Room, Stop
 from scanner.limits import KIB, MIB
 
 _MAGIC = b"ORC"
@@ -56,10 +56,8 @@ def open_orc(content: Content, room: Room) -> Iterator[Content | Fault]:
         buffer.settle()
         if buffer.size:
             yield content.made(buffer.view(), covers[0][0], covers[-1][1], "", (codec,), covers=tuple(covers))
-    except Broken as broken:
-        fault = Fault(broken.reason, content.inside, size, broken.what)
-    except OSError as error:
-        fault = Fault(no_room(error)[0], content.inside, size, no_room(error)[1])
+    except (Broken, Stop) as ended:
+        fault = Fault(ended.reason, content.inside, size, ended.what)
     finally:
         buffer.close()
     if damaged:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from scanner.content import pdffilters
 from scanner.content.buffer import Buffer
-from scanner.content.words import Content, Fault, Room, Stop, no_room
+from scanner.content.words import Content, Fault, Room, Stop
 from scanner.limits import KIB
 
 _STREAM = re.compile(rb"stream\r?\n")
@@ -58,10 +58,6 @@ def open_pdf(content: Content, room: Room) -> Iterator[Content | Fault]:
                 yield Fault(fault[0], (*content.inside, name), None, fault[1])
         except Stop as stop:
             yield Fault(stop.reason, (*content.inside, name), None, stop.what)
-            return
-        except OSError as error:
-            reason, text = no_room(error)
-            yield Fault(reason, (*content.inside, name), None, text)
             return
         finally:
             buffer.close()

@@ -46,7 +46,7 @@ def undo(data: memoryview, dictionary: bytes, buffer: Buffer) -> tuple[int, tupl
     """Undo the filters that *dictionary* names for the stream at the start of *data*, into *buffer*.
 
     Returns how many bytes it takes, what was undone, and reason and sentence if something could not be: what came out
-    before is there all the same. Raises Stop or OSError, as the buffer does.
+    before is there all the same. Raises Stop, as the buffer does.
     """
     dictionary = _ESCAPE.sub(lambda code: bytes([int(code[1], 16)]), dictionary)
     names = _names(dictionary)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from scanner.content.buffer import Buffer
 from scanner.content.streams import fill_from
-from scanner.content.words import Content, Fault, Room, Stop, no_room
+from scanner.content.words import Content, Fault, Room, Stop
 from scanner.layer.compression import crc32
 from scanner.limits import MIB
 
@@ -132,8 +132,5 @@ def _opened(content: Content, entry: _Entry, start: int, room: Room) -> Iterator
                 fault = _DAMAGED, "the file does not have the checksum that the archive tells"
             if fault:
                 yield Fault(fault[0], inside, entry.packed, fault[1])
-        except OSError as error:
-            reason, text = no_room(error)
-            yield Fault(reason, inside, entry.packed, text)
         finally:
             buffer.close()

@@ -14,7 +14,7 @@ from itertools import chain, takewhile
 
 from scanner.content.buffer import Buffer, Portions
 from scanner.content.lz4frames import unlz4_block
-from scanner.content.words import Broken, Content, Fault, Room, Stop, no_room
+from scanner.content.words import Broken, Content, Fault, Room, Stop
 from scanner.limits import MIB
 
 _MAGIC, _CUSTOM = b"PGDMP", b"\1"
@@ -78,8 +78,6 @@ def open_dump(content: Content, room: Room) -> Iterator[Content | Fault]:
                 buffer.settle()
             except Stop as stop:
                 fault = stop.reason, stop.what
-            except OSError as error:
-                fault = no_room(error)
             if buffer.size:
                 end = at if fault is None else len(data)
                 yield content.made(buffer.view(), start, end, "", ("pg_dump",))._replace(searched=True)
@@ -93,7 +91,7 @@ def open_dump(content: Content, room: Room) -> Iterator[Content | Fault]:
 
 
 def _join(buffer: Buffer, data: memoryview, at: int) -> tuple[int, bool]:
-    """Add the chunks from *at* on to *buffer*: where they end, and whether as they should. Raises Stop, OSError."""
+    """Add the chunks from *at* on to *buffer*: where they end, and whether as they should. Raises Stop."""
     while at + _NUMBER <= len(data) and not data[at]:
         size = int.from_bytes(data[at + 1 : at + _NUMBER], "little")
         at += _NUMBER

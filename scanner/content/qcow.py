@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from scanner.content.buffer import Buffer
-from scanner.content.words import Broken, Content, Fault, Room, Stop, no_room
+from scanner.content.words import Broken, Content, Fault, Room, Stop
 from scanner.layer.compression import decode
 from scanner.limits import MIB
 
@@ -58,12 +58,9 @@ def open_qcow(content: Content, room: Room) -> Iterator[Content | Fault]:
         elif any(entry & _COMPRESSED for entry in _entries(data, header, room, set())):
             for entry in _entries(data, header, room, faults):
                 buffer.write(_cluster(data, header, entry, faults))
-    except Stop as stop:
-        faults.add((stop.reason, stop.what))
-    except Broken as broken:
-        faults.add((broken.reason, broken.what))
-    except OSError as error:
-        faults.add(no_room(error))
+        buffer.settle()
+    except (Broken, Stop) as ended:
+        faults.add((ended.reason, ended.what))
     try:
         if buffer.size:
             yield content.made(buffer.view(), 0, size, "", ("qcow2",))

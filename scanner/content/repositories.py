@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 from scanner.content.buffer import Buffer
-from scanner.content.streams import inflate
+from scanner.content.streams import fill_from, inflate
 from scanner.content.words import Content, Fault, Room, Stop
 
 _LOOSE = re.compile(rb"(blob|tree|commit|tag) (\d{1,12})\0")
@@ -49,11 +49,7 @@ def open_loose(content: Content, room: Room) -> Iterator[Content | Fault]:
     """The one object of a loose object file."""
     buffer = Buffer(room)
     try:
-        try:
-            end, whole = inflate(buffer, content.data, zlib.MAX_WBITS)
-            fault = None if whole else ("nested.damaged", "the git object is damaged or cut off")
-        except Stop as stop:
-            end, fault = len(content.data), (stop.reason, stop.what)
+        fault, end = fill_from(buffer, content.data, "zlib")
         plain = buffer.view()
         head = _LOOSE.match(bytes(plain[:64]))
         if head is not None:
@@ -62,8 +58,6 @@ def open_loose(content: Content, room: Room) -> Iterator[Content | Fault]:
             yield content.made(plain[head.end() :], 0, size, name, ("git",), covers=((0, end),))
         if fault:
             yield Fault(fault[0], content.inside, len(content.data), fault[1])
-    except OSError as error:
-        yield Fault("nested.bytes", content.inside, len(content.data), f"no temporary file: {error.strerror}")
     finally:
         buffer.close()
 
@@ -202,8 +196,6 @@ def open_pack(content: Content, room: Room) -> Iterator[Content | Fault]:
             yield Fault(fault[0], content.inside, None, fault[1])
     except Stop as stop:
         yield Fault(stop.reason, content.inside, len(content.data), stop.what)
-    except OSError as error:
-        yield Fault("nested.bytes", content.inside, len(content.data), f"no temporary file: {error.strerror}")
     finally:
         buffer.close()
 
@@ -223,8 +215,9 @@ def _inflate_all(
         try:
             room.entry()
             used, whole = inflate(buffer, data[start:], zlib.MAX_WBITS)
-        except Stop as stop:
-            return objects, (stop.reason, stop.what)
+        except Stop as stop:  # of a full disk, with bytes of objects before this one
+            held = {place: item for place, item in objects.items() if item.at + item.size <= buffer.size}
+            return held, (stop.reason, stop.what)
         if not whole:
             return objects, ("nested.damaged", "an object of the git pack is damaged or cut off")
         objects[at] = _Object(kind, base, at, start + used, before, buffer.size - before)

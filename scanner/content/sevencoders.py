@@ -16,7 +16,7 @@ from scanner.content import bcj2
 from scanner.content.buffer import Buffer
 from scanner.content.sevenheader import Coder, Folder
 from scanner.content.streams import fill_from
-from scanner.content.words import Broken, Room, no_room
+from scanner.content.words import Broken, Room
 from scanner.limits import KIB, MIB
 
 _IN, _OUT, _STEP = MIB, 4 * MIB, 64 * KIB
@@ -260,8 +260,6 @@ def _whole(kind: str) -> Callable[[Iterator[bytes], bytes, int, Room], Iterator[
             yield from _pieces(plain.view())
             if fault:
                 raise Broken(*(fault if fault[0] != "nested.damaged" else _DAMAGED))
-        except OSError as error:
-            raise Broken(*no_room(error)) from None
         finally:
             packed.close()
             plain.close()

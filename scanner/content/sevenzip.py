@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from scanner.content.buffer import Buffer
 from scanner.content.sevencoders import is_stored, unpack
 from scanner.content.sevenheader import Folder, Header, Streams, has_bit, read_header
-from scanner.content.words import Broken, Content, Fault, Room, Stop, no_room
+from scanner.content.words import Broken, Content, Fault, Room, Stop
 
 MAGIC = b"7z\xbc\xaf\x27\x1c"
 _SIGNATURE = 32
@@ -69,18 +69,13 @@ def open_seven(content: Content, at: int, room: Room) -> Iterator[Content | Faul
         yield Fault(_DAMAGED, content.inside, size, "the checksum of the header of the 7z archive is wrong")
     try:
         yield from _headers(content, room, at, start, end)
-    except Broken as broken:
-        yield Fault(broken.reason, content.inside, len(data) - at, broken.what)
-    except Stop as stop:
-        yield Fault(stop.reason, content.inside, len(data) - at, stop.what)
-    except OSError as error:
-        reason, text = no_room(error)
-        yield Fault(reason, content.inside, len(data) - at, text)
+    except (Broken, Stop) as ended:
+        yield Fault(ended.reason, content.inside, len(data) - at, ended.what)
 
 
 def _headers(content: Content, room: Room, at: int, start: int, end: int) -> Iterator[Content | Fault]:
     """The header in data[start:end], and those that are packed in each other, as deep as archives may be nested; then
-    what the innermost tells of. Raises Broken, Stop or OSError."""
+    what the innermost tells of. Raises Broken or Stop."""
     entries = room.budget.limits.nested_entries
     held: Buffer | None = None
     packed: tuple[tuple[str, ...], tuple[int, int]] = (), (start, end)
@@ -167,7 +162,7 @@ def _blocks(header: Header, names: Sequence[str], size: int, base: int) -> Itera
 
 
 def _open_block(content: Content, block: _Block, room: Room) -> Iterator[Content | Fault]:
-    """The files of a block. Raises Stop or OSError."""
+    """The files of a block. Raises Stop."""
     start, end = block.span
     inside = (*content.inside, block.names[0]) if len(block.names) == 1 and block.names[0] else content.inside
     try:
@@ -222,7 +217,7 @@ def _files(
     content: Content, block: _Block, pieces: Iterator[bytes], steps: tuple[str, ...], room: Room, check: bool
 ) -> Iterator[Content | Fault]:
     """The files that follow each other in what comes out of a block, and what comes out behind the last of them. Raises
-    Stop or OSError; what came out before is given first."""
+    Stop; what came out before is given first."""
     start, end = block.span
     covers = tuple(block.spans)
     source, rest = _Source(pieces), len(block.parts)
@@ -258,7 +253,7 @@ def _files(
 def _behind(
     content: Content, block: _Block, source: _Source, steps: tuple[str, ...], room: Room
 ) -> Iterator[Content | Fault]:
-    """What comes out of a block behind its last file: that is damage. Raises Stop or OSError."""
+    """What comes out of a block behind its last file: that is damage. Raises Stop."""
     (start, end), buffer = block.span, Buffer(room)
     try:
         text = ""

@@ -22,7 +22,7 @@ from scanner.content.squashinodes import (
     lengths_of,
     read_inode,
 )
-from scanner.content.words import Broken, Content, Fault, Room, Stop, no_room
+from scanner.content.words import Broken, Content, Fault, Room, Stop
 from scanner.limits import MIB
 
 _DAMAGED = "nested.damaged"
@@ -57,7 +57,7 @@ class _Tree:
         return b"/".join(reversed(names)).lstrip(b"/")
 
     def add(self, place: Place, inode: Inode) -> None:
-        """Keep an inode. Raises Stop or OSError."""
+        """Keep an inode. Raises Stop."""
         self.inodes[place] = inode
         if inode.kind == LINK:
             self.names.write(inode.target + b"\n")
@@ -77,13 +77,10 @@ def open_squash(content: Content, at: int, room: Room) -> Iterator[Content | Fau
         yield from _everything(content, Blocks(content.data, head, room), room)
     except Stop as stop:
         yield Fault(stop.reason, content.inside, size - at, stop.what)
-    except OSError as error:
-        reason, text = no_room(error)
-        yield Fault(reason, content.inside, size - at, text)
 
 
 def _everything(content: Content, blocks: Blocks, room: Room) -> Iterator[Content | Fault]:
-    """Names, attributes and files. Raises Stop or OSError."""
+    """Names, attributes and files. Raises Stop."""
     head = blocks.head
     tree = _Tree({}, {}, Buffer(room), [])
     stopped: Stop | None = None
@@ -127,7 +124,7 @@ def _text(raw: bytes) -> str:
 
 
 def _read_table(blocks: Blocks, tree: _Tree, room: Room) -> None:
-    """All inodes, one after the other: what no directory names is read too. Raises Stop or OSError."""
+    """All inodes, one after the other: what no directory names is read too. Raises Stop."""
     head = blocks.head
     end, cursor = head.after(head.inode_table), Cursor(blocks, head.inode_table, 0)
     try:
@@ -141,7 +138,7 @@ def _read_table(blocks: Blocks, tree: _Tree, room: Room) -> None:
 
 
 def _read_directories(blocks: Blocks, tree: _Tree, room: Room) -> None:
-    """The names of all, from the root on, and then in those directories that nothing names. Raises Stop or OSError."""
+    """The names of all, from the root on, and then in those directories that nothing names. Raises Stop."""
     head = blocks.head
     root = head.inode_table + (head.root >> 16), head.root & 0xFFFF
     left = _ENTRIES * room.budget.limits.nested_entries
@@ -175,7 +172,7 @@ def _read_directories(blocks: Blocks, tree: _Tree, room: Room) -> None:
 
 
 def _attributes(content: Content, blocks: Blocks, room: Room) -> Iterator[Content | Fault]:
-    """Names and values of extended attributes, as they lie in their table. Raises Stop or OSError."""
+    """Names and values of extended attributes, as they lie in their table. Raises Stop."""
     head, buffer = blocks.head, Buffer(room)
     if head.xattrs == _NONE:
         return
@@ -247,7 +244,7 @@ class _Parts:
 def _file(
     content: Content, blocks: Blocks, ends: _Ends, inode: Inode, path: bytes, room: Room
 ) -> Iterator[Content | Fault]:
-    """One file. Raises Stop or OSError; what came out before is given first."""
+    """One file. Raises Stop; what came out before is given first."""
     buffer, parts = Buffer(room), _Parts([])
     ended: Broken | Stop | None = None
     try:

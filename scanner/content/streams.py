@@ -15,7 +15,7 @@ from scanner.content.lzofiles import unlzop
 from scanner.content.lzwfiles import unlzw
 from scanner.content.snappyfiles import MAGIC as SNAPPY
 from scanner.content.snappyfiles import unsnap
-from scanner.content.words import Content, Fault, Room, Stop, no_room
+from scanner.content.words import Content, Fault, Room, Stop
 from scanner.layer.compression import PlainSink, Region, again, crc32, decode, is_skippable, salvage
 from scanner.limits import MIB
 
@@ -194,8 +194,8 @@ def fill_from(
     fault, used = _filled(buffer, data, kind, outside)
     try:
         buffer.settle()
-    except OSError as error:
-        return no_room(error), len(data)
+    except Stop as stop:
+        return (stop.reason, stop.what), len(data)
     return fault, used
 
 
@@ -218,8 +218,6 @@ def _filled(
         reason, used = decode(data, kind, buffer, outside)
     except Stop as stop:
         return (stop.reason, stop.what), len(data)
-    except OSError as error:
-        return no_room(error), len(data)
     return (_DAMAGED if reason else None), used
 
 
@@ -227,7 +225,7 @@ def inflate(buffer: PlainSink, data: memoryview, wbits: int) -> tuple[int, bool]
     """Decode one deflate stream at the start of *data*: where it ends, and whether it ended as it should. Whatever came
     out in front of damage is kept.
 
-    Raises Stop or OSError, as the buffer does.
+    Raises Stop, as the buffer does.
     """
     decoder, at, step, before = zlib.decompressobj(wbits), 0, 4096, buffer.size
     try:

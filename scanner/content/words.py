@@ -155,11 +155,6 @@ class Broken(LeakscanError):
         self.reason = reason
 
 
-def no_room(error: OSError) -> tuple[str, str]:
-    """Reason and sentence of a fault: a temporary file for what is packed in a content cannot be made or grow."""
-    return "nested.bytes", f"no temporary file can hold what is packed in it: {error.strerror}"
-
-
 @dataclass(slots=True)
 class Budget:
     """What may still be made of the nested content of one layer."""

@@ -6,13 +6,12 @@ come from both, by where their local header lies. Source: APPNOTE.TXT 6.3.10 (se
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
 from scanner.content.buffer import Buffer
-from scanner.content.streams import fill_from, inflate
-from scanner.content.words import Content, Fault, Room, Stop, no_room
+from scanner.content.streams import fill_from
+from scanner.content.words import Content, Fault, Room, Stop
 from scanner.layer.compression import crc32
 
 _LOCAL, _CENTRAL, _END, _END64 = b"PK\3\4", b"PK\1\2", b"PK\5\6", b"PK\6\6"
@@ -349,23 +348,15 @@ def _unpacked(
             yield content.made(plain, start, end, entry.name, name, covers=_covers(entry, end))
         if fault:
             yield Fault(fault[0], inside, end - start, fault[1])
-    except OSError as error:
-        reason, text = no_room(error)
-        yield Fault(reason, inside, end - start, text)
     finally:
         buffer.close()
     return end
 
 
 def _filled(buffer: Buffer, data: memoryview, entry: _Entry, end: int) -> tuple[tuple[str, str] | None, int]:
-    """Unpack an entry, up to *end* at most, into *buffer*: reason and sentence if that ended early, and where it ends.
-    Raises OSError."""
+    """Unpack an entry, up to *end* at most, into *buffer*: what is wrong if that ended early, and where it ends."""
     start, kind = entry.data, _METHODS[entry.method]
-    if kind != "deflate":
-        fault, used = fill_from(buffer, data[start:end], kind)
-        return fault, end if fault else start + used
-    try:  # where it ends is in the stream itself, whatever the headers say
-        used, ended = inflate(buffer, data[start:], -zlib.MAX_WBITS)
-    except Stop as stop:
-        return (stop.reason, stop.what), end
-    return None if ended else _DAMAGED, start + used
+    deflated = kind == "deflate"  # where it ends is in the stream itself, whatever the headers say
+    fault, used = fill_from(buffer, data[start:] if deflated else data[start:end], kind)
+    damaged = fault is not None and fault[0] == _DAMAGED[0]
+    return _DAMAGED if damaged else fault, start + used if not fault or (deflated and damaged) else end

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +12,7 @@ from scanner.audit.run import Audit
 from scanner.audit.summary import Owner, Secret, Summary, summarize
 from scanner.evidence import Severity
 from scanner.report import escape
-from scanner.report.json import plain_document
+from scanner.report.json import compact
 from scanner.report.lines import counted
 from scanner.store.ledger import State
 
@@ -38,7 +37,7 @@ def json(
             "created": row.created or None, "verdict": row.verdict.value, "state": row.state.value,
             "reason": row.reason, "findings": row.findings, "stale_rules": row.stale or None,
         }  # fmt: skip
-        images.append(_compact(document))
+        images.append(compact(document))
     head = {
         "schema_version": "1",
         "tool": {"name": "leakscan", "version": __version__, "rules_digest": rules_digest},
@@ -48,7 +47,7 @@ def json(
     }
     lines = ",\n  ".join(images)
     body = f'"images": [\n  {lines}\n ]' if images else '"images": []'
-    parts = {key: f'"{key}": {_compact(value)}' for key, value in head.items()} | {"images": body}
+    parts = {key: f'"{key}": {compact(value)}' for key, value in head.items()} | {"images": body}
     return "{" + ",\n ".join(parts[key] for key in sorted(parts)) + "}\n"
 
 
@@ -56,10 +55,6 @@ def _summary(summary: Summary) -> dict[str, Any]:
     """All but what other fields of the document say, and what differs between an audit and its repetition."""
     left_out = ("hosts", "counts", "blobs", "interrupted")
     return {name: value for name, value in asdict(summary).items() if name not in left_out}
-
-
-def _compact(value: Any) -> str:
-    return escape.json(jsonlib.dumps(plain_document(value), ensure_ascii=True, sort_keys=True))
 
 
 def csv_table(audits: Sequence[Audit], fail_on: Severity | None, summary: Summary | None = None) -> str:

@@ -6,7 +6,6 @@ https://gitlab.com/gitlab-org/security-products/security-report-schemas
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from scanner import __version__
 from scanner.evidence import Finding, ScanResult, Severity, line_to_show
 from scanner.report import escape
+from scanner.report.json import compact
 from scanner.report.lines import counted, cut
 from scanner.report.order import ordered
 from scanner.report.phrases import LONGEST, accepted_gap, fate, image_name, sure, verdict
@@ -40,16 +40,12 @@ def render(result: ScanResult, setting: Setting = PLAIN) -> str:
     """The document, with a newline at its end. Accepted findings are counted in a message, not listed."""
     name = image_name(result)
     listed = [finding for finding in ordered(result.findings) if finding.suppressed is None]
-    vulnerabilities = ",\n  ".join(_compact(_vulnerability(finding, name, setting.commit)) for finding in listed)
-    scan = _compact(_scan(result, len(result.findings) - len(listed), setting))
+    vulnerabilities = ",\n  ".join(compact(_vulnerability(finding, name, setting.commit)) for finding in listed)
+    scan = compact(_scan(result, len(result.findings) - len(listed), setting))
     return (
         f'{{"schema": "{_SCHEMA}",\n "version": "{_VERSION}",\n "scan": {scan},\n'
         f' "vulnerabilities": [{vulnerabilities}]}}\n'
     )
-
-
-def _compact(value: Any) -> str:
-    return escape.json(json.dumps(value, ensure_ascii=True, sort_keys=True))
 
 
 def _scan(result: ScanResult, accepted: int, setting: Setting) -> dict[str, Any]:

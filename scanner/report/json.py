@@ -39,19 +39,20 @@ def pieces(result: ScanResult) -> Iterator[str]:
     for number, (key, value) in enumerate(sorted(_fields(result).items())):
         yield ",\n " if number else "{"
         if not isinstance(value, (list, Iterator)):
-            yield f'"{key}": {_compact(value)}'
+            yield f'"{key}": {compact(value)}'
             continue
         yield f'"{key}": ['
         between, end = "\n  ", "]"
         for item in value:  # a line each, and the fast encoder
-            yield between + _compact(item)
+            yield between + compact(item)
             between, end = ",\n  ", "\n ]"
         yield end
     yield "}\n"
 
 
-def _compact(value: Any) -> str:
-    """A value on one line. Most hold nothing to be made plain, which the line tells sooner than each of its strings."""
+def compact(value: Any) -> str:
+    """A value on one line that a CI job takes for no command, its strings made plain. Most hold nothing to be made
+    plain, which the line tells sooner than each of its strings."""
     text = json.dumps(value, ensure_ascii=True, sort_keys=True)
     if "\\ud" in text:
         text = json.dumps(plain_document(value), ensure_ascii=True, sort_keys=True)

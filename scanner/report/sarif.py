@@ -5,7 +5,6 @@ https://docs.oasis-open.org/sarif/sarif/v2.1.0/ and https://docs.github.com/code
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from scanner import __version__
 from scanner.evidence import AcceptedGap, Confidence, Finding, Gap, ScanResult, Severity, Surface, line_to_show
 from scanner.report import escape
+from scanner.report.json import compact
 from scanner.report.lines import counted, cut
 from scanner.report.order import ordered
 from scanner.report.phrases import LONGEST, accepted_gap, fate, image_name, reason, sure, verdict
@@ -42,7 +42,7 @@ def render(result: ScanResult, setting: Setting = PLAIN) -> str:
     findings = ordered(result.findings)
     rules = _rules(findings)
     numbers = {rule["id"]: number for number, rule in enumerate(rules)}
-    results = _within_limits(_compact(_result(finding, numbers)) for finding in findings[:MOST])
+    results = _within_limits(compact(_result(finding, numbers)) for finding in findings[:MOST])
     run = {
         "automationDetails": {"id": f"leakscan/{escape.uri(image_name(result))}/"},
         "columnKind": "unicodeCodePoints",
@@ -53,13 +53,9 @@ def render(result: ScanResult, setting: Setting = PLAIN) -> str:
     }
     listed = ",\n  ".join(results)
     return (
-        f'{{"$schema": "{_SCHEMA}",\n "version": "2.1.0",\n "runs": [{_compact(run)[:-1]},\n'
+        f'{{"$schema": "{_SCHEMA}",\n "version": "2.1.0",\n "runs": [{compact(run)[:-1]},\n'
         f' "results": [{listed}]}}]}}\n'
     )
-
-
-def _compact(value: Any) -> str:
-    return escape.json(json.dumps(value, ensure_ascii=True, sort_keys=True))
 
 
 def _within_limits(results: Iterable[str]) -> list[str]:

@@ -31,6 +31,11 @@ def entries_of(entry: Json, key: str) -> list[Json]:
     return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
 
 
+def image_key(entry: Json) -> tuple[str, str]:
+    """What tells the image of an entry from the others of its report."""
+    return str(entry.get("platform")), str(entry.get("config_digest"))
+
+
 def read_report(document: Any) -> Json:
     """A report of one scan, its outline checked. Raises LeakscanError."""
     if not isinstance(document, dict) or document.get("schema_version") != "1":

@@ -18,7 +18,7 @@ from scanner.report.escape import plain
 from scanner.report.json import render
 from scanner.surfaces import blob_jobs
 from scanner.verify.claim import Check, Outcome
-from scanner.verify.document import Json, consistent, entries_of
+from scanner.verify.document import Json, consistent, entries_of, image_key
 from scanner.verify.proven import Wanted
 from scanner.verify.repeat import compared
 from scanner.verify.terms import Terms
@@ -75,7 +75,7 @@ def verify(
             again; None if there was none.
         terms: under which the scan was repeated; None if it could not be.
     """
-    images = {_named(entry): _match(entry, opened.images) for entry in report["images"]}
+    images = {image_key(entry): _match(entry, opened.images) for entry in report["images"]}
     wanted = Wanted(opened, report, images)
     # nothing is unpacked: proofs are of stored bytes
     pool = Pool(FirstPass((), b""), replace(limits, nested_depth=0), jobs, progress)
@@ -83,16 +83,12 @@ def verify(
     outcomes = {outcome.blob.place: outcome for outcome in pool.run(specs, ())}
     checks = [*consistent(report)]
     for entry in report["images"]:
-        checks += _image(entry, images[_named(entry)], outcomes)
+        checks += _image(entry, images[image_key(entry)], outcomes)
     checks += [wanted.check(finding, outcomes) for finding in report["findings"]]
     checks += _known(report, repeated)
     if terms is not None and repeated is not None:
         checks += compared(report, json.loads(render(repeated)), terms)
     return checks
-
-
-def _named(entry: Json) -> tuple[str, str]:
-    return str(entry.get("platform")), str(entry.get("config_digest"))
 
 
 def _match(entry: Json, images: Sequence[Image]) -> Image | None:

@@ -13,7 +13,7 @@ from scanner.evidence import KNOWN_SECRET
 from scanner.report.escape import plain
 from scanner.verify.claim import Check, Outcome
 from scanner.verify.coverage import coverage
-from scanner.verify.document import Json, entries_of, entry_of
+from scanner.verify.document import Json, entries_of, entry_of, image_key
 from scanner.verify.findings import findings, secret_ids
 from scanner.verify.terms import Terms, alike, same
 
@@ -79,9 +79,9 @@ def _head(report: Json, now: Json, terms: Terms) -> Iterator[Check]:
 
 def _images(report: Json, now: Json, terms: Terms) -> Iterator[Check]:
     """Images and layers, but for what `verify` compares with the bytes themselves."""
-    listed = {_image_key(each): each for each in _of(now)}
+    listed = {image_key(each): each for each in _of(now)}
     for image in _of(report):
-        own, name = listed.pop(_image_key(image), None), plain(str(image.get("config_digest") or image.get("platform")))
+        own, name = listed.pop(image_key(image), None), plain(str(image.get("config_digest") or image.get("platform")))
         if own is None:
             continue  # `verify` says so
         keys = {"layers", "platform", "config_digest"}
@@ -105,10 +105,6 @@ def _images(report: Json, now: Json, terms: Terms) -> Iterator[Check]:
 
 def _of(document: Json) -> Sequence[Json]:
     return document["images"] if "images" in document else [document["image"]]
-
-
-def _image_key(image: Json) -> tuple[str, str]:
-    return str(image.get("platform")), str(image.get("config_digest"))
 
 
 def _known(report: Json, now: Json, terms: Terms) -> Iterator[Check]:

@@ -13,7 +13,7 @@ from scanner.content.buffer import Block, Portions
 from scanner.content.numbers import signed
 from scanner.content.snappyfiles import unsnappy
 from scanner.content.streams import inflate
-from scanner.content.words import Broken, Content, Fault, Room, Stop
+from scanner.content.words import Broken, Content, Ended, Fault, Room
 from scanner.limits import MIB
 
 _MAGIC = b"Obj\1"
@@ -44,7 +44,7 @@ def open_avro(content: Content, room: Room) -> Iterator[Content | Fault]:
             plain, sound = _unpacked(codec, content.data[start:end])
             damaged += not (whole and sound)
             yield from held.add(plain, start, end, codec.decode())
-    except (Broken, Stop) as ended:
+    except Ended as ended:
         yield Fault(ended.reason, content.inside, size, ended.what)
     yield from held.rest()
     if damaged:

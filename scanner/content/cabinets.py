@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from scanner.content.buffer import Block, Buffer
-from scanner.content.words import Broken, Content, Fault, Room, Stop
+from scanner.content.words import Broken, Content, Ended, Fault, Room, Stop
 from scanner.layer.compression import salvage
 from scanner.limits import KIB
 
@@ -83,7 +83,7 @@ def open_cabinet(content: Content, at: int, room: Room) -> Iterator[Content | Fa
             own.setdefault(file.folder, []).append(file)
         for number, folder in enumerate(folders):
             yield from _open_folder(content, folder, own.get(number, []), reserved, room)
-    except (Broken, Stop) as ended:
+    except Ended as ended:
         yield Fault(ended.reason, content.inside, left, ended.what)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from scanner.content.buffer import Portions
 from scanner.content.numbers import unsigned
 from scanner.content.snappyfiles import crc32c, masked, unsnappy
-from scanner.content.words import Broken, Content, Fault, Room, Stop
+from scanner.content.words import Broken, Content, Ended, Fault, Room, Stop
 from scanner.limits import KIB, MIB
 
 _FOOTER, _TRAILER = 48, 5  # bytes at the end of the file; behind each block: how it is packed, a checksum
@@ -50,7 +50,7 @@ def open_table(content: Content, room: Room) -> Iterator[Content | Fault]:
                 raise Broken("nested.unknown", "blocks of the table are packed in a way that is not understood")
             if packed == _SNAPPY:
                 yield from held.add(plain, min(place[0], size), min(place[1], size), "snappy")
-    except (Broken, Stop) as ended:
+    except Ended as ended:
         yield Fault(ended.reason, content.inside, size, ended.what)
     yield from held.rest()
     if damaged:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from scanner.content.blocks import unpacked
 from scanner.content.buffer import Buffer
 from scanner.content.numbers import unsigned
-from scanner.content.words import Broken, Content, Fault, Room, Stop
+from scanner.content.words import Broken, Content, Ended, Fault, Room
 from scanner.limits import KIB, MIB
 
 _MAGIC = b"ORC"
@@ -49,14 +49,14 @@ def open_orc(content: Content, room: Room) -> Iterator[Content | Fault]:
                 damaged += not sound
                 covers.append((start, stop))
                 buffer.write(plain)
-        except (Broken, Stop) as ended:
+        except Ended as ended:
             fault = Fault(ended.reason, content.inside, size, ended.what)
         if not covers:
             raise Broken(_DAMAGED, "the file has no chunks where it says")
         buffer.settle()
         if buffer.size:
             yield content.made(buffer.view(), covers[0][0], covers[-1][1], "", (codec,), covers=tuple(covers))
-    except (Broken, Stop) as ended:
+    except Ended as ended:
         fault = Fault(ended.reason, content.inside, size, ended.what)
     finally:
         buffer.close()

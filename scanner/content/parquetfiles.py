@@ -13,7 +13,7 @@ from typing import Any
 from scanner.content.blocks import unpacked
 from scanner.content.buffer import Portions
 from scanner.content.numbers import LONGEST, signed, unsigned
-from scanner.content.words import Broken, Content, Fault, Room, Stop
+from scanner.content.words import Broken, Content, Ended, Fault, Room
 from scanner.limits import MIB
 
 _DAMAGED = "nested.damaged"
@@ -48,7 +48,7 @@ def open_parquet(content: Content, room: Room) -> Iterator[Content | Fault]:
                     plain, sound = _unpacked(codec, page, data)
                     damaged += not sound
                     yield from held.add(plain, page.start, page.end, _NAMES[codec])
-    except (Broken, Stop) as ended:
+    except Ended as ended:
         yield Fault(ended.reason, content.inside, size, ended.what)
     yield from held.rest()
     if damaged:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from scanner.content.buffer import Buffer
-from scanner.content.words import Broken, Content, Fault, Room, Stop
+from scanner.content.words import Broken, Content, Ended, Fault, Room
 from scanner.layer.compression import decode
 from scanner.limits import MIB
 
@@ -59,7 +59,7 @@ def open_qcow(content: Content, room: Room) -> Iterator[Content | Fault]:
             for entry in _entries(data, header, room, faults):
                 buffer.write(_cluster(data, header, entry, faults))
         buffer.settle()
-    except (Broken, Stop) as ended:
+    except Ended as ended:
         faults.add((ended.reason, ended.what))
     try:
         if buffer.size:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from scanner.content.buffer import Buffer
 from scanner.content.sevencoders import is_stored, unpack
 from scanner.content.sevenheader import Folder, Header, Streams, has_bit, read_header
-from scanner.content.words import Broken, Content, Fault, Room, Stop
+from scanner.content.words import Broken, Content, Ended, Fault, Room, Stop
 
 MAGIC = b"7z\xbc\xaf\x27\x1c"
 _SIGNATURE = 32
@@ -69,7 +69,7 @@ def open_seven(content: Content, at: int, room: Room) -> Iterator[Content | Faul
         yield Fault(_DAMAGED, content.inside, size, "the checksum of the header of the 7z archive is wrong")
     try:
         yield from _headers(content, room, at, start, end)
-    except (Broken, Stop) as ended:
+    except Ended as ended:
         yield Fault(ended.reason, content.inside, len(data) - at, ended.what)
 
 
@@ -225,14 +225,14 @@ def _files(
         rest -= 1
         room.entry()
         buffer, checksum = Buffer(room), 0
-        ended: Broken | Stop | None = None
+        ended: Ended | None = None
         try:
             try:
                 while buffer.size < size:
                     piece = source.take(size - buffer.size)
                     checksum = zlib.crc32(piece, checksum)
                     buffer.write(piece)
-            except (Broken, Stop) as error:
+            except Ended as error:
                 ended = error
             buffer.settle()
             if buffer.size:

@@ -22,7 +22,7 @@ from scanner.content.squashinodes import (
     lengths_of,
     read_inode,
 )
-from scanner.content.words import Broken, Content, Fault, Room, Stop
+from scanner.content.words import Broken, Content, Ended, Fault, Room, Stop
 from scanner.limits import MIB
 
 _DAMAGED = "nested.damaged"
@@ -246,12 +246,12 @@ def _file(
 ) -> Iterator[Content | Fault]:
     """One file. Raises Stop; what came out before is given first."""
     buffer, parts = Buffer(room), _Parts([])
-    ended: Broken | Stop | None = None
+    ended: Ended | None = None
     try:
         try:
             for piece in _pieces(blocks, ends, inode, parts):
                 buffer.write(piece)
-        except (Broken, Stop) as error:
+        except Ended as error:
             ended = error
         buffer.settle()
         if buffer.size:

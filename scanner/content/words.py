@@ -139,20 +139,20 @@ class Fault:
     detail: str
 
 
-class Stop(LeakscanError):
-    """A limit was hit; carries the reason of the fault."""
+class Ended(LeakscanError):
+    """Reading ended early; carries the reason of the fault."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
 
 
-class Broken(LeakscanError):
-    """A part cannot be read, others may be; carries the reason of the fault."""
+class Stop(Ended):
+    """A limit was hit."""
 
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
+
+class Broken(Ended):
+    """A part cannot be read, others may be."""
 
 
 @dataclass(slots=True)

@@ -265,6 +265,8 @@ def test_published_key_is_known_however_it_is_laid_out() -> None:
         ("[![Build](https://ci.shop.io/badge/shop.png?token={})](https://ci.shop.io)", "readme.rst", True),
         ('<img alt="Build" src="https://ci.shop.io/shop.svg?style=shield&build-token={}">', "src/app.js", False),
         ("[the log](https://ci.shop.io/status?token={})", "README.md", False),
+        ("[![Build](https://ci.shop.io/shop?branch=main&token={})](https://ci.shop.io)", "README.md", True),
+        ('{{"readme": "[![Build](https://ci.shop.io/shop?x=1&token={})](https://ci.shop.io)"}}', "package.json", True),
     ],
 )
 def test_the_token_of_a_badge_is_for_all_readers(text: str, path: str, shown: bool) -> None:

@@ -140,7 +140,7 @@ class ContextDetector(Explaining):
     def explain(self, data: memoryview, ends: Sequence[int], path: str) -> Iterator[Match | Suppressed]:
         """As `confirm`, with what was judged to be no secret, and why."""
         for found in self._seen(data, ends):
-            badge = isinstance(found, Match) and context_of(path) is Context.PROSE and in_picture(data, found.start)
+            badge = isinstance(found, Match) and in_picture(data, found.start, context_of(path) is Context.PROSE)
             yield Suppressed(found.rule_id, found.start, found.end, "address-of-a-picture") if badge else found
 
     def _seen(self, data: memoryview, ends: Sequence[int]) -> Iterator[Match | Suppressed]:

@@ -138,7 +138,7 @@ class PatternDetector(Explaining):
             if found.secret_start < seen:
                 continue
             result = self._judge(found, context)
-            if isinstance(result, Match) and context is Context.PROSE and self._is_badge(data, found):
+            if isinstance(result, Match) and self._is_badge(data, found, context):
                 result = Suppressed(result.rule_id, result.start, result.end, "address-of-a-picture")
             if isinstance(result, Match) and self._next_string(data, found):
                 result = Suppressed(result.rule_id, result.start, result.end, "list")
@@ -146,9 +146,10 @@ class PatternDetector(Explaining):
                 seen = found.secret_end
             yield result
 
-    def _is_badge(self, data: memoryview, found: _Found) -> bool:
+    def _is_badge(self, data: memoryview, found: _Found, context: Context) -> bool:
         """Not for rules of providers: their values work wherever somebody shows them."""
-        return self.rule.id.startswith("assigned.") and in_picture(data, found.secret_start)
+        prose = context is Context.PROSE
+        return self.rule.id.startswith("assigned.") and in_picture(data, found.secret_start, prose)
 
     def _next_string(self, data: memoryview, found: _Found) -> bool:
         """Whether what follows a name is the next one of a program's strings, not a value that a sign sets it to."""

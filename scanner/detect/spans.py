@@ -20,6 +20,8 @@ _PICTURE = re.compile(
     rb"(?:\.(?:svg|png)\?|badge|shield|status)[^\s\"'<>)]{0,200}\Z",
     re.IGNORECASE,
 )
+#: an address behind `[![...](`: a picture that is a link, which nothing but a badge is
+_LINKED_PICTURE = re.compile(rb"\[!\[[^\]\n]{0,120}\]\(https?://[^\s\"'<>()]{1,400}\Z")
 _PICTURE_BEFORE = 600
 _SAMPLE = 4096  # bytes that are looked at for a zero
 #: bytes around a place without the end of a line or of a string, in a table of strings
@@ -74,10 +76,11 @@ def in_symbol(data: memoryview, at: int) -> bool:
     return _SYMBOL.search(bytes(data[max(0, at - _SYMBOL_BEFORE) : at])) is not None
 
 
-def in_picture(data: memoryview, at: int) -> bool:
+def in_picture(data: memoryview, at: int, prose: bool) -> bool:
     """Whether data[at] belongs to the address of a picture that a page shows, as badges of build services are: what
-    stands there is for all readers."""
-    return _PICTURE.search(bytes(data[max(0, at - _PICTURE_BEFORE) : at])) is not None
+    stands there is for all readers. Where there is no *prose*, a text may quote a page: JSON does, of packages."""
+    before = bytes(data[max(0, at - _PICTURE_BEFORE) : at])
+    return _LINKED_PICTURE.search(before) is not None or (prose and _PICTURE.search(before) is not None)
 
 
 def inside_base64(window: bytes, at: int) -> bool:

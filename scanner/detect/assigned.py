@@ -78,9 +78,18 @@ _DOTTED = re.compile(rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 _ONE_WORD = re.compile(rb"[A-Za-z0-9_+/=-]+")
 
 
+#: the name of a variable that says what the variable holds, however short and rare its other words are
+_SAYS_WHAT = re.compile(
+    rb"(?:[A-Za-z_]\w*[a-z0-9_])?(?:Key|Secret|Token|Passw(?:or)?d|Credentials?|Cert(?:ificate)?|Signature|Digest|Hash)s?"
+    rb"(?:[A-Z0-9_]\w*)?"
+)
+
+
 def _surely_random(value: bytes, least: int = 16) -> bool:
     """Whether *value* of *least* bytes and more cannot be a piece of a program or of prose."""
-    return len(value) >= least and _ONE_WORD.fullmatch(value) is not None and plausible.disorder(value) >= _SHORT_LIMIT
+    if len(value) < least or _ONE_WORD.fullmatch(value) is None or plausible.disorder(value) < _SHORT_LIMIT:
+        return False
+    return _SAYS_WHAT.fullmatch(value) is None
 
 
 def _limit(value: bytes, is_password: bool, context: Context) -> float:

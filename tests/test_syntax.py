@@ -609,3 +609,14 @@ def test_what_nobody_types_or_only_stands_behind_a_word_is_no_secret(first_pass:
 def test_what_only_names_something_is_no_secret(first_pass: FirstPass, path: str, text: str) -> None:
     """A variable by what it holds, however rare its words; what is of an account; what an option of zsh is for."""
     assert gated(first_pass, text.encode(), path) == []
+
+
+@pytest.mark.parametrize("text", [
+    "keytool -genkey -alias shop -storepass {}\n", "sshpass -p {} ssh ci@build.shop.io\n", "mysql -u ci -p{} shop\n",
+])  # fmt: skip
+def test_a_word_with_a_digit_given_to_a_command_is_a_password(first_pass: FirstPass, text: str) -> None:
+    """In a script as in a build step; a word alone proves less there."""
+    [found] = gated(first_pass, text.format("sunshine1").encode(), "opt/setup.sh")
+
+    assert found.secret.reveal() == b"sunshine1"
+    assert gated(first_pass, text.format("sunshine").encode(), "opt/setup.sh") == []

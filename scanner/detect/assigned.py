@@ -378,7 +378,8 @@ def judge_command_password(value: bytes, context: Context, confidence: Confidenc
     """For a password on a command line: words are meant in a build step, elsewhere they are mostly documentation."""
     if (reason := plausible.password(value)) is not None:
         return confidence, reason
-    return (confidence if context is Context.OTHER else _by_place(value, context, confidence)), None
+    chosen = context in _SETTABLE and _LETTERS_AND_DIGITS.fullmatch(value) is not None
+    return (confidence if chosen or context is Context.OTHER else _by_place(value, context, confidence)), None
 
 
 def _by_place(value: bytes, context: Context, confidence: Confidence) -> Confidence:

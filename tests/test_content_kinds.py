@@ -43,6 +43,8 @@ from tests.squashimages import Image
 from tests.test_avrofiles import avro
 from tests.test_cabinets import cabinet
 from tests.test_content_formats import ar, cpio, rpm, zipped
+from tests.test_journalfiles import field, journal
+from tests.test_journalfiles import packed as packed_field
 from tests.test_levelfiles import table
 from tests.test_lzofiles import lzop
 from tests.test_lzwfiles import compressed
@@ -144,6 +146,8 @@ KINDS: dict[str, Pack] = {
     "avro": lambda text: avro([text], [text]),
     "orc": lambda text: orc(chunk(text, 1)),
     "leveldb": lambda text: table([text, text]),
+    "journal by LZ4": lambda text: journal([field(packed_field(split(text)), 2), field(b"_PID=1")]),
+    "journal by zstd": lambda text: journal([field(zstandard.compress(split(text)), 4), field(b"_PID=1")]),
     "dump of PostgreSQL": lambda text: dump(chunks(zlib.compress(text), 20)),
     "table of PostgreSQL": lambda text: heap(*chunked(packed(split(text) * 90))),
     "phar": lambda text: phar(("a/settings", text, 0x1000)),

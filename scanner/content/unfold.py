@@ -256,6 +256,10 @@ def _by_magic(content: Content, head: bytes, room: Room) -> _Format | None:
         return _Format(open_parquet(content, room), apart=False)
     if head[:3] in (b"Obj", b"ORC") and (opened := _rows(content, head, room)):
         return opened
+    if head[:8] == b"LPKSHHRH":
+        from scanner.content.journalfiles import open_journal
+
+        return _Format(open_journal(content, room), apart=False)
     if head[:4] == b"QFI\xfb":
         from scanner.content import qcow
 

@@ -1,0 +1,58 @@
+"""Journals of systemd: fields that are packed by LZ4, as blocks without a magic; those of zstd and xz have one.
+
+Source: journal-def.h and compress.c of systemd (DataObject, compress_blob_lz4); "Journal File Format".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from scanner.content.buffer import Portions
+from scanner.content.lz4frames import unlz4_block
+from scanner.content.words import Content, Fault, Room, Stop
+
+_HEADER, _OBJECT = 240, 16  # bytes of the first headers there were, and in front of every object
+_FLAGS, _SIZE, _LAST = 12, 88, 136  # where flags, the size of the header and the last object's place stand
+_COMPACT = 1 << 4
+_DATA, _LZ4 = 1, 2  # kind and flag of an object
+_PAYLOAD = (64, 72)  # where it begins in a usual file, in a compact one
+_LONGEST = 64 << 20  # of a field that is unpacked; systemd cuts messages and core dumps far below
+_LZ4_MOST = 255  # bytes that one byte of a block makes
+
+
+def open_journal(content: Content, room: Room) -> Iterator[Content | Fault]:
+    """The fields that are packed by LZ4, from one object to the next; all others stand in the journal as they are."""
+    data, portions, damaged, closed = content.data, Portions(content, room), False, False
+    compact = bool(_number(data, _FLAGS, 4) & _COMPACT)
+    at, last = max(_HEADER, _number(data, _SIZE)), _number(data, _LAST)
+    try:
+        while at <= last and not closed:
+            room.look()
+            size = _number(data, at + 8)
+            if size < _OBJECT or at + size > len(data):
+                closed = damaged = True
+            elif data[at] == _DATA and data[at + 1] & _LZ4:
+                plain = _field(data[at + _PAYLOAD[compact] : at + size])
+                damaged = damaged or not plain
+                if plain:
+                    yield from portions.add(plain, at, at + size, "lz4")
+            at += size + -size % 8
+        yield from portions.rest()
+        if damaged:
+            yield Fault("nested.damaged", content.inside, len(data), "objects of the journal are damaged or cut off")
+    except Stop as stop:
+        yield from portions.rest()
+        yield Fault(stop.reason, content.inside, len(data), stop.what)
+
+
+def _field(packed: memoryview) -> bytes:
+    """What a field holds, nothing if it is damaged."""
+    size = _number(packed, 0)
+    if size > min(_LONGEST, _LZ4_MOST * len(packed)):
+        return b""
+    plain = unlz4_block(bytes(packed[8:]), size)
+    return plain if len(plain) == size else b""
+
+
+def _number(data: memoryview, at: int, size: int = 8) -> int:
+    return int.from_bytes(data[at : at + size], "little")

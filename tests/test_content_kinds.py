@@ -53,6 +53,8 @@ from tests.test_parquetfiles import Table
 from tests.test_phars import phar
 from tests.test_postgresfiles import chunked, chunks, dump, heap, packed
 from tests.test_snappyfiles import framed
+from tests.test_wiredtiger import packed as packed_page
+from tests.test_wiredtiger import wired
 
 Pack = Callable[[bytes], bytes]
 
@@ -148,6 +150,7 @@ KINDS: dict[str, Pack] = {
     "leveldb": lambda text: table([text, text]),
     "journal by LZ4": lambda text: journal([field(packed_field(split(text)), 2), field(b"_PID=1")]),
     "journal by zstd": lambda text: journal([field(zstandard.compress(split(text)), 4), field(b"_PID=1")]),
+    "table of MongoDB": lambda text: wired(packed_page(split(text))),
     "dump of PostgreSQL": lambda text: dump(chunks(zlib.compress(text), 20)),
     "table of PostgreSQL": lambda text: heap(*chunked(packed(split(text) * 90))),
     "phar": lambda text: phar(("a/settings", text, 0x1000)),

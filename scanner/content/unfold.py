@@ -38,6 +38,7 @@ _TAR_SUM, _SUM_FIRST = 148, b" 01234567\0\x80"
 _LOCAL = b"PK\3\4"
 _TABLE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # the end of a table of LevelDB
 _ROCKS_TABLE = b"\xf7\xcf\xf4\x85\xb7\x41\xe2\x88"  # of RocksDB
+_WIRED, _WIRED_LOG = b"\x41\xd8\x01\0\1\0", b"\x64\x10\x10\0"  # of tables of WiredTiger; of its logs, at 16
 _LOG_KINDS = b"\1\2\5\6\x09\x0a\x0b\x82\x83"  # of logs of LevelDB and RocksDB: the first record's kind, at 6
 _DUCKDB, _EROFS = b"DUCK", b"\xe2\xe1\xf5\xe0"  # magics at 8 and at 1024
 _DEEP = 1152  # bytes that tell those
@@ -177,6 +178,10 @@ def _format(content: Content, clues: Sequence[Clue], room: Room) -> _Format | No
         return _Format(open_table(content, room) if data[-8:] == _TABLE else open_rocks(content), apart=False)
     if (data[8:12] == _DUCKDB or data[1024:1028] == _EROFS) and (found := _closed(content, bytes(data[:_DEEP]))):
         return found
+    if data[:6] == _WIRED or data[16:20] == _WIRED_LOG:
+        from scanner.content.wiredtiger import open_wired
+
+        return _Format(open_wired(content, room), apart=False)
     if data[6] in _LOG_KINDS:
         from scanner.content.levelfiles import is_log, open_log
 

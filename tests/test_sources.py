@@ -446,6 +446,25 @@ def test_links_out_of_a_directory_are_not_followed(opened: Open, tmp_path: Path)
         opened(path)
 
 
+def test_what_a_directory_does_not_tell_of_is_a_gap(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/proc has links whose targets are closed even to root: what was listed before is read all the same."""
+    path = IMAGE.oci_dir(tmp_path / "d")
+    (path / "zzz").mkdir()
+    (path / "zzz" / "closed").symlink_to("anywhere")
+
+    def closed(*_: Any, **__: Any) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "readlink", closed)
+    image = opened(path)
+    assert stored(image) == [BASE.stored, TOP.stored]
+    assert [(gap.reason, gap.detail) for gap in image.gaps] == [
+        ("file.unreadable", "a directory cannot be read: Permission denied")
+    ]
+
+
 def test_lying_sizes_and_digests_are_gaps(opened: Open, tmp_path: Path) -> None:
     """The bytes that are here are read, and what the documents say otherwise is told."""
     image = image_of(layer({"a": "1"}, descriptor={"size": 7}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from scanner.evidence import Gap
@@ -54,7 +54,7 @@ def open_directory(path: Path) -> Store:
     noted, and followed only to files of the store.
     """
     store = Store(str(path), Kind.DIRECTORY)
-    for relative, status, target in _entries(path, store):
+    for relative, status, target in _listed(path, store):
         if stat.S_ISLNK(status.st_mode):
             store.link(relative, Link(target, target.startswith("/")))
         elif stat.S_ISREG(status.st_mode):
@@ -66,13 +66,24 @@ def open_directory(path: Path) -> Store:
     return store
 
 
-def _entries(path: Path, store: Store) -> Iterator[tuple[str, os.stat_result, str]]:
-    """Relative path, status and link target of everything below that is no directory, in a stable order."""
+def _listed(path: Path, store: Store) -> Iterator[tuple[str, os.stat_result, str]]:
+    """Relative path, status and link target of everything below that is no directory, in a stable order. It ends
+    with a gap at a directory that opens and cannot be listed, or a link that hides its target: /proc has both."""
 
     def unreadable(error: OSError) -> None:
         store.gaps.append(Gap(store.name, "", "file.unreadable", None, f"a directory cannot be read: {error.strerror}"))
 
     os.close(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))  # the directory itself must be readable
+    try:
+        yield from _entries(path, store, unreadable)
+    except OSError as error:
+        unreadable(error)
+
+
+def _entries(
+    path: Path, store: Store, unreadable: Callable[[OSError], None]
+) -> Iterator[tuple[str, os.stat_result, str]]:
+    """The same. Raises OSError."""
     count = 0
     for folder, folders, names, fd in os.fwalk(path, onerror=unreadable, follow_symlinks=False):
         folders.sort()

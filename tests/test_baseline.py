@@ -266,6 +266,17 @@ def test_a_baseline_may_go_to_standard_output(tmp_path: Path, leakscan: Run) -> 
     assert leakscan("baseline", "update", image, "-o", "-").returncode == 2
 
 
+def test_a_baseline_that_cannot_be_written_is_called_one(tmp_path: Path, leakscan: Run) -> None:
+    """It is no report, and no option of reports gives it another file."""
+    image = archive(tmp_path, "old.tar", a=OLD)
+
+    nowhere, full = (leakscan("baseline", "create", image, "-o", file) for file in ("none/b.json", "/dev/full"))
+
+    assert nowhere.returncode == full.returncode == 3
+    assert nowhere.stderr.startswith("leakscan: the baseline cannot be written to none/b.json: No such file")
+    assert full.stderr.startswith("leakscan: the baseline cannot be written to /dev/full: No space left")
+
+
 def test_a_project_that_never_fails_has_a_baseline_too(tmp_path: Path, leakscan: Run) -> None:
     """fail-on never gates nothing; a baseline takes what the default would count."""
     write(tmp_path / ".leakscan.toml", b'fail-on = "never"\n')

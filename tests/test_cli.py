@@ -334,14 +334,19 @@ def test_closed_streams_change_no_exit_code(clean: Path, redirect: str) -> None:
     assert b"Traceback" not in run.stdout + run.stderr
 
 
-def test_a_full_standard_output_is_said(clean: Path) -> None:
-    """A report that cannot be printed is one message and exit code 3."""
+@pytest.mark.parametrize(
+    ("words", "what"), [("scan", "the report"), ("baseline create -o -", "the baseline")]
+)
+def test_a_full_standard_output_is_said(clean: Path, words: str, what: str) -> None:
+    """What cannot be printed is one message and exit code 3; it names no option that a command may not have."""
     run = subprocess.run(
-        ["sh", "-c", f"{sys.executable} -m scanner {clean} > /dev/full"], capture_output=True, timeout=120, check=False
-    )
+        ["sh", "-c", f"{sys.executable} -m scanner {words} {clean} > /dev/full"],
+        capture_output=True, timeout=120, check=False, text=True,
+    )  # fmt: skip
 
     assert run.returncode == 3
-    assert b"cannot be written to standard output" in run.stderr and b"fault" not in run.stderr
+    assert f"{what} cannot be written to standard output" in run.stderr and "fault" not in run.stderr
+    assert "--format" not in run.stderr
 
 
 @pytest.mark.parametrize("command", ["rules list", "config show"])

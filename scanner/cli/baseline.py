@@ -199,7 +199,7 @@ def _seen(
 def _save(path: Path, made: Baseline) -> None:
     from scanner.report.output import Target, write
 
-    write(Target("json", None if path == _STDOUT else path), [made.text()])
+    write(Target("json", None if path == _STDOUT else path), [made.text()], "the baseline")
 
 
 def _tell(path: Path, made: Baseline, changes: Changes | None) -> None:

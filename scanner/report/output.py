@@ -88,7 +88,7 @@ def setting_of(targets: Sequence[Target], environment: Mapping[str, str], width:
     return Setting(width=width, commit=commit, finished=finished, whole=whole)
 
 
-def _print(report: Iterable[str]) -> None:
+def _print(report: Iterable[str], what: str) -> None:
     try:
         sys.stdout.writelines(report)
         sys.stdout.flush()
@@ -96,19 +96,19 @@ def _print(report: Iterable[str]) -> None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (what is left in the buffer cannot be written either)
         if isinstance(error, BrokenPipeError):
             raise
-        what = f"the report cannot be written to standard output: {error.strerror}"
-        raise LeakscanError(what, "Free some space, or give a file: --format text=FILE.") from None
+        failed = f"{what} cannot be written to standard output: {error.strerror}"
+        raise LeakscanError(failed, "Free some space, or have it written to a file.") from None
 
 
-def write(target: Target, report: Iterable[str]) -> None:
-    """Write a report, given in pieces; no half report stays behind.
+def write(target: Target, report: Iterable[str], what: str = "the report") -> None:
+    """Write a report, given in pieces; no half report stays behind. *what* messages call it.
 
     Raises:
         LeakscanError: it cannot be written; names the file.
         BrokenPipeError: whoever read standard output has gone.
     """
     if target.file is None:
-        _print(report)
+        _print(report, what)
         return
     temporary: Path | None = None
     try:
@@ -128,5 +128,5 @@ def write(target: Target, report: Iterable[str]) -> None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
         raise LeakscanError(
-            f"the report cannot be written to {target.file}: {error.strerror}", "Give another file, or free some space."
+            f"{what} cannot be written to {target.file}: {error.strerror}", "Give another file, or free some space."
         ) from error

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from scanner.errors import UnusableFile
 from scanner.serve.renewal import Renewal
 from scanner.serve.server import tls
 
@@ -78,3 +79,18 @@ def test_a_renewed_certificate_is_taken(tmp_path: Path, caplog: pytest.LogCaptur
     renewal()
     assert shown(context) == der(third[0])
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING", "WARNING"]
+
+
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    """OpenSSL tells the reason alone, and there are up to three files."""
+    pair, (_, other), none = certificate(tmp_path, "one"), certificate(tmp_path, "two"), tmp_path / "none.pem"
+    wrong = [
+        ((none, pair[1], None), "none.pem cannot be read: No such file"),
+        ((pair[0], none, None), "none.pem cannot be read: No such file"),
+        ((*pair, none), "none.pem cannot be read: No such file"),
+        ((pair[0], other, None), r"one.crt, or its key .*two.key, cannot be used: KEY_VALUES_MISMATCH"),
+        ((*pair, pair[1]), "authorities of client certificates, .*one.key, cannot be used: NO_CERTIFICATE"),
+    ]  # fmt: skip
+    for files, reason in wrong:
+        with pytest.raises(UnusableFile, match=reason):
+            tls(*files, False)

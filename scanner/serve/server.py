@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from scanner.errors import UnusableFile
 from scanner.serve.app import Application
 from scanner.serve.service import Service
+from scanner.userfile import read, shown
 
 LOG = logging.getLogger("leakscan.serve")
 _IDLE_SECONDS = 60  # of a connection between two requests
@@ -38,18 +39,27 @@ def tls(certificate: Path, key: Path, authorities: Path | None, required: bool) 
     try:
         context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
-        raise UnusableFile(f"the certificate or its key cannot be used: {_reason(error)}") from None
+        what = f"the certificate {shown(certificate)}, or its key {shown(key)},"
+        raise _unusable(error, what, certificate, key) from None
     if authorities is not None:
         try:
             context.load_verify_locations(authorities)
         except (OSError, ssl.SSLError) as error:
-            raise UnusableFile(f"the authorities of client certificates cannot be used: {_reason(error)}") from None
+            what = f"the authorities of client certificates, {shown(authorities)},"
+            raise _unusable(error, what, authorities) from None
         context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
     return context
 
 
-def _reason(error: OSError) -> str:
-    return (error.reason if isinstance(error, ssl.SSLError) else error.strerror) or "it is none"
+def _unusable(error: OSError, what: str, *files: Path) -> UnusableFile:
+    """What is wrong with files, by their names, which OpenSSL does not tell."""
+    for file in files if not isinstance(error, ssl.SSLError) else ():
+        try:
+            read(file)
+        except UnusableFile as known:
+            return known
+    reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+    return UnusableFile(f"{what} cannot be used: {reason or 'it is none'}")
 
 
 def serve(

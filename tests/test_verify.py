@@ -6,6 +6,7 @@ import base64
 import copy
 import io
 import json
+import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
@@ -285,6 +286,16 @@ def test_a_report_on_standard_input_has_the_limit_of_a_file(tmp_path: Path, monk
     for path in ("-", str(write(tmp_path / "report.json", raw))):
         with pytest.raises(UnusableFile, match="is larger than 1 MiB"):
             cli.main(["verify", path, "image.tar"], standalone_mode=False)
+
+
+def test_a_report_that_cannot_be_read_is_wrong_usage_wherever_it_is(tmp_path: Path) -> None:
+    """It is the user's own file, and nothing of an image or a scan; standard input is no other matter."""
+    written = write(tmp_path / "written", b"")
+
+    for words in (f"- 0>>{written}", str(tmp_path)):
+        command = ["sh", "-c", f"{sys.executable} -m scanner verify {words}"]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert (ran.returncode, "cannot be read: " in ran.stderr) == (2, True)
 
 
 def test_a_dockerfile_is_read_before_the_image(report: Path, leakscan: Leakscan) -> None:

@@ -27,7 +27,7 @@ from scanner.cli.configured import (
 )
 from scanner.cli.options import jobs_option, no_progress_option, quiet_option
 from scanner.cli.secrets import read_secrets, secret_options
-from scanner.errors import LeakscanError
+from scanner.errors import LeakscanError, UnusableFile
 from scanner.report.output import Target
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _load(path: str) -> Any:
             return json.loads(userfile.bounded(sys.stdin.buffer, "standard input", _LARGEST))
         return json.loads(userfile.read(Path(path), _LARGEST))
     except OSError as error:
-        raise LeakscanError(f"standard input cannot be read: {error.strerror}") from None
+        raise UnusableFile(f"standard input cannot be read: {error.strerror or 'input/output error'}") from None
     except (ValueError, RecursionError):
         raise LeakscanError("this is no JSON document", "Give a file that leakscan --format json wrote.") from None
 

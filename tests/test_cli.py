@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from scanner.cli.main import cli
 from scanner.errors import LeakscanError
 from scanner.secrecy.keys import installation_key
 from testimages.values import aws_key_id, aws_secret_key, github_token
@@ -571,6 +573,20 @@ def test_a_path_that_cannot_be_looked_at_is_no_fault_of_ours(words: tuple[str, .
     done = leakscan(*words)
 
     assert done.returncode == code and "fault of leakscan" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [*((option, "", "image.tar") for option in ("--baseline", "--config", "--rules", "--dockerfile", "--secrets-from")),
+     ("--metadata-file", ""), ("verify", ""), ("rules", "check", ""), ("serve", "--tokens", ""),
+     ("baseline", "create", "image.tar", "-o", "")],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_variable_that_is_not_set_names_no_file(words: tuple[str, ...]) -> None:
+    """As in `--config "$CONFIG"`: it would be the working directory, or no settings at all."""
+    run = CliRunner().invoke(cli, words)
+
+    assert (run.exit_code, "no file is named" in run.output) == (2, True)
 
 
 def test_a_working_directory_that_was_removed(clean: Path, tmp_path: Path) -> None:

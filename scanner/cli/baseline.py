@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, SEVERITIES, complain
+from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, SEVERITIES, FileType, complain
 from scanner.cli.common import platform as platform_option
 from scanner.cli.configured import ConfiguredCommand, accept_also, config_option, rules_option
 from scanner.cli.options import jobs_option, no_progress_option
@@ -48,7 +48,7 @@ def _options(command: F) -> F:
     """What create and update share."""
     for option in reversed((
         click.argument("target", metavar="IMAGE|REPORT.json"),
-        click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE",
+        click.option("-o", "--output", type=FileType(dir_okay=False), required=True, metavar="FILE",
                      help="The baseline file; - is standard output."),
         click.option("--reason", default="", metavar="TEXT", help="Why the findings are accepted; for each new one."),
         click.option("--expires", callback=_day, metavar="DATE", help="The last day on which new entries hold."),

@@ -19,6 +19,18 @@ EXIT_CLEAN, EXIT_LEAKED, EXIT_USAGE, EXIT_INCOMPLETE = 0, 1, 2, 3
 SEVERITIES = ("critical", "high", "medium", "low", "never")
 
 
+class FileType(click.Path):
+    """The path of a file. An empty one, as of a variable that is not set, would be the working directory."""
+
+    def __init__(self, path_type: type | None = Path, **more: bool) -> None:
+        super().__init__(path_type=path_type, **more)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("no file is named", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class FormatType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
     """FORMAT or FORMAT=FILE, where the format has one of these names; the file - is standard output."""
 

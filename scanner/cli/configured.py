@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from scanner.cli.common import FormatType
+from scanner.cli.common import FileType, FormatType
 from scanner.errors import UnusableFile
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _here() -> Path | None:
 def config_option(command: F) -> F:
     """The option --config, which `ConfiguredCommand` reads by itself."""
     return click.option(
-        "--config", metavar="FILE", type=click.Path(path_type=Path), expose_value=False,
+        "--config", metavar="FILE", type=FileType(), expose_value=False,
         help="Settings. [default: the nearest .leakscan.toml or pyproject.toml with [tool.leakscan], upwards]",
     )(command)  # fmt: skip
 
@@ -71,7 +71,7 @@ def baseline_option(command: F) -> F:
         ctx.meta[_BASELINES] = tuple(value)
 
     return click.option(
-        "--baseline", metavar="FILE", type=click.Path(path_type=Path), multiple=True, expose_value=False,
+        "--baseline", metavar="FILE", type=FileType(), multiple=True, expose_value=False,
         callback=keep, help="Findings that are accepted: of `leakscan baseline`, or a .secrets.baseline; repeatable.",
     )(command)  # fmt: skip
 
@@ -83,7 +83,7 @@ def rules_option(command: F) -> F:
         ctx.meta[_RULES] = tuple(value)
 
     return click.option(
-        "--rules", metavar="FILE", type=click.Path(path_type=Path), multiple=True, expose_value=False, callback=keep,
+        "--rules", metavar="FILE", type=FileType(), multiple=True, expose_value=False, callback=keep,
         help="Rules of your own: a pack of leakscan's form, Gitleaks TOML or a detect-secrets baseline; repeatable.",
     )(command)  # fmt: skip
 

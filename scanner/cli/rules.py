@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scanner.cli.common import EXIT_CLEAN, EXIT_LEAKED, colored
+from scanner.cli.common import EXIT_CLEAN, EXIT_LEAKED, FileType, colored
 from scanner.cli.configured import own_rules, rules_option
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def show(rule_id: str, form: str) -> None:
 
 
 @rules.command("check", short_help="Test rule files and show what they cost.")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=FileType())
 @click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True,
               help="How the result is written.")
 def check(files: Sequence[Path], form: str) -> None:

@@ -21,6 +21,7 @@ from scanner.cli.common import (
     EXIT_CLEAN,
     EXIT_INCOMPLETE,
     EXIT_LEAKED,
+    FileType,
     FormatType,
     ImageType,
     apart,
@@ -76,7 +77,7 @@ _BELIEVED = ("layers that an earlier scan read were not read again; that the eng
 @click.argument("image", required=False, default="", type=ImageType())
 @click.option("--format", "targets", type=FormatType(), multiple=True, callback=apart,
               help=f"Report as {', '.join(FORMATS)}; to a file if one is named. Repeatable. [default: text]")
-@click.option("--metadata-file", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--metadata-file", type=FileType(), metavar="FILE",
               help="What docker buildx build --metadata-file wrote: names the image, which must be the one built.")
 @click.option("--platform", metavar="OS/ARCH[/VARIANT]|all", callback=platform_option,
               help="Which platform of the image. [default: all present]")
@@ -85,7 +86,7 @@ _BELIEVED = ("layers that an earlier scan read were not read again; that the eng
 @rules_option
 @baseline_option
 @config_option
-@click.option("--dockerfile", type=click.Path(path_type=Path), metavar="PATH",
+@click.option("--dockerfile", type=FileType(), metavar="PATH",
               help="What the image was built from: findings name its lines, and fixes are diffs against it.")
 @show_secrets_option
 @click.option("--show-suppressed", is_flag=True,

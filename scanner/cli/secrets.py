@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scanner.cli.common import FileType
+
 if TYPE_CHECKING:
     from scanner.detect.known.parts import Known
 
@@ -19,7 +21,7 @@ def secret_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="A secret of the build, in the words of docker build: prove that it is not in the image; repeatable.",
     )  # fmt: skip
     files = click.option(
-        "--secrets-from", "secrets_from", multiple=True, metavar="FILE", type=click.Path(),
+        "--secrets-from", "secrets_from", multiple=True, metavar="FILE", type=FileType(None),
         help="Secrets from a dotenv file, one for each variable; repeatable.",
     )  # fmt: skip
     return words(files(command))

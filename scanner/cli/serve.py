@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scanner.cli.common import SEVERITIES, tell_away
+from scanner.cli.common import SEVERITIES, FileType, tell_away
 from scanner.cli.options import store_option
 from scanner.errors import InvalidReference, LeakscanError, UnusableFile
 
@@ -43,21 +43,21 @@ def _address_of_pages(ctx: click.Context, param: click.Parameter, url: str) -> s
 @click.command()
 @click.option("--listen", metavar="[HOST]:PORT", default="127.0.0.1:8080", show_default=True,
               help="Where to answer. Anything but loopback needs --tls-cert.")
-@click.option("--tls-cert", type=click.Path(path_type=Path), metavar="FILE", help="The certificate, with its chain.")
-@click.option("--tls-key", type=click.Path(path_type=Path), metavar="FILE", help="The certificate's key.")
-@click.option("--client-ca", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--tls-cert", type=FileType(), metavar="FILE", help="The certificate, with its chain.")
+@click.option("--tls-key", type=FileType(), metavar="FILE", help="The certificate's key.")
+@click.option("--client-ca", type=FileType(), metavar="FILE",
               help="Authorities of client certificates, which pass without a token, as far as --client-scope says.")
 @click.option("--client-scope", "client_scopes", type=click.Choice(_SCOPES), multiple=True, default=("admission",),
               show_default=True, help="What a client certificate allows; repeatable.")
 @click.option("--require-client-cert", is_flag=True, help="Take no connection without a client certificate.")
-@click.option("--tokens", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--tokens", type=FileType(), metavar="FILE",
               help="Bearer tokens as hashes, with scopes and expiry, of --issue-token; read again when it changes.")
 @click.option("--issue-token", metavar="NAME:SCOPE[,SCOPE][:AGE]",
               help="Add a token to --tokens, print it once, and end. AGE: 12h, 30d, 8w. [default: 90d]")
 @click.option("--registry", "registries", metavar="HOST[:PORT]", multiple=True, callback=_hosts,
               help="A registry that may be read, wherever it is; repeatable. No other one is.")
 @click.option("--any-registry", is_flag=True, help="Read other registries too, at public addresses only.")
-@click.option("--hook-secret", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--hook-secret", type=FileType(), metavar="FILE",
               help="What GHCR and Artifactory sign their webhooks with; for /hooks/.../signed.")
 @click.option("--audit-every", metavar="AGE|never", default="24h", show_default=True,
               help="How often every named registry is listed, and scanned what no webhook told of.")

@@ -14,7 +14,7 @@ import click
 
 from scanner import userfile
 from scanner.cli.caches import Cache, CacheType, with_cache
-from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, put
+from scanner.cli.common import EXIT_CLEAN, EXIT_INCOMPLETE, EXIT_LEAKED, FileType, put
 from scanner.cli.configured import (
     ConfiguredCommand,
     OwnOption,
@@ -41,14 +41,14 @@ _LARGEST = 1 << 30
 
 
 @click.command(cls=ConfiguredCommand)
-@click.argument("report", type=click.Path(allow_dash=True))
+@click.argument("report", type=FileType(None, allow_dash=True))
 @click.argument("image", required=False)
 @click.option("--format", "format_", cls=OwnOption, type=click.Choice(["text", "json"]), default="text",
               show_default=True, help="How to print the checks.")
 @secret_options
 @click.option("--cache-from", "caches", type=CacheType(), multiple=True,
               help="A build cache that was scanned with the image; repeatable.")
-@click.option("--dockerfile", type=click.Path(path_type=Path), metavar="PATH",
+@click.option("--dockerfile", type=FileType(), metavar="PATH",
               help="The Dockerfile that was given to the scan.")
 @rules_option
 @baseline_option

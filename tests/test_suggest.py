@@ -63,6 +63,16 @@ def test_a_misspelt_word_is_wrong_usage_with_a_suggestion(words: tuple[str, ...]
     assert meant in run.stderr
 
 
+def test_the_name_of_an_image_is_no_misspelt_command() -> None:
+    """Two letters in the wrong order are one, or one that is missing; not what has some letters in common."""
+    given = ("scna", "verfy", "audti", "ruels", "buidler", "baselin", "conf", "cach", "wroker", "alpine", "memcached",
+             "rust")  # fmt: skip
+
+    assert [suggest.command(word, COMMANDS) for word in given] == [
+        "scan", "verify", "audit", "rules", "builder", "baseline", "config", "cache", "worker", "", "", "",
+    ]  # fmt: skip
+
+
 def test_a_misspelt_file_gets_the_nearest_one(tmp_path: Path) -> None:
     """In the directory where it would be, with the prefix that was given."""
     (tmp_path / "image.tar").write_bytes(b"")

@@ -9,13 +9,15 @@ from collections.abc import Iterable, Sequence
 #: of a directory so many names are looked at
 _MOST = 10_000
 _ALIKE = 0.65
+#: names of commands are short: at less, alpine is a misspelt baseline, and memcached a cache
+_ALIKE_COMMAND = 0.75
 #: where Podman keeps images (containers-transports(5), with a [place] or without): the engine is asked for them
 _STORAGE = "containers-storage:"
 
 
 def command(word: str, commands: Sequence[str]) -> str:
     """The command that *word*, taken for an image, may have meant; empty if none is near, or if it is a file."""
-    return "" if os.path.exists(word) else _nearest(word, commands)
+    return "" if os.path.exists(word) else _nearest(word, commands, _ALIKE_COMMAND)
 
 
 def image(reference: str) -> str:
@@ -48,8 +50,8 @@ def image(reference: str) -> str:
     return prefix + found if found and found != rest else ""
 
 
-def _nearest(word: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, [name for name in names if name != word], 1, _ALIKE)
+def _nearest(word: str, names: Iterable[str], alike: float = _ALIKE) -> str:
+    close = difflib.get_close_matches(word, [name for name in names if name != word], 1, alike)
     return close[0] if close else ""
 
 

@@ -17,9 +17,9 @@ import pytest
 
 from scanner import __version__
 from scanner.cli.main import cli
-from scanner.errors import UnusableFile
+from scanner.errors import LeakscanError, UnusableFile
 from scanner.limits import Limits
-from scanner.verify.document import unrepeatable
+from scanner.verify.document import read_report, unrepeatable
 from tests.builders import BuiltImage, compress, file, image_of, layer, layout_members, tar_of, whiteout, write
 from tests.conftest import Leakscan
 
@@ -264,6 +264,13 @@ def test_a_layer_that_is_not_there(tmp_path: Path, report: Path, leakscan: Leaks
 
     assert ran.returncode == 3
     assert "layer.missing" in ran.stdout
+
+
+def test_the_report_of_an_audit_is_told_as_such() -> None:
+    """`leakscan audit --format json` wrote it, so it would be wrong to say that leakscan did not."""
+    counts = {"scanned": 1, "incomplete": 0, "failed": 0, "not_reached": 0}
+    with pytest.raises(LeakscanError, match="the report of an audit"):
+        read_report({"schema_version": "1", "counts": counts, "registry": "r.example", "images": [{"findings": []}]})
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema_version": "1", "findings": [1], "image": {}}', "nonsense"])

@@ -40,6 +40,9 @@ def read_report(document: Any) -> Json:
     """A report of one scan, its outline checked. Raises LeakscanError."""
     if not isinstance(document, dict) or document.get("schema_version") != "1":
         raise LeakscanError("this is no JSON report of leakscan", _TIP)
+    if "counts" in document and "findings" not in document:
+        tip = "Scan an image of it by itself: leakscan IMAGE --format json=FILE"
+        raise LeakscanError("this is the report of an audit; verify takes that of one image", tip)
     images = document.get("images", [document.get("image")])
     lists = (images, document.get("findings"), document.get("known_secrets", []))
     if not all(isinstance(each, list) and all(isinstance(item, dict) for item in each) for each in lists) or not images:

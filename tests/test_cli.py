@@ -575,6 +575,26 @@ def test_a_path_that_cannot_be_looked_at_is_no_fault_of_ours(words: tuple[str, .
     assert done.returncode == code and "fault of leakscan" not in done.stderr
 
 
+@pytest.mark.parametrize("format_", ["json=/dev/stdout", "json=>(cat)"])
+def test_a_report_goes_into_a_pipe_by_its_name(clean: Path, format_: str) -> None:
+    """/dev/stdout, and what bash makes of >(...), are links in /proc to what has no path."""
+    run = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m scanner {clean} --format {format_} | cat"],
+        capture_output=True, timeout=120, check=False, text=True,
+    )  # fmt: skip
+
+    assert json.loads(run.stdout)["verdict"] == "clean", run.stderr
+
+
+def test_a_report_does_not_replace_the_file_that_standard_output_is(clean: Path, tmp_path: Path) -> None:
+    """What is printed besides would go into a file that nobody can find."""
+    command = f"{sys.executable} -m scanner {clean} --format json=/dev/stdout --format text > {tmp_path}/out"
+    subprocess.run(["sh", "-c", command], timeout=120, check=True)
+
+    out = (tmp_path / "out").read_text()
+    assert out.startswith("{") and "\nCLEAN: " in out
+
+
 @pytest.mark.parametrize(
     "words",
     [*((option, "", "image.tar") for option in ("--baseline", "--config", "--rules", "--dockerfile", "--secrets-from")),

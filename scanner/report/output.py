@@ -100,6 +100,14 @@ def _print(report: Iterable[str], what: str) -> None:
         raise LeakscanError(failed, "Free some space, or have it written to a file.") from None
 
 
+def _is_standard_output(file: Path) -> bool:
+    """Whether that is what a file is, by any name: /dev/stdout, or the file that a shell has put there."""
+    try:
+        return os.path.samestat(os.stat(file), os.fstat(1))
+    except OSError:
+        return False
+
+
 def write(target: Target, report: Iterable[str], what: str = "the report") -> None:
     """Write a report, given in pieces; no half report stays behind. *what* messages call it.
 
@@ -107,17 +115,18 @@ def write(target: Target, report: Iterable[str], what: str = "the report") -> No
         LeakscanError: it cannot be written; names the file.
         BrokenPipeError: whoever read standard output has gone.
     """
-    if target.file is None:
+    if target.file is None or _is_standard_output(target.file):
         _print(report, what)
         return
     temporary: Path | None = None
     try:
-        path = Path(os.path.realpath(target.file))
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        if path.exists() and not path.is_file():  # a device or a pipe is written to, never replaced
-            with open(path, "w", encoding="utf-8", errors="backslashreplace") as device:
+        # a device or a pipe is written to, never replaced; the name of a pipe in /proc leads nowhere when resolved
+        if target.file.exists() and not target.file.is_file():
+            with open(target.file, "w", encoding="utf-8", errors="backslashreplace") as device:
                 device.writelines(report)
             return
+        path = Path(os.path.realpath(target.file))
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         with open(temporary, "x", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(report)
             file.flush()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from scanner.content.buffer import Portions
 from scanner.content.snappyfiles import crc32c, unsnappy
-from scanner.content.words import Broken, Content, Fault, Room, Stop
+from scanner.content.words import Broken, Content, Ended, Fault, Room
 from scanner.limits import MIB
 
 _TABLE = b"\x41\xd8\x01\0"  # the magic of a table; that of a log stands behind the header of its first record
@@ -32,7 +32,7 @@ def open_wired(content: Content, room: Room) -> Iterator[Content | Fault]:
     try:
         for start, end, plain in (_pages if pages else _records)(data, room):
             yield from held.add(plain, start, end, "snappy")
-    except (Broken, Stop) as ended:
+    except Ended as ended:
         yield Fault(ended.reason, content.inside, len(data), ended.what)
     yield from held.rest()
 

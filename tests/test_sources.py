@@ -446,13 +446,14 @@ def test_links_out_of_a_directory_are_not_followed(opened: Open, tmp_path: Path)
         opened(path)
 
 
+@pytest.mark.parametrize("folder", ["aaa", "zzz"])
 def test_what_a_directory_does_not_tell_of_is_a_gap(
-    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
-    """/proc has links whose targets are closed even to root: what was listed before is read all the same."""
+    """/proc has links whose targets are closed even to root: what is listed before and behind is read all the same."""
     path = IMAGE.oci_dir(tmp_path / "d")
-    (path / "zzz").mkdir()
-    (path / "zzz" / "closed").symlink_to("anywhere")
+    (path / folder).mkdir()
+    (path / folder / "closed").symlink_to("anywhere")
 
     def closed(*_: Any, **__: Any) -> str:
         raise PermissionError(13, "Permission denied")
@@ -460,8 +461,8 @@ def test_what_a_directory_does_not_tell_of_is_a_gap(
     monkeypatch.setattr(os, "readlink", closed)
     image = opened(path)
     assert stored(image) == [BASE.stored, TOP.stored]
-    assert [(gap.reason, gap.detail) for gap in image.gaps] == [
-        ("file.unreadable", "a directory cannot be read: Permission denied")
+    assert [(gap.reason, gap.where, gap.detail) for gap in image.gaps] == [
+        ("file.unreadable", f"{folder}/closed", "it cannot be read: Permission denied")
     ]
 
 

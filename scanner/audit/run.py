@@ -362,7 +362,6 @@ class _Run:
                  if finding["gated"]}  # fmt: skip
         return replace(self._made(item, result.state, result.reason, known), leaks=len(found))
 
-
     def _unread(self, result: Result, repository: str) -> list[Item]:
         """What refers to an image and is not in its result: it came later, or is in another repository. What there is
         in *repository* was asked for just now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from scanner.evidence import Gap
@@ -67,37 +67,36 @@ def open_directory(path: Path) -> Store:
 
 
 def _listed(path: Path, store: Store) -> Iterator[tuple[str, os.stat_result, str]]:
-    """Relative path, status and link target of everything below that is no directory, in a stable order. It ends
-    with a gap at a directory that opens and cannot be listed, or a link that hides its target: /proc has both."""
+    """Relative path, status and link target of everything below that is no directory, in a stable order. What cannot
+    be read of it is a gap: /proc has directories that open and cannot be listed, and links that hide their targets."""
 
-    def unreadable(error: OSError) -> None:
-        store.gaps.append(Gap(store.name, "", "file.unreadable", None, f"a directory cannot be read: {error.strerror}"))
+    def unreadable(error: OSError, where: str = "", what: str = "a directory") -> None:
+        detail = f"{what} cannot be read: {error.strerror}"
+        store.gaps.append(Gap(store.name, where, "file.unreadable", None, detail))
 
     os.close(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))  # the directory itself must be readable
-    try:
-        yield from _entries(path, store, unreadable)
-    except OSError as error:
-        unreadable(error)
-
-
-def _entries(
-    path: Path, store: Store, unreadable: Callable[[OSError], None]
-) -> Iterator[tuple[str, os.stat_result, str]]:
-    """The same. Raises OSError."""
     count = 0
-    for folder, folders, names, fd in os.fwalk(path, onerror=unreadable, follow_symlinks=False):
-        folders.sort()
-        relative = os.path.relpath(folder, path)
-        prefix = "" if relative == "." else relative + "/"
-        links = [name for name in folders if stat.S_ISLNK(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode)]
-        for name in sorted([*names, *links]):
-            count += 1
-            if count > _FILES:
-                store.gaps.append(Gap(store.name, "", "limit.members", None, f"more than {_FILES} files"))
-                return
-            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            target = os.readlink(name, dir_fd=fd) if stat.S_ISLNK(status.st_mode) else ""
-            yield prefix + name, status, target
-        if prefix.count("/") >= _DEPTH and len(folders) > len(links):
-            store.gaps.append(Gap(store.name, prefix, "limit.depth", None, f"nested deeper than {_DEPTH} directories"))
-            folders.clear()
+    try:
+        for folder, folders, names, fd in os.fwalk(path, onerror=unreadable, follow_symlinks=False):
+            folders.sort()
+            relative = os.path.relpath(folder, path)
+            prefix = "" if relative == "." else relative + "/"
+            links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+            for name in sorted([*names, *links]):
+                count += 1
+                if count > _FILES:
+                    store.gaps.append(Gap(store.name, "", "limit.members", None, f"more than {_FILES} files"))
+                    return
+                try:
+                    status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                    target = os.readlink(name, dir_fd=fd) if stat.S_ISLNK(status.st_mode) else ""
+                except OSError as error:
+                    unreadable(error, prefix + name, "it")
+                    continue
+                yield prefix + name, status, target
+            if prefix.count("/") >= _DEPTH and len(folders) > len(links):
+                deep = f"nested deeper than {_DEPTH} directories"
+                store.gaps.append(Gap(store.name, prefix, "limit.depth", None, deep))
+                folders.clear()
+    except OSError as error:  # of a directory that opens and cannot be listed; those behind it are not known
+        unreadable(error)

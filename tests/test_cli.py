@@ -595,6 +595,28 @@ def test_a_report_does_not_replace_the_file_that_standard_output_is(clean: Path,
     assert out.startswith("{") and "\nCLEAN: " in out
 
 
+@pytest.mark.parametrize(("number", "name"), [(2, "/dev/stderr"), (3, "/dev/fd/3")])
+def test_a_report_does_not_replace_a_log(clean: Path, tmp_path: Path, number: int, name: str) -> None:
+    """What was written before, and is written afterwards, stands around it."""
+    scan = f"{sys.executable} -m scanner {clean} --quiet --format json={name}"
+    command = f"(echo before >&{number}; {scan}; echo after >&{number}) {number}> {tmp_path}/log"
+    subprocess.run(["sh", "-c", command], timeout=120, check=True)
+
+    log = (tmp_path / "log").read_text()
+    assert log.startswith("before\n{") and log.endswith("}\nafter\n")
+
+
+def test_two_reports_go_to_standard_output_by_its_name(clean: Path) -> None:
+    """As they do without one."""
+    words = "--format json=/dev/stdout --format text=/dev/stdout"
+    run = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m scanner {clean} {words} | cat"],
+        capture_output=True, timeout=120, check=False, text=True,
+    )  # fmt: skip
+
+    assert run.stdout.startswith("{") and "\nCLEAN: " in run.stdout
+
+
 @pytest.mark.parametrize(
     "words",
     [*((option, "", "image.tar") for option in ("--baseline", "--config", "--rules", "--dockerfile", "--secrets-from")),

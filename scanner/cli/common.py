@@ -58,8 +58,8 @@ class FormatType(click.ParamType):  # type: ignore[type-arg]  # generic only in 
 def apart(ctx: click.Context, param: click.Parameter, targets: tuple[Target, ...]) -> tuple[Target, ...]:
     """Reports that go to files of their own: of two in one file the first would be lost without a word."""
     named = [target.file for target in targets if target.file is not None]
-    files = [os.path.realpath(file) for file in named] if len(named) > 1 else []
-    plain = [name for name in files if os.path.isfile(name) or not os.path.exists(name)]
+    files = [file for file in named if file.is_file() or not file.exists()] if len(named) > 1 else []
+    plain = [os.path.realpath(file) for file in files]
     twice = next((name for name in plain if plain.count(name) > 1), "")
     if twice:
         raise click.BadParameter(f"two reports go to {os.path.basename(twice)}", ctx, param)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +17,8 @@ from scanner.errors import LeakscanError
 from scanner.evidence import ScanResult
 from scanner.report.setting import Setting
 
+#: names of descriptors that the program was started with
+_OF_OURS = re.compile(r"/(?:dev|proc/self)/fd/([0-9]{1,6})")
 #: GitLab, GitHub Actions, Jenkins, Azure Pipelines, CircleCI
 _COMMITS = ("CI_COMMIT_SHA", "GITHUB_SHA", "GIT_COMMIT", "BUILD_SOURCEVERSION", "CIRCLE_SHA1")
 
@@ -100,12 +103,16 @@ def _print(report: Iterable[str], what: str) -> None:
         raise LeakscanError(failed, "Free some space, or have it written to a file.") from None
 
 
-def _is_standard_output(file: Path) -> bool:
-    """Whether that is what a file is, by any name: /dev/stdout, or the file that a shell has put there."""
-    try:
-        return os.path.samestat(os.stat(file), os.fstat(1))
-    except OSError:
-        return False
+def _descriptor(file: Path) -> int | None:
+    """The descriptor of ours that a file is, by any name: /dev/stderr, /dev/fd/3, or the file that a shell has put
+    there. What was written to it before, or will be by others, would be lost with the file that is replaced."""
+    named = _OF_OURS.fullmatch(str(file))
+    descriptors = [1, 2, int(named[1])] if named else [1, 2]
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError, OverflowError):
+            if os.path.samestat(os.stat(file), os.fstat(descriptor)):
+                return descriptor
+    return None
 
 
 def write(target: Target, report: Iterable[str], what: str = "the report") -> None:
@@ -115,11 +122,16 @@ def write(target: Target, report: Iterable[str], what: str = "the report") -> No
         LeakscanError: it cannot be written; names the file.
         BrokenPipeError: whoever read standard output has gone.
     """
-    if target.file is None or _is_standard_output(target.file):
+    descriptor = _descriptor(target.file) if target.file is not None else 1
+    if target.file is None or descriptor == 1:
         _print(report, what)
         return
     temporary: Path | None = None
     try:
+        if descriptor is not None:
+            with open(os.dup(descriptor), "w", encoding="utf-8", errors="backslashreplace") as ours:
+                ours.writelines(report)
+            return
         # a device or a pipe is written to, never replaced; the name of a pipe in /proc leads nowhere when resolved
         if target.file.exists() and not target.file.is_file():
             with open(target.file, "w", encoding="utf-8", errors="backslashreplace") as device:

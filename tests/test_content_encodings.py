@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from scanner.content import encoded
 from scanner.content.signals import aligned, signals
 from scanner.content.words import Budget, Content
 from scanner.detect import rulepack
@@ -327,3 +328,15 @@ def test_a_sign_of_tokens_is_undone_in_an_address(search: Search, sign: str) -> 
     data = f"GET /v1/items?page=2&v={word}%{ord(sign):02X}{word}&sort=asc\n".encode()
     _, clues = search.matches(memoryview(data), "access.log")
     assert [clue.kind for clue in clues] == ["url"]
+
+
+def test_wide_text_is_read_once_however_many_words_are_in_it(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In either order of bytes: each word would have all of it read again."""
+    read, run = [], encoded._wide_run
+    monkeypatch.setattr(encoded, "_wide_run", lambda *given: read.append(1) or run(*given))
+
+    for codec in ("utf-16-le", "utf-16-be"):
+        text = "".join(f"{number} my password=word{number}\n" for number in range(500))
+        inside(search, b"\1" + text.encode(codec) + b"\1")
+
+    assert 0 < len(read) <= 16

@@ -67,6 +67,25 @@ def test_damage_to_a_journal_is_a_gap(spoil: str) -> None:
     assert [inner.reason for inner in found if isinstance(inner, Fault)] == ["nested.damaged"]
 
 
+@pytest.mark.parametrize(("at", "value"), [(136, 256), (136, 0), (88, 1 << 40), (88, 99999)])
+def test_what_the_header_says_of_places_hides_nothing(at: int, value: int) -> None:
+    """The last object's place, and the size of the header."""
+    data = bytearray(journal([thing(3, 0, bytes(40)), field(packed(TEXT), 2)], header=240))
+    data[at : at + 8] = struct.pack("<Q", value)
+
+    found = list(opened(bytes(data)))
+
+    assert [bytes(inner.data) for inner in found if not isinstance(inner, Fault)] == [TEXT]
+    assert [inner.reason for inner in found if isinstance(inner, Fault)] == (["nested.damaged"] if at == 88 else [])
+
+
+def test_objects_behind_zeros_are_searched() -> None:
+    """Room for more is behind the last object, not before it."""
+    data = journal([thing(3, 0, bytes(40)), bytes(1 << 20), field(packed(TEXT), 2)])
+
+    assert [bytes(inner.data) for inner in opened(data) if not isinstance(inner, Fault)] == [TEXT]
+
+
 def test_any_bytes_behind_the_magic_end() -> None:
     """Nothing raises, whatever the header says."""
     source = random.Random("journal")

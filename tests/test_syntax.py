@@ -604,10 +604,9 @@ def test_what_nobody_types_or_only_stands_behind_a_word_is_no_secret(first_pass:
     ("src/a_test.go", "\tkey := hexPKCS8TestPKCS1Key\n"),
     ("srv/a.yaml", "secret: 735182946013/environment\n"),
     ("srv/a.json", '{"secretKey": "735182946013/environment"}\n'),
-    ("usr/share/zsh/functions/_mysql", "mysql '(-u)-u[user]' -p[enter password]:password:\n"),
 ])  # fmt: skip
 def test_what_only_names_something_is_no_secret(first_pass: FirstPass, path: str, text: str) -> None:
-    """A variable by what it holds, however rare its words; what is of an account; what an option of zsh is for."""
+    """A variable by what it holds, however rare its words; what is of an account."""
     assert gated(first_pass, text.encode(), path) == []
 
 

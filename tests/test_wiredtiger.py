@@ -111,6 +111,21 @@ def test_a_page_that_was_written_over_is_no_gap(start: int) -> None:
     assert any(bytes(inner.data).endswith(TEXT) for inner in found if not isinstance(inner, Fault))
 
 
+def test_records_behind_zeros_are_searched() -> None:
+    """A log may have holes."""
+    [found] = opened(log(bytes(1 << 20), record(sized(snappy(TEXT)), 1, 16 + len(TEXT))))
+
+    assert not isinstance(found, Fault) and bytes(found.data) == TEXT
+
+
+def test_a_size_that_no_record_has_is_a_gap() -> None:
+    """Nothing behind it is found."""
+    broken = struct.pack("<I", 5) + record(sized(snappy(TEXT)), 1, 16 + len(TEXT))[4:]
+    found = list(opened(log(broken)))
+
+    assert [inner.reason for inner in found if isinstance(inner, Fault)] == ["nested.damaged"]
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -118,6 +133,8 @@ def test_a_page_that_was_written_over_is_no_gap(start: int) -> None:
         (wired(page(b"\7" * 90, 300, flags=8), packed(TEXT)), "nested.encrypted"),
         (wired(packed(TEXT), page(b"\7" * 5000, 9000))[:-4096], "nested.damaged"),
         (log(record(sized(snappy(TEXT))[:-3], 1, 16 + len(TEXT)), record(sized(snappy(TEXT)), 1, 16 + len(TEXT))),
+         "nested.damaged"),
+        (log(record(struct.pack("<Q", 0x278) + bytes(0x278), 1, 300), record(sized(snappy(TEXT)), 1, 16 + len(TEXT))),
          "nested.damaged"),
     ],
 )  # fmt: skip

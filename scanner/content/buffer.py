@@ -93,6 +93,15 @@ def _no_room(error: OSError) -> Stop:
     return Stop("nested.bytes", f"no temporary file can hold what is packed in it: {error.strerror}")
 
 
+def occupied(data: memoryview, at: int) -> int:
+    """Where from *at* on the first byte stands that is not zero, the end if none does."""
+    for start in range(at, len(data), MIB):
+        portion = bytes(data[start : start + MIB])
+        if rest := portion.lstrip(b"\0"):
+            return start + len(portion) - len(rest)
+    return len(data)
+
+
 class Block:
     """Collects up to *most* bytes, of one block."""
 

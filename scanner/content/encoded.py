@@ -61,7 +61,10 @@ def decode_runs(content: Content, clues: Sequence[Clue], room: Room) -> Iterator
         for clue, decode in readings:
             reached = 0
             for end in clue.ends:
-                run = decode(content.data, end, clue) if end > reached else None
+                if end <= reached:
+                    continue
+                room.look()
+                run = decode(content.data, end, clue)
                 if run is None:
                     continue
                 reached = run.end
@@ -269,8 +272,10 @@ def _wide(encoding: str, width: int, little: bool) -> Callable[[memoryview, int,
         start, stop = _wide_run(data, end + zeros if little else end, width, own)
         # read the other way round, the text is there too, but for a character at one end
         first, last = _wide_run(data, end if little else end + zeros, width, other)
-        if stop <= start or last - first > stop - start:
+        if stop <= start:
             return None
+        if last - first > stop - start:  # nothing new, but nothing that another clue in it has to be read for
+            return _Run(start, stop, b"", encoding, lambda low, high: (low, high))
         plain = bytes(data[start:stop]).decode(codec, "replace").encode()
         return _Run(start, stop, plain, encoding, lambda low, high: _units(plain, codec, low, high))
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scanner.content.buffer import Portions
+from scanner.content.buffer import Portions, occupied
 from scanner.content.lz4frames import unlz4_block
 from scanner.content.words import Content, Fault, Room, Stop
 
 _HEADER, _OBJECT = 240, 16  # bytes of the first headers there were, and in front of every object
-_FLAGS, _SIZE, _LAST = 12, 88, 136  # where flags, the size of the header and the last object's place stand
+_LONGEST_HEADER = 512
+_FLAGS, _SIZE = 12, 88  # where flags and the size of the header stand
 _COMPACT = 1 << 4
 _DATA, _LZ4 = 1, 2  # kind and flag of an object
 _PAYLOAD = (64, 72)  # where it begins in a usual file, in a compact one
@@ -22,16 +23,18 @@ _LZ4_MOST = 255  # bytes that one byte of a block makes
 
 def open_journal(content: Content, room: Room) -> Iterator[Content | Fault]:
     """The fields that are packed by LZ4, from one object to the next; all others stand in the journal as they are."""
-    data, portions, damaged, closed = content.data, Portions(content, room), False, False
-    compact = bool(_number(data, _FLAGS, 4) & _COMPACT)
-    at, last = max(_HEADER, _number(data, _SIZE)), _number(data, _LAST)
+    data, portions = content.data, Portions(content, room)
+    compact, head = bool(_number(data, _FLAGS, 4) & _COMPACT), _number(data, _SIZE)
+    damaged, at = head > _LONGEST_HEADER, _HEADER if head > _LONGEST_HEADER else max(_HEADER, head)
     try:
-        while at <= last and not closed:
+        # what the header says of the last object is not asked: room for more is zeros
+        while (at := at if any(data[at : at + _OBJECT]) else occupied(data, at)) < len(data):
             room.look()
             size = _number(data, at + 8)
             if size < _OBJECT or at + size > len(data):
-                closed = damaged = True
-            elif data[at] == _DATA and data[at + 1] & _LZ4:
+                damaged = True
+                break
+            if data[at] == _DATA and data[at + 1] & _LZ4:
                 plain = _field(data[at + _PAYLOAD[compact] : at + size])
                 damaged = damaged or not plain
                 if plain:

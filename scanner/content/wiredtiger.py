@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scanner.content.buffer import Portions
+from scanner.content.buffer import Portions, occupied
 from scanner.content.snappyfiles import crc32c, unsnappy
 from scanner.content.words import Broken, Content, Ended, Fault, Room
 from scanner.limits import MIB
@@ -65,10 +65,19 @@ def _is_page(head: bytes) -> bool:
 
 
 def _records(data: memoryview, room: Room) -> Iterator[tuple[int, int, bytes]]:
-    """The same of records, up to the zeros that make room for more."""
+    """The same of records, and behind the zeros that make room for more."""
     at, refused = 0, ""
-    while at + _RECORD <= len(data) and (size := _number(data, at)) >= _RECORD:
+    while at + _RECORD <= len(data):
         room.look()
+        if not any(data[at : at + _RECORD]):
+            at = occupied(data, at)
+            if at == len(data):
+                break
+            at -= at % _ALIGNED
+        size = _number(data, at)
+        if size < _RECORD:
+            refused = "nested.damaged"
+            break
         flags, packed = data[at + 8], data[at + _RECORD : at + size]
         if flags & (_PACKED | _ENCRYPTED_RECORD):
             plain = _unpacked(packed, _number(data, at + 12) - _RECORD)
@@ -92,7 +101,8 @@ def _unpacked(packed: memoryview, size: int) -> bytes:
 
 def _is_told(packed: memoryview) -> bool:
     """Whether a magic tells what packed it, so that it is found where it lies."""
-    return bytes(packed[_PREFIX : _PREFIX + 4]) == _ZSTD or bytes(packed[:1]) == _ZLIB
+    is_zlib = packed[:1] == _ZLIB and not int.from_bytes(packed[:2], "big") % 31
+    return is_zlib or bytes(packed[_PREFIX : _PREFIX + 4]) == _ZSTD
 
 
 def _is_sound(page: bytes) -> bool:

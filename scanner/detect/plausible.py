@@ -133,8 +133,6 @@ _NOT_VALUES = frozenset(
 )
 #: from which on the letters of a path or a label look drawn
 _DISORDER = 0.3
-#: the first word of what an option is for, as completions of zsh say it: `-p[enter password]`
-_DESCRIPTION = re.compile(rb"\[[A-Z]?[a-z]+")
 _LABEL = re.compile(rb"[A-Z][a-z]*(?:-[A-Z]?[a-z]+){1,2}|[A-Z][a-z]+[:.*]?|[A-Za-z][A-Za-z'-]*:")
 _SPELLED_WORDS = re.compile(r"(?:[^\W\d_]|[ '.:-])+")
 _ESCAPED_LINE = re.compile(rb"[A-Za-z.,:]%0[aAdD][A-Za-z]")
@@ -166,8 +164,8 @@ _OBFUSCATED = re.compile(rb"OBF:(?:[0-9a-z]{4})+")
 _MAIL = re.compile(rb"[A-Za-z0-9._+-]{1,40}@[A-Za-z0-9-]{2,40}(?:\.[A-Za-z0-9-]{2,40})*\.[a-z]{2,6}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 _PATH = re.compile(rb"(?:[A-Za-z]:)?[./~\\]{1,3}[\w.@+-]+(?:[/\\][\w.@+-]*)*|[\w.-]+(?:/[\w.-]+){2,}")
-#: what is of an account, by the account's number and its own name
-_OF_ACCOUNT = re.compile(rb"[0-9]{9,}(?:[/.:_-][A-Za-z]{4,})+")
+#: what is of an account of AWS, by the account's number and its own name
+_OF_ACCOUNT = re.compile(rb"[0-9]{12}(?:/[a-z]{4,})+")
 _FILE_NAME = re.compile(
     rb"(?:~/)?[\w/.-]{1,60}\.(?:sh|bat|cmd|ps1|key|pem|crt|cer|p12|pfx|jks|enc|py|rb|js|ts|php|pl|go|java|txt|md|rst|json"
     rb"|ya?ml|toml|html?|css|xml|cfg"
@@ -422,8 +420,8 @@ def password(value: bytes) -> str | None:
     """A reason if *value*, which stands where a password belongs, is certainly none."""
     if (reason := no_text(value) or reference(value)) is not None:
         return reason
-    if _ESCAPED_LINE.search(value) or _DESCRIPTION.fullmatch(value):
-        return "words"  # a text of several lines, as a program passes it on; or the beginning of a description
+    if _ESCAPED_LINE.search(value):
+        return "words"  # a text of several lines, as a program passes it on
     if b"\\u" in value and _SPELLED_WORDS.fullmatch(decode_string(value)):
         return "words"  # letters of a translation that the file spells out
     lower = value.lower().strip()

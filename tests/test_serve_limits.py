@@ -478,5 +478,5 @@ def test_old_tls(store: Store, pki: Path) -> None:
 def test_certificates_that_cannot_be_used(pki: Path, tmp_path: Path, missing: str) -> None:
     """It is said which."""
     names = {name: pki / name for name in ("server.pem", "server.key", "ca.crt")} | {missing: tmp_path / "none"}
-    with pytest.raises(UnusableFile, match="cannot be used: No such file"):
+    with pytest.raises(UnusableFile, match="none cannot be read: No such file"):
         tls(names["server.pem"], names["server.key"], names["ca.crt"], False)

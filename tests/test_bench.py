@@ -21,6 +21,18 @@ def test_the_stages_of_a_scan_are_told_apart() -> None:
     assert [stage for stage in STAGES if stage not in done.stdout] == ["expand"]
 
 
+def test_what_no_scan_can_leave_out_is_told() -> None:
+    """On the same image, in which no package is packed by xz."""
+    command = [sys.executable, "-m", "bench.floor", "testimages/first/image.tar.xz"]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert [line.split("  ")[0] for line in done.stdout.splitlines()] == [
+        "hash", "headers", "first pass", "unpack xz", "first pass, of that", "together"
+    ]  # fmt: skip
+
+
 def test_what_each_rule_costs_is_told(tmp_path: Path) -> None:
     """On files of a directory."""
     (tmp_path / "settings.py").write_bytes(b"timeout = 30\n" * 999)

@@ -13,16 +13,13 @@ import lzma
 import os
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import hyperscan
 
 from bench.keeping import keep
 from scanner import detection
 from scanner.detect.base import Group
-from scanner.detect.firstpass import compile_database, triggers_of
+from scanner.detect.firstpass import compile_database, fired, triggers_of
 from scanner.image.source import open_image
 from scanner.layer.expand import map_blob, plain_digests
 from scanner.layer.walk import ViewFile
@@ -37,14 +34,14 @@ def floor(archive: Path) -> list[tuple[str, float, int]]:
     blobs = {layer.blob.offset: layer.blob for image in opened.images for layer in image.layers if layer.blob}
     views = [map_blob(blob) for blob in blobs.values()]
     size = sum(map(len, views))
-    scan = _engine()
-    packed, plain = [part for view in views for part in _packed(view)], list[bytes]()
+    triggers = _triggers()
+    packed, plain = [part for view in views for part in _packed(view)], list[memoryview]()
     rows = [
         ("hash", _seconds(lambda: [plain_digests(blob) for blob in blobs.values()]), size),
         ("headers", _seconds(lambda: [sum(1 for _ in _members(view)) for view in views]), size),
-        ("first pass", _seconds(lambda: [scan(view) for view in views]), size),
-        ("unpack xz", _seconds(lambda: plain.extend(map(lzma.decompress, packed))), sum(map(len, packed))),
-        ("first pass, of that", _seconds(lambda: [scan(memoryview(each)) for each in plain]), sum(map(len, plain))),
+        ("first pass", _seconds(lambda: fired(triggers, _blocks(views))), size),
+        ("unpack xz", _seconds(lambda: plain.extend(map(_plain, packed))), sum(map(len, packed))),
+        ("first pass, of that", _seconds(lambda: fired(triggers, _blocks(plain))), sum(map(len, plain))),
     ]
     opened.close()
     return [*rows, ("together", sum(seconds for _, seconds, _ in rows), size)]
@@ -56,18 +53,18 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def _engine() -> Callable[[memoryview], None]:
-    """The pass that every content has, noting nothing."""
+def _triggers() -> bytes:
+    """Those that every content is searched with, compiled."""
     triggers = triggers_of(detection.load(os.environ).detectors)
-    serialized = compile_database([trigger for trigger in triggers if trigger.group is not Group.SETTINGS])
-    database: Any = hyperscan.loadb(serialized[9:], hyperscan.HS_MODE_BLOCK)  # behind group and length
-    database.scratch = hyperscan.Scratch(database)
+    return compile_database([trigger for trigger in triggers if trigger.group is not Group.SETTINGS])
 
-    def scan(view: memoryview) -> None:
-        for at in range(0, len(view), MIB):
-            database.scan(view[at : at + MIB], match_event_handler=lambda *_: None)
 
-    return scan
+def _blocks(views: Sequence[memoryview]) -> list[memoryview]:
+    return [view[at : at + MIB] for view in views for at in range(0, len(view), MIB)]
+
+
+def _plain(packed: memoryview) -> memoryview:
+    return memoryview(lzma.decompress(packed))
 
 
 def _members(view: memoryview) -> Iterator[tarfile.TarInfo]:

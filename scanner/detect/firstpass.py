@@ -303,7 +303,7 @@ def triggers_of(detectors: Sequence[Detector]) -> list[Trigger]:
     return [trigger for detector in detectors for trigger in detector.triggers]
 
 
-def fired(serialized: bytes, contents: Sequence[bytes]) -> int:
+def fired(serialized: bytes, contents: Sequence[bytes | memoryview]) -> int:
     """How often the triggers of a compiled database fire in *contents*; nothing is confirmed."""
     count = 0
 

@@ -77,9 +77,9 @@ def verify(
     recipe = read(dockerfile) if dockerfile else None
     document = read_report(_load(report))
     own = reference_of(document)
-    reference = own if image is None else image
     if image == "":
         raise click.UsageError("No image is named.")
+    reference = image or own
     if not reference:
         raise click.UsageError("The report is of an archive on standard input: name the image to read.")
     progress = sys.stderr.isatty() and not (quiet or no_progress)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from scanner.content.buffer import Buffer
+from scanner.content.buffer import Buffer, occupied
 from scanner.content.streams import fill_from, stream_kind
 from scanner.content.words import Content, Fault, Room, Stop
 from scanner.layer.tree import clean
@@ -159,20 +159,11 @@ def open_cpio(content: Content, room: Room) -> Iterator[Content | Fault]:
             if size:
                 room.entry()
                 yield content.part(start, end, _text(clean(name)))
-        rest = _not_zero(data, at)
+        rest = occupied(data, at)
         if rest < len(data):
             yield content.part(rest, len(data), "")
     except Stop as stop:
         yield Fault(stop.reason, content.inside, len(data), stop.what)
-
-
-def _not_zero(data: memoryview, start: int) -> int:
-    """Where the first byte that is not zero lies, the end if there is none."""
-    for at in range(start, len(data), 1 << 16):
-        chunk = bytes(data[at : at + (1 << 16)])
-        if rest := chunk.lstrip(b"\0"):
-            return at + len(chunk) - len(rest)
-    return len(data)
 
 
 def _cpio_header(head: bytes) -> tuple[int, int, int, int] | None:

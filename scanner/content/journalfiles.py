@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scanner.content.buffer import Portions, occupied
+from scanner.content.lz4frames import MOST as LZ4_MOST
 from scanner.content.lz4frames import unlz4_block
 from scanner.content.words import Content, Fault, Room, Stop
 
@@ -18,7 +19,6 @@ _COMPACT = 1 << 4
 _DATA, _LZ4 = 1, 2  # kind and flag of an object
 _PAYLOAD = (64, 72)  # where it begins in a usual file, in a compact one
 _LONGEST = 64 << 20  # of a field that is unpacked; systemd cuts messages and core dumps far below
-_LZ4_MOST = 255  # bytes that one byte of a block makes
 
 
 def open_journal(content: Content, room: Room) -> Iterator[Content | Fault]:
@@ -27,9 +27,11 @@ def open_journal(content: Content, room: Room) -> Iterator[Content | Fault]:
     compact, head = bool(_number(data, _FLAGS, 4) & _COMPACT), _number(data, _SIZE)
     damaged, at = head > _LONGEST_HEADER, _HEADER if head > _LONGEST_HEADER else max(_HEADER, head)
     try:
-        # what the header says of the last object is not asked: room for more is zeros
-        while (at := at if any(data[at : at + _OBJECT]) else occupied(data, at)) < len(data):
+        while at < len(data):
             room.look()
+            if not any(data[at : at + _OBJECT]):  # room for more; what the header says of the last object is not asked
+                at = occupied(data, at)
+                continue
             size = _number(data, at + 8)
             if size < _OBJECT or at + size > len(data):
                 damaged = True
@@ -51,7 +53,7 @@ def open_journal(content: Content, room: Room) -> Iterator[Content | Fault]:
 def _field(packed: memoryview) -> bytes:
     """What a field holds, nothing if it is damaged."""
     size = _number(packed, 0)
-    if size > min(_LONGEST, _LZ4_MOST * len(packed)):
+    if size > min(_LONGEST, LZ4_MOST * len(packed)):
         return b""
     plain = unlz4_block(bytes(packed[8:]), size)
     return plain if len(plain) == size else b""

@@ -15,6 +15,7 @@ _FRAME, _LEGACY = b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18"
 _OUT = 4 * MIB  # the largest block of a frame
 _STORED = 1 << 31  # set in the size of a block that is not compressed
 _LEGACY_BLOCK = 8 * MIB
+MOST = 255  # bytes that one byte of a block makes
 _LEGACY_STORED = _LEGACY_BLOCK + _LEGACY_BLOCK // 255 + 16  # what that may take when nothing in it repeats
 _HEADER = 19  # bytes of the longest header
 

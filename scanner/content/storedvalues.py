@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from scanner.content.lz4frames import MOST as LZ4_MOST
 from scanner.content.lz4frames import unlz4_block
 from scanner.content.words import Content, Fault, Room, Stop
 from scanner.limits import KIB, MIB
@@ -16,7 +17,6 @@ _PACKED = b"\xc3"  # in front of a string that is packed: its length packed, its
 _SHORTEST, _SAVED = 21, 4  # bytes of a string that Redis packs, and that it must save by that
 _LONGEST = 128 * MIB  # of a string that is unpacked; nobody keeps longer ones there
 _LENGTHS = 18  # bytes that two lengths take at most
-_LZ4_MOST = 255  # bytes that one byte of a block makes
 _STEP = MIB
 _PORTION = 256 * KIB  # plain bytes that are searched together: most values are small
 _CHECKED = 4096  # steps of the decoder between two looks at the clock
@@ -126,7 +126,7 @@ def open_mozilla(content: Content, room: Room) -> Iterator[Content | Fault]:
     data, lead = content.data, len(_MOZILLA)
     size, plain = int.from_bytes(data[lead : lead + 4], "little"), b""
     try:
-        if size <= _LZ4_MOST * len(data):  # else it is a claim: nothing is taken for it from what others may need
+        if size <= LZ4_MOST * len(data):  # else it is a claim: nothing is taken for it from what others may need
             room.take(size)
             plain = unlz4_block(bytes(data[lead + 4 :]), size)
         if plain:

@@ -358,5 +358,8 @@ def _filled(buffer: Buffer, data: memoryview, entry: _Entry, end: int) -> tuple[
     start, kind = entry.data, _METHODS[entry.method]
     deflated = kind == "deflate"  # where it ends is in the stream itself, whatever the headers say
     fault, used = fill_from(buffer, data[start:] if deflated else data[start:end], kind)
-    damaged = fault is not None and fault[0] == _DAMAGED[0]
-    return _DAMAGED if damaged else fault, start + used if not fault or (deflated and damaged) else end
+    if fault is None:
+        return None, start + used
+    if fault[0] != _DAMAGED[0]:
+        return fault, end
+    return _DAMAGED, start + used if deflated else end

@@ -106,11 +106,15 @@ def _print(report: Iterable[str], what: str) -> None:
 def _descriptor(file: Path) -> int | None:
     """The descriptor of ours that a file is, by any name: /dev/stderr, /dev/fd/3, or the file that a shell has put
     there. What was written to it before, or will be by others, would be lost with the file that is replaced."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
     named = _OF_OURS.fullmatch(str(file))
     descriptors = [1, 2, int(named[1])] if named else [1, 2]
     for descriptor in descriptors:
         with contextlib.suppress(OSError, OverflowError):
-            if os.path.samestat(os.stat(file), os.fstat(descriptor)):
+            if os.path.samestat(status, os.fstat(descriptor)):
                 return descriptor
     return None
 
